@@ -1,0 +1,21 @@
+"""Data contracts of the three logs, and the stable hash that turns ids into keys."""
+
+from rosa_ray.schema.behavior import BEHAVIORS, Behavior
+from rosa_ray.schema.contracts import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS, Column, Contract, Violation
+from rosa_ray.schema.keys import MISSING_KEY, hash_id, hash_ids
+
+__all__ = [
+    "ADS",
+    "BEHAVIORS",
+    "CANDIDATES",
+    "CONTRACTS",
+    "EVENTS",
+    "IMPRESSIONS",
+    "MISSING_KEY",
+    "Behavior",
+    "Column",
+    "Contract",
+    "Violation",
+    "hash_id",
+    "hash_ids",
+]

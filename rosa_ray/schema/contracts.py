@@ -1,0 +1,252 @@
+"""The contracts of the three logs: columns, types, units and value rules, versioned, hashed and checked on entry.
+
+A table that lacks a column or holds an uncastable type is refused whole (`ContractError`). A row that
+breaks a value rule is set aside and counted with its reason (`Violation`); the other rows go on.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from rosa_ray.errors import ContractError
+from rosa_ray.schema.behavior import BEHAVIORS
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition on one column's non-null values; `holds` maps an array to a boolean array."""
+
+    reason: str
+    holds: Callable[[pa.Array], pa.Array]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a contract.
+
+    Attributes:
+        required: the column must exist and hold no nulls; an optional one may be absent or null.
+        meaning: one line for people, with the unit.
+    """
+
+    name: str
+    type: pa.DataType
+    required: bool
+    meaning: str
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Rows of one table that break one rule: where, how many, and why."""
+
+    where: str
+    column: str
+    rows: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: column '{self.column}': {self.rows} rows {self.reason}"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A named, versioned table contract.
+
+    >>> ADS.schema.names
+    ['ad_id', 'item_id', 'campaign_id', 'category', 'bid', 'price']
+    """
+
+    name: str
+    version: int
+    columns: tuple[Column, ...]
+    row_rules: tuple[tuple[str, str, Callable[[pa.Table], pa.Array]], ...] = field(default=())
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema every checked table has: all columns, in contract order."""
+        return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in self.columns])
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change when a name, type, requirement or rule changes."""
+        text = "|".join(
+            f"{c.name}:{c.type}:{c.required}:{','.join(rule.reason for rule in c.rules)}" for c in self.columns
+        )
+        rows = "|".join(f"{column}:{reason}" for column, reason, _ in self.row_rules)
+        return xxhash.xxh64_hexdigest(f"{self.name}/{self.version}/{text}/{rows}".encode())
+
+    def check(self, table: pa.Table, where: str) -> tuple[pa.Table, list[Violation]]:
+        """Cast a table to the contract and set aside the rows that break it.
+
+        Args:
+            table: any column order; columns the contract does not name are dropped.
+            where: the file or source named in errors.
+
+        Returns:
+            The good rows under `schema`, and what was set aside. A row counts once, at its first reason.
+
+        Raises:
+            ContractError: a required column is missing or a column cannot be cast.
+        """
+        cast = pa.table([self._cast(table, column, where) for column in self.columns], names=self.schema.names)
+        good = np.ones(cast.num_rows, dtype=bool)
+        violations: list[Violation] = []
+        for name, reason, holds in self._all_rules():
+            broken = good & ~_to_mask(holds(cast))
+            if broken.any():
+                violations.append(Violation(where, name, int(broken.sum()), reason))
+                good &= ~broken
+        kept = cast if good.all() else cast.filter(pa.array(good))
+        return kept.cast(self.schema), violations
+
+    def _cast(self, table: pa.Table, column: Column, where: str) -> pa.ChunkedArray:
+        if column.name not in table.column_names:
+            if column.required:
+                raise ContractError(
+                    f"{where}: column '{column.name}' is missing; {self.name} needs {column.type} ({column.meaning}), "
+                    f"found columns {', '.join(table.column_names) or 'none'}"
+                )
+            return pa.chunked_array([pa.nulls(table.num_rows, column.type)])
+        values = table[column.name]
+        try:
+            return _cast_values(values, column.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ContractError(
+                f"{where}: column '{column.name}' of {table.num_rows} rows is {values.type}, "
+                f"which does not cast to {column.type} ({column.meaning}): {str(error).splitlines()[0]}"
+            ) from error
+
+    def _all_rules(self):
+        for column in self.columns:
+            if column.required:
+                yield column.name, "are null", lambda t, c=column: pc.is_valid(t[c.name])
+            for rule in column.rules:
+                yield (
+                    column.name,
+                    rule.reason,
+                    lambda t, c=column, r=rule: pc.or_(pc.is_null(t[c.name]), pc.fill_null(r.holds(t[c.name]), True)),
+                )
+        yield from self.row_rules
+
+
+def _cast_values(values: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
+    if pa.types.is_timestamp(target) and pa.types.is_timestamp(values.type) and values.type.tz is None:
+        raise pa.ArrowInvalid("a timestamp without a time zone is ambiguous; give UTC timestamps")
+    if pa.types.is_timestamp(target) and pa.types.is_integer(values.type):
+        raise pa.ArrowInvalid("an integer has no time unit; map the column with an explicit unit")
+    if pa.types.is_boolean(target) and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        if not pc.all(pc.is_in(values, pa.array([0, 1, None], values.type))).as_py():
+            raise pa.ArrowInvalid("values other than 0 and 1")
+    return values.cast(target)
+
+
+def _to_mask(holds: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(holds.to_numpy(zero_copy_only=False) if isinstance(holds, pa.Array) else holds.to_numpy(), bool)
+
+
+_NOT_EMPTY = Rule("are empty strings", lambda a: pc.not_equal(a, ""))
+_NOT_NEGATIVE = Rule("are NaN, infinite or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater_equal(a, 0)))
+_POSITIVE = Rule("are NaN, infinite, zero or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater(a, 0)))
+_PROBABILITY = Rule("are not in (0, 1]", lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, 1)))
+_BEHAVIOR = Rule(f"are none of {', '.join(BEHAVIORS)}", lambda a: pc.is_in(a, pa.array(BEHAVIORS)))
+_AFTER_1990 = Rule(
+    "lie before 1990 or after 2100 (is the unit right?)",
+    lambda a: pc.and_(
+        pc.greater(pc.cast(a, pa.int64()), 631_152_000_000_000),
+        pc.less(pc.cast(a, pa.int64()), 4_102_444_800_000_000),
+    ),
+)
+
+
+def _id(name: str, meaning: str, required: bool = True) -> Column:
+    return Column(name, pa.string(), required, meaning, (_NOT_EMPTY,))
+
+
+def _time(name: str, meaning: str, required: bool = True) -> Column:
+    return Column(name, TIMESTAMP, required, meaning, (_AFTER_1990,))
+
+
+def _money(name: str, meaning: str, rule: Rule, required: bool = True) -> Column:
+    return Column(name, pa.float64(), required, meaning, (rule,))
+
+
+EVENTS = Contract(
+    "events",
+    1,
+    (
+        _id("event_id", "unique id; orders events of one microsecond"),
+        _id("user_id", "who"),
+        _id("item_id", "to what"),
+        Column("behavior", pa.string(), True, "view, click, cart or purchase", (_BEHAVIOR,)),
+        _time("event_time", "when, UTC"),
+        _id("category", "category of the item", required=False),
+        _money("price", "price of the item, currency units", _NOT_NEGATIVE, required=False),
+    ),
+)
+
+IMPRESSIONS = Contract(
+    "impressions",
+    1,
+    (
+        _id("impression_id", "unique id of one ad shown"),
+        _id("request_id", "the auction or page the ad was shown in"),
+        _id("user_id", "to whom"),
+        _id("ad_id", "which ad"),
+        _time("request_time", "when the ad was requested, UTC"),
+        Column(
+            "position", pa.int32(), False, "slot, 0 is the top", (Rule("are negative", lambda a: pc.greater_equal(a, 0)),)
+        ),
+        Column("propensity", pa.float64(), False, "probability that the logger chose this ad", (_PROBABILITY,)),
+        _id("device", "device class", required=False),
+        _id("region", "region code", required=False),
+        _money("bid", "bid for this impression, currency units", _POSITIVE),
+        _money("cost", "paid for this impression, currency units", _NOT_NEGATIVE),
+        Column("click", pa.bool_(), True, "the ad was clicked"),
+        Column("conversion", pa.bool_(), True, "the click led to a conversion"),
+        _time("conversion_time", "when it converted, UTC", required=False),
+        _money("revenue", "revenue of the conversion, 0 without one, currency units", _NOT_NEGATIVE),
+    ),
+    row_rules=(
+        ("conversion", "convert without a click", lambda t: pc.or_(pc.invert(t["conversion"]), t["click"])),
+        (
+            "conversion_time",
+            "convert before their request",
+            lambda t: pc.fill_null(pc.greater_equal(t["conversion_time"], t["request_time"]), True),
+        ),
+        ("revenue", "have revenue without a conversion", lambda t: pc.or_(t["conversion"], pc.equal(t["revenue"], 0))),
+    ),
+)
+
+ADS = Contract(
+    "ads",
+    1,
+    (
+        _id("ad_id", "which ad"),
+        _id("item_id", "advertised item, shared with the events log", required=False),
+        _id("campaign_id", "campaign"),
+        _id("category", "category of the item, shared with the events log"),
+        _money("bid", "default bid per impression, currency units", _POSITIVE),
+        _money("price", "value of one conversion, currency units", _POSITIVE),
+    ),
+)
+
+CANDIDATES = Contract(
+    "candidates",
+    1,
+    tuple(
+        column
+        for column in IMPRESSIONS.columns
+        if column.name
+        in ("impression_id", "request_id", "user_id", "ad_id", "request_time", "device", "region", "bid")
+    ),
+)
+"""Ads that could have been shown for a request, without labels: what a policy chooses from."""
+
+CONTRACTS = {contract.name: contract for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES)}
