@@ -1,0 +1,49 @@
+"""The one shared feature computation: pure NumPy on columns, called with millions of rows offline and one online."""
+
+from rosa_ray.features.batching import batch_users, collate
+from rosa_ray.features.build import AdTable, SplitBounds, build_user_rows, keyed_events, keyed_impressions
+from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.counters import Buckets, Counters
+from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_users
+from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
+from rosa_ray.features.state import FeatureState, FitPart
+from rosa_ray.features.views import (
+    VIEWS,
+    CounterStates,
+    dense_names,
+    expected_cost,
+    fold_events,
+    fold_impressions,
+    merge_states,
+    read_dense,
+)
+
+__all__ = [
+    "EVENT_COLUMNS",
+    "IMPRESSION_COLUMNS",
+    "VIEWS",
+    "AdTable",
+    "Buckets",
+    "CounterStates",
+    "Counters",
+    "EncodedUsers",
+    "FeatureConfig",
+    "FeatureState",
+    "FitPart",
+    "Split",
+    "SplitBounds",
+    "UserRows",
+    "batch_users",
+    "build_user_rows",
+    "collate",
+    "concat_users",
+    "dense_names",
+    "encode_users",
+    "expected_cost",
+    "fold_events",
+    "fold_impressions",
+    "keyed_events",
+    "keyed_impressions",
+    "merge_states",
+    "read_dense",
+]

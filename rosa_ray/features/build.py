@@ -1,0 +1,195 @@
+"""From contract tables of one user partition to user rows: deduplicate, sort, join, read the counters.
+
+Point in time is held by construction: timelines are sorted, counters are read at closed buckets before each
+request, and which events an impression may see (`t_j < t`, strictly) is derived from the times alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
+from rosa_ray.features.views import CounterStates, expected_cost, read_dense
+from rosa_ray.schema import BEHAVIORS, MISSING_KEY, hash_ids
+
+MISSING_ID = ""
+
+
+@dataclass(frozen=True)
+class SplitBounds:
+    """Where the periods begin, microseconds UTC: training before `valid_us`, test from `test_us` on.
+
+    >>> SplitBounds(valid_us=10, test_us=20).of(np.array([9, 10, 20]))
+    array([0, 1, 2], dtype=int8)
+    """
+
+    valid_us: int
+    test_us: int
+
+    def of(self, time_us: np.ndarray) -> np.ndarray:
+        """Split code of each request time, int8."""
+        return ((time_us >= self.valid_us).astype(np.int8) + (time_us >= self.test_us)).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class AdTable:
+    """The catalogue as columns sorted by ad key: ad_key, item_key, category_key, campaign_key, price."""
+
+    ad_key: np.ndarray
+    item_key: np.ndarray
+    category_key: np.ndarray
+    campaign_key: np.ndarray
+    price: np.ndarray
+
+    @classmethod
+    def from_table(cls, ads: pa.Table) -> "AdTable":
+        """From the ads contract. An ad without an item is an item of its own, keyed by its ad id."""
+        ad_key = hash_ids(ads["ad_id"])
+        item_key = hash_ids(ads["item_id"])
+        order = np.argsort(ad_key, kind="stable")
+        return cls(
+            ad_key=ad_key[order],
+            item_key=np.where(item_key == MISSING_KEY, ad_key, item_key)[order],
+            category_key=hash_ids(ads["category"])[order],
+            campaign_key=hash_ids(ads["campaign_id"])[order],
+            price=ads["price"].to_numpy()[order],
+        )
+
+    def lookup(self, ad_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Row of each ad and whether it is in the catalogue; (n,) and (n,)."""
+        row = np.searchsorted(self.ad_key, ad_key)
+        row = np.minimum(row, len(self.ad_key) - 1)
+        return row, self.ad_key[row] == ad_key
+
+
+def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
+    """Event columns of contract rows, each event id once, sorted by user, time and event id.
+
+    Returns:
+        `EVENT_COLUMNS` plus user_key and, as an object column, user_id.
+    """
+    table = table.append_column("user_key", pa.array(hash_ids(table["user_id"])))
+    order = [("user_key", "ascending"), ("event_time", "ascending"), ("event_id", "ascending")]
+    table = table.take(pc.sort_indices(table, sort_keys=order))
+    _, first = np.unique(hash_ids(table["event_id"]), return_index=True)
+    table = table.take(pa.array(np.sort(first)))
+    return {
+        "user_key": table["user_key"].to_numpy(),
+        "user_id": table["user_id"].to_numpy(),
+        "time_us": table["event_time"].cast(pa.int64()).to_numpy(),
+        "item_key": hash_ids(table["item_id"]),
+        "category_key": hash_ids(table["category"]),
+        "behavior": behavior_codes(table["behavior"]),
+        "price": table["price"].cast(pa.float32()).fill_null(float("nan")).to_numpy(),
+    }
+
+
+def keyed_impressions(table: pa.Table, ads: AdTable) -> tuple[dict[str, np.ndarray], int]:
+    """Impression columns of contract rows joined to the catalogue, each impression id once, sorted by user and time.
+
+    Rows of an ad that the catalogue lacks cannot be ranked: they are dropped and counted. A table of candidates has
+    no labels; they read 0.
+
+    Returns:
+        `IMPRESSION_COLUMNS` (without split and expected_cost) plus user_key, user_id and conversion_time_us; and the
+        number of rows dropped.
+    """
+    keys = {name: hash_ids(table[f"{name}_id"]) for name in ("user", "impression", "request", "ad")}
+    time_us = table["request_time"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((keys["impression"], time_us, keys["user"]))
+    _, first = np.unique(keys["impression"][order], return_index=True)
+    row, known = ads.lookup(keys["ad"])
+    order = order[np.sort(first)]
+    kept = order[known[order]]
+    columns = {
+        "user_key": keys["user"],
+        "user_id": table["user_id"].to_numpy(),
+        "time_us": time_us,
+        "impression_key": keys["impression"],
+        "request_key": keys["request"],
+        "ad_key": keys["ad"],
+        "item_key": ads.item_key[row],
+        "category_key": ads.category_key[row],
+        "campaign_key": ads.campaign_key[row],
+        "price": ads.price[row],
+        "device_key": hash_ids(table["device"]),
+        "region_key": hash_ids(table["region"]),
+        "bid": table["bid"].to_numpy(),
+        **_labels(table, time_us),
+    }
+    return {name: values[kept] for name, values in columns.items()}, int(len(order) - len(kept))
+
+
+def behavior_codes(behavior: pa.ChunkedArray) -> np.ndarray:
+    """Behaviour names to int8 codes of `rosa_ray.schema.Behavior`."""
+    return pc.index_in(behavior, pa.array(BEHAVIORS)).to_numpy().astype(np.int8)
+
+
+def build_user_rows(
+    events: dict[str, np.ndarray],
+    impressions: dict[str, np.ndarray],
+    candidates: dict[str, np.ndarray] | None,
+    counters: CounterStates,
+    config: FeatureConfig,
+    bounds: SplitBounds,
+) -> UserRows:
+    """Assemble the user rows of one partition.
+
+    Args:
+        events: from `keyed_events`.
+        impressions: from `keyed_impressions` of the impressions log.
+        candidates: the same of the candidates log, if there is one; they get split POLICY.
+        counters: merged counter states of the whole log.
+
+    Returns:
+        One row per user that has an event or an impression, by user key.
+    """
+    shown = {**impressions, "split": bounds.of(impressions["time_us"])}
+    if candidates is not None:
+        policy = {**candidates, "split": np.full(len(candidates["time_us"]), Split.POLICY, np.int8)}
+        shown = {name: np.concatenate([shown[name], policy[name]]) for name in shown}
+        order = np.lexsort((shown["split"], shown["impression_key"], shown["time_us"], shown["user_key"]))
+        shown = {name: values[order] for name, values in shown.items()}
+    shown["expected_cost"] = expected_cost(counters, shown, config)
+    user_key, index = np.unique(np.r_[events["user_key"], shown["user_key"]], return_index=True)
+    return UserRows(
+        user_id=np.concatenate([events["user_id"], shown["user_id"]])[index],
+        user_key=user_key,
+        event_offsets=_offsets(events["user_key"], user_key),
+        events={name: events[name] for name in EVENT_COLUMNS},
+        impression_offsets=_offsets(shown["user_key"], user_key),
+        impressions={name: shown[name] for name in IMPRESSION_COLUMNS},
+        dense=read_dense(counters, shown, config),
+    )
+
+
+def _labels(table: pa.Table, time_us: np.ndarray) -> dict[str, np.ndarray]:
+    count = table.num_rows
+    if "click" not in table.column_names:
+        zeros, zeros_int8 = np.zeros(count), np.zeros(count, np.int8)
+        return {
+            "position": np.full(count, -1, np.int32),
+            "propensity": np.full(count, np.nan, np.float32),
+            "cost": zeros,
+            "revenue": zeros,
+            "click": zeros_int8,
+            "conversion": zeros_int8,
+            "conversion_time_us": time_us,
+        }
+    conversion_time = table["conversion_time"].cast(pa.int64())
+    return {
+        "position": table["position"].fill_null(-1).to_numpy(),
+        "propensity": table["propensity"].cast(pa.float32()).fill_null(float("nan")).to_numpy(),
+        "cost": table["cost"].to_numpy(),
+        "revenue": table["revenue"].to_numpy(),
+        "click": table["click"].cast(pa.int8()).to_numpy(),
+        "conversion": table["conversion"].cast(pa.int8()).to_numpy(),
+        "conversion_time_us": pc.coalesce(conversion_time, table["request_time"].cast(pa.int64())).to_numpy(),
+    }
+
+
+def _offsets(sorted_keys: np.ndarray, users: np.ndarray) -> np.ndarray:
+    return np.r_[np.searchsorted(sorted_keys, users, side="left"), len(sorted_keys)].astype(np.int64)

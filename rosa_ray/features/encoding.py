@@ -1,0 +1,220 @@
+"""From user rows to model input: ids to table rows, times to buckets, dense features scaled with a presence mask.
+
+The same function encodes a partition of a million users and the single user of one online request.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rosa_ray.features.rows import Split, UserRows
+from rosa_ray.features.state import TABLES, FeatureState
+from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
+
+GAP_BUCKETS = 34
+"""0 for a first event, then 1 + floor(log2(1 + seconds since the previous event)), at most 33."""
+
+_EPOCH_WEEKDAY = 3
+"""1 January 1970 was a Thursday; Monday is 0."""
+
+Columns = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class EncodedUsers:
+    """U users ready for a model, flat with offsets (E events, I impressions).
+
+    Attributes:
+        user_key: int64 (U,).
+        event_offsets, impression_offsets: int64 (U + 1,).
+        events: time_us, item, category, behavior, gap, hour, weekday, all int64 (E,).
+        impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday and
+            visible (the number of the user's events strictly before the impression), int64 (I,); click, conversion,
+            revenue, cost, expected_cost, price, bid, float64 (I,); impression_key, request_key, split.
+        dense: float32 (I, 2F + 2): scaled features with missing as 0, their presence mask, scaled log bid and price.
+    """
+
+    user_key: np.ndarray
+    event_offsets: np.ndarray
+    events: Columns
+    impression_offsets: np.ndarray
+    impressions: Columns
+    dense: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user_key)
+
+    def select(self, *splits: Split) -> "EncodedUsers":
+        """Keep the impressions of some splits, and the users that have any; timelines stay whole."""
+        kept = np.isin(self.impressions["split"], [int(split) for split in splits])
+        return self.keep_impressions(kept)
+
+    def keep_impressions(self, kept: np.ndarray) -> "EncodedUsers":
+        """Keep the impressions of a boolean mask (I,), and the users that still have one."""
+        owner = owners(self.impression_offsets)
+        counts = np.bincount(owner[kept], minlength=len(self))
+        filtered = replace(
+            self,
+            impression_offsets=np.r_[0, np.cumsum(counts)],
+            impressions={name: values[kept] for name, values in self.impressions.items()},
+            dense=self.dense[kept],
+        )
+        return filtered.take(np.flatnonzero(counts))
+
+    def take(self, users: np.ndarray) -> "EncodedUsers":
+        """The users at the given positions, in that order."""
+        event_rows, event_offsets = gather_segments(self.event_offsets, users)
+        impression_rows, impression_offsets = gather_segments(self.impression_offsets, users)
+        return EncodedUsers(
+            user_key=self.user_key[users],
+            event_offsets=event_offsets,
+            events={name: values[event_rows] for name, values in self.events.items()},
+            impression_offsets=impression_offsets,
+            impressions={name: values[impression_rows] for name, values in self.impressions.items()},
+            dense=self.dense[impression_rows],
+        )
+
+    def trim(self, context: int) -> "EncodedUsers":
+        """Drop events that no kept impression needs: those after the last one, and those over `context` before the first.
+
+        With `context = (layers + 1)·W` the remaining states that impressions attend to are exactly the same.
+        """
+        if not len(self.impressions["visible"]):
+            return self
+        starts = self.impression_offsets[:-1]
+        first = np.minimum.reduceat(self.impressions["visible"], starts)
+        last = np.maximum.reduceat(self.impressions["visible"], starts)
+        low = np.maximum(first - context, 0)
+        owner = owners(self.event_offsets)
+        position = np.arange(len(owner)) - self.event_offsets[owner]
+        kept = (position >= low[owner]) & (position < last[owner])
+        visible = self.impressions["visible"] - low[owners(self.impression_offsets)]
+        return replace(
+            self,
+            event_offsets=np.r_[0, np.cumsum(last - low)],
+            events={name: values[kept] for name, values in self.events.items()},
+            impressions={**self.impressions, "visible": visible},
+        )
+
+
+def encode_users(rows: UserRows, state: FeatureState) -> EncodedUsers:
+    """Encode user rows with fitted features."""
+    shift_us = state.config.utc_offset_hours * HOUR_US
+    return EncodedUsers(
+        user_key=rows.user_key,
+        event_offsets=rows.event_offsets,
+        events=_encode_events(rows, state, shift_us),
+        impression_offsets=rows.impression_offsets,
+        impressions=_encode_impressions(rows, state, shift_us),
+        dense=_encode_dense(rows, state),
+    )
+
+
+def concat_users(blocks: list[EncodedUsers]) -> EncodedUsers:
+    """Join blocks of users, in order."""
+    first = blocks[0]
+    return EncodedUsers(
+        user_key=np.concatenate([block.user_key for block in blocks]),
+        event_offsets=_concat_offsets([block.event_offsets for block in blocks]),
+        events={name: np.concatenate([block.events[name] for block in blocks]) for name in first.events},
+        impression_offsets=_concat_offsets([block.impression_offsets for block in blocks]),
+        impressions={name: np.concatenate([block.impressions[name] for block in blocks]) for name in first.impressions},
+        dense=np.concatenate([block.dense for block in blocks]),
+    )
+
+
+def owners(offsets: np.ndarray) -> np.ndarray:
+    """User position of every flat row.
+
+    >>> owners(np.array([0, 2, 2, 3]))
+    array([0, 0, 2])
+    """
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
+def gather_segments(offsets: np.ndarray, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flat rows of the given users' segments, and the offsets of the result.
+
+    >>> gather_segments(np.array([0, 2, 3]), np.array([1, 0]))
+    (array([2, 0, 1]), array([0, 1, 3]))
+    """
+    lengths = np.diff(offsets)[users]
+    new_offsets = np.r_[0, np.cumsum(lengths)]
+    start = np.repeat(offsets[:-1][users] - new_offsets[:-1], lengths)
+    return np.arange(new_offsets[-1]) + start, new_offsets
+
+
+def gap_buckets(time_us: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Log2 bucket of the time since the user's previous event; depends on the past alone."""
+    gap_s = np.diff(time_us, prepend=time_us[:1]) // SECOND_US
+    bucket = 1 + np.floor(np.log2(1.0 + np.maximum(gap_s, 0))).astype(np.int64)
+    bucket = np.minimum(bucket, GAP_BUCKETS - 1)
+    bucket[offsets[:-1][np.diff(offsets) > 0]] = 0
+    return bucket
+
+
+def _encode_events(rows: UserRows, state: FeatureState, shift_us: int) -> dict[str, np.ndarray]:
+    time_us = rows.events["time_us"]
+    return {
+        "time_us": time_us,
+        "item": state.vocabularies["item"].lookup(rows.events["item_key"]),
+        "category": state.vocabularies["category"].lookup(rows.events["category_key"]),
+        "behavior": rows.events["behavior"].astype(np.int64),
+        "gap": gap_buckets(time_us, rows.event_offsets),
+        **_calendar(time_us + shift_us),
+    }
+
+
+def _encode_impressions(rows: UserRows, state: FeatureState, shift_us: int) -> dict[str, np.ndarray]:
+    shown = rows.impressions
+    tables = {name: state.vocabularies[name].lookup(shown[f"{name}_key"]) for name in TABLES}
+    log_money = _scaled_log_money(rows, state)
+    buckets = state.config.money_buckets
+    cut = np.clip(np.floor((log_money + 2.5) / 5.0 * buckets), 0, buckets - 1).astype(np.int64) + 1
+    return {
+        "time_us": shown["time_us"],
+        "visible": _count_visible(rows),
+        **tables,
+        "bid_bucket": cut[:, 0],
+        "price_bucket": cut[:, 1],
+        **_calendar(shown["time_us"] + shift_us),
+        **{
+            name: np.asarray(shown[name], np.float64)
+            for name in ("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid")
+        },
+        **{name: shown[name] for name in ("impression_key", "request_key", "split")},
+    }
+
+
+def _encode_dense(rows: UserRows, state: FeatureState) -> np.ndarray:
+    width = len(state.dense_mean)
+    raw = rows.dense.reshape(len(rows.impressions["time_us"]), width)
+    present = np.isfinite(raw)
+    scaled = np.where(present, (raw - state.dense_mean) / state.dense_scale, 0.0)
+    return np.concatenate([scaled, present, _scaled_log_money(rows, state)], axis=1).astype(np.float32)
+
+
+def _scaled_log_money(rows: UserRows, state: FeatureState) -> np.ndarray:
+    money = np.stack([rows.impressions["bid"], rows.impressions["price"]], axis=1).astype(np.float64)
+    return np.clip((np.log(money) - state.log_money_mean) / state.log_money_scale, -6.0, 6.0)
+
+
+def _calendar(local_us: np.ndarray) -> dict[str, np.ndarray]:
+    return {"hour": local_us % DAY_US // HOUR_US, "weekday": (local_us // DAY_US + _EPOCH_WEEKDAY) % 7}
+
+
+def _count_visible(rows: UserRows) -> np.ndarray:
+    """Events strictly before each impression, per user, for all users in one search over (user, time) ranks."""
+    event_time, time_us = rows.events["time_us"], rows.impressions["time_us"]
+    _, rank = np.unique(np.r_[event_time, time_us], return_inverse=True)
+    span = len(rank) + 1
+    event_owner, owner = owners(rows.event_offsets), owners(rows.impression_offsets)
+    event_rank = event_owner * span + rank[: len(event_time)]
+    before = np.searchsorted(event_rank, owner * span + rank[len(event_time) :], side="left")
+    return before - rows.event_offsets[owner]
+
+
+def _concat_offsets(offsets: list[np.ndarray]) -> np.ndarray:
+    lengths = np.concatenate([np.diff(part) for part in offsets])
+    return np.r_[0, np.cumsum(lengths)]

@@ -1,0 +1,134 @@
+"""User rows: one row per user, the timeline and every impression of that user, as flat columns with offsets.
+
+This is what preprocessing writes, what training and evaluation read, and what one online request is built into: the
+same arrays with one user in them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import pyarrow as pa
+
+
+class Split(IntEnum):
+    """Which period, and what for, an impression belongs to. Splits are by time, never by row."""
+
+    TRAIN = 0
+    VALID = 1
+    TEST = 2
+    POLICY = 3
+    """Unlabelled candidates of the test period, for the value of a policy."""
+
+
+EVENT_COLUMNS: dict[str, pa.DataType] = {
+    "time_us": pa.int64(),
+    "item_key": pa.int64(),
+    "category_key": pa.int64(),
+    "behavior": pa.int8(),
+    "price": pa.float32(),
+}
+"""Columns of a timeline, sorted by time and then by event_id. A missing price is NaN."""
+
+IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
+    "time_us": pa.int64(),
+    "impression_key": pa.int64(),
+    "request_key": pa.int64(),
+    "split": pa.int8(),
+    "ad_key": pa.int64(),
+    "item_key": pa.int64(),
+    "category_key": pa.int64(),
+    "campaign_key": pa.int64(),
+    "device_key": pa.int64(),
+    "region_key": pa.int64(),
+    "position": pa.int32(),
+    "propensity": pa.float32(),
+    "bid": pa.float64(),
+    "price": pa.float64(),
+    "expected_cost": pa.float64(),
+    "cost": pa.float64(),
+    "click": pa.int8(),
+    "conversion": pa.int8(),
+    "revenue": pa.float64(),
+}
+"""Columns of an impression, sorted by time and then by impression key. Labels of a candidate are 0."""
+
+Columns = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class UserRows:
+    """A block of U users with E events and I impressions in all.
+
+    Attributes:
+        user_id: object (U,) of str.
+        user_key: int64 (U,).
+        event_offsets: int64 (U + 1,); user u owns events `event_offsets[u]:event_offsets[u + 1]`.
+        events: `EVENT_COLUMNS`, each (E,).
+        impression_offsets: int64 (U + 1,).
+        impressions: `IMPRESSION_COLUMNS`, each (I,).
+        dense: float32 (I, F), the raw dense features, NaN where missing.
+    """
+
+    user_id: np.ndarray
+    user_key: np.ndarray
+    event_offsets: np.ndarray
+    events: Columns
+    impression_offsets: np.ndarray
+    impressions: Columns
+    dense: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.user_key)
+
+    def to_table(self) -> pa.Table:
+        """One Arrow row per user with list columns `event_*` and `impression_*`; dense is flattened per user."""
+        features = self.dense.shape[1]
+        columns: dict[str, pa.Array] = {
+            "user_id": pa.array(self.user_id, pa.string()),
+            "user_key": pa.array(self.user_key, pa.int64()),
+        }
+        for name, type_ in EVENT_COLUMNS.items():
+            columns[f"event_{name}"] = _to_list(self.event_offsets, self.events[name], type_)
+        for name, type_ in IMPRESSION_COLUMNS.items():
+            columns[f"impression_{name}"] = _to_list(self.impression_offsets, self.impressions[name], type_)
+        columns["dense"] = _to_list(self.impression_offsets * features, self.dense.reshape(-1), pa.float32())
+        return pa.table(columns)
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> "UserRows":
+        """Inverse of `to_table`."""
+        event_offsets = _offsets(table["event_time_us"])
+        impression_offsets = _offsets(table["impression_time_us"])
+        dense = _flat(table["dense"])
+        count = int(impression_offsets[-1])
+        return cls(
+            user_id=table["user_id"].to_numpy(),
+            user_key=table["user_key"].to_numpy(),
+            event_offsets=event_offsets,
+            events={name: _flat(table[f"event_{name}"]) for name in EVENT_COLUMNS},
+            impression_offsets=impression_offsets,
+            impressions={name: _flat(table[f"impression_{name}"]) for name in IMPRESSION_COLUMNS},
+            dense=dense.reshape(count, -1) if count else np.empty((0, 0), np.float32),
+        )
+
+
+def _to_list(offsets: np.ndarray, values: np.ndarray, type_: pa.DataType) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values, type_))
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) and combined.num_chunks else combined
+
+
+def _flat(column: pa.ChunkedArray) -> np.ndarray:
+    return _one(column).flatten().to_numpy(zero_copy_only=False) if len(column) else np.empty(0)
+
+
+def _offsets(column: pa.ChunkedArray) -> np.ndarray:
+    if not len(column):
+        return np.zeros(1, np.int64)
+    offsets = _one(column).offsets.to_numpy().astype(np.int64)
+    return offsets - offsets[0]

@@ -1,0 +1,235 @@
+"""What the features learned from the training period: vocabularies, scalers, base rates; and their fingerprint.
+
+Fitting is fold and merge over blocks of user rows, so that it runs as one pass over partitions of any number.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from rosa_ray.errors import BundleError, InputError
+from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.rows import Split, UserRows
+from rosa_ray.features.views import VIEWS, dense_names
+from rosa_ray.features.vocabulary import KeyCounts, Vocabulary
+from rosa_ray.schema import BEHAVIORS
+
+VERSION = 1
+"""Raise it when the meaning of a feature changes without any change of configuration."""
+
+TABLES = ("item", "category", "campaign", "device", "region")
+_STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Count, sum and sum of squares per column; they merge by addition. Missing values (NaN) are left out."""
+
+    count: np.ndarray
+    total: np.ndarray
+    squares: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Moments":
+        """Fold an (n, F) block."""
+        present = np.isfinite(values)
+        filled = np.where(present, values, 0).astype(np.float64)
+        return cls(present.sum(0), filled.sum(0), (filled**2).sum(0))
+
+    def merge(self, other: "Moments") -> "Moments":
+        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean per column, 0 where nothing was seen."""
+        return self.total / np.maximum(self.count, 1)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Standard deviation per column, 1 where it is 0 or nothing was seen."""
+        variance = self.squares / np.maximum(self.count, 1) - self.mean**2
+        return np.where(variance > 1e-12, np.sqrt(np.maximum(variance, 1e-12)), 1.0)
+
+
+@dataclass(frozen=True)
+class FitPart:
+    """What one block of user rows contributes to the fit; parts merge in partition order."""
+
+    keys: dict[str, KeyCounts]
+    dense: Moments
+    log_money: Moments
+    totals: np.ndarray
+
+    @classmethod
+    def of(cls, rows: UserRows, train_until_us: int) -> "FitPart":
+        """Fold the training period of a block: events and impressions before `train_until_us`."""
+        past = rows.events["time_us"] < train_until_us
+        train = rows.impressions["split"] == Split.TRAIN
+        shown = {name: values[train] for name, values in rows.impressions.items()}
+        keys = {name: KeyCounts.of(shown[f"{name}_key"]) for name in TABLES}
+        for name in ("item", "category"):
+            keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
+        sums = [np.ones(int(train.sum())), shown["click"], shown["conversion"], shown["revenue"], shown["cost"]]
+        money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
+        dense = rows.dense[train] if len(rows.dense) else np.empty((0, 0), np.float32)
+        return cls(keys, Moments.of(dense), Moments.of(money), np.array([np.sum(s, dtype=np.float64) for s in sums]))
+
+    def merge(self, other: "FitPart") -> "FitPart":
+        keys = {name: counts.merge(other.keys[name]) for name, counts in self.keys.items()}
+        if self.totals[0] == 0 or other.totals[0] == 0:
+            full = other if self.totals[0] == 0 else self
+            return FitPart(keys, full.dense, full.log_money, full.totals)
+        return FitPart(
+            keys, self.dense.merge(other.dense), self.log_money.merge(other.log_money), self.totals + other.totals
+        )
+
+
+@dataclass(frozen=True)
+class FeatureState:
+    """Fitted features: everything that turns raw user rows into model input.
+
+    Attributes:
+        vocabularies: by table name, `TABLES`.
+        dense_mean, dense_scale: float64 (F,), of the training period.
+        log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
+        totals: impressions, clicks, conversions, revenue and cost of the training period.
+    """
+
+    config: FeatureConfig
+    vocabularies: dict[str, Vocabulary]
+    dense_mean: np.ndarray
+    dense_scale: np.ndarray
+    log_money_mean: np.ndarray
+    log_money_scale: np.ndarray
+    totals: dict[str, float]
+
+    @classmethod
+    def fit(cls, parts: list[FitPart], config: FeatureConfig) -> "FeatureState":
+        """Finish a fit.
+
+        Raises:
+            InputError: the training period has no impressions, or none with a click.
+        """
+        if not parts:
+            raise InputError("features cannot be fitted: there are no user rows")
+        merged = parts[0]
+        for part in parts[1:]:
+            merged = merged.merge(part)
+        names = ("impressions", "clicks", "conversions", "revenue", "cost")
+        totals = dict(zip(names, merged.totals.tolist(), strict=True))
+        if not totals["clicks"]:
+            raise InputError(
+                f"features cannot be fitted: the training period has {totals['impressions']:.0f} impressions and "
+                f"{totals['clicks']:.0f} clicks; move preprocess.valid_fraction or give a longer log"
+            )
+        vocabularies = {
+            name: Vocabulary.fit(
+                counts, config.min_count, config.item_oov_buckets if name == "item" else config.oov_buckets
+            )
+            for name, counts in merged.keys.items()
+        }
+        return cls(
+            config,
+            vocabularies,
+            merged.dense.mean,
+            merged.dense.scale,
+            merged.log_money.mean,
+            merged.log_money.scale,
+            totals,
+        )
+
+    @property
+    def table_sizes(self) -> dict[str, int]:
+        """Rows of every embedding table, and `dense`, the width of the dense input (values and presence mask)."""
+        sizes = {name: vocabulary.size for name, vocabulary in self.vocabularies.items()}
+        return {**sizes, "money": self.config.money_buckets + 1, "dense": 2 * len(dense_names(self.config)) + 2}
+
+    @property
+    def base_rates(self) -> dict[str, float]:
+        """CTR, CVR of clicks, mean price in log, and revenue per cost of the training period: starting biases."""
+        totals = self.totals
+        return {
+            "ctr": totals["clicks"] / totals["impressions"],
+            "cvr": max(totals["conversions"], 0.5) / totals["clicks"],
+            "log_value": float(self.log_money_mean[1]),
+            "revenue_per_cost": max(totals["revenue"], 1e-9) / max(totals["cost"], 1e-9),
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits of everything that decides a feature's value: code version, configuration and fit.
+
+        A server refuses a store or a bundle with another fingerprint.
+        """
+        digest = xxhash.xxh64(json.dumps([VERSION, feature_definition(self.config)], sort_keys=True).encode())
+        for name in TABLES:
+            digest.update(self.vocabularies[name].keys.tobytes())
+        for array in (self.dense_mean, self.dense_scale, self.log_money_mean, self.log_money_scale):
+            digest.update(np.asarray(array, np.float64).tobytes())
+        return digest.hexdigest()
+
+    def save(self, directory: Path) -> None:
+        """Write `features.json` and `features.npz` into a directory."""
+        directory.mkdir(parents=True, exist_ok=True)
+        document = {
+            "version": VERSION,
+            "config": asdict(self.config),
+            "definition": feature_definition(self.config),
+            "totals": self.totals,
+            "fingerprint": self.fingerprint,
+        }
+        (directory / _STATE_FILE).write_text(json.dumps(document, indent=2) + "\n")
+        tables = {f"vocabulary_{name}": vocabulary.keys for name, vocabulary in self.vocabularies.items()}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        np.savez(directory / _TABLE_FILE, **tables, **arrays)  # type: ignore[arg-type]
+
+    @classmethod
+    def load(cls, directory: Path) -> "FeatureState":
+        """Read what `save` wrote.
+
+        Raises:
+            BundleError: files are missing, or were written for another definition of the features than this code's.
+        """
+        try:
+            document = json.loads((directory / _STATE_FILE).read_text())
+            with np.load(directory / _TABLE_FILE) as archive:
+                arrays = dict(archive)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{directory}: fitted features cannot be read: {error}") from error
+        config = _config_from(document, directory)
+        oov = {name: config.item_oov_buckets if name == "item" else config.oov_buckets for name in TABLES}
+        state = cls(
+            config=config,
+            vocabularies={name: Vocabulary(arrays[f"vocabulary_{name}"], oov[name]) for name in TABLES},
+            totals=document["totals"],
+            **{name: arrays[name] for name in _ARRAYS},
+        )
+        if state.fingerprint != document["fingerprint"]:
+            raise BundleError(
+                f"{directory}: features have fingerprint {document['fingerprint']}, this code computes "
+                f"{state.fingerprint}; train again with this version or install the version that wrote the bundle"
+            )
+        return state
+
+
+_ARRAYS = ("dense_mean", "dense_scale", "log_money_mean", "log_money_scale")
+
+
+def feature_definition(config: FeatureConfig) -> dict[str, object]:
+    """What is computed, as JSON: the configuration, behaviours and every view with its log, entity and windows."""
+    views = {name: [VIEWS[name].log, VIEWS[name].entity, list(VIEWS[name].windows_hours)] for name in config.views}
+    return {"config": asdict(config) | {"views": list(config.views)}, "behaviors": list(BEHAVIORS), "views": views}
+
+
+def _config_from(document: dict, directory: Path) -> FeatureConfig:
+    known = {field.name for field in fields(FeatureConfig)}
+    stored = document["config"]
+    if document.get("version") != VERSION or set(stored) != known or not set(stored["views"]) <= set(VIEWS):
+        raise BundleError(
+            f"{directory}: features are of version {document.get('version')} with settings {sorted(stored)}, this code "
+            f"is version {VERSION} with settings {sorted(known)}; train again or install the version that wrote them"
+        )
+    return FeatureConfig(**{**stored, "views": tuple(stored["views"])})
