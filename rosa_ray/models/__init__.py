@@ -1,0 +1,23 @@
+"""Models in torch alone: batches, embeddings, the encoder, rankers and losses."""
+
+from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.models.embedding import parameter_groups
+from rosa_ray.models.encoder import EncoderCache
+from rosa_ray.models.losses import TASKS, LossConfig, LossScales, LossTerms, loss_terms, task_weights
+from rosa_ray.models.rankers import build_ranker, config_class, ranker_names
+
+__all__ = [
+    "TASKS",
+    "EncoderCache",
+    "LossConfig",
+    "LossScales",
+    "LossTerms",
+    "Predictions",
+    "UserBatch",
+    "build_ranker",
+    "config_class",
+    "loss_terms",
+    "parameter_groups",
+    "ranker_names",
+    "task_weights",
+]

@@ -1,0 +1,59 @@
+"""Candidate ads attend to the user's states: the ad is the query, states are keys and values (paper §3.3).
+
+The request time enters here and nowhere else, through the decay. A learned null token stands for "nothing in the
+history matters" and makes an empty history work; old events fade against it.
+
+Shape legend: B users, T events, N ads, D width, H heads, E = D / H, W window.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rosa_ray.models.decay import BehaviorDecayBias
+
+
+class CandidateAttention(nn.Module):
+    """(B, N, D) ads over (B, T, D) states to (B, N, D)."""
+
+    def __init__(
+        self, width: int, heads: int, window: int, dropout: float, behavior_bias: bool = True, decay: bool = True
+    ) -> None:
+        super().__init__()
+        self.heads, self.window, self.dropout = heads, window, dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.null_key_value = nn.Parameter(torch.randn(2 * width) * width**-0.5)
+        self.project_out = nn.Linear(width, width)
+        self.bias = BehaviorDecayBias(heads, behavior_bias, decay)
+        with torch.no_grad():
+            self.key_value.weight[:width].copy_(self.query.weight)
+
+    def forward(
+        self,
+        ads_BND: Tensor,
+        states_BTD: Tensor,
+        *,
+        ad_time_us_BN: Tensor,
+        state_time_us_BT: Tensor,
+        behavior_BT: Tensor,
+        visible_BN: Tensor,
+    ) -> Tensor:
+        """Attend.
+
+        Args:
+            ad_time_us_BN: request times.
+            visible_BN: number of events strictly before each request; the last W of them are attended to.
+        """
+        batch, count, width = ads_BND.shape
+        query = self.query(ads_BND).view(batch, count, self.heads, -1).transpose(1, 2)
+        null = self.null_key_value.to(states_BTD.dtype).expand(batch, 1, -1)
+        pairs = torch.cat([null, self.key_value(states_BTD)], dim=1)
+        key, value = pairs.view(batch, -1, 2, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        bias = self.bias(ad_time_us_BN[:, :, None] - state_time_us_BT[:, None, :], behavior_BT)
+        position = torch.arange(states_BTD.shape[1], device=states_BTD.device)
+        seen = (position < visible_BN[..., None]) & (position >= visible_BN[..., None] - self.window)
+        logits = functional.pad(bias.masked_fill(~seen[:, None], float("-inf")), (1, 0))
+        rate = self.dropout if self.training else 0.0
+        mixed = functional.scaled_dot_product_attention(query, key, value, logits.to(query.dtype), rate)
+        return self.project_out(mixed.transpose(1, 2).flatten(2))

@@ -1,0 +1,105 @@
+"""Embedding tables and the two towers that share them: timeline events and ads.
+
+Ads and history items share one item table and one category table (DESIGN: without that, a model cannot match an ad to
+the history and stays at chance). Shapes: see `rosa_ray.models.batch`.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from rosa_ray.models.batch import UserBatch
+from rosa_ray.schema import Behavior
+
+HOURS, WEEKDAYS, GAP_BUCKETS = 24, 7, 34
+
+TableSizes = Mapping[str, int]
+"""Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F."""
+
+
+class SharedTables(nn.Module):
+    """The item and category tables, D wide, used by history and ads alike."""
+
+    def __init__(self, sizes: TableSizes, width: int) -> None:
+        super().__init__()
+        self.item = _table(sizes["item"], width)
+        self.category = _table(sizes["category"], width)
+
+
+class EventEmbedding(nn.Module):
+    """`E_i + E_c + E_b + E_t` of an event; time is the gap to the previous event, hour of day and weekday."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.behavior = _table(len(Behavior), width)
+        self.gap = _table(GAP_BUCKETS, width)
+        self.hour = _table(HOURS, width)
+        self.weekday = _table(WEEKDAYS, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tables: SharedTables, events: Mapping[str, Tensor]) -> Tensor:
+        """(B, T) columns to (B, T, D)."""
+        what = tables.item(events["item"]) + tables.category(events["category"]) + self.behavior(events["behavior"])
+        when = self.gap(events["gap"]) + self.hour(events["hour"]) + self.weekday(events["weekday"])
+        return self.dropout(what + when)
+
+
+class AdEmbedding(nn.Module):
+    """Item, category, campaign, log-bid and log-price bucket of an ad, summed to (B, N, D)."""
+
+    def __init__(self, sizes: TableSizes, width: int, dropout: float, shared: bool = True) -> None:
+        super().__init__()
+        self.own = None if shared else SharedTables(sizes, width)
+        self.campaign = _table(sizes["campaign"], width)
+        self.bid = _table(sizes["money"], width)
+        self.price = _table(sizes["money"], width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tables: SharedTables, shown: Mapping[str, Tensor]) -> Tensor:
+        tables = self.own or tables
+        what = tables.item(shown["item"]) + tables.category(shown["category"]) + self.campaign(shown["campaign"])
+        return self.dropout(what + self.bid(shown["bid_bucket"]) + self.price(shown["price_bucket"]))
+
+
+class ContextEncoder(nn.Module):
+    """Device, region, hour, weekday and the dense features of a request and ad, projected to (B, N, D)."""
+
+    def __init__(self, sizes: TableSizes, width: int, dropout: float) -> None:
+        super().__init__()
+        self.device = _table(sizes["device"], width)
+        self.region = _table(sizes["region"], width)
+        self.hour = _table(HOURS, width)
+        self.weekday = _table(WEEKDAYS, width)
+        self.dense = nn.Sequential(nn.Linear(sizes["dense"], width), nn.ReLU(), nn.Dropout(dropout))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, batch: UserBatch) -> Tensor:
+        shown = batch.impressions
+        where = self.device(shown["device"]) + self.region(shown["region"])
+        when = self.hour(shown["hour"]) + self.weekday(shown["weekday"])
+        return self.norm(where + when + self.dense(batch.dense))
+
+
+def _table(rows: int, width: int) -> nn.Embedding:
+    table = nn.Embedding(rows, width)
+    nn.init.normal_(table.weight, std=width**-0.5)
+    return table
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Optimizer groups: weight decay for matrices, none for embeddings, biases, norms and decay rates."""
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    plain = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in embeddings]
+    chosen = {id(p) for p in plain}
+    free = [p for p in model.parameters() if id(p) not in chosen]
+    return [{"params": plain, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def zero_bias_linear(inputs: int, outputs: int, bias: float) -> nn.Linear:
+    """A linear layer that starts at a constant: zero weights and the given bias."""
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.fill_(bias)
+    return layer

@@ -1,0 +1,127 @@
+"""The joint loss `α·L_ctr + β·L_cvr + γ·L_roi` (paper §3.5), resolved as DESIGN §3 says.
+
+Every term is a pair (weighted sum, weight), so that sums over workers and accumulation steps are divided once.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rosa_ray.models.batch import Predictions, UserBatch
+
+TASKS = ("ctr", "cvr", "roi", "value")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Task weights; only their ratios matter.
+
+    Attributes:
+        alpha, beta, gamma: weights of the CTR, CTCVR and ROI terms.
+        value: weight of the value head's likelihood on converted rows.
+        kappa: strength of the high-value weight `1 + κ·min(log1p(v / median), cap)`, v the ad's price; 0 is off.
+        high_value_cap: cap of log1p in that weight.
+    """
+
+    alpha: float = 1.0
+    beta: float = 1.0
+    gamma: float = 0.05
+    value: float = 0.1
+    kappa: float = 0.2
+    high_value_cap: float = 3.0
+
+
+@dataclass(frozen=True)
+class LossScales:
+    """Data figures that make the terms free of units, from `FeatureState.base_rates`.
+
+    Attributes:
+        revenue_per_cost: mean return on ad spend of the training period.
+        median_price: typical value of a conversion, currency units.
+    """
+
+    revenue_per_cost: float
+    median_price: float
+
+    @classmethod
+    def of(cls, base_rates: dict[str, float]) -> "LossScales":
+        return cls(base_rates["revenue_per_cost"], math.exp(base_rates["log_value"]))
+
+
+LossTerms = dict[str, tuple[Tensor, Tensor]]
+"""Per task of `TASKS`: (weighted sum of the losses, sum of the weights), both scalars."""
+
+
+def loss_terms(predictions: Predictions, batch: UserBatch, config: LossConfig, scales: LossScales) -> LossTerms:
+    """All four terms over the real impressions of a batch."""
+    real = batch.impression_mask.float()
+    labels = batch.labels
+    valued = real * high_value_weight(labels["price"], config, scales)
+    terms = {
+        "ctr": (ctr_loss(predictions, labels["click"]), real),
+        "cvr": (ctcvr_loss(predictions, labels["click"] * labels["conversion"]), valued),
+        "roi": (roi_loss(predictions, labels["revenue"], labels["cost"], scales), valued * (labels["cost"] > 0)),
+        "value": (value_loss(predictions, labels["revenue"]), real * (labels["revenue"] > 0)),
+    }
+    return {task: ((loss * weight).sum(), weight.sum()) for task, (loss, weight) in terms.items()}
+
+
+def task_weights(config: LossConfig) -> dict[str, float]:
+    """Weight of each task of `TASKS`."""
+    return {"ctr": config.alpha, "cvr": config.beta, "roi": config.gamma, "value": config.value}
+
+
+def ctr_loss(predictions: Predictions, click: Tensor) -> Tensor:
+    """Binary cross-entropy of clicks, per impression."""
+    return functional.binary_cross_entropy_with_logits(predictions.ctr_logit, click, reduction="none")
+
+
+def ctcvr_loss(predictions: Predictions, converted: Tensor) -> Tensor:
+    """Binary cross-entropy of click-and-conversion against `p_ctr · p_cvr`, in log space (ESMM, Ma et al. 2018)."""
+    log_p = predictions.log_p_ctcvr
+    return -(converted * log_p + (1 - converted) * log1m_exp(log_p))
+
+
+def roi_loss(predictions: Predictions, revenue: Tensor, cost: Tensor, scales: LossScales) -> Tensor:
+    """Tweedie deviance of power 1.5 of `revenue / cost` against `p_ctr · p_cvr · value / cost`, both over their mean.
+
+    At power 1.5 the deviance is `4 (√y − √μ)² / √μ`. It takes the zeros and the skew of revenue as they are and its
+    minimum is the mean, which the mean squared error of log1p is not.
+    """
+    spend = cost.clamp_min(1e-12) * scales.revenue_per_cost
+    log_mean = predictions.log_p_ctcvr + predictions.log_value - torch.log(spend)
+    root_mean = torch.exp(0.5 * log_mean.clamp(-18, 18))
+    return 4 * (torch.sqrt(revenue / spend) - root_mean) ** 2 / root_mean
+
+
+def value_loss(predictions: Predictions, revenue: Tensor) -> Tensor:
+    """Log-normal negative log-likelihood of revenue, up to a constant; 0 when the value is the catalogue price."""
+    if predictions.value_log_sigma is None:
+        return torch.zeros_like(revenue)
+    sigma = torch.exp(predictions.value_log_sigma)
+    log_median = predictions.log_value - sigma**2 / 2
+    log_revenue = torch.log(revenue.clamp_min(1e-12))
+    return 0.5 * ((log_revenue - log_median) / sigma) ** 2 + predictions.value_log_sigma
+
+
+def high_value_weight(price: Tensor, config: LossConfig, scales: LossScales) -> Tensor:
+    """`1 + κ·min(log1p(v / median), cap)` per impression. It depends on the ad's price, not on labels: no bias."""
+    return 1 + config.kappa * torch.log1p(price / scales.median_price).clamp_max(config.high_value_cap)
+
+
+def log1m_exp(x: Tensor) -> Tensor:
+    """`log(1 − eˣ)` for x < 0, stable at both ends (Mächler 2012).
+
+    >>> round(float(log1m_exp(torch.tensor(-math.log(2)))), 6)
+    -0.693147
+    """
+    x = x.clamp_max(-1e-7)
+    near_zero = x > -math.log(2)
+    return torch.where(
+        near_zero,
+        torch.log(-torch.expm1(torch.where(near_zero, x, torch.full_like(x, -1.0)))),
+        torch.log1p(-torch.exp(torch.where(near_zero, torch.full_like(x, -1.0), x))),
+    )

@@ -1,0 +1,62 @@
+"""Rankers by name: each module of this folder is one model, found by its file name.
+
+A module defines `Config` (a frozen dataclass of its settings) and `Ranker` (built from the config, the table sizes and
+the base rates; `forward(UserBatch) -> Predictions`). Adding a model is adding one file.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import fields
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from rosa_ray.errors import ConfigError
+from rosa_ray.models.embedding import TableSizes
+
+
+def ranker_names() -> list[str]:
+    """Names of all rankers.
+
+    >>> "rosa" in ranker_names()
+    True
+    """
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def config_class(name: str) -> type:
+    """The frozen dataclass of a ranker's settings.
+
+    Raises:
+        ConfigError: there is no ranker of that name.
+    """
+    return _module(name).Config  # type: ignore[no-any-return]
+
+
+def build_ranker(
+    name: str, config: Mapping[str, Any], sizes: TableSizes, base_rates: Mapping[str, float]
+) -> nn.Module:
+    """Build a ranker with fresh weights.
+
+    Args:
+        config: settings by name; those left out take their defaults.
+        sizes: rows per embedding table and `dense`, from `FeatureState.table_sizes`.
+        base_rates: from `FeatureState.base_rates`; outputs start there.
+
+    Raises:
+        ConfigError: the name or a setting is unknown.
+    """
+    module = _module(name)
+    known = {field.name for field in fields(module.Config)}
+    if unknown := sorted(set(config) - known):
+        raise ConfigError(f"model '{name}' has no setting {unknown}; it has {sorted(known)}")
+    ranker: nn.Module = module.Ranker(module.Config(**config), sizes, base_rates)
+    return ranker
+
+
+def _module(name: str) -> ModuleType:
+    if name not in ranker_names():
+        raise ConfigError(f"model.name is '{name}'; known models are {', '.join(ranker_names())}")
+    return importlib.import_module(f"{__name__}.{name}")

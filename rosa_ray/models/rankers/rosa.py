@@ -1,0 +1,117 @@
+"""ROSA-Rec: a behaviour-aware causal encoder, cross-attention from each ad, and CTR, CVR and value heads.
+
+Ni, Li, Zhang 2026 (doi 10.63313/JCSFT.9068), §3, with the readings of DESIGN §2 and §3: states depend on the past
+only, so that one encoding of a timeline serves all of the user's impressions, in training and in serving.
+
+Shape legend: B users, T events, M new events, N impressions, D width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.models.cross_attention import CandidateAttention
+from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
+from rosa_ray.models.encoder import CausalEncoder, EncoderCache
+from rosa_ray.models.heads import TaskHeads
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of ROSA-Rec; the defaults are the laptop profile, `configs/model/paper.yaml` has the paper's size.
+
+    Attributes:
+        width: D of embeddings and states.
+        window: W, events that an event or an ad can attend to.
+        hidden: widths of the head's trunk.
+        behavior_bias, decay, cross_attention, shared_tables: False turns the part off, for ablations.
+        learned_value: False takes the catalogue price as the value of a conversion.
+    """
+
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    window: int = 50
+    hidden: tuple[int, ...] = (128, 64)
+    dropout: float = 0.1
+    behavior_bias: bool = True
+    decay: bool = True
+    cross_attention: bool = True
+    shared_tables: bool = True
+    learned_value: bool = True
+
+
+class Ranker(nn.Module):
+    """Encode once per user, score every impression."""
+
+    def __init__(self, config: Config, sizes: TableSizes, base_rates: Mapping[str, float]) -> None:
+        super().__init__()
+        self.config = config
+        self.tables = SharedTables(sizes, config.width)
+        self.events = EventEmbedding(config.width, config.dropout)
+        self.encoder = CausalEncoder(
+            width=config.width,
+            layers=config.layers,
+            heads=config.heads,
+            window=config.window,
+            dropout=config.dropout,
+            behavior_bias=config.behavior_bias,
+            decay=config.decay,
+        )
+        self.ads = AdEmbedding(sizes, config.width, config.dropout, config.shared_tables)
+        self.context = ContextEncoder(sizes, config.width, config.dropout)
+        self.attention = (
+            CandidateAttention(
+                config.width, config.heads, config.window, config.dropout, config.behavior_bias, config.decay
+            )
+            if config.cross_attention
+            else None
+        )
+        self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
+        self.heads = TaskHeads(6 * config.width, config.hidden, config.dropout, base_rates, config.learned_value)
+
+    @property
+    def context_events(self) -> int:
+        """Raw events to keep so that the last W states can be recomputed exactly: (L + 1)·W."""
+        return (self.config.layers + 1) * self.config.window
+
+    def forward(self, batch: UserBatch) -> Predictions:
+        """Logits of every impression of every user."""
+        return self.score(self.encode(batch.events), batch)
+
+    def encode(self, events: Mapping[str, Tensor]) -> Tensor:
+        """States of full timelines, (B, T, D). Padding at the end changes no real state: attention is causal."""
+        states: Tensor = self.encoder(self.events(self.tables, events), events)
+        return states
+
+    def extend(self, events: Mapping[str, Tensor], cache: EncoderCache) -> tuple[Tensor, EncoderCache]:
+        """States of M new events of every user, (B, M, D), and the cache that follows."""
+        return self.encoder.extend(self.events(self.tables, events), events, cache)
+
+    def score(self, states_BTD: Tensor, batch: UserBatch) -> Predictions:
+        """Score impressions against given states; of the events, times and behaviours are used."""
+        ads_BND = self.ads(self.tables, batch.impressions)
+        user_BND = self._last_visible(states_BTD, batch.impressions["visible"])
+        interest_BND = self._interest(ads_BND, states_BTD, batch) if self.attention else user_BND
+        parts = [interest_BND, ads_BND, user_BND, interest_BND * ads_BND, user_BND * ads_BND, self.context(batch)]
+        return self.heads(torch.cat(parts, dim=-1), batch.labels["price"])  # type: ignore[no-any-return]
+
+    def _interest(self, ads_BND: Tensor, states_BTD: Tensor, batch: UserBatch) -> Tensor:
+        assert self.attention is not None
+        interest: Tensor = self.attention(
+            ads_BND,
+            states_BTD,
+            ad_time_us_BN=batch.impressions["time_us"],
+            state_time_us_BT=batch.events["time_us"],
+            behavior_BT=batch.events["behavior"],
+            visible_BN=batch.impressions["visible"],
+        )
+        return interest
+
+    def _last_visible(self, states_BTD: Tensor, visible_BN: Tensor) -> Tensor:
+        null_B1D = self.null_state_D.to(states_BTD.dtype).expand(states_BTD.shape[0], 1, -1)
+        states = torch.cat([null_B1D, states_BTD], dim=1)
+        return states.gather(1, visible_BN[..., None].expand(-1, -1, states.shape[-1]))
