@@ -4,7 +4,7 @@ from rosa_ray.features.batching import batch_users, collate
 from rosa_ray.features.build import AdTable, SplitBounds, build_user_rows, keyed_events, keyed_impressions
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
-from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_users
+from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_events, encode_timeline, encode_users
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
 from rosa_ray.features.state import FeatureState, FitPart
 from rosa_ray.features.views import (
@@ -38,6 +38,8 @@ __all__ = [
     "collate",
     "concat_users",
     "dense_names",
+    "encode_events",
+    "encode_timeline",
     "encode_users",
     "expected_cost",
     "fold_events",

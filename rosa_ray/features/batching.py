@@ -55,7 +55,7 @@ def batch_users(users: EncodedUsers, users_per_batch: int, rng: np.random.Genera
     """
     order = np.arange(len(users)) if rng is None else rng.permutation(len(users))
     lengths = np.diff(users.event_offsets) + np.diff(users.impression_offsets)
-    pool = len(order) if rng is None else users_per_batch * 32
+    pool = max(len(order), 1) if rng is None else users_per_batch * 32
     batches = []
     for start in range(0, len(order), pool):
         chunk = order[start : start + pool]

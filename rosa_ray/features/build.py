@@ -68,10 +68,14 @@ class AdTable:
 def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
     """Event columns of contract rows, each event id once, sorted by user, time and event id.
 
+    Args:
+        table: events contract; staged key columns (user_key, item_key, category_key) are used where present.
+
     Returns:
         `EVENT_COLUMNS` plus user_key and, as an object column, user_id.
     """
-    table = table.append_column("user_key", pa.array(hash_ids(table["user_id"])))
+    if "user_key" not in table.column_names:
+        table = table.append_column("user_key", pa.array(hash_ids(table["user_id"])))
     order = [("user_key", "ascending"), ("event_time", "ascending"), ("event_id", "ascending")]
     table = table.take(pc.sort_indices(table, sort_keys=order))
     _, first = np.unique(hash_ids(table["event_id"]), return_index=True)
@@ -80,8 +84,8 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
         "user_key": table["user_key"].to_numpy(),
         "user_id": table["user_id"].to_numpy(),
         "time_us": table["event_time"].cast(pa.int64()).to_numpy(),
-        "item_key": hash_ids(table["item_id"]),
-        "category_key": hash_ids(table["category"]),
+        "item_key": _keys(table, "item_key", "item_id"),
+        "category_key": _keys(table, "category_key", "category"),
         "behavior": behavior_codes(table["behavior"]),
         "price": table["price"].cast(pa.float32()).fill_null(float("nan")).to_numpy(),
     }
@@ -97,7 +101,7 @@ def keyed_impressions(table: pa.Table, ads: AdTable) -> tuple[dict[str, np.ndarr
         `IMPRESSION_COLUMNS` (without split and expected_cost) plus user_key, user_id and conversion_time_us; and the
         number of rows dropped.
     """
-    keys = {name: hash_ids(table[f"{name}_id"]) for name in ("user", "impression", "request", "ad")}
+    keys = {name: _keys(table, f"{name}_key", f"{name}_id") for name in ("user", "impression", "request", "ad")}
     time_us = table["request_time"].cast(pa.int64()).to_numpy()
     order = np.lexsort((keys["impression"], time_us, keys["user"]))
     _, first = np.unique(keys["impression"][order], return_index=True)
@@ -164,6 +168,10 @@ def build_user_rows(
         impressions={name: shown[name] for name in IMPRESSION_COLUMNS},
         dense=read_dense(counters, shown, config),
     )
+
+
+def _keys(table: pa.Table, key: str, source: str) -> np.ndarray:
+    return table[key].to_numpy() if key in table.column_names else hash_ids(table[source])
 
 
 def _labels(table: pa.Table, time_us: np.ndarray) -> dict[str, np.ndarray]:

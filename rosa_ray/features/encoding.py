@@ -76,7 +76,7 @@ class EncodedUsers:
         )
 
     def trim(self, context: int) -> "EncodedUsers":
-        """Drop events that no kept impression needs: those after the last one, and those over `context` before the first.
+        """Drop events that no kept impression needs: after the last one, and more than `context` before the first.
 
         With `context = (layers + 1)·W` the remaining states that impressions attend to are exactly the same.
         """
@@ -104,11 +104,44 @@ def encode_users(rows: UserRows, state: FeatureState) -> EncodedUsers:
     return EncodedUsers(
         user_key=rows.user_key,
         event_offsets=rows.event_offsets,
-        events=_encode_events(rows, state, shift_us),
+        events=encode_events(rows.events, rows.event_offsets, state),
         impression_offsets=rows.impression_offsets,
         impressions=_encode_impressions(rows, state, shift_us),
         dense=_encode_dense(rows, state),
     )
+
+
+def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> dict[str, np.ndarray]:
+    """Encode the timelines of U users.
+
+    Args:
+        events: `EVENT_COLUMNS`, flat; `offsets` (U + 1,) says which rows are whose.
+
+    Returns:
+        time_us, item, category, behavior, gap, hour and weekday, all int64.
+    """
+    time_us = events["time_us"]
+    return {
+        "time_us": time_us,
+        "item": state.vocabularies["item"].lookup(events["item_key"]),
+        "category": state.vocabularies["category"].lookup(events["category_key"]),
+        "behavior": events["behavior"].astype(np.int64),
+        "gap": gap_buckets(time_us, offsets),
+        **_calendar(time_us + state.config.utc_offset_hours * HOUR_US),
+    }
+
+
+def encode_timeline(timeline: Columns, state: FeatureState, keep: int) -> dict[str, np.ndarray]:
+    """Encode the last `keep` events of one user.
+
+    The gap of the first of them is the time since the event before it, so give one event more than is kept, as the
+    online store does; a timeline of `keep` events or less is taken as whole.
+
+    Returns:
+        As `encode_events`, at most `keep` rows.
+    """
+    offsets = np.array([0, len(timeline["time_us"])])
+    return {name: values[-keep:] for name, values in encode_events(timeline, offsets, state).items()}
 
 
 def concat_users(blocks: list[EncodedUsers]) -> EncodedUsers:
@@ -152,18 +185,6 @@ def gap_buckets(time_us: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     bucket = np.minimum(bucket, GAP_BUCKETS - 1)
     bucket[offsets[:-1][np.diff(offsets) > 0]] = 0
     return bucket
-
-
-def _encode_events(rows: UserRows, state: FeatureState, shift_us: int) -> dict[str, np.ndarray]:
-    time_us = rows.events["time_us"]
-    return {
-        "time_us": time_us,
-        "item": state.vocabularies["item"].lookup(rows.events["item_key"]),
-        "category": state.vocabularies["category"].lookup(rows.events["category_key"]),
-        "behavior": rows.events["behavior"].astype(np.int64),
-        "gap": gap_buckets(time_us, rows.event_offsets),
-        **_calendar(time_us + shift_us),
-    }
 
 
 def _encode_impressions(rows: UserRows, state: FeatureState, shift_us: int) -> dict[str, np.ndarray]:

@@ -119,9 +119,7 @@ def fold_impressions(impressions: Columns, config: FeatureConfig) -> CounterStat
     bucket = np.r_[grid.of(impressions["time_us"]), grid.of(impressions["conversion_time_us"][converted])]
     amounts = np.concatenate([shown, bought])
     return {
-        view.name: Counters.fold(
-            np.r_[impressions[view.entity], impressions[view.entity][converted]], bucket, amounts
-        )
+        view.name: Counters.fold(np.r_[impressions[view.entity], impressions[view.entity][converted]], bucket, amounts)
         for view in counted_views(config)
         if view.log == "impressions"
     }
@@ -184,7 +182,7 @@ def _read_view(
     windows = tuple(None if hours is None else hours * 60 // config.bucket_minutes for hours in view.windows_hours)
     sums = _state_of(states, view).read(requests[view.entity], last, windows)
     if view.log == "events":
-        return np.log1p(sums.reshape(len(last), -1).astype(np.float64)).astype(np.float32)
+        return np.log1p(sums.reshape(len(last), len(view.feature_names)).astype(np.float64)).astype(np.float32)
     return _rates(sums.astype(np.float64), config).astype(np.float32)
 
 
@@ -195,4 +193,4 @@ def _rates(sums: np.ndarray, config: FeatureConfig) -> np.ndarray:
     cvr = (bought + strength * config.prior_ctr * config.prior_cvr) / (clicked + strength * config.prior_ctr)
     log_ctr = np.where(shown > 0, np.log(ctr), np.nan)
     log_cvr = np.where(clicked > 0, np.log(cvr), np.nan)
-    return np.stack([np.log1p(shown), log_ctr, log_cvr], axis=-1).reshape(len(sums), -1)
+    return np.stack([np.log1p(shown), log_ctr, log_cvr], axis=-1).reshape(len(sums), 3 * sums.shape[1])

@@ -4,7 +4,7 @@ Shape legend: B users, T events, N impressions of a user, D width, H heads, W wi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -49,9 +49,16 @@ class UserBatch:
         return cls(events, event_mask, shown, impression_mask, dense, labels, row)
 
     def to(self, device: torch.device | str) -> "UserBatch":
-        """Move every tensor to a device."""
-        moved = {field.name: _move(getattr(self, field.name), device) for field in fields(self)}
-        return UserBatch(**moved)
+        """Move every tensor but `row` to a device."""
+        return UserBatch(
+            events=_move(self.events, device),
+            event_mask=self.event_mask.to(device, non_blocking=True),
+            impressions=_move(self.impressions, device),
+            impression_mask=self.impression_mask.to(device, non_blocking=True),
+            dense=self.dense.to(device, non_blocking=True),
+            labels=_move(self.labels, device),
+            row=self.row,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,5 @@ class Predictions:
         return torch.exp(self.log_value)
 
 
-def _move(value: Tensor | dict[str, Tensor], device: torch.device | str) -> Tensor | dict[str, Tensor]:
-    if isinstance(value, dict):
-        return {name: tensor.to(device, non_blocking=True) for name, tensor in value.items()}
-    return value.to(device, non_blocking=True)
+def _move(tensors: dict[str, Tensor], device: torch.device | str) -> dict[str, Tensor]:
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}

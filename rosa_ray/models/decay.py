@@ -44,20 +44,22 @@ class BehaviorDecayBias(nn.Module):
         """Half-lives, (H,), hours."""
         return math.log(2) / self.lambda_per_hour_H
 
-    def forward(self, elapsed_us: Tensor, key_behavior: Tensor) -> Tensor:
-        """Bias for queries × keys.
+    def forward(self, elapsed_us: Tensor, key_behavior: Tensor, allowed: Tensor) -> Tensor:
+        """Logits to add for queries × keys.
 
         Args:
             elapsed_us: int64 (..., Q, K), query time minus key time.
             key_behavior: int64 (..., K).
+            allowed: bool (Q, K) or (..., Q, K); elsewhere the logit is -inf.
 
         Returns:
-            float32 (..., H, Q, K).
+            float32, (..., H, Q, K), or (..., 1, Q, K) if both parts are off.
         """
-        hours = (elapsed_us.to(torch.float64) / _US_PER_HOUR).to(torch.float32).unsqueeze(-3)
-        bias = torch.zeros_like(hours)
+        closed = torch.zeros_like(elapsed_us, dtype=torch.float32).masked_fill(~allowed, float("-inf")).unsqueeze(-3)
+        bias = closed
         if self.raw_lambda_H is not None:
-            bias = bias - self.lambda_per_hour_H.float()[:, None, None] * hours
+            hours = elapsed_us.to(torch.float32).unsqueeze(-3) / _US_PER_HOUR
+            bias = torch.addcmul(closed, -self.lambda_per_hour_H.float()[:, None, None], hours)
         if self.omega_BhH is not None:
             bias = bias + self.omega_BhH.float()[key_behavior].transpose(-1, -2).unsqueeze(-2)
         return bias

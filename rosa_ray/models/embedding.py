@@ -14,6 +14,10 @@ from rosa_ray.schema import Behavior
 
 HOURS, WEEKDAYS, GAP_BUCKETS = 24, 7, 34
 
+IDENTITY_STD, ATTRIBUTE_STD = 0.3, 0.05
+"""Starting spread of item and category rows, and of all other tables: what a thing is outweighs what is said of it, so
+that an ad and an event of the same item or category are alike before anything is learned."""
+
 TableSizes = Mapping[str, int]
 """Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F."""
 
@@ -23,8 +27,8 @@ class SharedTables(nn.Module):
 
     def __init__(self, sizes: TableSizes, width: int) -> None:
         super().__init__()
-        self.item = _table(sizes["item"], width)
-        self.category = _table(sizes["category"], width)
+        self.item = _table(sizes["item"], width, IDENTITY_STD)
+        self.category = _table(sizes["category"], width, IDENTITY_STD)
 
 
 class EventEmbedding(nn.Module):
@@ -46,7 +50,7 @@ class EventEmbedding(nn.Module):
 
 
 class AdEmbedding(nn.Module):
-    """Item, category, campaign, log-bid and log-price bucket of an ad, summed to (B, N, D)."""
+    """Item, category, campaign, log-bid and log-price bucket of an ad, summed and normalised to (B, N, D)."""
 
     def __init__(self, sizes: TableSizes, width: int, dropout: float, shared: bool = True) -> None:
         super().__init__()
@@ -54,12 +58,13 @@ class AdEmbedding(nn.Module):
         self.campaign = _table(sizes["campaign"], width)
         self.bid = _table(sizes["money"], width)
         self.price = _table(sizes["money"], width)
+        self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tables: SharedTables, shown: Mapping[str, Tensor]) -> Tensor:
         tables = self.own or tables
         what = tables.item(shown["item"]) + tables.category(shown["category"]) + self.campaign(shown["campaign"])
-        return self.dropout(what + self.bid(shown["bid_bucket"]) + self.price(shown["price_bucket"]))
+        return self.dropout(self.norm(what + self.bid(shown["bid_bucket"]) + self.price(shown["price_bucket"])))
 
 
 class ContextEncoder(nn.Module):
@@ -81,9 +86,9 @@ class ContextEncoder(nn.Module):
         return self.norm(where + when + self.dense(batch.dense))
 
 
-def _table(rows: int, width: int) -> nn.Embedding:
+def _table(rows: int, width: int, std: float = ATTRIBUTE_STD) -> nn.Embedding:
     table = nn.Embedding(rows, width)
-    nn.init.normal_(table.weight, std=width**-0.5)
+    nn.init.normal_(table.weight, std=std)
     return table
 
 

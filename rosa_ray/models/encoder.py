@@ -42,9 +42,11 @@ class EncoderCache:
 class WindowAttention(nn.Module):
     """Causal multi-head attention over the last `window` events with behaviour bias and time decay."""
 
-    def __init__(self, width: int, heads: int, window: int, dropout: float, bias: BehaviorDecayBias) -> None:
+    bias: BehaviorDecayBias
+
+    def __init__(self, width: int, heads: int, window: int, bias: BehaviorDecayBias) -> None:
         super().__init__()
-        self.heads, self.window, self.dropout = heads, window, dropout
+        self.heads, self.window = heads, window
         self.project_in = nn.Linear(width, 3 * width)
         self.project_out = nn.Linear(width, width)
         self.bias = bias
@@ -56,11 +58,9 @@ class WindowAttention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         return query, key, value
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, allowed: Tensor) -> Tensor:
-        """Attention of Q queries on K keys; `bias` (B, H, Q, K), `allowed` bool broadcastable to it; → (B, Q, D)."""
-        logits = bias.masked_fill(~allowed, float("-inf"))
-        rate = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(query, key, value, logits.to(query.dtype), rate)
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+        """Attention of Q queries on K keys with added logits `bias` (..., H, Q, K); → (..., Q, D)."""
+        mixed = functional.scaled_dot_product_attention(query, key, value, bias.to(query.dtype))
         return self.project_out(mixed.transpose(-3, -2).flatten(-2))
 
     def forward(self, x_BTD: Tensor, events: Events) -> Tensor:
@@ -74,18 +74,18 @@ class WindowAttention(nn.Module):
         behavior = functional.pad(events["behavior"], (0, blocks * window - length)).unflatten(1, (blocks, window))
         query, key, value = (part.unflatten(2, (blocks, window)).transpose(1, 2) for part in self.split(padded))
         key_time, key_behavior = _with_previous(time_us), _with_previous(behavior)
-        bias = self.bias(time_us[..., None] - key_time[..., None, :], key_behavior)
         allowed = _band(window, 2 * window, window, window, x_BTD.device).repeat(blocks, 1, 1)
         allowed[0, :, :window] = False
-        mixed = self.attend(query, _with_previous(key), _with_previous(value), bias, allowed[:, None])
+        bias = self.bias(time_us[..., None] - key_time[..., None, :], key_behavior, allowed)
+        mixed = self.attend(query, _with_previous(key), _with_previous(value), bias)
         return mixed.flatten(1, 2)[:, :length]
 
     def _forward_dense(self, x_BTD: Tensor, events: Events) -> Tensor:
         query, key, value = self.split(x_BTD)
         time_us = events["time_us"]
-        bias = self.bias(time_us[:, :, None] - time_us[:, None, :], events["behavior"])
-        length = x_BTD.shape[1]
-        return self.attend(query, key, value, bias, _band(length, length, 0, self.window, x_BTD.device))
+        allowed = _band(x_BTD.shape[1], x_BTD.shape[1], 0, self.window, x_BTD.device)
+        bias = self.bias(time_us[:, :, None] - time_us[:, None, :], events["behavior"], allowed)
+        return self.attend(query, key, value, bias)
 
     def extend(self, x_BMD: Tensor, events: Events, cache: EncoderCache, layer: int) -> tuple[Tensor, Tensor, Tensor]:
         """Attention of M new events on the cached and new keys; also returns the joined keys and values."""
@@ -94,10 +94,10 @@ class WindowAttention(nn.Module):
         value = torch.cat([cache.value_LBHCE[layer], value], dim=2)
         key_time = torch.cat([cache.time_us_BC, events["time_us"]], dim=1)
         key_behavior = torch.cat([cache.behavior_BC, events["behavior"]], dim=1)
-        bias = self.bias(events["time_us"][:, :, None] - key_time[:, None, :], key_behavior)
         cached, new = cache.time_us_BC.shape[1], x_BMD.shape[1]
         allowed = _band(new, cached + new, cached, self.window, x_BMD.device)
-        return self.attend(query, key, value, bias, allowed), key, value
+        bias = self.bias(events["time_us"][:, :, None] - key_time[:, None, :], key_behavior, allowed)
+        return self.attend(query, key, value, bias), key, value
 
 
 class EncoderLayer(nn.Module):
@@ -132,7 +132,7 @@ class CausalEncoder(nn.Module):
         self.width, self.heads, self.window = width, heads, window
         self.layers = nn.ModuleList(
             EncoderLayer(
-                WindowAttention(width, heads, window, dropout, BehaviorDecayBias(heads, behavior_bias, decay)),
+                WindowAttention(width, heads, window, BehaviorDecayBias(heads, behavior_bias, decay)),
                 width,
                 dropout,
             )
@@ -162,6 +162,7 @@ class CausalEncoder(nn.Module):
         """States of M new events, (B, M, D), and the cache after them. No padding: all users have M new events."""
         keys, values = [], []
         for index, layer in enumerate(self.layers):
+            assert isinstance(layer, EncoderLayer)
             x_BMD, key, value = layer.extend(x_BMD, events, cache, index)
             keys.append(_last(key, self.window - 1, 2))
             values.append(_last(value, self.window - 1, 2))
@@ -176,14 +177,14 @@ def _last(tensor: Tensor, count: int, dim: int) -> Tensor:
 
 
 def _band(queries: int, keys: int, shift: int, window: int, device: torch.device) -> Tensor:
-    """bool (queries, keys): key j is at most query i + shift, and among its last `window` positions."""
+    """Bool (queries, keys): key j is at most query i + shift, and among its last `window` positions."""
     position = torch.arange(queries, device=device)[:, None] + shift
     key = torch.arange(keys, device=device)
     return (key <= position) & (key > position - window)
 
 
 def _with_previous(blocks: Tensor) -> Tensor:
-    """Join every block, (B, blocks, ..., W[, E]), with the block before it along the W axis (zeros before the first)."""
+    """Join every block, (B, blocks, ..., W[, E]), along W with the block before it (zeros before the first)."""
     axis = -2 if blocks.dim() == 5 else -1
     previous = torch.cat([torch.zeros_like(blocks[:, :1]), blocks[:, :-1]], dim=1)
     return torch.cat([previous, blocks], dim=axis)

@@ -4,8 +4,9 @@ A table that lacks a column or holds an uncastable type is refused whole (`Contr
 breaks a value rule is set aside and counted with its reason (`Violation`); the other rows go on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -123,17 +124,21 @@ class Contract:
                 f"which does not cast to {column.type} ({column.meaning}): {str(error).splitlines()[0]}"
             ) from error
 
-    def _all_rules(self):
+    def _all_rules(self) -> Iterator[tuple[str, str, Callable[[pa.Table], pa.Array]]]:
         for column in self.columns:
             if column.required:
-                yield column.name, "are null", lambda t, c=column: pc.is_valid(t[c.name])
+                yield column.name, "are null", partial(_is_present, column.name)
             for rule in column.rules:
-                yield (
-                    column.name,
-                    rule.reason,
-                    lambda t, c=column, r=rule: pc.or_(pc.is_null(t[c.name]), pc.fill_null(r.holds(t[c.name]), True)),
-                )
+                yield column.name, rule.reason, partial(_holds_or_null, column.name, rule)
         yield from self.row_rules
+
+
+def _is_present(name: str, table: pa.Table) -> pa.Array:
+    return pc.is_valid(table[name])
+
+
+def _holds_or_null(name: str, rule: Rule, table: pa.Table) -> pa.Array:
+    return pc.or_(pc.is_null(table[name]), pc.fill_null(rule.holds(table[name]), True))
 
 
 def _cast_values(values: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
@@ -141,10 +146,14 @@ def _cast_values(values: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArra
         raise pa.ArrowInvalid("a timestamp without a time zone is ambiguous; give UTC timestamps")
     if pa.types.is_timestamp(target) and pa.types.is_integer(values.type):
         raise pa.ArrowInvalid("an integer has no time unit; map the column with an explicit unit")
-    if pa.types.is_boolean(target) and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        if not pc.all(pc.is_in(values, pa.array([0, 1, None], values.type))).as_py():
-            raise pa.ArrowInvalid("values other than 0 and 1")
+    numeric = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
+    if pa.types.is_boolean(target) and numeric and not _is_binary(values):
+        raise pa.ArrowInvalid("values other than 0 and 1")
     return values.cast(target)
+
+
+def _is_binary(values: pa.ChunkedArray) -> bool:
+    return bool(pc.all(pc.is_in(values, pa.array([0, 1, None], values.type))).as_py())
 
 
 def _to_mask(holds: pa.Array | pa.ChunkedArray) -> np.ndarray:
@@ -201,7 +210,11 @@ IMPRESSIONS = Contract(
         _id("ad_id", "which ad"),
         _time("request_time", "when the ad was requested, UTC"),
         Column(
-            "position", pa.int32(), False, "slot, 0 is the top", (Rule("are negative", lambda a: pc.greater_equal(a, 0)),)
+            "position",
+            pa.int32(),
+            False,
+            "slot, 0 is the top",
+            (Rule("are negative", lambda a: pc.greater_equal(a, 0)),),
         ),
         Column("propensity", pa.float64(), False, "probability that the logger chose this ad", (_PROBABILITY,)),
         _id("device", "device class", required=False),
@@ -243,8 +256,7 @@ CANDIDATES = Contract(
     tuple(
         column
         for column in IMPRESSIONS.columns
-        if column.name
-        in ("impression_id", "request_id", "user_id", "ad_id", "request_time", "device", "region", "bid")
+        if column.name in ("impression_id", "request_id", "user_id", "ad_id", "request_time", "device", "region", "bid")
     ),
 )
 """Ads that could have been shown for a request, without labels: what a policy chooses from."""

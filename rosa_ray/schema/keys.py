@@ -12,7 +12,7 @@ MISSING_KEY = 0
 def hash_id(value: str | None) -> int:
     """Return the signed 64-bit xxHash of one id, `MISSING_KEY` for None.
 
-    >>> hash_id("user-1") == hash_ids(pa.array(["user-1", None]))[0]
+    >>> hash_id("user-1") == int(hash_ids(pa.array(["user-1", None]))[0])
     True
     """
     if value is None:
@@ -35,6 +35,6 @@ def hash_ids(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
         ids = ids.combine_chunks()
     if not pa.types.is_dictionary(ids.type):
         ids = pc.dictionary_encode(ids)
-    distinct = np.fromiter((hash_id(value.as_py()) for value in ids.dictionary), np.int64, len(ids.dictionary))
+    distinct = np.fromiter((hash_id(value) for value in ids.dictionary.to_pylist()), np.int64, len(ids.dictionary))
     codes = ids.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return np.append(distinct, MISSING_KEY)[codes]

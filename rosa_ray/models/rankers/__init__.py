@@ -32,12 +32,11 @@ def config_class(name: str) -> type:
     Raises:
         ConfigError: there is no ranker of that name.
     """
-    return _module(name).Config  # type: ignore[no-any-return]
+    config: type = _module(name).Config
+    return config
 
 
-def build_ranker(
-    name: str, config: Mapping[str, Any], sizes: TableSizes, base_rates: Mapping[str, float]
-) -> nn.Module:
+def build_ranker(name: str, config: Mapping[str, Any], sizes: TableSizes, base_rates: Mapping[str, float]) -> nn.Module:
     """Build a ranker with fresh weights.
 
     Args:

@@ -64,9 +64,7 @@ class Ranker(nn.Module):
         self.ads = AdEmbedding(sizes, config.width, config.dropout, config.shared_tables)
         self.context = ContextEncoder(sizes, config.width, config.dropout)
         self.attention = (
-            CandidateAttention(
-                config.width, config.heads, config.window, config.dropout, config.behavior_bias, config.decay
-            )
+            CandidateAttention(config.width, config.heads, config.window, config.behavior_bias, config.decay)
             if config.cross_attention
             else None
         )
@@ -97,7 +95,8 @@ class Ranker(nn.Module):
         user_BND = self._last_visible(states_BTD, batch.impressions["visible"])
         interest_BND = self._interest(ads_BND, states_BTD, batch) if self.attention else user_BND
         parts = [interest_BND, ads_BND, user_BND, interest_BND * ads_BND, user_BND * ads_BND, self.context(batch)]
-        return self.heads(torch.cat(parts, dim=-1), batch.labels["price"])  # type: ignore[no-any-return]
+        predictions: Predictions = self.heads(torch.cat(parts, dim=-1), batch.labels["price"])
+        return predictions
 
     def _interest(self, ads_BND: Tensor, states_BTD: Tensor, batch: UserBatch) -> Tensor:
         assert self.attention is not None

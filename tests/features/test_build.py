@@ -1,0 +1,93 @@
+"""User rows: deduplicated, ordered, joined, and split by time."""
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rosa_ray.features import AdTable, UserRows, keyed_events, keyed_impressions
+from rosa_ray.schema import EVENTS, hash_id
+from tests.synthetic import BOUNDS, ads_table, events_table, impressions_table, user_rows
+
+
+def assert_same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
+    for name, values in left.items():
+        np.testing.assert_array_equal(values, right[name], err_msg=name)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), copies=st.integers(1, 3))
+def test_doubled_and_shuffled_events_give_the_same_timelines(seed: int, copies: int) -> None:
+    table = events_table(np.random.default_rng(0), events=80)
+    mixed = np.random.default_rng(seed).permutation(np.repeat(np.arange(80), copies))
+    assert_same(keyed_events(table), keyed_events(table.take(pa.array(mixed))))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_doubled_and_shuffled_impressions_give_the_same_columns(seed: int) -> None:
+    table, ads = impressions_table(np.random.default_rng(0), impressions=80), AdTable.from_table(ads_table())
+    mixed = np.random.default_rng(seed).permutation(np.repeat(np.arange(80), 2))
+    (once, dropped), (twice, _) = keyed_impressions(table, ads), keyed_impressions(table.take(pa.array(mixed)), ads)
+    assert dropped == 0
+    assert_same(once, twice)
+
+
+def test_events_of_one_microsecond_are_ordered_by_event_id() -> None:
+    when = pa.array([1_700_000_000_000_000] * 3).cast(EVENTS.schema.field("event_time").type)
+    table = pa.table(
+        {
+            "event_id": ["c", "a", "b"],
+            "user_id": ["u"] * 3,
+            "item_id": ["3", "1", "2"],
+            "behavior": ["view"] * 3,
+            "event_time": when,
+        }
+    )
+    keyed = keyed_events(EVENTS.check(table, "t")[0])
+    assert keyed["item_key"].tolist() == [hash_id("1"), hash_id("2"), hash_id("3")]
+
+
+def test_an_ad_outside_the_catalogue_is_dropped_and_counted() -> None:
+    table = impressions_table(np.random.default_rng(0), impressions=100)
+    half = AdTable.from_table(ads_table().slice(0, 15))
+    kept, dropped = keyed_impressions(table, half)
+    known = {f"a{number}" for number in range(15)}
+    expected = sum(ad not in known for ad in table["ad_id"].to_pylist())
+    assert 0 < expected == dropped
+    assert len(kept["ad_key"]) == 100 - dropped
+
+
+def test_an_ad_without_an_item_is_an_item_of_its_own() -> None:
+    ads = ads_table()
+    bare = ads.set_column(1, "item_id", pa.nulls(ads.num_rows, pa.string()))
+    table = AdTable.from_table(bare)
+    np.testing.assert_array_equal(table.item_key, table.ad_key)
+
+
+def test_splits_are_by_time() -> None:
+    shown = user_rows().impressions
+    for split, low, high in (
+        (0, 0, BOUNDS.valid_us),
+        (1, BOUNDS.valid_us, BOUNDS.test_us),
+        (2, BOUNDS.test_us, 1 << 62),
+    ):
+        times = shown["time_us"][shown["split"] == split]
+        assert len(times)
+        assert times.min() >= low
+        assert times.max() < high
+
+
+def test_rows_survive_the_trip_through_arrow_and_slices_of_it() -> None:
+    rows = user_rows()
+    table = rows.to_table()
+    back = UserRows.from_table(table)
+    assert_same(dict(rows.events), dict(back.events))
+    assert_same(dict(rows.impressions), dict(back.impressions))
+    np.testing.assert_array_equal(rows.dense, back.dense)
+    second = UserRows.from_table(table.slice(3, 2))
+    start, stop = rows.event_offsets[3], rows.event_offsets[5]
+    np.testing.assert_array_equal(second.events["item_key"], rows.events["item_key"][start:stop])
+    start, stop = rows.impression_offsets[3], rows.impression_offsets[5]
+    np.testing.assert_array_equal(second.dense, rows.dense[start:stop])
+    assert len(UserRows.from_table(table.slice(0, 0))) == 0

@@ -1,0 +1,62 @@
+"""The fingerprint and what is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rosa_ray.errors import BundleError, InputError
+from rosa_ray.features import FeatureState, FitPart, encode_users
+from tests.synthetic import BOUNDS, CONFIG, user_rows
+
+
+@pytest.fixture
+def state() -> FeatureState:
+    return FeatureState.fit([FitPart.of(user_rows(), BOUNDS.valid_us)], CONFIG)
+
+
+def test_a_saved_state_encodes_the_same(state: FeatureState, tmp_path: Path) -> None:
+    state.save(tmp_path)
+    loaded = FeatureState.load(tmp_path)
+    assert loaded.fingerprint == state.fingerprint
+    before, after = encode_users(user_rows(), state), encode_users(user_rows(), loaded)
+    np.testing.assert_array_equal(before.dense, after.dense)
+    np.testing.assert_array_equal(before.events["item"], after.events["item"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": replace(CONFIG, bucket_minutes=30)},
+        {"config": replace(CONFIG, views=("user_events",))},
+        {"dense_mean": np.zeros(3)},
+    ],
+)
+def test_the_fingerprint_changes_with_what_decides_a_feature(state: FeatureState, change: dict) -> None:
+    assert replace(state, **change).fingerprint != state.fingerprint
+
+
+def test_features_of_another_code_are_refused(state: FeatureState, tmp_path: Path) -> None:
+    state.save(tmp_path)
+    path = tmp_path / "features.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "version": 99}))
+    with pytest.raises(BundleError, match="version 99"):
+        FeatureState.load(tmp_path)
+    path.write_text(json.dumps({**document, "fingerprint": "0" * 16}))
+    with pytest.raises(BundleError, match="fingerprint"):
+        FeatureState.load(tmp_path)
+    path.write_text("{")
+    with pytest.raises(BundleError, match="cannot be read"):
+        FeatureState.load(tmp_path)
+
+
+def test_no_training_data_is_an_error_that_says_so() -> None:
+    with pytest.raises(InputError, match="no user rows"):
+        FeatureState.fit([], CONFIG)
+    rows = user_rows()
+    rows.impressions["click"][:] = 0
+    with pytest.raises(InputError, match="clicks"):
+        FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], CONFIG)

@@ -1,0 +1,125 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rosa_ray.models import LossConfig, LossScales, Predictions, UserBatch, loss_terms
+from rosa_ray.models.losses import (
+    ctcvr_loss,
+    ctr_loss,
+    high_value_weight,
+    log1m_exp,
+    roi_loss,
+    value_loss,
+)
+
+SCALES = LossScales(revenue_per_cost=2.0, median_price=10.0)
+
+
+def logit(p: float) -> float:
+    return math.log(p / (1 - p))
+
+
+def predicted(
+    p_ctr: list[float], p_cvr: list[float], value: list[float], log_sigma: float | None = None
+) -> Predictions:
+    rows = [torch.tensor([row], dtype=torch.float64) for row in (p_ctr, p_cvr, value)]
+    sigma = None if log_sigma is None else torch.tensor(log_sigma, dtype=torch.float64)
+    return Predictions(torch.logit(rows[0]), torch.logit(rows[1]), torch.log(rows[2]), sigma)
+
+
+def test_ctr_loss_is_the_cross_entropy() -> None:
+    loss = ctr_loss(predicted([0.8, 0.8], [0.5, 0.5], [1, 1]), torch.tensor([[1.0, 0.0]], dtype=torch.float64))
+    assert loss[0].tolist() == pytest.approx([-math.log(0.8), -math.log(0.2)])
+
+
+def test_ctcvr_loss_is_the_cross_entropy_of_the_product() -> None:
+    loss = ctcvr_loss(predicted([0.5, 0.5], [0.2, 0.2], [1, 1]), torch.tensor([[1.0, 0.0]], dtype=torch.float64))
+    assert loss[0].tolist() == pytest.approx([-math.log(0.1), -math.log(0.9)])
+
+
+@pytest.mark.parametrize("scale", [-40.0, 40.0])
+def test_ctcvr_loss_and_its_gradient_stay_finite_at_the_ends(scale: float) -> None:
+    ctr, cvr = (torch.tensor([[scale, scale]], requires_grad=True) for _ in range(2))
+    loss = ctcvr_loss(Predictions(ctr, cvr, torch.zeros(1, 2)), torch.tensor([[1.0, 0.0]]))
+    loss.sum().backward()
+    assert torch.isfinite(loss).all()
+    assert torch.isfinite(ctr.grad).all()
+    assert torch.isfinite(cvr.grad).all()
+
+
+def test_log1m_exp_at_both_ends() -> None:
+    x = torch.tensor([-1e-6, -math.log(2), -50.0], dtype=torch.float64)
+    expected = [math.log(1e-6), math.log(0.5), -math.exp(-50)]
+    assert log1m_exp(x).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_roi_loss_is_the_tweedie_deviance_of_power_one_and_a_half() -> None:
+    """Mean 0.5 · 0.4 · 20 = 4; a spend of 0.5 at 2 per unit is 1: y = 9 against μ = 4, and y = 0 against μ = 4."""
+    predictions = predicted([0.5, 0.5], [0.4, 0.4], [20.0, 20.0])
+    revenue, cost = torch.tensor([[9.0, 0.0]], dtype=torch.float64), torch.full((1, 2), 0.5, dtype=torch.float64)
+    power = 1.5
+
+    def deviance(y: float, mu: float) -> float:
+        parts = y ** (2 - power) / ((1 - power) * (2 - power)), y * mu ** (1 - power) / (1 - power)
+        return 2 * (parts[0] - parts[1] + mu ** (2 - power) / (2 - power))
+
+    expected = [deviance(9, 4), deviance(0, 4)]
+    assert expected == pytest.approx([2.0, 8.0])
+    assert roi_loss(predictions, revenue, cost, SCALES)[0].tolist() == pytest.approx(expected)
+
+
+def test_roi_loss_is_least_at_the_mean_of_skewed_revenue() -> None:
+    revenue = torch.tensor([[0.0, 0.0, 0.0, 8.0]], dtype=torch.float64)
+    cost = torch.full_like(revenue, 0.5)
+    losses = {
+        mean: roi_loss(predicted([0.5] * 4, [0.5] * 4, [4 * mean] * 4), revenue, cost, SCALES).sum().item()
+        for mean in (1.0, 1.9, 2.0, 2.1, 4.0)
+    }
+    assert min(losses, key=losses.__getitem__) == 2.0
+
+
+def test_value_loss_is_the_log_normal_likelihood_of_its_mean() -> None:
+    """sigma = 1 and expectation e^1.5 put the median at e; revenue e² lies one sigma above it."""
+    predictions = predicted([0.5], [0.5], [math.exp(1.5)], log_sigma=0.0)
+    assert value_loss(predictions, torch.tensor([[math.exp(2)]], dtype=torch.float64)).item() == pytest.approx(0.5)
+
+
+def test_value_loss_is_zero_for_a_catalogue_price() -> None:
+    assert value_loss(predicted([0.5], [0.5], [3.0]), torch.ones(1, 1)).item() == 0
+
+
+def test_high_value_weight() -> None:
+    price = torch.tensor([10.0, 10 * (math.e - 1), 1e9])
+    weight = high_value_weight(price, LossConfig(kappa=0.5, high_value_cap=3.0), SCALES)
+    assert weight.tolist() == pytest.approx([1 + 0.5 * math.log(2), 1.5, 2.5])
+    assert high_value_weight(price, LossConfig(kappa=0.0), SCALES).tolist() == [1, 1, 1]
+
+
+def test_terms_leave_padding_free_impressions_and_unsold_rows_out() -> None:
+    shape = (1, 4)
+    labels = {
+        "click": np.array([[1, 0, 1, 1]]),
+        "conversion": np.array([[1, 0, 0, 1]]),
+        "revenue": np.array([[9.0, 0, 0, 5.0]]),
+        "cost": np.array([[0.5, 0.0, 0.5, 0.5]]),
+        "expected_cost": np.ones(shape),
+        "price": np.full(shape, 10.0),
+    }
+    arrays = {name: values.astype(np.float32) for name, values in labels.items()}
+    mask = np.array([[True, True, True, False]])
+    batch = UserBatch.from_numpy(
+        {
+            "event_mask": mask,
+            "impression_mask": mask,
+            "dense": np.zeros((*shape, 1), np.float32),
+            "row": np.zeros(shape, np.int64),
+            **arrays,
+        }
+    )
+    terms = loss_terms(predicted([0.5] * 4, [0.4] * 4, [20.0] * 4, -1.0), batch, LossConfig(kappa=0.0), SCALES)
+    weights = {task: weight.item() for task, (_, weight) in terms.items()}
+    assert weights == {"ctr": 3, "cvr": 3, "roi": 2, "value": 1}
+    assert terms["ctr"][0].item() == pytest.approx(3 * math.log(2))
+    assert terms["roi"][0].item() == pytest.approx(2.0 + 8.0, rel=1e-5)
