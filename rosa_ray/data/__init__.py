@@ -1,0 +1,1 @@
+"""Ray Data: logs become checked, user-major Parquet."""

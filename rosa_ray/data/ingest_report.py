@@ -1,0 +1,96 @@
+"""What became of every input file: the JSON-able result of the ingest pass."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rosa_ray.schema import Violation
+
+OK = "ok"
+SET_ASIDE = "set_aside"
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """One input file.
+
+    Attributes:
+        path: where it lies.
+        contract: name of the contract its rows were checked against.
+        status: `ok`, or `set_aside` when none of its rows went on.
+        rows_read: rows seen; of a damaged file, those before the damage.
+        rows_kept: rows staged.
+        violations: rows set aside, by column and reason.
+        reason: why the file was set aside, one line; empty when it is ok.
+    """
+
+    path: str
+    contract: str
+    status: str
+    rows_read: int
+    rows_kept: int
+    violations: tuple[Violation, ...] = ()
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        return asdict(self) | {"violations": [asdict(violation) for violation in self.violations]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "FileReport":
+        """Return the report `to_dict` came from.
+
+        >>> report = FileReport("a.csv", "events", "ok", 3, 2, (Violation("a.csv", "price", 1, "are NaN"),))
+        >>> FileReport.from_dict(report.to_dict()) == report
+        True
+        """
+        return cls(**{**values, "violations": tuple(Violation(**violation) for violation in values["violations"])})
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """All input files, in listing order.
+
+    Attributes:
+        staging_dir: where the staged Parquet lies.
+        partitions: number of hash partitions of users.
+    """
+
+    staging_dir: str
+    partitions: int
+    files: tuple[FileReport, ...]
+
+    @property
+    def partial(self) -> bool:
+        """Whether a file was set aside; the command line then exits with `EXIT_PARTIAL`."""
+        return bool(self.set_aside)
+
+    @property
+    def set_aside(self) -> tuple[FileReport, ...]:
+        """The files none of whose rows went on."""
+        return tuple(file for file in self.files if file.status == SET_ASIDE)
+
+    def rows_kept(self, contract_name: str) -> int:
+        """Rows staged for a contract, 0 when the source has no such files."""
+        return sum(file.rows_kept for file in self.files if file.contract == contract_name)
+
+    def rows_rejected(self, contract_name: str) -> int:
+        """Rows of usable files set aside one by one; rows of files set aside whole are not counted."""
+        return sum(
+            file.rows_read - file.rows_kept
+            for file in self.files
+            if file.contract == contract_name and file.status == OK
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON, with the totals."""
+        contracts = dict.fromkeys(file.contract for file in self.files)
+        return {
+            "staging_dir": self.staging_dir,
+            "partitions": self.partitions,
+            "partial": self.partial,
+            "rows_kept": {name: self.rows_kept(name) for name in contracts},
+            "rows_rejected": {name: self.rows_rejected(name) for name in contracts},
+            "files_set_aside": len(self.set_aside),
+            "files": [file.to_dict() for file in self.files],
+        }

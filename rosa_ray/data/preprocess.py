@@ -1,0 +1,215 @@
+"""Preprocessing on Ray Data: contracts to one row per user, in three passes over hash partitions of the users.
+
+1. ingest: files are checked and their rows exchanged through partitioned Parquet (`rosa_ray.data.ingest`).
+2. fold: each partition is deduplicated, sorted and counted; the counters of all partitions are summed.
+3. join: each partition reads the counters at its requests and becomes user rows; the features are fitted on the
+   training period.
+
+A pass is a Ray Data job of few large tasks whose only output is files under stable names, so a task that is run
+again writes the same bytes.
+"""
+
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rosa_ray.data.ingest import ingest
+from rosa_ray.data.ingest_report import IngestReport
+from rosa_ray.data.parquet import remove_tree, write_bytes, write_json, write_parquet
+from rosa_ray.data.partitions import Layout, fold_partition, join_partition, merge_counter_files
+from rosa_ray.data.staging import read_staged
+from rosa_ray.data.tasks import run_tasks
+from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
+from rosa_ray.schema import ADS, CONTRACTS
+from rosa_ray.sources import Source
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """How the log is partitioned and split.
+
+    Attributes:
+        partitions: hash partitions of the users; each must fit in a worker's memory.
+        valid_from, test_from: when the validation and the test period begin, ISO 8601 with offset; empty takes the
+            fractions below.
+        valid_fraction, test_fraction: shares of the log's time span at its end.
+        keep_staging: keep the intermediate files.
+    """
+
+    partitions: int = 4
+    valid_from: str = ""
+    test_from: str = ""
+    valid_fraction: float = 0.1
+    test_fraction: float = 0.2
+    keep_staging: bool = False
+
+
+@dataclass(frozen=True)
+class PreprocessResult:
+    """What preprocessing found; `report` is also in `report.json`."""
+
+    report: dict[str, Any]
+    partial: bool
+
+
+def preprocess(source: Source, data_dir: str, config: PreprocessConfig, features: FeatureConfig) -> PreprocessResult:
+    """Turn a log into user rows, counters, fitted features and a data report under `data_dir`.
+
+    Ray must be initialised. What an earlier run wrote there is replaced once the new input has proved usable.
+
+    Raises:
+        InputError: the input is missing or unusable, has no impressions, or no training data.
+        ConfigError: the periods make no sense for this log.
+    """
+    layout, clock = Layout(data_dir), _Clock()
+    ingested = ingest(source, layout.staging, config.partitions)
+    _require_impressions(ingested)
+    remove_tree(layout.users)
+    write_parquet(_unique_ads(layout), layout.ads)
+    clock.lap("ingest")
+    parts = range(config.partitions)
+    folded = run_tasks(partial(fold_partition, layout, config=features), parts, f"counting {data_dir}")
+    counter_rows = merge_counter_files(layout, config.partitions)
+    clock.lap("fold")
+    start_us, end_us = _time_span(folded)
+    bounds = split_bounds(config, start_us, end_us)
+    join = partial(join_partition, layout, config=features, bounds=bounds)
+    joined = run_tasks(join, parts, f"writing {layout.users}")
+    state = FeatureState.fit([part for part, _ in joined], features)
+    _save_features(state, layout)
+    clock.lap("join")
+    report = {
+        **_merge_reports(folded, [figures for _, figures in joined]),
+        "counter_rows": counter_rows,
+        "ingest": ingested.to_dict(),
+        "feature_fingerprint": state.fingerprint,
+        "seconds": clock.laps,
+    }
+    write_json(report, layout.report)
+    write_json(_spec(config, features, bounds, start_us, end_us), layout.spec)
+    if not config.keep_staging:
+        remove_tree(layout.staging)
+    return PreprocessResult(report, ingested.partial)
+
+
+def split_bounds(config: PreprocessConfig, start_us: int, end_us: int) -> SplitBounds:
+    """Where the periods begin, from dates or from fractions of the span.
+
+    >>> split_bounds(PreprocessConfig(valid_fraction=0.1, test_fraction=0.2), 0, 1000)
+    SplitBounds(valid_us=700, test_us=800)
+
+    Raises:
+        ConfigError: a date cannot be read, or the three periods are not in order within the log.
+    """
+    span = end_us - start_us
+    test_us = _parse_time("test_from", config.test_from) or int(end_us - config.test_fraction * span)
+    valid_us = _parse_time("valid_from", config.valid_from) or int(test_us - config.valid_fraction * span)
+    if not start_us < valid_us < test_us <= end_us:
+        raise ConfigError(
+            f"preprocess: validation from {_iso(valid_us)} and test from {_iso(test_us)} do not cut the log, whose "
+            f"impressions run from {_iso(start_us)} to {_iso(end_us)}; they must lie inside, in that order"
+        )
+    return SplitBounds(valid_us, test_us)
+
+
+def _parse_time(name: str, text: str) -> int | None:
+    if not text:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"preprocess.{name} is '{text}'; give ISO 8601, e.g. 2017-12-01T16:00:00+00:00") from error
+    if when.tzinfo is None:
+        raise ConfigError(f"preprocess.{name} is '{text}', without an offset; add one, e.g. '{text}+00:00'")
+    return round(when.timestamp() * 1_000_000)
+
+
+def _iso(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds")
+
+
+def _require_impressions(report: IngestReport) -> None:
+    for name in ("impressions", "ads"):
+        if not report.rows_kept(name):
+            raise InputError(
+                f"the source has no usable {name}; give a log with impressions and ads, or put simulated exposure on "
+                "its timelines with `rosa simulate`"
+            )
+
+
+def _unique_ads(layout: Layout) -> Any:
+    ads = read_staged(layout.staging, ADS, 0)
+    return (
+        ads.group_by("ad_id", use_threads=False)
+        .aggregate([(name, "first") for name in ads.column_names if name != "ad_id"])
+        .rename_columns(["ad_id", *[name for name in ads.column_names if name != "ad_id"]])
+        .select(ads.column_names)
+    )
+
+
+def _time_span(folded: list[dict[str, Any]]) -> tuple[int, int]:
+    starts = [part["start_us"] for part in folded if part["start_us"] is not None]
+    ends = [part["end_us"] for part in folded if part["end_us"] is not None]
+    if not starts:
+        raise InputError("no impression is left: none of their ads is in the catalogue; check ad_id in both tables")
+    return min(starts), max(ends)
+
+
+def _save_features(state: FeatureState, layout: Layout) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        state.save(Path(folder))
+        for path in sorted(Path(folder).iterdir()):
+            write_bytes(path.read_bytes(), f"{layout.features}/{path.name}")
+
+
+def _merge_reports(folded: list[dict[str, Any]], joined: list[dict[str, Any]]) -> dict[str, Any]:
+    start_us, end_us = _time_span(folded)
+    counts = [name for name in folded[0] if not name.endswith("_us")]
+    splits = {name: _sum([part["splits"][name] for part in joined]) for name in joined[0]["splits"]}
+    for figures in splits.values():
+        figures["ctr"] = figures["clicks"] / figures["impressions"] if figures["impressions"] else None
+        figures["cvr"] = figures["conversions"] / figures["clicks"] if figures["clicks"] else None
+    return {
+        "users": sum(part["users"] for part in joined),
+        "users_with_events": sum(part["users_with_events"] for part in joined),
+        **_sum([{name: part[name] for name in counts} for part in folded]),
+        "start": _iso(start_us),
+        "end": _iso(end_us),
+        "splits": splits,
+        "leakage": _sum([part["leakage"] for part in joined]),
+    }
+
+
+def _sum(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: sum(row[name] for row in rows) for name in rows[0]}
+
+
+def _spec(
+    config: PreprocessConfig, features: FeatureConfig, bounds: SplitBounds, start_us: int, end_us: int
+) -> dict[str, Any]:
+    return {
+        "bounds": asdict(bounds),
+        "start_us": start_us,
+        "end_us": end_us,
+        "partitions": config.partitions,
+        "feature_config": asdict(features),
+        "contracts": {name: contract.fingerprint for name, contract in CONTRACTS.items()},
+    }
+
+
+class _Clock:
+    """Seconds per pass."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._since, 3)
+        self._since = now

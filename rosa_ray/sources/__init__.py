@@ -1,0 +1,10 @@
+"""Public logs and the project's own log, read as tables with contract column names.
+
+Adding a source is adding one file to this folder: a class that satisfies `Source`, and a module-level
+`SOURCES = {"kind": TheClass}`.
+"""
+
+from rosa_ray.sources.protocol import RawBatch, Source, SourceConfig, SourceFile
+from rosa_ray.sources.registry import open_source, source_kinds
+
+__all__ = ["RawBatch", "Source", "SourceConfig", "SourceFile", "open_source", "source_kinds"]

@@ -1,0 +1,43 @@
+"""The project's own log directory, as the simulator and the exposure builder write it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.schema import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS
+from rosa_ray.sources.paths import has_subdirectory, list_files
+from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
+from rosa_ray.sources.tabular import stream_parquet
+
+REQUIRED = (EVENTS.name, IMPRESSIONS.name, ADS.name)
+OPTIONAL = (CANDIDATES.name,)
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """Reads `LOG/{events,impressions,ads,candidates}/*.parquet`; `candidates` may be absent, `truth` is never read."""
+
+    config: SourceConfig
+
+    def __post_init__(self) -> None:
+        if not self.config.path:
+            raise ConfigError("source.path is empty; for kind 'log' give a directory that `rosa simulate` wrote")
+
+    def files(self) -> list[SourceFile]:
+        """List the files of every contract directory."""
+        root = self.config.path.rstrip("/")
+        present = [name for name in (*REQUIRED, *OPTIONAL) if has_subdirectory(root, name)]
+        missing = [name for name in REQUIRED if name not in present]
+        if missing:
+            raise InputError(
+                f"{root}: holds no directory '{missing[0]}'; a log has {', '.join(REQUIRED)} "
+                "with Parquet files in each (`rosa simulate` writes one)"
+            )
+        return [file for name in present for file in list_files(f"{root}/{name}", name)]
+
+    def read(self, file: SourceFile) -> Iterator[RawBatch]:
+        """Stream one file."""
+        yield from stream_parquet(file.path, CONTRACTS[file.contract_name].schema.names)
+
+
+SOURCES = {"log": LogSource}

@@ -1,0 +1,32 @@
+"""Find the sources of this folder by the `SOURCES` table each of their modules declares."""
+
+import importlib
+import pkgutil
+
+import rosa_ray.sources as package
+from rosa_ray.errors import ConfigError
+from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
+
+
+def source_kinds() -> dict[str, SourceFactory]:
+    """Return every known kind and what builds it, sorted by kind.
+
+    >>> list(source_kinds())
+    ['csv', 'log', 'parquet', 'rees46', 'taobao']
+    """
+    kinds: dict[str, SourceFactory] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        kinds |= getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "SOURCES", {})
+    return dict(sorted(kinds.items()))
+
+
+def open_source(config: SourceConfig) -> Source:
+    """Build the source a configuration names. Nothing is read yet.
+
+    Raises:
+        ConfigError: the kind is unknown, or an option does not fit the kind.
+    """
+    kinds = source_kinds()
+    if config.kind not in kinds:
+        raise ConfigError(f"source.kind '{config.kind}' is unknown; it is one of {', '.join(kinds)}")
+    return kinds[config.kind](config)

@@ -1,0 +1,166 @@
+"""Preprocessing end to end on Ray Data, against an independent count of the same log."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rosa_ray.data.parquet import read_json, read_parquet
+from rosa_ray.data.partitions import Layout, read_counters
+from rosa_ray.data.preprocess import PreprocessConfig, PreprocessResult, preprocess, split_bounds
+from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds, UserRows
+from rosa_ray.schema import hash_id
+from rosa_ray.sources import SourceConfig, open_source
+from tests.synthetic import BOUNDS, CONFIG, ads_table, events_table, impressions_table
+
+PERIODS = PreprocessConfig(
+    partitions=3,
+    valid_from=datetime.fromtimestamp(BOUNDS.valid_us / 1e6, UTC).isoformat(),
+    test_from=datetime.fromtimestamp(BOUNDS.test_us / 1e6, UTC).isoformat(),
+)
+
+
+def write_log(folder: Path, with_candidates: bool = True) -> None:
+    rng = np.random.default_rng(0)
+    events, impressions = events_table(rng), impressions_table(rng)
+    tables = {"events": events, "impressions": impressions, "ads": ads_table()}
+    if with_candidates:
+        labels = ["position", "propensity", "cost", "click", "conversion", "conversion_time", "revenue"]
+        tables["candidates"] = impressions.drop_columns(labels)
+    for name, table in tables.items():
+        (folder / name).mkdir(parents=True)
+        half = table.num_rows // 2
+        pq.write_table(table.slice(0, half + 5), folder / name / "a.parquet")
+        pq.write_table(table.slice(half), folder / name / "b.parquet")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[PreprocessResult, Layout]:
+    root = tmp_path_factory.mktemp("preprocess")
+    write_log(root / "log")
+    source = open_source(SourceConfig(kind="log", path=str(root / "log")))
+    return preprocess(source, str(root / "data"), PERIODS, CONFIG), Layout(str(root / "data"))
+
+
+def all_rows(layout: Layout) -> list[UserRows]:
+    return [UserRows.from_table(read_parquet(str(path))) for path in sorted(Path(layout.users).glob("*.parquet"))]
+
+
+@pytest.mark.integration
+def test_the_report_counts_what_the_log_holds_once(done: tuple[PreprocessResult, Layout]) -> None:
+    report = done[0].report
+    rng = np.random.default_rng(0)
+    events, impressions = events_table(rng), impressions_table(rng)
+    assert report["events"] == events.num_rows
+    assert report["impressions"] == impressions.num_rows
+    assert report["duplicate_events"] == 5
+    assert report["duplicate_impressions"] == 5
+    users = set(events["user_id"].to_pylist()) | set(impressions["user_id"].to_pylist())
+    assert report["users"] == len(users)
+    times = impressions["request_time"].cast(pa.int64()).to_numpy()
+    click = np.array(impressions["click"].to_pylist())
+    test = times >= BOUNDS.test_us
+    assert report["splits"]["test"]["impressions"] == test.sum()
+    assert report["splits"]["test"]["clicks"] == click[test].sum()
+    assert report["splits"]["policy"]["impressions"] == test.sum()
+    assert report["splits"]["train"]["impressions"] == (times < BOUNDS.valid_us).sum()
+
+
+@pytest.mark.integration
+def test_nothing_leaks_and_late_labels_are_counted(done: tuple[PreprocessResult, Layout]) -> None:
+    leakage = done[0].report["leakage"]
+    impressions = impressions_table_of_the_log()
+    request = impressions["request_time"].cast(pa.int64()).to_numpy()
+    converted = impressions["conversion_time"].cast(pa.int64()).fill_null(0).to_numpy()
+    late = ((request < BOUNDS.test_us) & (converted >= BOUNDS.test_us)).sum()
+    assert leakage.pop("labels_that_mature_after_test_begins") == late > 0
+    assert not any(leakage.values())
+
+
+def impressions_table_of_the_log() -> pa.Table:
+    rng = np.random.default_rng(0)
+    events_table(rng)
+    return impressions_table(rng)
+
+
+@pytest.mark.integration
+def test_user_rows_hold_each_users_own_events_in_time_order(done: tuple[PreprocessResult, Layout]) -> None:
+    events = events_table(np.random.default_rng(0))
+    by_user: dict[str, list[tuple[int, str, int]]] = {}
+    for row in events.to_pylist():
+        when = round(row["event_time"].timestamp() * 1e6)
+        by_user.setdefault(row["user_id"], []).append((when, row["event_id"], hash_id(row["item_id"])))
+    seen = 0
+    for rows in all_rows(done[1]):
+        for user, start, stop in zip(rows.user_id, rows.event_offsets[:-1], rows.event_offsets[1:], strict=True):
+            expected = [item for _, _, item in sorted(by_user.get(user, []))]
+            assert rows.events["item_key"][start:stop].tolist() == expected
+            seen += len(expected)
+    assert seen == events.num_rows
+
+
+@pytest.mark.integration
+def test_files_have_page_checksums_and_the_features_load(done: tuple[PreprocessResult, Layout]) -> None:
+    result, layout = done
+    path = sorted(Path(layout.users).glob("*.parquet"))[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    damaged = path.parent.parent / "damaged.parquet"
+    damaged.write_bytes(bytes(content))
+    with pytest.raises(InputError, match=r"damaged\.parquet"):
+        read_parquet(str(damaged))
+    assert FeatureState.load(Path(layout.features)).fingerprint == result.report["feature_fingerprint"]
+    assert read_json(layout.spec)["bounds"] == {"valid_us": BOUNDS.valid_us, "test_us": BOUNDS.test_us}
+    counted = read_counters(layout.counters)["user_events"]
+    assert counted.sums.sum() == result.report["events"]
+    assert not Path(layout.staging).exists()
+
+
+@pytest.mark.integration
+def test_the_number_of_partitions_does_not_change_a_row(done: tuple[PreprocessResult, Layout], tmp_path: Path) -> None:
+    write_log(tmp_path / "log")
+    source = open_source(SourceConfig(kind="log", path=str(tmp_path / "log")))
+    one = PreprocessConfig(partitions=1, valid_from=PERIODS.valid_from, test_from=PERIODS.test_from)
+    preprocess(source, str(tmp_path / "data"), one, CONFIG)
+    tables = [
+        pa.concat_tables([rows.to_table() for rows in all_rows(layout)])
+        for layout in (done[1], Layout(str(tmp_path / "data")))
+    ]
+    left, right = (table.sort_by("user_key") for table in tables)
+    with_nan = ["dense", "impression_propensity"]
+    assert left.drop_columns(with_nan).equals(right.drop_columns(with_nan))
+    np.testing.assert_array_equal(left["dense"].combine_chunks().flatten(), right["dense"].combine_chunks().flatten())
+
+
+@pytest.mark.integration
+def test_a_log_without_impressions_says_what_to_run(tmp_path: Path, ray_cluster: None) -> None:
+    folder = tmp_path / "events"
+    folder.mkdir()
+    pq.write_table(events_table(np.random.default_rng(0)), folder / "a.parquet")
+    source = open_source(SourceConfig(kind="parquet", events=str(folder)))
+    with pytest.raises(InputError, match=r"no usable impressions.*rosa simulate"):
+        preprocess(source, str(tmp_path / "data"), PERIODS, FeatureConfig())
+
+
+def test_periods_from_dates_and_from_fractions() -> None:
+    assert split_bounds(PreprocessConfig(), 0, 1000) == SplitBounds(700, 800)
+    dated = PreprocessConfig(valid_from="1970-01-01T00:00:01+00:00", test_from="1970-01-01T02:00:02+02:00")
+    assert split_bounds(dated, 0, 3_000_000) == SplitBounds(1_000_000, 2_000_000)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (PreprocessConfig(test_from="soon"), "ISO 8601"),
+        (PreprocessConfig(test_from="2017-12-01T16:00:00"), "without an offset"),
+        (PreprocessConfig(test_from="2030-01-01T00:00:00+00:00"), "do not cut the log"),
+        (PreprocessConfig(valid_fraction=0.0), "do not cut the log"),
+    ],
+)
+def test_periods_that_make_no_sense_are_refused(config: PreprocessConfig, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        split_bounds(config, 0, 1000)

@@ -1,0 +1,141 @@
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rosa_ray.errors import ConfigError, ContractError, InputError
+from rosa_ray.schema import CONTRACTS
+from rosa_ray.sources import SourceConfig, open_source, source_kinds
+
+MAP = {"events": {"event_id": "#row", "user_id": "uid", "item_id": "sku", "behavior": "type", "event_time": "ts"}}
+
+
+def read_checked(config):
+    source = open_source(config)
+    tables = {}
+    for file in source.files():
+        contract = CONTRACTS[file.contract_name]
+        for batch in source.read(file):
+            tables.setdefault(contract.name, []).append(contract.check(batch.table, file.path)[0])
+    return {name: pa.concat_tables(parts) for name, parts in tables.items()}
+
+
+def test_kinds_are_found_by_module():
+    assert list(source_kinds()) == ["csv", "log", "parquet", "rees46", "taobao"]
+
+
+def test_unknown_kind_names_the_known():
+    with pytest.raises(ConfigError, match=r"source\.kind 'tsv' is unknown; it is one of csv, log"):
+        open_source(SourceConfig(kind="tsv"))
+
+
+def test_csv_with_a_column_map_unit_and_value_map(tmp_path):
+    (tmp_path / "a.csv").write_text("uid,sku,type,ts,price\n1,x,pv,1500000000123,2.5\n2,y,cart,1500000000124,\n")
+    config = SourceConfig(kind="csv", events=f"{tmp_path}/*.csv", columns=MAP, time_unit="ms", behaviors={"pv": "view"})
+    events = read_checked(config)["events"].to_pylist()
+    assert [event["behavior"] for event in events] == ["view", "cart"]
+    assert events[0]["event_time"] == datetime(2017, 7, 14, 2, 40, 0, 123_000, tzinfo=UTC)
+    assert [event["price"] for event in events] == [2.5, None]
+    assert [event["event_id"] for event in events] == ["a-000000000000", "a-000000000001"]
+
+
+def test_parquet_reads_several_contracts_and_casts_ids(tmp_path):
+    pq.write_table(
+        pa.table(
+            {
+                "uid": [7],
+                "sku": [8],
+                "type": pa.array(["view"]).dictionary_encode(),
+                "ts": pa.array([1_500_000_000_000_000], pa.timestamp("us", "UTC")),
+            }
+        ),
+        tmp_path / "events.parquet",
+    )
+    pq.write_table(
+        pa.table({"ad_id": ["a"], "campaign_id": ["c"], "category": [3], "bid": [1], "price": [2.0]}),
+        tmp_path / "ads.parquet",
+    )
+    config = SourceConfig(
+        kind="parquet", events=f"{tmp_path}/events.parquet", ads=f"{tmp_path}/ads.parquet", columns=MAP
+    )
+    tables = read_checked(config)
+    assert tables["events"]["user_id"].to_pylist() == ["7"]
+    assert tables["ads"].to_pylist() == [
+        {"ad_id": "a", "item_id": None, "campaign_id": "c", "category": "3", "bid": 1.0, "price": 2.0}
+    ]
+
+
+def csv_events(tmp_path, when, **options):
+    (tmp_path / "a.csv").write_text(f"uid,sku,type,ts\n1,x,view,{when}\n")
+    return read_checked(SourceConfig(kind="csv", events=str(tmp_path), columns=MAP, **options))["events"]
+
+
+def test_times_with_an_offset_need_no_option(tmp_path):
+    times = csv_events(tmp_path, "2017-07-14T10:40:00+08:00")["event_time"].to_pylist()
+    assert times == [datetime(2017, 7, 14, 2, 40, tzinfo=UTC)]
+
+
+def test_times_without_zone_are_refused_unless_one_is_stated(tmp_path):
+    with pytest.raises(ContractError, match="event_time"):
+        csv_events(tmp_path, "2017-07-14 10:40:00")
+    times = csv_events(tmp_path, "2017-07-14 10:40:00", time_zone="Asia/Shanghai")["event_time"].to_pylist()
+    assert times == [datetime(2017, 7, 14, 2, 40, tzinfo=UTC)]
+    with pytest.raises(ContractError, match=r"a\.csv: column 'event_time' does not hold times in zone 'UTC'"):
+        csv_events(tmp_path, "noon", time_zone="UTC")
+
+
+def test_integer_times_are_refused_without_a_unit(tmp_path):
+    pq.write_table(
+        pa.table({"uid": ["1"], "sku": ["x"], "type": ["view"], "ts": [1_500_000_000]}), tmp_path / "a.parquet"
+    )
+    with pytest.raises(ContractError, match="no time unit"):
+        read_checked(SourceConfig(kind="parquet", events=str(tmp_path), columns=MAP))
+
+
+def test_mapped_column_that_is_missing(tmp_path):
+    (tmp_path / "a.csv").write_text("uid,type,ts\n1,view,2017-07-14T10:40:00Z\n")
+    with pytest.raises(ContractError, match=r"a\.csv: column 'sku' is missing; found columns uid, type, ts"):
+        read_checked(SourceConfig(kind="csv", events=str(tmp_path), columns=MAP))
+
+
+def test_foreign_parquet_lacks_contract_columns(tmp_path):
+    pq.write_table(pa.table({"weather": ["rain"]}), tmp_path / "a.parquet")
+    with pytest.raises(ContractError, match=r"a\.parquet: column 'event_id' is missing"):
+        read_checked(SourceConfig(kind="parquet", events=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give at least one"),
+        ({"path": "/logs"}, "no source.path"),
+        ({"events": "e", "time_unit": "minutes"}, "time_unit 'minutes'"),
+        ({"events": "e", "time_zone": "Mars"}, "time_zone 'Mars'"),
+        ({"events": "e", "columns": {"clicks": {}}}, "source.columns.clicks"),
+        ({"events": "e", "columns": {"events": {"user": "uid"}}}, "source.columns.events.user"),
+        ({"events": "e", "behaviors": {"pv": "look"}}, "source.behaviors.pv is 'look'"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(ConfigError, match=message):
+        open_source(SourceConfig(kind="csv", **options))
+
+
+def test_log_reads_its_directories_and_never_the_truth(tmp_path):
+    for name in ("events", "impressions", "ads", "truth"):
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({"x": [1]}), tmp_path / name / "part-0.parquet")
+    (tmp_path / "log.json").write_text("{}")
+    source = open_source(SourceConfig(kind="log", path=f"{tmp_path}/"))
+    assert [(file.contract_name, file.name) for file in source.files()] == [
+        ("events", "part-0.parquet"),
+        ("impressions", "part-0.parquet"),
+        ("ads", "part-0.parquet"),
+    ]
+
+
+def test_log_names_the_missing_directory(tmp_path):
+    (tmp_path / "events").mkdir()
+    with pytest.raises(InputError, match="no directory 'impressions'"):
+        open_source(SourceConfig(path=str(tmp_path))).files()
