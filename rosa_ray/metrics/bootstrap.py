@@ -1,0 +1,129 @@
+"""Intervals by bootstrap over users: rows of one user are not independent, so users are drawn, not rows.
+
+A statistic takes how often each user was drawn, shape (users,), and returns a number. Rows are sorted and grouped once;
+a replicate only reweights them. For the interval of a difference between two models, subtract two statistics of the
+same rows: both see the same draw, so the interval is paired.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rosa_ray.metrics.checks import Ints, as_amounts, as_keys, as_labels, as_not_negative, require_same_length
+
+Statistic = Callable[[Ints], float | None]
+
+
+@dataclass(frozen=True)
+class BootstrapConfig:
+    """How intervals are drawn.
+
+    Attributes:
+        replicates: bootstrap samples.
+        level: two-sided coverage, in (0, 1).
+        seed: of the draws; equal seeds give equal intervals.
+    """
+
+    replicates: int = 500
+    level: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its percentile interval.
+
+    Attributes:
+        replicates: samples in which the statistic was defined.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    level: float
+    replicates: int
+
+
+def interval(statistic: Statistic, users: int, config: BootstrapConfig) -> Interval | None:
+    """Return the percentile bootstrap interval of a statistic over `users` users; None when it is undefined.
+
+    >>> share = lambda drawn: float(drawn[:50].sum() / drawn.sum())
+    >>> drawn = interval(share, 100, BootstrapConfig(replicates=200))
+    >>> drawn.estimate, 0.35 < drawn.low < 0.45, 0.55 < drawn.high < 0.65
+    (0.5, True, True)
+    """
+    estimate = statistic(np.ones(users, np.int64)) if users else None
+    if estimate is None:
+        return None
+    rng = np.random.default_rng(config.seed)
+    draws = (np.bincount(rng.integers(0, users, users), minlength=users) for _ in range(config.replicates))
+    values = [value for value in map(statistic, draws) if value is not None]
+    if not values:
+        return None
+    tail = (1 - config.level) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return Interval(estimate, float(low), float(high), config.level, len(values))
+
+
+def auc_statistic(scores: npt.ArrayLike, labels: npt.ArrayLike, user_key: npt.ArrayLike) -> tuple[Statistic, int]:
+    """Return the exact AUC as a statistic of drawn users, and the number of users. All arrays have shape (n,).
+
+    A positive row wins against the negatives below it and half of those level with it; where these lie in the sorted
+    negatives is found once, so a draw costs one cumulative sum.
+    """
+    s, y, keys = as_amounts("scores", scores), as_labels("labels", labels), as_keys("user_key", user_key)
+    require_same_length(scores=s, labels=y, user_key=keys)
+    users, user = np.unique(keys, return_inverse=True)
+    positive = y == 1
+    order = np.argsort(s[~positive])
+    negatives, user_of_negative = s[~positive][order], user[~positive][order]
+    below, not_above = (np.searchsorted(negatives, s[positive], side) for side in ("left", "right"))
+    user_of_positive = user[positive]
+
+    def statistic(drawn: Ints) -> float | None:
+        weights, passed = drawn[user_of_positive], np.append(0, np.cumsum(drawn[user_of_negative]))
+        pairs = float(weights.sum()) * float(passed[-1])
+        twice_wins = weights.astype(np.float64) @ (passed[below] + passed[not_above])
+        return float(twice_wins) / (2 * pairs) if pairs else None
+
+    return statistic, users.size
+
+
+def roi_statistic(
+    policy: npt.ArrayLike, revenue: npt.ArrayLike, cost: npt.ArrayLike, user_key: npt.ArrayLike
+) -> tuple[Statistic, int]:
+    """Return a policy's ROI, (Σrevenue - Σcost)/Σcost, as a statistic of drawn users, and the number of users."""
+    chosen, keys = as_not_negative("policy", policy), as_keys("user_key", user_key)
+    gain, price = as_not_negative("revenue", revenue), as_not_negative("cost", cost)
+    require_same_length(policy=chosen, revenue=gain, cost=price, user_key=keys)
+    users, user = np.unique(keys, return_inverse=True)
+    revenue_of_user = np.bincount(user, weights=chosen * gain, minlength=users.size)
+    cost_of_user = np.bincount(user, weights=chosen * price, minlength=users.size)
+
+    def statistic(drawn: Ints) -> float | None:
+        spent = float(drawn @ cost_of_user)
+        return float(drawn @ revenue_of_user) / spent - 1 if spent else None
+
+    return statistic, users.size
+
+
+def auc_interval(
+    scores: npt.ArrayLike, labels: npt.ArrayLike, user_key: npt.ArrayLike, config: BootstrapConfig
+) -> Interval | None:
+    """Return the AUC with its interval over users; None when a class is absent."""
+    statistic, users = auc_statistic(scores, labels, user_key)
+    return interval(statistic, users, config)
+
+
+def roi_interval(
+    policy: npt.ArrayLike,
+    revenue: npt.ArrayLike,
+    cost: npt.ArrayLike,
+    user_key: npt.ArrayLike,
+    config: BootstrapConfig,
+) -> Interval | None:
+    """Return a policy's ROI with its interval over users; None when nothing was spent."""
+    statistic, users = roi_statistic(policy, revenue, cost, user_key)
+    return interval(statistic, users, config)

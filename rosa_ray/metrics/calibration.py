@@ -1,0 +1,174 @@
+"""Calibration: how far predicted probabilities and amounts are from what happened. Mergeable sums, one division."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities, require_same_length
+from rosa_ray.metrics.ranking import LOGIT_BINS, logit_bins
+
+LOGLOSS_EPS = 1e-7
+"""Probabilities are clipped to [eps, 1 - eps] before the logarithm: one sure mistake costs 16.1 nats, not infinity."""
+
+Binning = Literal["equal_mass", "equal_width"]
+
+
+@dataclass
+class LogLoss:
+    """Mean negative log-likelihood of binary labels, in nats.
+
+    >>> round(LogLoss().update([0.8, 0.4], [1, 0]).compute(), 4)
+    0.367
+    """
+
+    rows: int = 0
+    positives: int = 0
+    loss_sum: float = 0.0
+
+    def update(self, probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> "LogLoss":
+        """Add n rows: probabilities in [0, 1] and labels in {0, 1}, both of shape (n,)."""
+        p, y = as_probabilities("probabilities", probabilities), as_labels("labels", labels)
+        require_same_length(probabilities=p, labels=y)
+        clipped = np.clip(p, LOGLOSS_EPS, 1 - LOGLOSS_EPS)
+        self.rows += y.size
+        self.positives += int(y.sum())
+        self.loss_sum -= float(np.log(clipped[y == 1]).sum() + np.log1p(-clipped[y == 0]).sum())
+        return self
+
+    def merge(self, other: "LogLoss") -> "LogLoss":
+        """Add the sums of another worker."""
+        self.rows += other.rows
+        self.positives += other.positives
+        self.loss_sum += other.loss_sum
+        return self
+
+    def compute(self) -> float | None:
+        """Return the mean loss, None without rows."""
+        return self.loss_sum / self.rows if self.rows else None
+
+    def normalised_entropy(self) -> float | None:
+        """Return the loss over that of always predicting the base rate (He et al. 2014, §3); below 1 is useful.
+
+        None when a class is absent: the base rate then costs nothing.
+
+        >>> LogLoss().update([0.25, 0.25, 0.25, 0.25], [0, 0, 0, 1]).normalised_entropy()
+        1.0
+        """
+        if not 0 < self.positives < self.rows:
+            return None
+        rate = self.positives / self.rows
+        return self.loss_sum / self.rows / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)).item()
+
+
+@dataclass
+class Pcoc:
+    """Predicted over observed: the sum of predictions over the sum of outcomes, 1 when calibrated on average.
+
+    Works for probabilities against labels and for expected against real money.
+
+    >>> Pcoc().update([0.25, 0.5, 0.75], [0, 0, 1]).compute()
+    1.5
+    """
+
+    predicted: float = 0.0
+    observed: float = 0.0
+
+    def update(self, predicted: npt.ArrayLike, observed: npt.ArrayLike) -> "Pcoc":
+        """Add n rows: finite numbers >= 0, both of shape (n,)."""
+        p, y = as_not_negative("predicted", predicted), as_not_negative("observed", observed)
+        require_same_length(predicted=p, observed=y)
+        self.predicted += float(p.sum())
+        self.observed += float(y.sum())
+        return self
+
+    def merge(self, other: "Pcoc") -> "Pcoc":
+        """Add the sums of another worker."""
+        self.predicted += other.predicted
+        self.observed += other.observed
+        return self
+
+    def compute(self) -> float | None:
+        """Return the ratio, None when nothing was observed."""
+        return self.predicted / self.observed if self.observed else None
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """One row of a reliability table: mean prediction beside the observed rate, both in [0, 1]."""
+
+    rows: int
+    predicted: float
+    observed: float
+
+
+class Ece:
+    """Expected calibration error: mean over rows of |mean prediction - observed rate| of the row's bin.
+
+    `equal_mass` bins hold about as many rows each, which suits click rates far below one half; they are cut from the
+    logit histogram when computing, so the state stays mergeable. `equal_width` bins split [0, 1] (Guo et al. 2017).
+
+    >>> Ece(bins=2, binning="equal_width").update([0.1, 0.3, 0.9, 0.7], [0, 0, 1, 0]).compute()
+    0.25
+    """
+
+    def __init__(self, bins: int = 20, binning: Binning = "equal_mass") -> None:
+        self.bins = bins
+        self.binning = binning
+        cells = LOGIT_BINS if binning == "equal_mass" else bins
+        self.rows = np.zeros(cells, np.int64)
+        self.positives = np.zeros(cells, np.int64)
+        self.predicted = np.zeros(cells, np.float64)
+
+    def update(self, probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> "Ece":
+        """Add n rows: probabilities in [0, 1] and labels in {0, 1}, both of shape (n,)."""
+        p, y = as_probabilities("probabilities", probabilities), as_labels("labels", labels)
+        require_same_length(probabilities=p, labels=y)
+        even = np.minimum((p * self.bins).astype(np.int64), self.bins - 1)
+        cells = logit_bins(p) if self.binning == "equal_mass" else even
+        self.rows += np.bincount(cells, minlength=self.rows.size)
+        self.positives += np.bincount(cells[y == 1], minlength=self.rows.size)
+        self.predicted += np.bincount(cells, weights=p, minlength=self.rows.size)
+        return self
+
+    def merge(self, other: "Ece") -> "Ece":
+        """Add the sums of another worker.
+
+        Raises:
+            ValueError: the other state has other bins.
+        """
+        if (other.bins, other.binning) != (self.bins, self.binning):
+            raise ValueError(
+                f"cannot merge ECE of {other.bins} {other.binning} bins into {self.bins} {self.binning} bins"
+            )
+        self.rows += other.rows
+        self.positives += other.positives
+        self.predicted += other.predicted
+        return self
+
+    def table(self) -> list[ReliabilityBin]:
+        """Return the reliability table, bins in rising order of prediction, empty bins left out."""
+        bin_of_cell = self._bin_of_cell()
+        rows, positives, predicted = (
+            np.bincount(bin_of_cell, weights=sums, minlength=self.bins)
+            for sums in (self.rows, self.positives, self.predicted)
+        )
+        return [
+            ReliabilityBin(int(n), float(p / n), float(y / n))
+            for n, p, y in zip(rows, predicted, positives, strict=True)
+            if n
+        ]
+
+    def compute(self) -> float | None:
+        """Return the error in [0, 1], None without rows."""
+        total = int(self.rows.sum())
+        gaps = sum(row.rows * abs(row.predicted - row.observed) for row in self.table())
+        return gaps / total if total else None
+
+    def _bin_of_cell(self) -> npt.NDArray[np.int64]:
+        if self.binning == "equal_width":
+            return np.arange(self.bins)
+        twice_middle = 2 * np.cumsum(self.rows) - self.rows
+        twice_total = max(2 * int(self.rows.sum()), 1)
+        return np.minimum(twice_middle * self.bins // twice_total, self.bins - 1)

@@ -1,0 +1,189 @@
+"""All metrics of one prediction table, as one mergeable state, and the value of the policy behind it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from rosa_ray.metrics.calibration import Ece, LogLoss, Pcoc
+from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities
+from rosa_ray.metrics.ranking import AucHistogram, Gauc
+from rosa_ray.metrics.value import (
+    PolicyValue,
+    ScoreKind,
+    best_roi_policy,
+    covered_share,
+    greedy_policy,
+    score,
+    score_revenue,
+    uniform_policy,
+)
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+EVALUATED_COLUMNS = (
+    "user_key",
+    "request_key",
+    "p_ctr",
+    "p_cvr",
+    "p_ctcvr",
+    "value",
+    "expected_cost",
+    "click",
+    "conversion",
+    "revenue",
+    "cost",
+)
+
+
+@dataclass
+class HeadMetrics:
+    """Ranking and calibration of one probability head: CTR, CVR (clicked rows only) or CTCVR."""
+
+    auc: AucHistogram = field(default_factory=AucHistogram)
+    logloss: LogLoss = field(default_factory=LogLoss)
+    pcoc: Pcoc = field(default_factory=Pcoc)
+    ece: Ece = field(default_factory=Ece)
+
+    def update(self, probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> "HeadMetrics":
+        """Add n rows of probabilities in [0, 1] and labels in {0, 1}."""
+        for metric in (self.auc, self.logloss, self.pcoc, self.ece):
+            metric.update(probabilities, labels)
+        return self
+
+    def merge(self, other: "HeadMetrics") -> "HeadMetrics":
+        """Add the sums of another worker."""
+        self.auc.merge(other.auc)
+        self.logloss.merge(other.logloss)
+        self.pcoc.merge(other.pcoc)
+        self.ece.merge(other.ece)
+        return self
+
+    def compute(self, prefix: str) -> dict[str, float | None]:
+        """Return the metrics under `prefix` (empty for CTR, whose metrics have no prefix)."""
+        return {
+            f"{prefix}auc": self.auc.compute(),
+            f"{prefix}logloss": self.logloss.compute(),
+            f"{prefix}normalised_entropy": self.logloss.normalised_entropy(),
+            f"{prefix}pcoc": self.pcoc.compute(),
+            f"{prefix}ece": self.ece.compute(),
+        }
+
+
+@dataclass
+class Evaluation:
+    """The metrics of DESIGN §7 that need no baseline. Workers update their users, the driver merges and computes."""
+
+    ctr: HeadMetrics = field(default_factory=HeadMetrics)
+    cvr: HeadMetrics = field(default_factory=HeadMetrics)
+    ctcvr: HeadMetrics = field(default_factory=HeadMetrics)
+    gauc: Gauc = field(default_factory=Gauc)
+    request_gauc: Gauc = field(default_factory=Gauc)
+    revenue: Pcoc = field(default_factory=Pcoc)
+    cost: Pcoc = field(default_factory=Pcoc)
+
+    def update(self, columns: Columns) -> "Evaluation":
+        """Add labelled impressions; all rows of a user must come in one update.
+
+        Raises:
+            ValueError: a column is missing, or holds NaN or a value out of range; the message names it.
+        """
+        missing = [name for name in EVALUATED_COLUMNS if name not in columns]
+        if missing:
+            raise ValueError(f"predictions lack columns {', '.join(missing)}; found {', '.join(columns) or 'none'}")
+        click, conversion = as_labels("click", columns["click"]), as_labels("conversion", columns["conversion"])
+        p_ctr, p_cvr = as_probabilities("p_ctr", columns["p_ctr"]), as_probabilities("p_cvr", columns["p_cvr"])
+        p_ctcvr = as_probabilities("p_ctcvr", columns["p_ctcvr"])
+        clicked = click == 1
+        self.ctr.update(p_ctr, click)
+        self.cvr.update(p_cvr[clicked], conversion[clicked])
+        self.ctcvr.update(p_ctcvr, click * conversion)
+        self.gauc.update(columns["user_key"], p_ctr, click)
+        self.request_gauc.update(columns["request_key"], p_ctr, click)
+        self.revenue.update(p_ctcvr * as_not_negative("value", columns["value"]), columns["revenue"])
+        self.cost.update(columns["expected_cost"], columns["cost"])
+        return self
+
+    def merge(self, other: "Evaluation") -> "Evaluation":
+        """Add the sums of another worker, which saw other users."""
+        self.ctr.merge(other.ctr)
+        self.cvr.merge(other.cvr)
+        self.ctcvr.merge(other.ctcvr)
+        self.gauc.merge(other.gauc)
+        self.request_gauc.merge(other.request_gauc)
+        self.revenue.merge(other.revenue)
+        self.cost.merge(other.cost)
+        return self
+
+    def compute(self) -> dict[str, Any]:
+        """Return all metrics, ready for JSON; None where a metric is undefined."""
+        rows, clicks = self.ctr.logloss.rows, self.ctr.logloss.positives
+        conversions = self.ctcvr.logloss.positives
+        return {
+            "n": rows,
+            "clicks": clicks,
+            "conversions": conversions,
+            "ctr": clicks / rows if rows else None,
+            "cvr": conversions / clicks if clicks else None,
+            "ctcvr": conversions / rows if rows else None,
+            **self.ctr.compute(""),
+            **self.cvr.compute("cvr_"),
+            **self.ctcvr.compute("ctcvr_"),
+            "ece_binning": f"{self.ctr.ece.binning}_{self.ctr.ece.bins}",
+            "gauc": self.gauc.compute(),
+            "gauc_weight": self.gauc.weight,
+            "gauc_users": self.gauc.groups,
+            "gauc_users_excluded": self.gauc.excluded,
+            "request_gauc": self.request_gauc.compute(),
+            "revenue_pcoc": self.revenue.compute(),
+            "cost_pcoc": self.cost.compute(),
+        }
+
+
+def evaluate_predictions(columns: Columns) -> dict[str, Any]:
+    """Return the metrics of one table of labelled impressions; see `Evaluation`.
+
+    >>> import numpy as np
+    >>> zeros, half = np.zeros(2), np.full(2, 0.5)
+    >>> table = {"user_key": np.array([1, 1]), "request_key": np.array([1, 1]), "p_ctr": np.array([0.2, 0.8]),
+    ...          "p_cvr": half, "p_ctcvr": np.array([0.1, 0.4]), "value": half, "expected_cost": half,
+    ...          "click": np.array([0, 1]), "conversion": zeros, "revenue": zeros, "cost": half}
+    >>> metrics = evaluate_predictions(table)
+    >>> metrics["auc"], metrics["gauc"], metrics["cvr_auc"], metrics["pcoc"]
+    (1.0, 1.0, None, 1.0)
+    """
+    return Evaluation().update(columns).compute()
+
+
+def evaluate_policy(kind: ScoreKind, predictions: Columns, truth: Columns) -> dict[str, Any]:
+    """Return the exact value of ranking by the predictions, beside random, the oracle and the best ROI there is.
+
+    Args:
+        kind: the score both the policy (on predictions) and the oracle (on the truth) rank by.
+        predictions: request_key, impression_key, p_ctr, p_cvr, value, expected_cost of every candidate, shape (n,).
+        truth: expected_revenue and expected_cost of the same rows, shape (n,).
+
+    Returns:
+        `policy_roi`, `random_policy_roi`, `oracle_policy_roi`, `best_policy_roi`, `policy_roi_share` (of the distance
+        from random to the oracle), and under `policies` the sums of each.
+    """
+    requests, ties = predictions["request_key"], predictions["impression_key"]
+    revenue, cost = truth["expected_revenue"], truth["expected_cost"]
+    names = ("p_ctr", "p_cvr", "value", "expected_cost")
+    policies = {
+        "policy": greedy_policy(score(kind, *(predictions[name] for name in names)), requests, ties),
+        "random": uniform_policy(requests),
+        "oracle": greedy_policy(score_revenue(kind, revenue, cost), requests, ties),
+        "best": best_roi_policy(revenue, cost, requests, ties),
+    }
+    values = {name: PolicyValue().update(policy, revenue, cost) for name, policy in policies.items()}
+    return {
+        "policy_roi": values["policy"].roi,
+        "random_policy_roi": values["random"].roi,
+        "oracle_policy_roi": values["oracle"].roi,
+        "best_policy_roi": values["best"].roi,
+        "policy_roi_share": covered_share(values["policy"].roi, values["random"].roi, values["oracle"].roi),
+        "score_kind": kind,
+        "policies": {name: value.compute() for name, value in values.items()},
+    }
