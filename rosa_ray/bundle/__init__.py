@@ -1,0 +1,27 @@
+"""The model bundle: one directory that holds all a server needs to score, and a manifest that proves it intact.
+
+    manifest.json       format, model version, feature and contract fingerprints, SHA-256 and size of every other file
+    model.safetensors   weights
+    model.json          ranker name, its configuration and table sizes
+    features/           what `FeatureState.save` wrote: vocabularies and scalers
+    metrics.json        test metrics of this model
+    config.yaml         the resolved configuration of the run
+    …                   extra files named by the writer, such as ads.parquet
+
+Neither safetensors nor torch notices a flipped bit, so hashes are checked before anything is loaded.
+"""
+
+from rosa_ray.bundle.manifest import FORMAT, FORMAT_VERSION, FileEntry, Manifest, verify_bundle
+from rosa_ray.bundle.reader import Bundle, open_bundle
+from rosa_ray.bundle.writer import write_bundle
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "Bundle",
+    "FileEntry",
+    "Manifest",
+    "open_bundle",
+    "verify_bundle",
+    "write_bundle",
+]

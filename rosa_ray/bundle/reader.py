@@ -1,0 +1,115 @@
+"""Opens a bundle: verify first, load after."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+
+from rosa_ray.bundle.manifest import (
+    CONFIG,
+    FEATURES,
+    METRICS,
+    MODEL,
+    WEIGHTS,
+    FileEntry,
+    Manifest,
+    local_directory,
+    require_entry,
+    verify_bundle,
+)
+from rosa_ray.errors import BundleError
+
+if TYPE_CHECKING:
+    import torch
+
+_Loaded = TypeVar("_Loaded")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. Its loaders read files that had the right hash when the bundle was opened."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def model_version(self) -> str:
+        """Content hash of all that decides scores, 16 hex digits."""
+        return self.manifest.model_version
+
+    @property
+    def feature_fingerprint(self) -> str:
+        """Fingerprint of the feature state the model was trained on."""
+        return self.manifest.feature_fingerprint
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """Ranker name, configuration and table sizes, as given to `write_bundle`."""
+        return json.loads(self._verified(MODEL))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Test metrics, as given to `write_bundle`."""
+        return json.loads(self._verified(METRICS))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Resolved configuration of the run."""
+        return yaml.safe_load(self._verified(CONFIG))
+
+    def weights(self, device: str = "cpu") -> "dict[str, torch.Tensor]":
+        """Return the tensors by name. The bytes that are loaded are the bytes that are hashed.
+
+        Raises:
+            BundleError: the file changed since the bundle was opened.
+        """
+        from safetensors.torch import load
+
+        return {name: tensor.to(device) for name, tensor in load(self._verified(WEIGHTS)).items()}
+
+    def features(self, load: Callable[[Path], _Loaded]) -> _Loaded:
+        """Return what `load` (such as `FeatureState.load`) makes of the `features/` directory."""
+        return load(self.path / FEATURES)
+
+    def file(self, name: str) -> Path:
+        """Return the path of one file of the bundle, such as `ads.parquet`.
+
+        Raises:
+            BundleError: the bundle has no such file.
+        """
+        if name not in self.manifest.files:
+            raise BundleError(f"bundle {self.path}: has no '{name}'; it holds {', '.join(sorted(self.manifest.files))}")
+        return self.path / name
+
+    def _verified(self, name: str) -> bytes:
+        path = self.file(name)
+        if not path.is_file():
+            raise BundleError(f"bundle {self.path}: file '{name}' is gone since the bundle was opened; open it again")
+        content = path.read_bytes()
+        actual = FileEntry(hashlib.sha256(content).hexdigest(), len(content))
+        require_entry(self.path, name, self.manifest.files[name], actual)
+        return content
+
+
+def open_bundle(directory: str | Path, expected_feature_fingerprint: str | None = None) -> Bundle:
+    """Verify a bundle and return it with its loaders.
+
+    Args:
+        directory: of the bundle.
+        expected_feature_fingerprint: of the features this code computes; None skips the comparison.
+
+    Raises:
+        BundleError: as `verify_bundle`, or the model was trained on other features.
+    """
+    manifest = verify_bundle(directory)
+    if expected_feature_fingerprint not in (None, manifest.feature_fingerprint):
+        raise BundleError(
+            f"bundle {directory}: model {manifest.model_version} was trained on features "
+            f"{manifest.feature_fingerprint}, this code computes {expected_feature_fingerprint}; "
+            "serve it with the code it was built by, or train again"
+        )
+    return Bundle(local_directory(directory), manifest)

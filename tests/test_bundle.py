@@ -1,0 +1,196 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from rosa_ray.bundle import open_bundle, verify_bundle, write_bundle
+from rosa_ray.errors import BundleError
+from rosa_ray.schema import EVENTS
+
+WEIGHTS = {"encoder.weight": torch.arange(12.0).reshape(3, 4), "count": torch.tensor([7])}
+
+
+def _save_features(directory: Path) -> None:
+    (directory / "vocab").mkdir()
+    (directory / "vocab" / "items.json").write_text("[1, 2, 3]")
+
+
+def _write(directory: Path, **changes: object) -> str:
+    parts = {
+        "weights": WEIGHTS,
+        "model": {"ranker": "rosa", "config": {"d": 4}, "sizes": {"items": 3}},
+        "features_saver": _save_features,
+        "feature_fingerprint": "f00d",
+        "metrics": {"auc": 0.8, "cvr_auc": None},
+        "config": {"seed": 1, "model": {"d": 4}},
+    }
+    return write_bundle(directory, **{**parts, **changes}).model_version
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    _write(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    (tmp_path / "ads.parquet").write_bytes(b"ads")
+    version = _write(tmp_path / "bundle", extra_files={"ads.parquet": tmp_path / "ads.parquet"})
+    bundle = open_bundle(tmp_path / "bundle", "f00d")
+    assert bundle.model_version == version
+    assert bundle.feature_fingerprint == "f00d"
+    assert bundle.model["sizes"] == {"items": 3}
+    assert bundle.metrics == {"auc": 0.8, "cvr_auc": None}
+    assert bundle.config == {"seed": 1, "model": {"d": 4}}
+    assert bundle.features(lambda path: json.loads((path / "vocab" / "items.json").read_text())) == [1, 2, 3]
+    assert bundle.file("ads.parquet").read_bytes() == b"ads"
+    weights = bundle.weights()
+    assert weights.keys() == WEIGHTS.keys()
+    assert all(torch.equal(weights[name], WEIGHTS[name]) for name in WEIGHTS)
+
+
+def test_manifest_names_contracts_versions_and_every_file(bundle):
+    manifest = verify_bundle(bundle)
+    assert manifest.contract_fingerprints["events"] == EVENTS.fingerprint
+    assert manifest.versions["torch"].startswith("2.")
+    assert set(manifest.files) == {
+        "config.yaml",
+        "features/vocab/items.json",
+        "metrics.json",
+        "model.json",
+        "model.safetensors",
+    }
+    assert manifest.files["features/vocab/items.json"].size == 9
+
+
+def test_the_version_follows_what_decides_scores_only(tmp_path):
+    version = _write(tmp_path / "a")
+    assert _write(tmp_path / "b", metrics={"auc": 0.7}, config={}) == version
+    assert _write(tmp_path / "c", weights={**WEIGHTS, "count": torch.tensor([8])}) != version
+    assert _write(tmp_path / "d", model={"ranker": "din"}) != version
+    assert _write(tmp_path / "e", feature_fingerprint="beef") != version
+    assert _write(tmp_path / "f", features_saver=lambda path: None) != version
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "model.json", "features/vocab/items.json", "metrics.json", "config.yaml"]
+)
+def test_a_flipped_bit_anywhere_is_named_with_both_hashes(bundle, name):
+    content = bytearray((bundle / name).read_bytes())
+    content[-2] ^= 1
+    (bundle / name).write_bytes(content)
+    with pytest.raises(BundleError, match=rf"file '{name}' has SHA-256 [0-9a-f]{{64}}, expected [0-9a-f]{{64}}"):
+        open_bundle(bundle)
+
+
+def test_a_truncated_file_is_named_with_both_sizes(bundle):
+    size = (bundle / "model.safetensors").stat().st_size
+    (bundle / "model.safetensors").write_bytes((bundle / "model.safetensors").read_bytes()[:-10])
+    with pytest.raises(BundleError, match=f"'model.safetensors' has {size - 10} bytes, expected {size}"):
+        verify_bundle(bundle)
+
+
+def test_a_missing_file_is_named(bundle):
+    (bundle / "features" / "vocab" / "items.json").unlink()
+    with pytest.raises(BundleError, match=r"file 'features/vocab/items.json' is missing"):
+        verify_bundle(bundle)
+
+
+def test_a_foreign_file_is_named(bundle):
+    (bundle / "features" / "old.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"file 'features/old.json' is not in the manifest"):
+        verify_bundle(bundle)
+
+
+def test_another_format_version_is_refused(bundle):
+    body = json.loads((bundle / "manifest.json").read_text())
+    (bundle / "manifest.json").write_text(json.dumps({**body, "format_version": 9}))
+    with pytest.raises(BundleError, match="format is 'rosa-bundle 9', this code reads 'rosa-bundle 1'"):
+        verify_bundle(bundle)
+
+
+def test_an_edited_manifest_is_refused(bundle):
+    text = (bundle / "manifest.json").read_text()
+    (bundle / "manifest.json").write_text(text.replace("f00d", "beef"))
+    with pytest.raises(BundleError, match=r"file 'manifest.json' has SHA-256"):
+        open_bundle(bundle, "beef")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"{", "damaged, expected JSON"), (b"[]", "holds a list"), (b"\xff", "damaged")]
+)
+def test_a_manifest_that_is_no_object_is_refused(bundle, content, message):
+    (bundle / "manifest.json").write_bytes(content)
+    with pytest.raises(BundleError, match=message):
+        verify_bundle(bundle)
+
+
+def test_no_bundle_is_said_so(tmp_path):
+    with pytest.raises(BundleError, match=r"no manifest.json there; give the bundle directory"):
+        open_bundle(tmp_path / "nowhere")
+    with pytest.raises(BundleError, match="needs a local directory"):
+        open_bundle("s3://models/bundle")
+
+
+def test_other_features_are_refused(bundle):
+    with pytest.raises(BundleError, match="was trained on features f00d, this code computes beef"):
+        open_bundle(bundle, "beef")
+
+
+def test_a_change_after_opening_is_still_noticed(bundle):
+    opened = open_bundle(bundle)
+    content = bytearray((bundle / "model.safetensors").read_bytes())
+    content[-1] ^= 4
+    (bundle / "model.safetensors").write_bytes(content)
+    with pytest.raises(BundleError, match=r"'model.safetensors' has SHA-256"):
+        opened.weights()
+    (bundle / "model.safetensors").unlink()
+    with pytest.raises(BundleError, match="is gone since the bundle was opened"):
+        opened.weights()
+    with pytest.raises(BundleError, match=r"has no 'ads.parquet'; it holds config.yaml"):
+        opened.file("ads.parquet")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weights": {"w": torch.tensor([1.0, float("nan")])}}, r"weights 'w' hold NaN or infinity \(1 of 1"),
+        ({"metrics": {"auc": float("nan")}}, "metrics.json cannot be written as JSON"),
+        ({"model": {"d": object()}}, "model.json cannot be written as JSON"),
+        ({"config": {"d": object()}}, "config.yaml cannot be written as YAML"),
+        ({"extra_files": {"ads.parquet": "/nowhere/ads.parquet"}}, "extra file 'ads.parquet': /nowhere"),
+        ({"extra_files": {"model.json": __file__}}, "extra file 'model.json': needs a plain name"),
+        ({"extra_files": {"../x": __file__}}, r"extra file '../x': needs a plain name"),
+    ],
+)
+def test_a_refused_write_leaves_the_former_bundle_and_no_litter(bundle, changes, message):
+    before = verify_bundle(bundle)
+    with pytest.raises(BundleError, match=message):
+        _write(bundle, **changes)
+    assert verify_bundle(bundle) == before
+    assert [entry.name for entry in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_a_crash_while_writing_leaves_no_half_bundle(tmp_path):
+    def crash(directory: Path) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        _write(tmp_path / "bundle", features_saver=crash)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_bundle_replaces_the_former_whole(bundle):
+    version = _write(bundle, features_saver=lambda path: (path / "new.json").write_text("{}"))
+    assert verify_bundle(bundle).model_version == version
+    assert "features/vocab/items.json" not in verify_bundle(bundle).files
+    assert [entry.name for entry in bundle.parent.iterdir()] == ["bundle"]
+
+
+def test_tied_weights_are_written(tmp_path):
+    table = torch.ones(2, 2)
+    _write(tmp_path / "bundle", weights={"ad.table": table, "history.table": table, "view": table.T[:1]})
+    weights = open_bundle(tmp_path / "bundle").weights()
+    assert torch.equal(weights["ad.table"], weights["history.table"])
+    assert weights["view"].shape == (1, 2)
