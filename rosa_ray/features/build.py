@@ -72,7 +72,7 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
         table: events contract; staged key columns (user_key, item_key, category_key) are used where present.
 
     Returns:
-        `EVENT_COLUMNS` plus user_key and, as an object column, user_id.
+        `EVENT_COLUMNS` plus user_key and, as object columns, user_id and event_id.
     """
     if "user_key" not in table.column_names:
         table = table.append_column("user_key", pa.array(hash_ids(table["user_id"])))
@@ -83,6 +83,7 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
     return {
         "user_key": table["user_key"].to_numpy(),
         "user_id": table["user_id"].to_numpy(),
+        "event_id": table["event_id"].to_numpy(),
         "time_us": table["event_time"].cast(pa.int64()).to_numpy(),
         "item_key": _keys(table, "item_key", "item_id"),
         "category_key": _keys(table, "category_key", "category"),
@@ -167,6 +168,7 @@ def build_user_rows(
         impression_offsets=_offsets(shown["user_key"], user_key),
         impressions={name: shown[name] for name in IMPRESSION_COLUMNS},
         dense=read_dense(counters, shown, config),
+        event_id=events.get("event_id"),
     )
 
 

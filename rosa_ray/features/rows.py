@@ -69,6 +69,7 @@ class UserRows:
         impression_offsets: int64 (U + 1,).
         impressions: `IMPRESSION_COLUMNS`, each (I,).
         dense: float32 (I, F), the raw dense features, NaN where missing.
+        event_id: object (E,) of str, for the online store; not read back, since no model needs it.
     """
 
     user_id: np.ndarray
@@ -78,6 +79,7 @@ class UserRows:
     impression_offsets: np.ndarray
     impressions: Columns
     dense: np.ndarray
+    event_id: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.user_key)
@@ -91,6 +93,8 @@ class UserRows:
         }
         for name, type_ in EVENT_COLUMNS.items():
             columns[f"event_{name}"] = _to_list(self.event_offsets, self.events[name], type_)
+        if self.event_id is not None:
+            columns["event_id"] = _to_list(self.event_offsets, self.event_id, pa.string())
         for name, type_ in IMPRESSION_COLUMNS.items():
             columns[f"impression_{name}"] = _to_list(self.impression_offsets, self.impressions[name], type_)
         columns["dense"] = _to_list(self.impression_offsets * features, self.dense.reshape(-1), pa.float32())

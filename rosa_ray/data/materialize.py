@@ -1,0 +1,232 @@
+"""Materialisation: encode every user's timeline with a bundle's ranker and fill the online store, then swap versions.
+
+Actors on Ray Data encode (on GPUs where there are some), one writer fills the version beside the active one, and
+`activate` swaps them at once: servers go on reading throughout. A run that is broken off goes on where it stopped,
+file by file; one that is repeated gives the same store.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import xxhash
+from ray.exceptions import RayTaskError
+
+from rosa_ray.bundle import Bundle, open_bundle
+from rosa_ray.data.parquet import read_json
+from rosa_ray.data.partitions import Layout, read_counters
+from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, timeline_block, with_events
+from rosa_ray.errors import ConfigError, InputError, RosaError
+from rosa_ray.features import FeatureState
+from rosa_ray.inference import load_ranker
+from rosa_ray.sources.paths import list_files, readable
+from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, open_store
+
+DEFAULT_TIMELINE_EVENTS = 256
+
+
+@dataclass(frozen=True)
+class MaterializeConfig:
+    """How the work is cut.
+
+    Attributes:
+        users_per_block: users encoded and written at a time, one transaction.
+        users_per_batch: users padded to one rectangle for the encoder.
+        actors: encoder processes; 0 takes one per GPU, or one per CPU but the writer's.
+    """
+
+    users_per_block: int = 1024
+    users_per_batch: int = 64
+    actors: int = 0
+
+
+@dataclass(frozen=True)
+class MaterializeResult:
+    """What was written.
+
+    Attributes:
+        users: users with events that were written in this run; those of finished files of a broken-off run are not.
+        resumed_files: input files that an earlier run had finished.
+        replayed: what became of events that came in live since the log was written.
+    """
+
+    version: StoreVersion
+    users: int
+    resumed_files: int
+    replayed: ApplyResult
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _UserFile:
+    path: str
+    users: int
+    size: int
+
+
+def materialize(
+    data_dir: str,
+    bundle_dir: str,
+    store_config: StoreConfig,
+    config: MaterializeConfig | None = None,
+    progress: Callable[[int], object] = lambda rows: None,
+) -> MaterializeResult:
+    """Fill the online store from preprocessed data and a bundle. Ray must be initialised.
+
+    Args:
+        data_dir: what `preprocess` wrote, local or remote.
+        store_config: the store; it is created where it is missing.
+        progress: called with the number of user rows of every block that is written.
+
+    Raises:
+        InputError: the data is missing, damaged, or was computed with other feature settings than the bundle's.
+        BundleError: the bundle is missing, damaged or of other features than this code's.
+        StoreError: the store is locked, damaged, or another materialisation took over.
+    """
+    began, layout, config = time.perf_counter(), Layout(data_dir), config or MaterializeConfig()
+    bundle = open_bundle(bundle_dir)
+    state = bundle.features(FeatureState.load)
+    _require_same_features(layout, state)
+    files = _user_files(layout)
+    version = _version(layout, bundle, files)
+    encoder = _encoder(bundle, state, version.as_of_us, store_config, config)
+    store = open_store(store_config, state.config, create=True)
+    try:
+        done = store.begin_load(version, encoder.context_events)
+        todo = [file for file in files if file.path not in done]
+        users = 0
+        for rows, written in _write_users(store, version, encoder, todo, _encoded(encoder, todo, config)):
+            users += written
+            progress(rows)
+        store.load_counters(version, read_counters(layout.counters))
+        replayed = store.activate(version)
+    finally:
+        store.close()
+    return MaterializeResult(version, users, len(files) - len(todo), replayed, time.perf_counter() - began)
+
+
+def encode_file(encoder: UserEncoder, path: str, users_per_block: int, device: str = "cpu") -> Iterator[pa.Table]:
+    """Encode one file of user rows block by block; column `part` of each block is the path.
+
+    Raises:
+        InputError: the file is missing or damaged, or its rows have no event ids.
+    """
+    with readable(path, "a Parquet file of user rows"), fsspec.open(path, "rb") as handle:
+        parquet = pq.ParquetFile(handle, page_checksum_verification=True)
+        _require_columns(parquet.schema_arrow, path)
+        for batch in parquet.iter_batches(users_per_block, columns=list(USER_COLUMNS)):
+            encoded = encoder(pa.Table.from_batches([batch]), device)
+            yield encoded.append_column("part", pa.array([path] * encoded.num_rows, pa.string()))
+
+
+class _FileEncoder:
+    """The actor: encodes the files it is given."""
+
+    def __init__(self, encoder: ray.ObjectRef, users_per_block: int, device: str) -> None:
+        self._encoder: UserEncoder = ray.get(encoder)
+        if self._encoder.ranker is not None:
+            self._encoder.ranker.to(device)
+        self._users_per_block, self._device = users_per_block, device
+
+    def __call__(self, batch: dict[str, Any]) -> Iterator[pa.Table]:
+        for path in batch["item"]:
+            yield from encode_file(self._encoder, str(path), self._users_per_block, self._device)
+
+
+def _write_users(
+    store: OnlineStore, version: StoreVersion, encoder: UserEncoder, files: list[_UserFile], blocks: Iterator[pa.Table]
+) -> Iterator[tuple[int, int]]:
+    """Write encoded blocks; yields rows read and users written after each."""
+    missing = {file.path: file.users for file in files}
+    for table in blocks:
+        users = with_events(table)
+        store.load_users(version, timeline_block(users))
+        states = state_block(users, encoder.window)
+        if states is not None:
+            store.write_states(version, states)
+        for path, rows in Counter(table["part"].to_pylist()).items():
+            missing[path] -= rows
+            if not missing[path]:
+                store.mark_loaded(version, [path])
+        yield table.num_rows, users.num_rows
+
+
+def _encoded(encoder: UserEncoder, files: list[_UserFile], config: MaterializeConfig) -> Iterator[pa.Table]:
+    """Encode files on Ray Data; blocks come in any order."""
+    if not files:
+        return
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    actors = config.actors or gpus or max(int(ray.cluster_resources().get("CPU", 1)) - 1, 1)
+    dataset = ray.data.from_items([file.path for file in files], override_num_blocks=len(files)).map_batches(
+        _FileEncoder,
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=min(actors, len(files))),
+        num_gpus=1 if gpus else 0,
+        fn_constructor_args=(ray.put(encoder), config.users_per_block, "cuda" if gpus else "cpu"),
+    )
+    try:
+        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+    except RayTaskError as error:
+        if isinstance(error.cause, RosaError):
+            raise error.cause from None
+        cause = str(error.cause or error).strip().splitlines()[-1]
+        raise RosaError(f"materialisation failed while encoding users: {cause}") from error
+
+
+def _encoder(
+    bundle: Bundle, state: FeatureState, as_of_us: int, store: StoreConfig, config: MaterializeConfig
+) -> UserEncoder:
+    ranker = load_ranker(bundle.model, bundle.weights())
+    needed = int(getattr(ranker, "context_events", DEFAULT_TIMELINE_EVENTS))
+    if 0 < store.max_timeline_events < needed:
+        raise ConfigError(
+            f"store.max_timeline_events is {store.max_timeline_events}; model '{bundle.model['name']}' needs {needed} "
+            "to compute its states again; give that or more, or 0"
+        )
+    return UserEncoder(
+        ranker=ranker,
+        state=state,
+        context_events=store.max_timeline_events or needed,
+        seen_from_us=as_of_us - store.horizon_us,
+        users_per_batch=config.users_per_batch,
+    )
+
+
+def _version(layout: Layout, bundle: Bundle, files: list[_UserFile]) -> StoreVersion:
+    listing = "|".join(f"{file.path}:{file.size}:{file.users}" for file in files)
+    spec = read_json(layout.spec)
+    source = xxhash.xxh64_hexdigest(f"{listing}|{spec}".encode())
+    return StoreVersion(bundle.model_version, bundle.feature_fingerprint, int(spec["end_us"]), source)
+
+
+def _require_same_features(layout: Layout, state: FeatureState) -> None:
+    found = read_json(layout.spec)["feature_config"]
+    expected = json.loads(json.dumps(asdict(state.config)))
+    if found != expected:
+        names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
+        raise InputError(
+            f"{layout.root}: was computed with other settings of features.{', features.'.join(names)} than the "
+            "bundle's; run `rosa preprocess` with the bundle's settings, or train on this data"
+        )
+
+
+def _user_files(layout: Layout) -> list[_UserFile]:
+    files = []
+    for file in list_files(layout.users, "users"):
+        with readable(file.path, "a Parquet file of user rows"), fsspec.open(file.path, "rb") as handle:
+            parquet = pq.ParquetFile(handle)
+            files.append(_UserFile(file.path, parquet.metadata.num_rows, handle.seek(0, 2)))
+    return files
+
+
+def _require_columns(schema: pa.Schema, path: str) -> None:
+    missing = [name for name in USER_COLUMNS if name not in schema.names]
+    if missing:
+        raise InputError(f"{path}: column '{missing[0]}' is missing from the user rows; run `rosa preprocess` again")

@@ -1,0 +1,190 @@
+"""Encode stored timelines: the plain per-block work of materialisation, testable without Ray.
+
+A block of user rows goes in; for every user, the last events, the last window of encoder states and the recent event
+ids come out. The states are those of the whole timeline: W states of an encoder of L layers depend on at
+most (L + 1)·W events, and the gap of the first of these is taken from the event before it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor, nn
+
+from rosa_ray.features import EVENT_COLUMNS, FeatureState, encode_events
+from rosa_ray.features.batching import EVENT_INPUTS
+from rosa_ray.features.encoding import gather_segments
+from rosa_ray.schema import hash_ids
+from rosa_ray.store import StateBlock, TimelineBlock
+
+USER_COLUMNS = ("user_key", "event_id", *(f"event_{name}" for name in EVENT_COLUMNS))
+"""Columns of the user rows that are read."""
+
+Columns = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class UserEncoder:
+    """Encodes blocks of user rows.
+
+    Attributes:
+        ranker: in evaluation mode; None, or a ranker without an encoder, gives no states.
+        context_events: events kept per user, at least the ranker's own `context_events`; one more is passed on.
+        seen_from_us: event ids from this time on are passed on.
+        users_per_batch: users padded to one rectangle.
+    """
+
+    ranker: nn.Module | None
+    state: FeatureState
+    context_events: int
+    seen_from_us: int
+    users_per_batch: int = 64
+
+    @property
+    def window(self) -> int:
+        """States per user, W; 0 when the ranker encodes none."""
+        if not hasattr(self.ranker, "encode"):
+            return 0
+        return int(getattr(getattr(self.ranker, "config", None), "window", 0))
+
+    def __call__(self, table: pa.Table, device: str = "cpu") -> pa.Table:
+        """Encode a block with columns `USER_COLUMNS`; its layout is read by `timeline_block` and `state_block`."""
+        offsets, events = _read_events(table)
+        recent = events["time_us"] >= self.seen_from_us
+        kept, kept_offsets = tail_rows(offsets, self.context_events + 1)
+        tail = {name: values[kept] for name, values in events.items()}
+        columns: dict[str, pa.Array] = {"user_key": table["user_key"]}
+        columns |= {name: _to_list(kept_offsets, values) for name, values in tail.items()}
+        recent_offsets = np.r_[0, np.cumsum(recent)][offsets]
+        seen_keys = hash_ids(pa.array(events["event_id"][recent], pa.string()))
+        columns["seen_event_key"] = _to_list(recent_offsets, seen_keys)
+        columns["seen_time_us"] = _to_list(recent_offsets, events["time_us"][recent])
+        columns["states"] = self._states(tail, kept_offsets, device)
+        return pa.table(columns)
+
+    def _states(self, tail: Columns, offsets: np.ndarray, device: str) -> pa.Array:
+        encode = getattr(self.ranker, "encode", None)
+        if encode is None:
+            return pa.nulls(len(offsets) - 1, pa.large_list(pa.float32()))
+        inputs = encode_events(tail, offsets, self.state)
+        rows, offsets = tail_rows(offsets, self.context_events)
+        inputs = {name: inputs[name][rows] for name in EVENT_INPUTS}
+        states, state_offsets = last_states(encode, inputs, offsets, self.window, self.users_per_batch, device)
+        return _to_list(state_offsets * states.shape[1], states.reshape(-1))
+
+
+def with_events(table: pa.Table) -> pa.Table:
+    """The rows of an encoded block whose users have an event."""
+    return table.filter(pc.greater(pc.list_value_length(table["time_us"]), 0))
+
+
+def timeline_block(table: pa.Table) -> TimelineBlock:
+    """The timelines of an encoded block."""
+    offsets, events = _read_lists(table, ("event_id", *EVENT_COLUMNS))
+    _, seen = _read_lists(table, ("seen_event_key", "seen_time_us"))
+    return TimelineBlock(
+        user_key=table["user_key"].to_numpy(),
+        event_offsets=offsets,
+        events=events,
+        seen_event_key=seen["seen_event_key"],
+        seen_time_us=seen["seen_time_us"],
+    )
+
+
+def state_block(table: pa.Table, window: int) -> StateBlock | None:
+    """The states of an encoded block of users with events, None when nothing was encoded."""
+    if not table.num_rows or table["states"].null_count:
+        return None
+    offsets, events = _read_lists(table, ("event_id", "time_us", "behavior"))
+    rows, state_offsets = tail_rows(offsets, window)
+    _, states = _read_lists(table, ("states",))
+    return StateBlock(
+        user_key=table["user_key"].to_numpy(),
+        state_offsets=state_offsets,
+        event_id=events["event_id"][offsets[1:] - 1],
+        time_us=events["time_us"][rows],
+        behavior=events["behavior"][rows],
+        states=states["states"].reshape(len(rows), -1),
+    )
+
+
+def tail_rows(offsets: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Flat rows of the last `count` of every segment, and the offsets of the result.
+
+    >>> tail_rows(np.array([0, 3, 4]), 2)
+    (array([1, 2, 3]), array([0, 2, 3]))
+    """
+    lengths = np.minimum(np.diff(offsets), count)
+    kept_offsets = np.r_[0, np.cumsum(lengths)]
+    start = np.repeat(offsets[1:] - lengths - kept_offsets[:-1], lengths)
+    return np.arange(kept_offsets[-1]) + start, kept_offsets
+
+
+def last_states(
+    encode: Callable[[dict[str, Tensor]], Tensor],
+    inputs: Columns,
+    offsets: np.ndarray,
+    window: int,
+    users_per_batch: int,
+    device: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last `window` states of U timelines.
+
+    Args:
+        encode: from columns (B, T) to states (B, T, D).
+        inputs: `EVENT_INPUTS`, flat by `offsets` (U + 1,).
+
+    Returns:
+        float32 (S, D) and the offsets (U + 1,) of each user's states.
+    """
+    lengths = np.diff(offsets)
+    state_offsets = np.r_[0, np.cumsum(np.minimum(lengths, window))]
+    order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
+    found: np.ndarray | None = None
+    for start in range(0, len(order), users_per_batch):
+        chosen = order[start : start + users_per_batch]
+        batch, last = _pad(inputs, offsets[:-1][chosen], lengths[chosen], window)
+        with torch.inference_mode():
+            states_BTD = encode({name: torch.from_numpy(values).to(device) for name, values in batch.items()})
+        states = states_BTD[torch.from_numpy(last).to(device)].float().cpu().numpy()
+        if found is None:
+            found = np.empty((state_offsets[-1], states.shape[1]), np.float32)
+        found[gather_segments(state_offsets, chosen)[0]] = states
+    return np.empty((0, 1), np.float32) if found is None else found, state_offsets
+
+
+def _pad(
+    inputs: Columns, starts: np.ndarray, lengths: np.ndarray, window: int
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Rectangles (B, T) of some timelines, padded at the end, and a mask of each one's last `window` events."""
+    position = np.arange(lengths.max())
+    real = position < lengths[:, None]
+    rows = np.where(real, starts[:, None] + position, 0)
+    batch = {name: np.where(real, values[rows], 0) for name, values in inputs.items()}
+    return batch, real & (position >= lengths[:, None] - window)
+
+
+def _read_events(table: pa.Table) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    names = {name: f"event_{name}" for name in EVENT_COLUMNS} | {"event_id": "event_id"}
+    offsets, columns = _read_lists(table, tuple(names.values()))
+    return offsets, {name: columns[column] for name, column in names.items()}
+
+
+def _read_lists(table: pa.Table, names: tuple[str, ...]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Offsets of the first list column, and the flat values of all of them."""
+    arrays = {name: _one_chunk(table[name]) for name in names}
+    offsets = arrays[names[0]].offsets.to_numpy().astype(np.int64)
+    values = {name: array.flatten().to_numpy(zero_copy_only=False) for name, array in arrays.items()}
+    return offsets - offsets[0], values
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _to_list(offsets: np.ndarray, values: np.ndarray) -> pa.LargeListArray:
+    flat = pa.array(values, pa.string()) if values.dtype == object else pa.array(values)
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), flat)

@@ -1,0 +1,1 @@
+"""Implementations of the online store; a module defines `Store` and is found by its name."""

@@ -1,0 +1,183 @@
+"""The SQLite implementation of `rosa_ray.store.OnlineStore`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+
+from rosa_ray.errors import StoreError
+from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
+from rosa_ray.features.views import counted_views
+from rosa_ray.store.backends.sqlite import counters, fold, slots, timelines
+from rosa_ray.store.backends.sqlite.database import SCHEMA_VERSION, SLOTS, Database
+from rosa_ray.store.backends.sqlite.slots import Slot
+from rosa_ray.store.config import StoreConfig
+from rosa_ray.store.protocol import (
+    ApplyResult,
+    Columns,
+    StateBlock,
+    StoreInfo,
+    StoreVersion,
+    StreamPosition,
+    TimelineBlock,
+    UserRecord,
+)
+
+DEFAULT_TIMELINE_EVENTS = 256
+
+
+class Store:
+    """An open store file. Safe to use from several threads; open one per process."""
+
+    def __init__(
+        self, config: StoreConfig, features: FeatureConfig, feature_fingerprint: str | None, *, create: bool
+    ) -> None:
+        self._config, self._features, self._fingerprint = config, features, feature_fingerprint
+        self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
+        self._database = Database(config.path, config.busy_timeout_ms, create)
+        if create:
+            self._stamp_empty()
+        with self._database.read() as connection:
+            self._require_features(slots.read_slot(connection, active=True))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def read_user(self, user_key: int) -> UserRecord:
+        """See `OnlineStore.read_user`."""
+        key, user_key = np.array([user_key]), int(user_key)
+        with self._database.read() as connection:
+            slot = self._require_features(slots.read_slot(connection, active=True))
+            model = slot.version.model_version
+            return UserRecord(
+                user_key=user_key,
+                timeline=timelines.read_timeline(connection, slot.name, user_key),
+                states=timelines.read_states(connection, slot.name, user_key, model),
+                counters={view: counters.read_counters(connection, slot.name, view, key) for view in self._user_views},
+                model_version=model,
+            )
+
+    def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+        """See `OnlineStore.read_counters`."""
+        if view not in VIEWS:
+            raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(VIEWS)}")
+        with self._database.read() as connection:
+            slot = self._require_features(slots.read_slot(connection, active=True))
+            return {view: counters.read_counters(connection, slot.name, view, entity_keys)}
+
+    def apply_events(self, events: Columns, position: StreamPosition | None = None) -> ApplyResult:
+        """See `OnlineStore.apply_events`."""
+        with self._database.write() as connection:
+            slot = self._require_features(slots.read_slot(connection, active=True))
+            folded = fold.fold_into(connection, slot, events, self._features, self._config.horizon_us)
+            fold.write_journal(connection, events, folded.accepted_rows)
+            if position is not None:
+                row = (position.stream, position.offset)
+                connection.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", row)
+        return folded.result
+
+    def read_position(self, stream: str) -> int | None:
+        """See `OnlineStore.read_position`."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT next_offset FROM positions WHERE stream = ?", (stream,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def begin_load(self, version: StoreVersion, max_timeline_events: int) -> set[str]:
+        """See `OnlineStore.begin_load`."""
+        with self._database.write() as connection:
+            slot = slots.read_slot(connection, active=False)
+            if slot.version != version or slot.max_events != max_timeline_events:
+                slots.clear_slot(connection, slot.name)
+                slots.stamp_slot(connection, slot.name, version, max_timeline_events)
+            return {part for (part,) in connection.execute(f"SELECT part FROM parts_{slot.name}")}
+
+    def load_users(self, version: StoreVersion, block: TimelineBlock) -> None:
+        """See `OnlineStore.load_users`."""
+        with self._database.write() as connection:
+            slot = slots.loading_slot(connection, version, self._config.path)
+            timelines.load_timelines(connection, slot.name, block, slot.max_events + 1)
+            fold.add_seen(connection, slot.name, block.seen_event_key, block.seen_time_us)
+            slots.advance_slot(connection, slot.name, int(block.seen_time_us.max(initial=0)), late=0)
+
+    def write_states(self, version: StoreVersion, block: StateBlock) -> None:
+        """See `OnlineStore.write_states`."""
+        with self._database.write() as connection:
+            slot = slots.loading_slot(connection, version, self._config.path)
+            timelines.load_states(connection, slot.name, block, self._config.states_dtype)
+
+    def load_counters(self, version: StoreVersion, states: CounterStates) -> None:
+        """See `OnlineStore.load_counters`."""
+        with self._database.write() as connection:
+            slot = slots.loading_slot(connection, version, self._config.path)
+            counters.replace_counters(connection, slot.name, states)
+
+    def mark_loaded(self, version: StoreVersion, parts: Sequence[str]) -> None:
+        """See `OnlineStore.mark_loaded`."""
+        with self._database.write() as connection:
+            slot = slots.loading_slot(connection, version, self._config.path)
+            rows = [(part,) for part in parts]
+            connection.executemany(f"INSERT OR IGNORE INTO parts_{slot.name} VALUES (?)", rows)
+
+    def activate(self, version: StoreVersion) -> ApplyResult:
+        """See `OnlineStore.activate`."""
+        with self._database.write() as connection:
+            slot = slots.loading_slot(connection, version, self._config.path)
+            former = slots.read_slot(connection, active=True)
+            replayed = fold.replay_journal(connection, slot, self._features, self._config.horizon_us)
+            slots.swap_slots(connection)
+            slots.clear_slot(connection, former.name)
+        return replayed
+
+    def forget_user(self, user_key: int) -> bool:
+        """See `OnlineStore.forget_user`."""
+        key = (int(user_key),)
+        with self._database.write() as connection:
+            connection.execute("PRAGMA secure_delete=ON")
+            removed = connection.execute("DELETE FROM journal WHERE user_key = ?", key).rowcount
+            for slot in SLOTS:
+                removed += connection.execute(f"DELETE FROM timelines_{slot} WHERE user_key = ?", key).rowcount
+                removed += connection.execute(f"DELETE FROM states_{slot} WHERE user_key = ?", key).rowcount
+                removed += counters.delete_entity(connection, slot, "user_key", key[0])
+            connection.execute("PRAGMA secure_delete=OFF")
+        self._database.truncate_log()
+        return removed > 0
+
+    def info(self) -> StoreInfo:
+        """See `OnlineStore.info`."""
+        with self._database.read() as connection:
+            slot = slots.read_slot(connection, active=True)
+        return StoreInfo(
+            kind="sqlite",
+            location=self._config.path,
+            schema_version=SCHEMA_VERSION,
+            version=slot.version,
+            newest_us=slot.newest_us,
+            late=slot.late,
+            max_timeline_events=slot.max_events,
+        )
+
+    def close(self) -> None:
+        """Close all connections; the store can be used again and then reconnects."""
+        self._database.close()
+
+    def _stamp_empty(self) -> None:
+        """Give a new store, which nothing was loaded into, its features and its bound."""
+        with self._database.write() as connection:
+            slot = slots.read_slot(connection, active=True)
+            if slot.max_events == 0:
+                version = replace(slot.version, feature_fingerprint=self._fingerprint or "")
+                bound = self._config.max_timeline_events or DEFAULT_TIMELINE_EVENTS
+                slots.stamp_slot(connection, slot.name, version, bound)
+
+    def _require_features(self, slot: Slot) -> Slot:
+        held = slot.version.feature_fingerprint
+        if self._fingerprint not in (None, held):
+            raise StoreError(
+                f"store {self._config.path}: was filled for features '{held}', this process computes "
+                f"'{self._fingerprint}'; run `rosa materialize` with this bundle, or serve the one it was filled from"
+            )
+        return slot

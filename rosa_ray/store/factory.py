@@ -1,0 +1,40 @@
+"""Opens a store by the name of its kind: each module of `rosa_ray.store.backends` is one implementation."""
+
+import importlib
+import pkgutil
+
+from rosa_ray.errors import ConfigError
+from rosa_ray.features import FeatureConfig
+from rosa_ray.store import backends
+from rosa_ray.store.config import StoreConfig
+from rosa_ray.store.protocol import OnlineStore
+
+
+def store_kinds() -> list[str]:
+    """Names of all implementations.
+
+    >>> "sqlite" in store_kinds()
+    True
+    """
+    return sorted(module.name for module in pkgutil.iter_modules(backends.__path__))
+
+
+def open_store(
+    config: StoreConfig, features: FeatureConfig, feature_fingerprint: str | None = None, *, create: bool = False
+) -> OnlineStore:
+    """Open the online store.
+
+    Args:
+        features: decides which counters are kept and how times fall into buckets.
+        feature_fingerprint: of the caller's features; None takes any, for tools that compute none.
+        create: make an empty store where there is none.
+
+    Raises:
+        ConfigError: there is no such kind.
+        StoreError: the store is missing, damaged, locked, of another schema version or of other features.
+    """
+    if config.kind not in store_kinds():
+        raise ConfigError(f"store.kind is '{config.kind}'; known kinds are {', '.join(store_kinds())}")
+    module = importlib.import_module(f"{backends.__name__}.{config.kind}")
+    store: OnlineStore = module.Store(config, features, feature_fingerprint, create=create)
+    return store

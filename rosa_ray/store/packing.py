@@ -1,0 +1,107 @@
+"""Byte layouts of what a store keeps per user and per counter: one compact value each, read in microseconds."""
+
+import json
+import struct
+
+import numpy as np
+
+from rosa_ray.features import EVENT_COLUMNS, Counters
+from rosa_ray.store.protocol import Columns
+
+EVENT_RECORD = np.dtype(
+    [(name, np.dtype(type_.to_pandas_dtype()).newbyteorder("<")) for name, type_ in EVENT_COLUMNS.items()]
+)
+"""One event of a timeline, 29 bytes; its id lies beside, since ids vary in length."""
+
+_STATES_HEADER = struct.Struct("<HHB")
+_WIDTHS = ("<i1", "<i2", "<i4", "<i8")
+_WIDEST = np.array([np.iinfo(width).max for width in _WIDTHS])
+_ENCODE_IDS = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_DTYPES: tuple[type[np.floating], ...] = (np.float16, np.float32)
+
+
+def pack_events(events: Columns) -> np.ndarray:
+    """Columns of n events to (n,) records."""
+    records = np.empty(len(events["time_us"]), EVENT_RECORD)
+    for name in EVENT_COLUMNS:
+        records[name] = events[name]
+    return records
+
+
+def unpack_timeline(records: bytes, event_ids: str) -> dict[str, np.ndarray]:
+    """Bytes of records and packed ids to `EVENT_COLUMNS` and `event_id`."""
+    table = np.frombuffer(records, EVENT_RECORD)
+    columns = {name: np.ascontiguousarray(table[name]) for name in EVENT_COLUMNS}
+    columns["event_id"] = np.array(unpack_ids(event_ids), dtype=object)
+    return columns
+
+
+def pack_ids(event_ids: list[str]) -> str:
+    """Event ids as JSON, safe for any character.
+
+    >>> unpack_ids(pack_ids(["a", "b,c"]))
+    ['a', 'b,c']
+    """
+    return _ENCODE_IDS(event_ids)
+
+
+def unpack_ids(event_ids: str) -> list[str]:
+    """Inverse of `pack_ids`."""
+    ids: list[str] = json.loads(event_ids)
+    return ids
+
+
+def pack_states(time_us: np.ndarray, behavior: np.ndarray, states: np.ndarray, dtype: str) -> bytes:
+    """C states of width D with their events' times and behaviours: 5 + C·(9 + 2·D) bytes in float16."""
+    code = [np.dtype(known).name for known in _DTYPES].index(dtype)
+    header = _STATES_HEADER.pack(*states.shape, code)
+    body = (time_us.astype("<i8"), behavior.astype("<i1"), states.astype(np.dtype(dtype).newbyteorder("<")))
+    return header + b"".join(np.ascontiguousarray(part).tobytes() for part in body)
+
+
+def unpack_states(packed: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times int64 (C,), behaviours int8 (C,) and states float32 (C, D)."""
+    count, width, code = _STATES_HEADER.unpack_from(packed)
+    at = _STATES_HEADER.size
+    time_us = np.frombuffer(packed, "<i8", count, at).astype(np.int64)
+    behavior = np.frombuffer(packed, "<i1", count, at + 8 * count).astype(np.int8)
+    stored = np.dtype(_DTYPES[code]).newbyteorder("<")
+    states = np.frombuffer(packed, stored, count * width, at + 9 * count).astype(np.float32)
+    return time_us, behavior, states.reshape(count, width)
+
+
+def pack_counters(counters: Counters, chunk_buckets: int) -> tuple[np.ndarray, np.ndarray, list[bytes]]:
+    """Entity, chunk and packed value of every run of `chunk_buckets` buckets that holds something.
+
+    A value is one byte for the width in bytes, then rows (bucket within the chunk, sums...) of integers that wide: the
+    narrowest that holds them all. Counters are sorted by entity and bucket, and so are the values.
+    """
+    entity, chunk = counters.entity_key, counters.bucket // chunk_buckets
+    begins = np.ones(len(entity), bool)
+    begins[1:] = (entity[1:] != entity[:-1]) | (chunk[1:] != chunk[:-1])
+    starts = np.flatnonzero(begins)
+    rows = np.column_stack([counters.bucket - chunk * chunk_buckets, counters.sums])
+    peaks = np.maximum.reduceat(rows.max(axis=1), starts) if len(starts) else starts
+    codes = np.searchsorted(_WIDEST, peaks)
+    narrowed = {code: rows.astype(_WIDTHS[code]) for code in np.unique(codes).tolist()}
+    bounds = [*starts.tolist(), len(rows)]
+    packed = [
+        bytes([code]) + narrowed[code][bounds[index] : bounds[index + 1]].tobytes()
+        for index, code in enumerate(codes.tolist())
+    ]
+    return entity[starts], chunk[starts], packed
+
+
+def unpack_counters(
+    entity_keys: list[int], chunks: list[int], packed: list[bytes], measures: int, chunk_buckets: int
+) -> Counters:
+    """Inverse of `pack_counters`, for values in order of entity and chunk."""
+    codes = np.array([value[0] for value in packed], np.int64)
+    lengths = np.array([len(value) - 1 for value in packed], np.int64) // ((1 + measures) << codes)
+    rows = np.empty((lengths.sum(), 1 + measures), np.int64)
+    row_codes = np.repeat(codes, lengths)
+    for code in np.unique(codes).tolist():
+        joined = b"".join([value[1:] for value in packed if value[0] == code])
+        rows[row_codes == code] = np.frombuffer(joined, _WIDTHS[code]).reshape(-1, 1 + measures)
+    first_bucket = np.repeat(np.array(chunks, np.int64) * chunk_buckets, lengths)
+    return Counters(np.repeat(np.array(entity_keys, np.int64), lengths), first_bucket + rows[:, 0], rows[:, 1:])

@@ -1,0 +1,238 @@
+"""What an online store is: the records it gives, and the operations every implementation has.
+
+A store answers with exactly the features that one sorted pass over the same events gives, whatever order, batches and
+repetitions they came in, as long as no event is more than the horizon behind the newest one before it.
+
+A store holds two versions: the active one, which is read and updated, and one that a materialisation fills beside it
+and that `activate` puts in its place at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from rosa_ray.features import CounterStates
+
+Columns = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class StoreVersion:
+    """What a version of the store was made from; two loads of equal versions are the same load.
+
+    Attributes:
+        model_version: of the bundle that encoded the states; empty when there is none.
+        feature_fingerprint: of the features that counters and vocabularies belong to.
+        as_of_us: end of the log that was loaded.
+        source: names the input files, so that a load of other data is never mixed into a broken-off one.
+    """
+
+    model_version: str
+    feature_fingerprint: str
+    as_of_us: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class StoredStates:
+    """A user's last C encoder states, of the last materialisation.
+
+    Attributes:
+        model_version: whose encoder.
+        event_id: of the last encoded event, at `time_us[-1]`.
+        time_us, behavior: int64 and int8 (C,), of the events the states belong to.
+        states: float32 (C, D).
+        stale: an event arrived since that lies before the last encoded one, so that a new encoding would differ.
+    """
+
+    model_version: str
+    event_id: str
+    time_us: np.ndarray
+    behavior: np.ndarray
+    states: np.ndarray
+    stale: bool
+
+
+@dataclass(frozen=True)
+class UserRecord:
+    """All that the store knows of one user; of an unknown user, empty columns and counters.
+
+    Attributes:
+        timeline: `EVENT_COLUMNS` arrays and `event_id` (object), sorted by time and event id; the last
+            `max_timeline_events` + 1.
+        states: None when the user was not encoded.
+        counters: the user's own views (`user_events`, `user_impressions`).
+        model_version: of the active version, whether this user has states or not.
+    """
+
+    user_key: int
+    timeline: Columns
+    states: StoredStates | None
+    counters: CounterStates
+    model_version: str
+
+    def count_since_states(self) -> int:
+        """Events after the last encoded one: what an encoding now would add. All of them without states."""
+        time_us, event_id = self.timeline["time_us"], self.timeline["event_id"]
+        if self.states is None or not len(self.states.time_us):
+            return len(time_us)
+        last = (int(self.states.time_us[-1]), self.states.event_id)
+        first = int(np.searchsorted(time_us, last[0], side="left"))
+        return sum((int(time_us[row]), event_id[row]) > last for row in range(first, len(time_us)))
+
+
+@dataclass(frozen=True)
+class ApplyResult:
+    """What became of a batch of events; the three counts add up to its size.
+
+    Attributes:
+        late_rows: positions in the batch of the events set aside as late.
+        user_keys: sorted keys of users that changed.
+    """
+
+    accepted: int
+    duplicates: int
+    late: int
+    late_rows: np.ndarray
+    user_keys: np.ndarray
+
+
+@dataclass(frozen=True)
+class StreamPosition:
+    """How far a stream is consumed: the next offset to read of a named stream or partition."""
+
+    stream: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class TimelineBlock:
+    """Timelines of U users with E events in all, for loading.
+
+    Attributes:
+        user_key: int64 (U,).
+        event_offsets: int64 (U + 1,).
+        events: `EVENT_COLUMNS` and `event_id`, each (E,), per user sorted by time and event id.
+        seen_event_key, seen_time_us: int64 (S,), hash of the id and time of every event of these users within the
+            horizon before `as_of_us`, also of those that the timelines no longer hold.
+    """
+
+    user_key: np.ndarray
+    event_offsets: np.ndarray
+    events: Columns
+    seen_event_key: np.ndarray
+    seen_time_us: np.ndarray
+
+
+@dataclass(frozen=True)
+class StateBlock:
+    """States of U users with C states in all, for loading.
+
+    Attributes:
+        user_key: int64 (U,); users without events are left out.
+        state_offsets: int64 (U + 1,).
+        event_id: object (U,), of each user's last encoded event.
+        time_us, behavior: (C,).
+        states: float (C, D).
+    """
+
+    user_key: np.ndarray
+    state_offsets: np.ndarray
+    event_id: np.ndarray
+    time_us: np.ndarray
+    behavior: np.ndarray
+    states: np.ndarray
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """Identity and condition of a store.
+
+    Attributes:
+        newest_us: time of the newest event; the horizon is counted back from it.
+        late: events set aside as late since the version was activated.
+        max_timeline_events: events kept per user (and one more).
+    """
+
+    kind: str
+    location: str
+    schema_version: int
+    version: StoreVersion
+    newest_us: int
+    late: int
+    max_timeline_events: int
+
+
+class OnlineStore(Protocol):
+    """The operations of every store. All raise StoreError when the store is missing, locked, damaged, or was
+    filled for other features than the caller's.
+    """  # noqa: D205
+
+    def read_user(self, user_key: int) -> UserRecord:
+        """Everything of one user, from one version and one moment."""
+        ...
+
+    def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+        """Counters of some entities of one view, under that view's name."""
+        ...
+
+    def apply_events(self, events: Columns, position: StreamPosition | None = None) -> ApplyResult:
+        """Count and append events, each id once, in one transaction together with the stream's position.
+
+        Args:
+            events: event_id (object of str), user_key, time_us, item_key, category_key, behavior, price; any order.
+                Times far in the future move the horizon: refuse such events before.
+        """
+        ...
+
+    def read_position(self, stream: str) -> int | None:
+        """Next offset of a stream, None when it was never applied."""
+        ...
+
+    def begin_load(self, version: StoreVersion, max_timeline_events: int) -> set[str]:
+        """Prepare the version beside the active one; a broken-off load of the same version goes on.
+
+        Returns:
+            The parts that are loaded already.
+        """
+        ...
+
+    def load_users(self, version: StoreVersion, block: TimelineBlock) -> None:
+        """Put timelines into the version being loaded, replacing these users'."""
+        ...
+
+    def write_states(self, version: StoreVersion, block: StateBlock) -> None:
+        """Put encoder states into the version being loaded, replacing these users'."""
+        ...
+
+    def load_counters(self, version: StoreVersion, states: CounterStates) -> None:
+        """Put all counters into the version being loaded, replacing any."""
+        ...
+
+    def mark_loaded(self, version: StoreVersion, parts: Sequence[str]) -> None:
+        """Note parts of the input as done."""
+        ...
+
+    def activate(self, version: StoreVersion) -> ApplyResult:
+        """Put the loaded version in the place of the active one, at once.
+
+        Events that were applied live and that the loaded log does not hold are applied to it first.
+
+        Returns:
+            What became of those events; `duplicates` are those that the log holds.
+        """
+        ...
+
+    def forget_user(self, user_key: int) -> bool:
+        """Remove a user's timeline, states and own counters; True when there was something.
+
+        Sums over all users stay, and so do the hashes of event ids, so that a repeated event does not bring the user
+        back. The log that versions are loaded from is not the store's: remove the user there too.
+        """
+        ...
+
+    def info(self) -> StoreInfo: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,47 @@
+"""Byte layouts are exact in both directions."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rosa_ray.features import Counters
+from rosa_ray.store.packing import pack_counters, pack_states, unpack_counters, unpack_states
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from([-(2**63), -5, 3, 2**63 - 1]),
+            st.integers(0, 600_000),
+            st.sampled_from([0, 1, 127, 128, 2**15, 2**31, 2**62]),
+        ),
+        max_size=30,
+        unique_by=lambda row: row[:2],
+    )
+)
+def test_counters_come_back(rows: list[tuple[int, int, int]]) -> None:
+    columns = np.array(rows, np.int64).reshape(-1, 3)
+    counters = Counters.fold(columns[:, 0], columns[:, 1], columns[:, 1:])
+    keys, chunks, packed = pack_counters(counters, 128)
+    found = unpack_counters(keys.tolist(), chunks.tolist(), packed, 2, 128)
+    for name in ("entity_key", "bucket", "sums"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(counters, name))
+
+
+def test_small_counts_take_one_byte_each() -> None:
+    counters = Counters(np.full(3, 7), np.array([128, 130, 255]), np.array([[1, 0], [127, 3], [2, 2]]))
+    _, _, packed = pack_counters(counters, 128)
+    assert packed == [bytes([0, 0, 1, 0, 2, 127, 3, 127, 2, 2])]
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float16", 5 + 50 * (9 + 128 * 2)), ("float32", 5 + 50 * (9 + 128 * 4))])
+def test_states_take_the_declared_bytes(dtype: str, size: int) -> None:
+    states = np.random.default_rng(0).standard_normal((50, 128)).astype(dtype).astype(np.float32)
+    time_us, behavior = np.arange(50) * 10**15, np.arange(50, dtype=np.int8) % 4
+    packed = pack_states(time_us, behavior, states, dtype)
+    assert len(packed) == size
+    for found, expected in zip(unpack_states(packed), (time_us, behavior, states), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
