@@ -1,0 +1,45 @@
+"""Fixtures that tests of several packages share: one Ray cluster for the whole run, and the real logs."""
+
+import logging
+import os
+
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # before the first import of NumPy or torch
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workloads.cluster import prepare_environment
+
+prepare_environment()
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray cluster of four logical CPUs, started once and shared by all integration tests."""
+    import ray
+
+    ray.init(address="local", num_cpus=4, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real logs beside the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the real logs are not here: {SHARED_DATA} does not exist")
+    return SHARED_DATA

@@ -1,0 +1,210 @@
+"""The `rosa` command: each verb loads a config, runs one workload and answers with an exit code."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from rosa_ray import __version__
+from rosa_ray.errors import ConfigError, InputError, RosaError
+
+if TYPE_CHECKING:
+    from rosa_ray.config import RunConfig
+
+CONFIGS = Path(__file__).with_name("configs")
+INTERRUPTED = 130
+
+Workload = Callable[["RunConfig"], int]
+Result = TypeVar("Result")
+ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file, or the name of a built-in config.")]
+SetOption = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override one key, like training.epochs=3; repeatable.")
+]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+app = typer.Typer(
+    help="Rank ads by expected return on investment: from raw logs to ranked ads over HTTP, on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 2 config, 3 input, 4 done but some input was set aside, 5 training, 6 bundle, "
+    "7 store, 8 serving, 1 anything else.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rosa {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Hold the options that come before the verb."""
+
+
+@app.command("config")
+def print_config(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Print the resolved config: every key, after profile, file and --set."""
+
+    def run(loaded: "RunConfig") -> int:
+        from rosa_ray.config import dump
+
+        typer.echo(dump(loaded), nl=False)
+        return 0
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
+def simulate(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Write a semi-simulated ad log, on invented or on real timelines."""
+    from workloads import simulate as verb
+
+    execute(verb.run, config, overrides, debug)
+
+
+@app.command()
+def preprocess(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Turn a log into one row per user, features and a data report."""
+    from workloads import preprocess as verb
+
+    execute(verb.run, config, overrides, debug)
+
+
+@app.command()
+def train(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Fit the model and write its bundle; the same command again goes on where it stopped."""
+    from workloads import train as verb
+
+    execute(verb.run, config, overrides, debug)
+
+
+@app.command()
+def materialize(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Encode every user and fill the online store."""
+    from workloads import materialize as verb
+
+    execute(verb.run, config, overrides, debug)
+
+
+@app.command()
+def evaluate(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Measure the trained model on the test period."""
+    from workloads import evaluate as verb
+
+    execute(verb.run, config, overrides, debug)
+
+
+@app.command()
+def serve(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Answer POST /rank and POST /events over HTTP until Ctrl-C."""
+    from workloads import serve as verb
+
+    execute(verb.run, config, overrides, debug)
+
+
+@app.command()
+def demo(
+    config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="Default: the built-in config of the source.")] = "",
+    source: Annotated[str, typer.Option(help="Use real timelines: taobao, rees46, ...")] = "",
+    path: Annotated[str, typer.Option(help="The log of --source.")] = "",
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Run the whole loop once: simulate, preprocess, train, evaluate, materialise, serve, post events, rank."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import demo as verb
+
+        return verb.run(loaded)
+
+    name, chosen = _guarded(lambda: _demo_config(source, path), debug)
+    execute(run, config or name, [*chosen, *overrides], debug)
+
+
+def _demo_config(source: str, path: str) -> tuple[str, list[str]]:
+    """Return the built-in config of a demo on a source, and the overrides that name the input.
+
+    Raises:
+        ConfigError: there is no such source, or it has no path.
+    """
+    if not source:
+        return "demo", []
+    from rosa_ray.sources import source_kinds
+
+    if source not in source_kinds():
+        raise ConfigError(f"--source is '{source}'; known sources are {', '.join(sorted(source_kinds()))}")
+    if not path:
+        raise ConfigError(f"--source {source} needs --path, the log to read")
+    name = source if (CONFIGS / f"{source}.yaml").exists() else "demo"
+    return name, [f"source.kind={source}", f"source.path={path}"]
+
+
+def execute(run: Workload, config: str, overrides: list[str], debug: bool) -> None:
+    """Load the config, run a workload on it, and exit with its code; an error is one line on stderr.
+
+    Raises:
+        Exit: always, with the workload's exit code or the error's.
+    """
+
+    def work() -> int:
+        path = find_config(config)
+        from rosa_ray.config import load_config
+
+        return run(load_config(path, overrides))
+
+    raise typer.Exit(_guarded(work, debug))
+
+
+def _guarded(work: Callable[[], Result], debug: bool) -> Result:
+    """Do work; what goes wrong becomes one line on stderr and an exit code."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        code = _fail("interrupted", INTERRUPTED, debug)
+    except RosaError as error:
+        code = _fail(" ".join(str(error).split()), error.exit_code, debug)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no message"
+        hint = "" if debug else " (unexpected; the same command with --debug shows where)"
+        code = _fail(f"{type(error).__name__}: {reason}{hint}", 1, debug)
+    raise typer.Exit(code)
+
+
+def find_config(name: str) -> Path:
+    """Return the file of a config given by path, or by the name of a built-in one.
+
+    Raises:
+        InputError: there is neither.
+    """
+    for path in (Path(name), CONFIGS / f"{name}.yaml"):
+        if path.exists():
+            return path
+    names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml"))) or "none"
+    raise InputError(f"{name}: no such config file, and no built-in config of that name (known: {names})")
+
+
+def run_as_job(verb: str) -> None:
+    """Run one verb as `python -m workloads.VERB CONFIG [--set ...]`, the form of a Ray job."""
+    main([verb, *sys.argv[1:]])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; the entry point of `rosa`."""
+    app(arguments if arguments is not None else sys.argv[1:], prog_name="rosa")
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    typer.secho(f"error: {message}", fg=typer.colors.RED, err=True)
+    return code

@@ -1,0 +1,31 @@
+"""`rosa preprocess`: turn a log into one row per user, fitted features and a data report."""
+
+from rosa_ray.config import RunConfig
+from rosa_ray.errors import EXIT_PARTIAL
+from rosa_ray.sources import SourceConfig, open_source
+from workloads.cluster import connected
+from workloads.messages import print_set_aside
+from workloads.run_dir import RunDir, brings_impressions
+
+
+def run(config: RunConfig) -> int:
+    """Preprocess the source's own log where it brings impressions, else what `rosa simulate` wrote for this run."""
+    from rosa_ray.data.preprocess import preprocess
+
+    run_dir = RunDir(config.run_dir)
+    run_dir.record(config)
+    source = config.source if brings_impressions(config.source) else SourceConfig(kind="log", path=run_dir.log)
+    with connected(config.ray):
+        result = preprocess(open_source(source), run_dir.data, config.preprocess, config.features)
+    for file in result.report["ingest"]["files"]:
+        if file["reason"]:
+            print_set_aside(file["path"], file["reason"])
+    report = result.report
+    print(f"{run_dir.data}: {report['users']} users, {report['events']} events, {report['impressions']} impressions")
+    return EXIT_PARTIAL if result.partial else 0
+
+
+if __name__ == "__main__":
+    from workloads.cli import run_as_job
+
+    run_as_job("preprocess")

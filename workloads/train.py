@@ -1,0 +1,38 @@
+"""`rosa train`: fit the model on preprocessed data and write its bundle."""
+
+from dataclasses import asdict
+
+from rosa_ray.config import RunConfig, to_plain
+from workloads.cluster import connected
+from workloads.run_dir import RunDir
+
+
+def run(config: RunConfig) -> int:
+    """Train, or go on with a training that stopped."""
+    from rosa_ray.training.trainer import train
+
+    run_dir = RunDir(config.run_dir)
+    run_dir.record(config)
+    with connected(config.ray):
+        result = train(
+            model=config.model.name,
+            settings=asdict(config.model.settings),
+            loss=config.loss,
+            training=config.training,
+            tracking=config.tracking,
+            seed=config.seed,
+            data_dir=run_dir.data,
+            run_dir=run_dir.root,
+            config=to_plain(config),
+        )
+    print(
+        f"{result.bundle_dir}: model {result.model_version}, epoch {result.best_epoch} of {result.epochs}, "
+        f"{result.seconds:.1f} s, {result.samples_per_s:,.0f} impressions/s"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    from workloads.cli import run_as_job
+
+    run_as_job("train")
