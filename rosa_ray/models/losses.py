@@ -28,7 +28,7 @@ class LossConfig:
 
     alpha: float = 1.0
     beta: float = 1.0
-    gamma: float = 0.05
+    gamma: float = 0.5
     value: float = 0.1
     kappa: float = 0.2
     high_value_cap: float = 3.0
@@ -41,14 +41,20 @@ class LossScales:
     Attributes:
         revenue_per_cost: mean return on ad spend of the training period.
         median_price: typical value of a conversion, currency units.
+        ctcvr: conversions per impression, in (0, 1).
     """
 
     revenue_per_cost: float
     median_price: float
+    ctcvr: float
 
     @classmethod
     def of(cls, base_rates: dict[str, float]) -> "LossScales":
-        return cls(base_rates["revenue_per_cost"], math.exp(base_rates["log_value"]))
+        return cls(
+            revenue_per_cost=base_rates["revenue_per_cost"],
+            median_price=math.exp(base_rates["log_value"]),
+            ctcvr=base_rates["ctr"] * base_rates["cvr"],
+        )
 
 
 LossTerms = dict[str, tuple[Tensor, Tensor]]
@@ -86,15 +92,18 @@ def ctcvr_loss(predictions: Predictions, converted: Tensor) -> Tensor:
 
 
 def roi_loss(predictions: Predictions, revenue: Tensor, cost: Tensor, scales: LossScales) -> Tensor:
-    """Tweedie deviance of power 1.5 of `revenue / cost` against `p_ctr · p_cvr · value / cost`, both over their mean.
+    """Tweedie deviance of power 1.5 of `revenue / cost` against `p_ctr · p_cvr · value / cost`.
 
-    At power 1.5 the deviance is `4 (√y − √μ)² / √μ`. It takes the zeros and the skew of revenue as they are and its
-    minimum is the mean, which the mean squared error of log1p is not.
+    At power 1.5 the deviance is `4 (√y − √μ)² / √μ`. It takes the zeros and the skew of revenue as they are, and it is
+    least at the mean, which the mean squared error of log1p is not. Two changes keep it in proportion to the other
+    terms. Both sides are in units of the mean return and raised by one: the minimum stays at the mean, but a conversion
+    where almost none was expected no longer outweighs everything (`y / √μ` has no bound). And the whole is scaled by the
+    rate of conversions, so that a typical one weighs about as much as in the CTCVR term.
     """
     spend = cost.clamp_min(1e-12) * scales.revenue_per_cost
     log_mean = predictions.log_p_ctcvr + predictions.log_value - torch.log(spend)
-    root_mean = torch.exp(0.5 * log_mean.clamp(-18, 18))
-    return 4 * (torch.sqrt(revenue / spend) - root_mean) ** 2 / root_mean
+    root_mean = torch.sqrt(torch.exp(log_mean.clamp_max(18)) + 1)
+    return scales.ctcvr * 4 * (torch.sqrt(revenue / spend + 1) - root_mean) ** 2 / root_mean
 
 
 def value_loss(predictions: Predictions, revenue: Tensor) -> Tensor:

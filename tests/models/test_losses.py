@@ -14,7 +14,7 @@ from rosa_ray.models.losses import (
     value_loss,
 )
 
-SCALES = LossScales(revenue_per_cost=2.0, median_price=10.0)
+SCALES = LossScales(revenue_per_cost=2.0, median_price=10.0, ctcvr=0.5)
 
 
 def logit(p: float) -> float:
@@ -56,18 +56,26 @@ def test_log1m_exp_at_both_ends() -> None:
 
 
 def test_roi_loss_is_the_tweedie_deviance_of_power_one_and_a_half() -> None:
-    """Mean 0.5 · 0.4 · 20 = 4; a spend of 0.5 at 2 per unit is 1: y = 9 against μ = 4, and y = 0 against μ = 4."""
-    predictions = predicted([0.5, 0.5], [0.4, 0.4], [20.0, 20.0])
-    revenue, cost = torch.tensor([[9.0, 0.0]], dtype=torch.float64), torch.full((1, 2), 0.5, dtype=torch.float64)
+    """Mean 0.5 · 0.4 · 15 = 3; a spend of 0.5 at 2 per unit is 1: y = 8 against μ = 3, and y = 0; each raised by 1."""
+    predictions = predicted([0.5, 0.5], [0.4, 0.4], [15.0, 15.0])
+    revenue, cost = torch.tensor([[8.0, 0.0]], dtype=torch.float64), torch.full((1, 2), 0.5, dtype=torch.float64)
     power = 1.5
 
     def deviance(y: float, mu: float) -> float:
         parts = y ** (2 - power) / ((1 - power) * (2 - power)), y * mu ** (1 - power) / (1 - power)
         return 2 * (parts[0] - parts[1] + mu ** (2 - power) / (2 - power))
 
-    expected = [deviance(9, 4), deviance(0, 4)]
-    assert expected == pytest.approx([2.0, 8.0])
-    assert roi_loss(predictions, revenue, cost, SCALES)[0].tolist() == pytest.approx(expected)
+    expected = [deviance(9, 4), deviance(1, 4)]
+    assert expected == pytest.approx([2.0, 2.0])
+    halves = [SCALES.ctcvr * part for part in expected]
+    assert roi_loss(predictions, revenue, cost, SCALES)[0].tolist() == pytest.approx(halves)
+
+
+def test_a_conversion_where_none_was_expected_does_not_outweigh_everything() -> None:
+    revenue, cost = torch.tensor([[8.0]]), torch.tensor([[0.5]])
+    losses = [roi_loss(predicted([p], [0.4], [15.0]), revenue, cost, SCALES).item() for p in (1e-4, 1e-8, 1e-12)]
+    assert losses[2] == pytest.approx(losses[0], rel=0.01)
+    assert losses[2] <= 8.0
 
 
 def test_roi_loss_is_least_at_the_mean_of_skewed_revenue() -> None:
@@ -102,7 +110,7 @@ def test_terms_leave_padding_free_impressions_and_unsold_rows_out() -> None:
     labels = {
         "click": np.array([[1, 0, 1, 1]]),
         "conversion": np.array([[1, 0, 0, 1]]),
-        "revenue": np.array([[9.0, 0, 0, 5.0]]),
+        "revenue": np.array([[8.0, 0, 0, 5.0]]),
         "cost": np.array([[0.5, 0.0, 0.5, 0.5]]),
         "expected_cost": np.ones(shape),
         "price": np.full(shape, 10.0),
@@ -118,8 +126,8 @@ def test_terms_leave_padding_free_impressions_and_unsold_rows_out() -> None:
             **arrays,
         }
     )
-    terms = loss_terms(predicted([0.5] * 4, [0.4] * 4, [20.0] * 4, -1.0), batch, LossConfig(kappa=0.0), SCALES)
+    terms = loss_terms(predicted([0.5] * 4, [0.4] * 4, [15.0] * 4, -1.0), batch, LossConfig(kappa=0.0), SCALES)
     weights = {task: weight.item() for task, (_, weight) in terms.items()}
     assert weights == {"ctr": 3, "cvr": 3, "roi": 2, "value": 1}
     assert terms["ctr"][0].item() == pytest.approx(3 * math.log(2))
-    assert terms["roi"][0].item() == pytest.approx(2.0 + 8.0, rel=1e-5)
+    assert terms["roi"][0].item() == pytest.approx(0.5 * (2.0 + 2.0), rel=1e-5)

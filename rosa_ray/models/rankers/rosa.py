@@ -21,7 +21,7 @@ from rosa_ray.models.heads import TaskHeads
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of ROSA-Rec; the defaults are the laptop profile, `configs/model/paper.yaml` has the paper's size.
+    """Settings of ROSA-Rec; the profiles `laptop` and `paper` are in `rosa_ray/config/profiles`.
 
     Attributes:
         width: D of embeddings and states.

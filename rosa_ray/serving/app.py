@@ -1,0 +1,130 @@
+"""The service on Ray Serve: the plain classes as deployments, and the builder that `serve_config.yaml` names."""
+
+from dataclasses import replace
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application, Deployment
+from ray.serve.config import BackpressureConfig
+from ray.serve.handle import DeploymentHandle
+
+from rosa_ray.bundle import verify_bundle
+from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.encoder import Encoder
+from rosa_ray.serving.http import create_app
+from rosa_ray.serving.lookup import FeatureLookup
+from rosa_ray.serving.messages import Encoded, EncodeQuery, FeatureQuery, Features, Written
+from rosa_ray.serving.model import load_model
+from rosa_ray.serving.parts import ServiceSettings, build_lookup, build_scorer
+from rosa_ray.serving.ray_metrics import RayTelemetry
+from rosa_ray.serving.remote import RemoteEncoder, RemoteLookup
+from rosa_ray.serving.service import RankingService
+
+LOOKUP, ENCODER, SCORER = "FeatureLookup", "Encoder", "HybridScorer"
+
+
+class LookupReplica:
+    """A replica of `FeatureLookup`."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._lookup: FeatureLookup = build_lookup(settings, load_model(settings.bundle))
+
+    async def read(self, query: FeatureQuery) -> Features:
+        return await self._lookup.read(query)
+
+    async def write(self, events: dict[str, Any]) -> Written:
+        return await self._lookup.write(events)
+
+    async def describe(self) -> dict[str, Any]:
+        return await self._lookup.describe()
+
+
+class EncoderReplica:
+    """A replica of `Encoder`."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._encoder = Encoder(load_model(settings.bundle), settings.serving.threads)
+
+    async def encode(self, query: EncodeQuery) -> Encoded:
+        return await self._encoder.encode(query)
+
+    async def describe(self) -> dict[str, Any]:
+        return await self._encoder.describe()
+
+
+class ScorerReplica:
+    """A replica of the HTTP ingress with its `HybridScorer`; without handles, of the whole service."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        lookup: DeploymentHandle | None = None,
+        encoder: DeploymentHandle | None = None,
+    ) -> None:
+        remote_lookup = None if lookup is None else RemoteLookup(lookup)
+        remote_encoder = None if encoder is None else RemoteEncoder(encoder)
+        telemetry = RayTelemetry()
+        self._service = RankingService(
+            lambda: build_scorer(settings, remote_lookup, remote_encoder, telemetry), settings.serving
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._service)
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Build the application; the `import_path` of `serve_config.yaml`.
+
+    A bundle that is missing or damaged stops the deployment here, while the version deployed before goes on serving.
+
+    Args:
+        args: `bundle`, and mappings `store` (`StoreConfig`) and `serving` (`ServingConfig`).
+
+    Raises:
+        ConfigError: the args are wrong.
+        BundleError: the bundle is missing or damaged.
+    """
+    return compose(ServiceSettings.of(args))
+
+
+def compose(settings: ServiceSettings) -> Application:
+    """Build the application from settings; see `build`."""
+    settings = settings.absolute()
+    verify_bundle(settings.bundle)
+    config = settings.serving
+    scorer = _deploy(serve.ingress()(ScorerReplica), SCORER, config)
+    if config.fused:
+        return scorer.bind(settings)
+    lookup = _deploy(LookupReplica, LOOKUP, replace(config, min_replicas=1, max_replicas=1))
+    encoder = _deploy(EncoderReplica, ENCODER, config)
+    return scorer.bind(settings, lookup.bind(settings), encoder.bind(settings))
+
+
+def _deploy(cls: type, name: str, config: ServingConfig) -> Deployment:
+    deployment: Deployment = serve.deployment(cls)  # type: ignore[assignment]
+    return deployment.options(name=name, **_scaled(config), **_limits(config))
+
+
+def _limits(config: ServingConfig) -> dict[str, Any]:
+    return {
+        "max_ongoing_requests": config.max_ongoing_requests,
+        "max_queued_requests": config.max_queued_requests,
+        "backpressure_config": BackpressureConfig(status_code=503, retry_after_s=config.retry_after_s),
+        "graceful_shutdown_timeout_s": 10.0,
+        "graceful_shutdown_wait_loop_s": 0.5,
+        "health_check_period_s": 10.0,
+        "health_check_timeout_s": 30.0,
+        "ray_actor_options": {"num_cpus": config.cpus_per_replica},
+    }
+
+
+def _scaled(config: ServingConfig) -> dict[str, Any]:
+    if config.min_replicas == config.max_replicas:
+        return {"num_replicas": config.min_replicas}
+    autoscaling = {
+        "min_replicas": config.min_replicas,
+        "max_replicas": config.max_replicas,
+        "target_ongoing_requests": config.target_ongoing_requests,
+    }
+    return {"autoscaling_config": autoscaling}

@@ -1,0 +1,93 @@
+"""Features of one request from what was read: a user's record and the candidates' counters."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from rosa_ray.features import EVENT_COLUMNS, VIEWS, CounterStates, FeatureConfig, expected_cost, read_dense
+from rosa_ray.serving.messages import FeatureQuery, Features, OfflineStates
+from rosa_ray.serving.requests import no_events
+from rosa_ray.store import UserRecord
+
+
+def assemble(
+    query: FeatureQuery,
+    record: UserRecord,
+    campaign_key: np.ndarray,
+    ad_views: tuple[str, ...],
+    ad_dense: np.ndarray,
+    cost_states: CounterStates,
+    config: FeatureConfig,
+    context_events: int,
+) -> Features:
+    """Put together what `rosa_ray.features.build_user_rows` would compute for the same moment.
+
+    Args:
+        campaign_key: int64 (N,), of the candidates.
+        ad_views: views that `ad_dense` (N, F) holds, in order.
+        cost_states: counters to expect costs from.
+        context_events: events of a timeline that the encoder can use.
+    """
+    shown = {
+        "ad_key": query.ad_key,
+        "campaign_key": campaign_key,
+        "bid": query.bid,
+        "time_us": np.full(len(query.ad_key), query.time_us),
+    }
+    past = record.timeline["time_us"] < query.time_us
+    events = {name: record.timeline[name][past][-context_events:] for name in EVENT_COLUMNS}
+    return Features(
+        user_known=len(record.timeline["time_us"]) > 0 or any(len(c.bucket) for c in record.counters.values()),
+        events=events,
+        offline=_offline_states(record, query.time_us),
+        dense=_interleave(config.views, ad_views, ad_dense, _read_user(record, query.time_us, config)),
+        expected_cost=expected_cost(cost_states, shown, config),
+    )
+
+
+def cold_start(query: FeatureQuery, config: FeatureConfig) -> Features:
+    """Features of an unknown user and of ads never shown: what is left when nothing can be read."""
+    count = len(query.ad_key)
+    entities = {VIEWS[view].entity for view in VIEWS}
+    nothing = {name: np.zeros(count, np.int64) for name in entities}
+    moment = {**nothing, "time_us": np.full(count, query.time_us), "bid": query.bid}
+    return Features(
+        user_known=False,
+        events=no_events(),
+        offline=None,
+        dense=read_dense({}, moment, config),
+        expected_cost=expected_cost({}, moment, config),
+    )
+
+
+def _offline_states(record: UserRecord, time_us: int) -> OfflineStates | None:
+    stored = record.states
+    if stored is None or not len(stored.time_us):
+        return None
+    past = stored.time_us < time_us
+    since = record.count_since_states()
+    newer_us = record.timeline["time_us"][len(record.timeline["time_us"]) - since :]
+    return OfflineStates(
+        model_version=stored.model_version,
+        time_us=stored.time_us[past],
+        behavior=stored.behavior[past],
+        states=stored.states[past],
+        stale=stored.stale,
+        events_since=int((newer_us < time_us).sum()),
+    )
+
+
+def _read_user(record: UserRecord, time_us: int, config: FeatureConfig) -> dict[str, np.ndarray]:
+    moment = {"user_key": np.array([record.user_key]), "time_us": np.array([time_us])}
+    views = [view for view in config.views if VIEWS[view].entity == "user_key"]
+    return {view: read_dense(record.counters, moment, replace(config, views=(view,))) for view in views}
+
+
+def _interleave(
+    views: tuple[str, ...], ad_views: tuple[str, ...], ad_dense: np.ndarray, user_dense: dict[str, np.ndarray]
+) -> np.ndarray:
+    widths = [len(VIEWS[view].feature_names) for view in ad_views]
+    blocks = dict(zip(ad_views, np.split(ad_dense, np.cumsum(widths)[:-1], axis=1), strict=True)) if ad_views else {}
+    blocks |= {view: np.repeat(values, len(ad_dense), axis=0) for view, values in user_dense.items()}
+    columns = [blocks[view] for view in views]
+    return np.concatenate(columns, axis=1) if columns else np.empty((len(ad_dense), 0), np.float32)

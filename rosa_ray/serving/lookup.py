@@ -1,0 +1,157 @@
+"""The feature lookup: reads a user and the candidates' counters at one moment, and writes events.
+
+Its one replica is the store's only writer. When the store is down it answers from what it read last, then with the
+features of an unknown user, and says so.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from rosa_ray.errors import StoreError
+from rosa_ray.features import CounterStates, FeatureState
+from rosa_ray.serving.ad_counters import AdCounters
+from rosa_ray.serving.assemble import assemble, cold_start
+from rosa_ray.serving.catalogue import Catalogue
+from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.messages import FeatureQuery, Features, Written
+from rosa_ray.serving.requests import no_events
+from rosa_ray.store import OnlineStore, UserRecord
+
+Answer = TypeVar("Answer")
+
+
+class FeatureLookup:
+    """Features of one request from the online store.
+
+    Args:
+        open_store: connects to the store; called again after a failure.
+        context_events: events of a timeline that the encoder can use.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], OnlineStore],
+        features: FeatureState,
+        catalogue: Catalogue,
+        context_events: int,
+        config: ServingConfig,
+    ) -> None:
+        self._open_store = open_store
+        self._features, self._fingerprint = features.config, features.fingerprint
+        self._catalogue, self._context_events = catalogue, context_events
+        self._counters = AdCounters(catalogue.table, features.config, self._read_counters, config.counter_ttl_s)
+        self._users: OrderedDict[int, UserRecord] = OrderedDict()
+        self._cached_users, self._retry_s = config.cached_users, config.store_retry_s
+        self._store: OnlineStore | None = None
+        self._down_until_s, self._failure = 0.0, StoreError("store: not opened")
+        self._executor = ThreadPoolExecutor(1, "lookup")
+
+    async def read(self, query: FeatureQuery) -> Features:
+        """Return the features of a request; degraded, not failed, when the store is down.
+
+        Raises:
+            StoreError: the asking model has other features or other ads than this lookup.
+        """
+        return await self._run(self.read_now, query)
+
+    async def write(self, events: dict[str, np.ndarray]) -> Written:
+        """Store events, each id once; the next `read` sees them.
+
+        Raises:
+            StoreError: the store is down; nothing was stored.
+        """
+        return await self._run(self.write_now, events)
+
+    async def describe(self) -> dict[str, Any]:
+        """Return the condition of the store.
+
+        Raises:
+            StoreError: the store is down or was filled for other features.
+        """
+        return await self._run(self._describe)
+
+    def read_now(self, query: FeatureQuery) -> Features:
+        """`read` in the calling thread."""
+        if query.feature_fingerprint != self._fingerprint:
+            raise StoreError(
+                f"feature lookup computes features {self._fingerprint}, the model needs {query.feature_fingerprint}; "
+                "wait until the new bundle is deployed everywhere"
+            )
+        row, known = self._catalogue.table.lookup(query.ad_key)
+        if not known.all():
+            raise StoreError(f"feature lookup: {int((~known).sum())} of {len(known)} ads are not in its catalogue")
+        try:
+            return self._read(query, row, self._read_user(query.user_key))
+        except StoreError:
+            return self._read_without_store(query, row)
+
+    def write_now(self, events: dict[str, np.ndarray]) -> Written:
+        """`write` in the calling thread."""
+        result = self._ask(lambda store: store.apply_events(events))
+        self._counters.forget(events["time_us"])
+        return Written(result.accepted, result.duplicates, tuple(result.late_rows.tolist()))
+
+    async def _run(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    def _describe(self) -> dict[str, Any]:
+        return asdict(self._ask(lambda store: store.info()))
+
+    def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord) -> Features:
+        ad_dense, cost_states = self._counters.read(row, query.time_us)
+        return assemble(
+            query,
+            record,
+            self._catalogue.table.campaign_key[row],
+            self._counters.views,
+            ad_dense,
+            cost_states,
+            self._features,
+            self._context_events,
+        )
+
+    def _read_without_store(self, query: FeatureQuery, row: np.ndarray) -> Features:
+        """The user as last read and the ads as far as their counters are known; else what an unknown one has."""
+        record = self._users.get(query.user_key, nobody(query.user_key))
+        try:
+            return replace(self._read(query, row, record), degraded=("store",))
+        except StoreError:
+            return replace(cold_start(query, self._features), degraded=("store",))
+
+    def _read_user(self, user_key: int) -> UserRecord:
+        record = self._ask(lambda store: store.read_user(user_key))
+        self._users.pop(user_key, None)
+        self._users[user_key] = record
+        if len(self._users) > self._cached_users:
+            self._users.popitem(last=False)
+        return record
+
+    def _read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+        return self._ask(lambda store: store.read_counters(view, entity_keys))
+
+    def _ask(self, question: Callable[[OnlineStore], Answer]) -> Answer:
+        """Ask the store. After a failure, fail at once for a while, then connect again."""
+        if time.monotonic() < self._down_until_s:
+            raise self._failure
+        try:
+            self._store = self._store or self._open_store()
+            return question(self._store)
+        except StoreError as error:
+            self._failure, self._down_until_s = error, time.monotonic() + self._retry_s
+            store, self._store = self._store, None
+            if store is not None:
+                store.close()
+            raise
+
+
+def nobody(user_key: int) -> UserRecord:
+    """The record of a user that the store does not know."""
+    timeline = {**no_events(), "event_id": np.empty(0, object)}
+    return UserRecord(user_key, timeline, None, {}, "")

@@ -1,0 +1,117 @@
+"""What the three parts of the service say to each other: small NumPy arrays, no table and no tensor.
+
+The parts know each other through `LookupPort` and `EncoderPort` alone, so that a call may stay in the process (fused)
+or be a hop to another deployment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+Columns = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class FeatureQuery:
+    """What the scorer asks of the lookup: one user, one moment, N candidate ads.
+
+    Attributes:
+        user_key: hash of the user id.
+        time_us: the request time; only what happened strictly before is read.
+        ad_key: int64 (N,), distinct.
+        bid: float64 (N,), currency units.
+        feature_fingerprint: of the asking model; a lookup with other features refuses.
+    """
+
+    user_key: int
+    time_us: int
+    ad_key: np.ndarray
+    bid: np.ndarray
+    feature_fingerprint: str
+
+
+@dataclass(frozen=True)
+class OfflineStates:
+    """Encoder states from the last batch run, those of events before the request.
+
+    Attributes:
+        model_version: of the model that encoded them.
+        time_us: int64 (C,), of the encoded events, C at most the window.
+        behavior: int8 (C,).
+        states: float32 (C, D).
+        stale: a late event landed before the last encoded one.
+        events_since: events that came after the last encoded one.
+    """
+
+    model_version: str
+    time_us: np.ndarray
+    behavior: np.ndarray
+    states: np.ndarray
+    stale: bool
+    events_since: int
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the lookup answers.
+
+    Attributes:
+        user_known: the store holds an event, an impression or states of the user.
+        events: `EVENT_COLUMNS`, the user's last events before the request, as many as the encoder can use.
+        offline: states of the last batch run, None if there are none.
+        dense: float32 (N, F), raw dense features, NaN where missing.
+        expected_cost: float64 (N,), currency units.
+        degraded: parts that failed, such as `store`.
+    """
+
+    user_known: bool
+    events: Columns
+    offline: OfflineStates | None
+    dense: np.ndarray
+    expected_cost: np.ndarray
+    degraded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EncodeQuery:
+    """A timeline to encode: `EVENT_COLUMNS`, each (T,), sorted."""
+
+    user_key: int
+    events: Columns
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """States of the last C events of a timeline, C at most the window; float32 (C, D)."""
+
+    model_version: str
+    states: np.ndarray
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a batch of events: how many were stored and seen before, and which rows came too late."""
+
+    accepted: int
+    duplicates: int
+    late_rows: tuple[int, ...]
+
+
+class LookupPort(Protocol):
+    """The feature lookup as the scorer sees it."""
+
+    async def read(self, query: FeatureQuery) -> Features: ...
+
+    async def write(self, events: dict[str, np.ndarray]) -> Written: ...
+
+    async def describe(self) -> dict[str, Any]: ...
+
+
+class EncoderPort(Protocol):
+    """The encoder as the scorer sees it."""
+
+    async def encode(self, query: EncodeQuery) -> Encoded: ...
+
+    async def describe(self) -> dict[str, Any]: ...

@@ -1,0 +1,85 @@
+"""What a bundle becomes in a replica: fitted features, the catalogue, and the ranker."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rosa_ray.bundle import Bundle, open_bundle
+from rosa_ray.errors import BundleError
+from rosa_ray.features import FeatureState
+from rosa_ray.inference import load_ranker
+from rosa_ray.models.rankers.rosa import Ranker
+from rosa_ray.serving.catalogue import Catalogue, load_catalogue
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A loaded bundle.
+
+    Attributes:
+        context_events: events of a timeline that the last window of states can depend on.
+        device: where the ranker lives.
+    """
+
+    bundle: Bundle
+    features: FeatureState
+    catalogue: Catalogue
+    ranker: Ranker
+    device: str
+
+    @property
+    def version(self) -> str:
+        return self.bundle.model_version
+
+    @property
+    def window(self) -> int:
+        return self.ranker.config.window
+
+    @property
+    def context_events(self) -> int:
+        return self.ranker.context_events
+
+
+def load_features(bundle: Bundle) -> FeatureState:
+    """Load the fitted features.
+
+    Raises:
+        BundleError: they do not fit this code or the bundle's own manifest.
+    """
+    state = bundle.features(FeatureState.load)
+    if state.fingerprint != bundle.feature_fingerprint:
+        raise BundleError(
+            f"bundle {bundle.path}: its model was trained on features {bundle.feature_fingerprint}, "
+            f"the features inside are {state.fingerprint}; write the bundle again"
+        )
+    return state
+
+
+def load_served_ranker(bundle: Bundle, features: FeatureState, device: str) -> Ranker:
+    """Rebuild the ranker with its weights, in evaluation mode.
+
+    Raises:
+        BundleError: the weights do not fit, or the ranker cannot be served from stored states.
+    """
+    model = bundle.model
+    if model["sizes"] != features.table_sizes:
+        raise BundleError(
+            f"bundle {bundle.path}: model tables are {model['sizes']}, its features need {features.table_sizes}"
+        )
+    ranker = load_ranker(model, bundle.weights())
+    if not isinstance(ranker, Ranker):
+        raise BundleError(f"bundle {bundle.path}: model '{model['name']}' has no encoder states; serve model 'rosa'")
+    return ranker.to(device)
+
+
+def load_model(bundle_path: str | Path) -> ServedModel:
+    """Verify a bundle and load all of it, to the GPU where the process has one.
+
+    Raises:
+        BundleError: the bundle is missing, damaged, or does not fit this code.
+    """
+    bundle = open_bundle(bundle_path)
+    features = load_features(bundle)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return ServedModel(bundle, features, load_catalogue(bundle), load_served_ranker(bundle, features, device), device)

@@ -1,0 +1,87 @@
+"""Builds the three parts from a bundle and a store, each alone or all in one process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rosa_ray.errors import ConfigError
+from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.encoder import Encoder
+from rosa_ray.serving.lookup import FeatureLookup
+from rosa_ray.serving.messages import EncoderPort, LookupPort
+from rosa_ray.serving.model import ServedModel, load_model
+from rosa_ray.serving.scorer import HybridScorer
+from rosa_ray.serving.telemetry import Telemetry
+from rosa_ray.store import StoreConfig, open_store
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """What a replica needs to know.
+
+    Attributes:
+        bundle: directory of the model bundle, readable from every replica.
+        store: the online store.
+    """
+
+    bundle: str
+    store: StoreConfig = field(default_factory=StoreConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
+
+    @classmethod
+    def of(cls, args: Mapping[str, Any]) -> "ServiceSettings":
+        """From the `args` of a Serve application: `bundle`, and mappings `store` and `serving`.
+
+        Raises:
+            ConfigError: a key is missing, unknown, or has a wrong value.
+        """
+        if unknown := sorted(set(args) - {"bundle", "store", "serving"}):
+            raise ConfigError(f"application args have an unknown key '{unknown[0]}'; give bundle, store and serving")
+        if not isinstance(args.get("bundle"), str):
+            raise ConfigError("application args need 'bundle', the directory of a model bundle")
+        store = dict(args.get("store") or {})
+        known = [entry.name for entry in fields(StoreConfig)]
+        if unknown := sorted(set(store) - set(known)):
+            raise ConfigError(f"store has no setting '{unknown[0]}'; it has {', '.join(known)}")
+        return cls(args["bundle"], StoreConfig(**store), ServingConfig.of(dict(args.get("serving") or {})))
+
+    def absolute(self) -> "ServiceSettings":
+        """The same with absolute paths: replicas have working directories of their own."""
+        store = replace(self.store, path=str(Path(self.store.path).absolute()))
+        return replace(self, bundle=str(Path(self.bundle).absolute()), store=store)
+
+
+def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup:
+    """Build the feature lookup; it connects to the store at the first request."""
+    serving = settings.serving
+    patience_ms = min(settings.store.busy_timeout_ms, serving.lookup_deadline_ms // 2)
+    store = replace(settings.store, busy_timeout_ms=patience_ms)
+    return FeatureLookup(
+        lambda: open_store(store, model.features.config, model.features.fingerprint),
+        model.features,
+        model.catalogue,
+        model.context_events,
+        serving,
+    )
+
+
+def build_scorer(
+    settings: ServiceSettings,
+    lookup: LookupPort | None = None,
+    encoder: EncoderPort | None = None,
+    telemetry: Telemetry | None = None,
+) -> HybridScorer:
+    """Load the model and build the scorer; parts that are not given run in this process.
+
+    Raises:
+        BundleError: the bundle is missing, damaged, or does not fit this code.
+    """
+    model = load_model(settings.bundle)
+    return HybridScorer(
+        model,
+        lookup or build_lookup(settings, model),
+        encoder or Encoder(model, settings.serving.threads),
+        settings.serving,
+        telemetry,
+    )

@@ -1,0 +1,132 @@
+"""Starts the service on the Ray cluster of this process, and stops what it started."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ray import serve
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
+
+from rosa_ray.errors import ServingError
+from rosa_ray.serving.app import compose
+from rosa_ray.serving.client import RankingClient
+from rosa_ray.serving.parts import ServiceSettings
+
+APPLICATION = "rosa"
+POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class RunningService:
+    """A service that answers.
+
+    Attributes:
+        url: where.
+        model_version: of the model it serves.
+        seconds: from the start until it was ready.
+    """
+
+    url: str
+    model_version: str
+    seconds: float
+
+
+@contextmanager
+def running(
+    settings: ServiceSettings, ready_timeout_s: float = 300.0, name: str = APPLICATION
+) -> Iterator[RunningService]:
+    """Serve while the block runs. Ray must be initialised.
+
+    Serve itself is shut down at the end only if it was not running before; of an application that was deployed under
+    the name before, this is the next version, and it stays.
+
+    Raises:
+        BundleError: the bundle is missing or damaged.
+        ServingError: the port is taken, the deployment failed, or it was not ready in time.
+    """
+    started_s = time.monotonic()
+    application = compose(settings)
+    had_serve = _get_global_client(raise_if_no_controller_running=False) is not None
+    had_application = had_serve and name in serve.status().applications
+    url = _existing_url(settings) if had_serve else _start_serve(settings)
+    try:
+        serve.run_many([serve.RunTarget(application, name=name, route_prefix="/")], wait_for_applications_running=False)
+        _wait_until_running(name, started_s + ready_timeout_s)
+        with RankingClient(url) as client:
+            condition = client.wait_until_ready(max(started_s + ready_timeout_s - time.monotonic(), 1.0))
+        yield RunningService(url, condition["model_version"], time.monotonic() - started_s)
+    finally:
+        _stop(name, had_serve, had_application)
+
+
+def wait_until_interrupted(service: RunningService) -> None:
+    """Block until Ctrl-C."""
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return
+
+
+def _start_serve(settings: ServiceSettings) -> str:
+    serving = settings.serving
+    port = _free_port(serving.host, serving.port)
+    serve.start(
+        http_options={
+            "host": serving.host,
+            "port": port,
+            "request_timeout_s": serving.request_timeout_ms / 1000,
+        }
+    )
+    return f"http://{_reachable(serving.host)}:{port}"
+
+
+def _existing_url(settings: ServiceSettings) -> str:
+    """Serve fixes address and port when it starts; ours may differ."""
+    options = _get_global_client().http_config  # type: ignore[union-attr]
+    return f"http://{_reachable(options.host)}:{options.port}"
+
+
+def _reachable(host: str | None) -> str:
+    return "127.0.0.1" if host in (None, "0.0.0.0", "::") else str(host)
+
+
+def _free_port(host: str, port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServingError(
+                f"serving.port {port} on {host} cannot be used: {error.strerror}; set serving.port, 0 takes a free one"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_running(name: str, deadline_s: float) -> None:
+    while True:
+        state = serve.status().applications.get(name)
+        if state is not None and state.status == ApplicationStatus.RUNNING:
+            return
+        if state is not None and state.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
+            raise ServingError(f"application '{name}' did not deploy: {_condition(state)}")
+        if time.monotonic() > deadline_s:
+            raise ServingError(f"application '{name}' did not start in time: {_condition(state)}")
+        time.sleep(POLL_S)
+
+
+def _condition(state: ApplicationStatusOverview | None) -> str:
+    if state is None:
+        return "Serve does not know it"
+    parts = [f"{part} is {status.status.value}: {status.message}" for part, status in state.deployments.items()]
+    return " ".join("; ".join([state.message, *parts]).split()).strip("; ")
+
+
+def _stop(name: str, had_serve: bool, had_application: bool) -> None:
+    if not had_serve:
+        serve.shutdown()
+    elif not had_application:
+        serve.delete(name)

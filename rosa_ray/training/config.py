@@ -1,0 +1,108 @@
+"""Settings of training and evaluation."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rosa_ray.errors import ConfigError
+from rosa_ray.metrics import ScoreKind
+
+MONITORS = {
+    "valid_loss": "min",
+    "valid_logloss": "min",
+    "valid_ctcvr_logloss": "min",
+    "valid_auc": "max",
+    "valid_gauc": "max",
+    "valid_ctcvr_auc": "max",
+}
+"""Validation figures that can decide the best epoch, and which way is better."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a ranker is fitted.
+
+    Attributes:
+        workers: data-parallel processes.
+        use_gpu: a GPU per worker (nccl), none (gloo), or `auto`: where the cluster has one for each.
+        cpus_per_worker: logical CPUs that a worker reserves; None leaves one of the cluster's to the tasks that read.
+        threads_per_worker: torch threads of a worker.
+        epochs: passes over the training period, at most.
+        users_per_batch: users per step and worker; a user brings all of its impressions.
+        learning_rate: of AdamW, after the warm-up.
+        weight_decay: of matrices; embeddings, biases and decay rates have none.
+        schedule: `constant`; `cosine` falls to zero over `epochs`; `plateau` halves after an epoch that is no best.
+        warmup_steps: steps in which the learning rate rises linearly.
+        gradient_clip: largest norm of the gradient.
+        patience: epochs without a new best after which training stops.
+        min_delta: by how much an epoch must beat the best to count as new best for `patience`.
+        monitor: validation figure that decides the best epoch, one of `MONITORS`. `valid_loss` weighs the tasks as
+            training does; take another one to compare task weights.
+        precision: of the forward pass; `auto` is bf16, else fp16, on a GPU and fp32 on a CPU.
+        max_failures: how often a died worker is replaced and training goes on from the last epoch.
+        keep_checkpoints: best epochs kept, beside the last one.
+        memory_gb: encoded users a worker keeps in memory; a larger shard is read and encoded again every epoch.
+        collective_timeout_s: seconds a worker waits for the others before it gives up.
+        resume: go on from the checkpoints of the same settings and data; False starts over.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    workers: int = 2
+    use_gpu: bool | Literal["auto"] = "auto"
+    cpus_per_worker: float | None = None
+    threads_per_worker: int = 1
+    epochs: int = 10
+    users_per_batch: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    warmup_steps: int = 50
+    gradient_clip: float = 5.0
+    patience: int = 2
+    min_delta: float = 0.0
+    monitor: str = "valid_loss"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    max_failures: int = 2
+    keep_checkpoints: int = 2
+    memory_gb: float = 4.0
+    collective_timeout_s: int = 60
+    resume: bool = True
+
+    def __post_init__(self) -> None:
+        positive = ("workers", "threads_per_worker", "epochs", "users_per_batch", "learning_rate", "gradient_clip")
+        for name in (*positive, "patience", "keep_checkpoints", "collective_timeout_s"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("weight_decay", "warmup_steps", "min_delta", "max_failures", "memory_gb"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be 0 or more")
+        if self.monitor not in MONITORS:
+            raise ConfigError(f"training.monitor is '{self.monitor}'; choose one of {', '.join(MONITORS)}")
+
+    @property
+    def monitor_mode(self) -> Literal["min", "max"]:
+        """Whether a lower or a higher monitor is better."""
+        return "min" if MONITORS[self.monitor] == "min" else "max"
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How a trained ranker is evaluated.
+
+    Attributes:
+        score: what the policy ranks by.
+        users_per_batch: users padded to one rectangle.
+        actors: scoring processes, each with a GPU where `use_gpu` says so.
+        use_gpu: as in training.
+    """
+
+    score: ScoreKind = "roi"
+    users_per_batch: int = 64
+    actors: int = 1
+    use_gpu: bool | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("users_per_batch", "actors"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"evaluation.{name} is {getattr(self, name)}; it must be at least 1")

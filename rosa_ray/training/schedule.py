@@ -1,0 +1,62 @@
+"""What the history of epochs decides: the learning rate, the best epoch, and when to stop.
+
+All are pure functions of the history, which every worker shares, so all workers decide alike and a resumed run
+decides as the uninterrupted one.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rosa_ray.training.config import TrainingConfig
+
+EpochRecord = Mapping[str, Any]
+"""Figures of one epoch, among them `epoch` (from 1) and the monitor."""
+
+
+def learning_rate(config: TrainingConfig, step: int, history: Sequence[EpochRecord]) -> float:
+    """Learning rate of a step.
+
+    Args:
+        step: steps taken before it, over all epochs.
+        history: finished epochs.
+
+    >>> config = TrainingConfig(learning_rate=1.0, warmup_steps=4, schedule="cosine", epochs=2)
+    >>> learning_rate(config, 0, []), learning_rate(config, 9, []), round(learning_rate(config, 9, [{}]), 3)
+    (0.25, 1.0, 0.5)
+    """
+    warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    return config.learning_rate * warm * _factor(config, history)
+
+
+def best_record(config: TrainingConfig, history: Sequence[EpochRecord], min_delta: float = 0.0) -> EpochRecord | None:
+    """The epoch with the best monitor, the first of equals; later ones must be better by more than `min_delta`."""
+    sign = 1.0 if config.monitor_mode == "max" else -1.0
+    best: EpochRecord | None = None
+    for record in history:
+        if best is None or sign * record[config.monitor] > sign * best[config.monitor] + min_delta:
+            best = record
+    return best
+
+
+def is_finished(config: TrainingConfig, history: Sequence[EpochRecord]) -> bool:
+    """Whether all epochs are done or the last `patience` ones brought no new best.
+
+    >>> config = TrainingConfig(epochs=9, patience=2, monitor="valid_auc")
+    >>> history = [{"epoch": n, "valid_auc": auc} for n, auc in enumerate([0.6, 0.7, 0.69, 0.7], start=1)]
+    >>> is_finished(config, history[:3]), is_finished(config, history)
+    (False, True)
+    """
+    best = best_record(config, history, config.min_delta)
+    if best is None:
+        return False
+    return len(history) >= config.epochs or len(history) - best["epoch"] >= config.patience
+
+
+def _factor(config: TrainingConfig, history: Sequence[EpochRecord]) -> float:
+    if config.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * len(history) / config.epochs))
+    if config.schedule == "plateau":
+        bests = [best_record(config, history[: n + 1], config.min_delta) for n in range(len(history))]
+        return math.prod(0.5 for record, best in zip(history, bests, strict=True) if record is not best)
+    return 1.0

@@ -1,0 +1,175 @@
+"""Training on Ray Train: starts the workers, follows their epochs, and writes the best epoch as a bundle."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import torch
+from ray.train.v2.api.result import Result
+
+from rosa_ray.bundle import write_bundle
+from rosa_ray.data.parquet import read_json, remove_tree, write_json
+from rosa_ray.errors import TrainingError
+from rosa_ray.features import FeatureState
+from rosa_ray.models import LossConfig
+from rosa_ray.tracking import Run, TrackingConfig, start_run
+from rosa_ray.training.config import TrainingConfig
+from rosa_ray.training.fit import OnEpoch, fit, outcome_of
+from rosa_ray.training.job import TrainingJob, load_features
+from rosa_ray.training.loop import CHECKPOINT_FILE
+from rosa_ray.training.schedule import EpochRecord, best_record
+from rosa_ray.training.shards import list_user_files
+
+RECORD_FILE = "train.json"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training reached; also in `train.json` of the run directory.
+
+    Attributes:
+        seconds: all epochs, validation included, over all restarts.
+        samples_per_s: impressions per second of the training passes, all workers together.
+        epochs, best_epoch: epochs trained, and the one (from 1) whose weights are in the bundle.
+        history: one record per epoch.
+        mlflow_run_id: None when tracking is off.
+    """
+
+    seconds: float
+    samples_per_s: float
+    epochs: int
+    best_epoch: int
+    history: list[dict[str, Any]]
+    bundle_dir: str
+    model_version: str
+    mlflow_run_id: str | None
+
+
+def train(
+    *,
+    model: str,
+    settings: Mapping[str, Any],
+    loss: LossConfig,
+    training: TrainingConfig,
+    tracking: TrackingConfig,
+    seed: int,
+    data_dir: str,
+    run_dir: str,
+    config: Mapping[str, Any],
+    on_epoch: OnEpoch = lambda record: print(epoch_line(record), flush=True),
+) -> TrainResult:
+    """Train a ranker on preprocessed data and write `bundle/` and `train.json` under the run directory.
+
+    Ray must be initialised. The same call on the same run directory goes on from the last epoch's checkpoint; when
+    training had finished, it only writes the bundle again.
+
+    Args:
+        model, settings: name of the ranker and its settings.
+        data_dir: what preprocessing wrote.
+        config: resolved configuration of the run, plain values, recorded in MLflow and in the bundle.
+        on_epoch: called on the driver with every finished epoch's record.
+
+    Raises:
+        TrainingError: training diverged, kept failing, has no data, or the cluster cannot hold the workers.
+        InputError: there is no preprocessed data.
+    """
+    job = TrainingJob(model, settings, loss, training, seed, _absolute(data_dir))
+    run_dir = _absolute(run_dir)
+    state = load_features(job.layout.features)
+    files = list_user_files(job.layout.users)
+    name = job.digest(state.fingerprint, sum(rows for _, rows in files))
+    run_id = _prepare(run_dir, name, training.resume)
+    with start_run(tracking, run_dir, Path(run_dir).name, run_id=run_id) as run:
+        write_json({"digest": name, "mlflow_run_id": run.run_id}, f"{run_dir}/{RECORD_FILE}")
+        run.log_params(config)
+        result = fit(job, run_dir, name, lambda record: _follow(run, record, on_epoch))
+        return _finish(job, state, result, run, run_dir, name, config)
+
+
+def epoch_line(record: EpochRecord) -> str:
+    """One line for people about an epoch."""
+    losses = " ".join(f"{task} {record[f'train_{task}_loss']:.4f}" for task in ("ctr", "cvr", "roi", "value"))
+    figures = " ".join(
+        f"{name} {'–' if record[f'valid_{name}'] is None else format(record[f'valid_{name}'], '.4f')}"
+        for name in ("loss", "auc", "logloss", "ctcvr_auc")
+    )
+    return (
+        f"epoch {record['epoch']:>2}  step {record['step']:>6}  {record['samples_per_s']:>8,.0f} impressions/s  "
+        f"train {losses}  valid {figures}  {record['seconds']:.1f} s"
+    )
+
+
+def _prepare(run_dir: str, name: str, resume: bool) -> str | None:
+    """Clear checkpoints when starting over; returns the MLflow run to continue."""
+    if not resume:
+        remove_tree(f"{run_dir}/checkpoints/{name}")
+        return None
+    fs, root = fsspec.core.url_to_fs(f"{run_dir}/{RECORD_FILE}")
+    former = read_json(f"{run_dir}/{RECORD_FILE}") if fs.exists(root) else {}
+    return former.get("mlflow_run_id") if former.get("digest") == name else None
+
+
+def _follow(run: Run, record: EpochRecord, on_epoch: OnEpoch) -> None:
+    run.log_metrics(record, step=record["epoch"])
+    on_epoch(record)
+
+
+def _finish(
+    job: TrainingJob,
+    state: FeatureState,
+    result: Result,
+    run: Run,
+    run_dir: str,
+    name: str,
+    config: Mapping[str, Any],
+) -> TrainResult:
+    history = outcome_of(result)["history"]
+    weights, best = best_weights(job.training, result)
+    bundle_dir = f"{run_dir}/bundle"
+    with tempfile.TemporaryDirectory() as folder:
+        ads = f"{folder}/ads.parquet"
+        fs, source = fsspec.core.url_to_fs(job.layout.ads)
+        fs.get_file(source, ads)
+        manifest = write_bundle(
+            bundle_dir,
+            weights=weights,
+            model=job.describe_model(state),
+            features_saver=state.save,
+            feature_fingerprint=state.fingerprint,
+            metrics={key: value for key, value in best.items() if key.startswith("valid_")},
+            config=config,
+            extra_files={"ads.parquet": ads},
+        )
+    run.register_bundle(bundle_dir)
+    train_seconds = sum(record["train_seconds"] for record in history)
+    outcome = TrainResult(
+        seconds=round(sum(record["seconds"] for record in history), 3),
+        samples_per_s=round(sum(record["samples"] for record in history) / max(train_seconds, 1e-9), 1),
+        epochs=len(history),
+        best_epoch=best["epoch"],
+        history=history,
+        bundle_dir=bundle_dir,
+        model_version=manifest.model_version,
+        mlflow_run_id=run.run_id,
+    )
+    write_json({"digest": name, **asdict(outcome)}, f"{run_dir}/{RECORD_FILE}")
+    return outcome
+
+
+def best_weights(training: TrainingConfig, result: Result) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Weights and record of the best epoch among the checkpoints kept."""
+    kept = sorted(result.best_checkpoints or [], key=lambda pair: pair[1]["epoch"])
+    best = best_record(training, [record for _, record in kept])
+    if best is None:
+        raise TrainingError(f"{result.path}: holds no checkpoint; train again with training.resume=false")
+    checkpoint = next(checkpoint for checkpoint, record in kept if record is best)
+    with checkpoint.as_directory() as folder:
+        state = torch.load(Path(folder) / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
+    return state["model"], dict(best)
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).absolute())

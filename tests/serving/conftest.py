@@ -1,0 +1,171 @@
+"""A small trained-looking service: a log, its user rows, a bundle with random weights, and a filled store."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from rosa_ray.bundle import write_bundle
+from rosa_ray.features import (
+    EVENT_COLUMNS,
+    AdTable,
+    CounterStates,
+    FeatureState,
+    FitPart,
+    UserRows,
+    build_user_rows,
+    fold_events,
+    fold_impressions,
+    keyed_events,
+    keyed_impressions,
+)
+from rosa_ray.models import build_ranker
+from rosa_ray.schema import hash_ids
+from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.encoder import Encoder
+from rosa_ray.serving.http import create_app
+from rosa_ray.serving.messages import EncodeQuery
+from rosa_ray.serving.model import ServedModel, load_model
+from rosa_ray.serving.parts import ServiceSettings, build_scorer
+from rosa_ray.serving.scorer import HybridScorer
+from rosa_ray.serving.service import RankingService
+from rosa_ray.store import StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store
+from rosa_ray.units import DAY_US
+from tests.serving.client import LocalClient
+from tests.synthetic import BOUNDS, CONFIG, DAYS, START_US, ads_table, events_table, impressions_table
+
+NOW_US = START_US + DAYS * DAY_US
+MODEL = {"width": 16, "layers": 2, "heads": 2, "window": 4, "hidden": [16], "dropout": 0.0}
+
+
+@dataclass(frozen=True)
+class World:
+    """What the offline path computed of one log, and where the bundle and the filled store lie."""
+
+    events: pa.Table
+    impressions: pa.Table
+    counters: CounterStates
+    rows: UserRows
+    features: FeatureState
+    bundle: Path
+    store: Path
+    model: ServedModel
+
+    def settings(self, store: Path, **serving: object) -> ServiceSettings:
+        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**serving))
+
+    def scorer(self, store: Path, **serving: object) -> HybridScorer:
+        scorer = build_scorer(self.settings(store, **serving))
+        scorer.now_us = lambda: NOW_US
+        return scorer
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    rng = np.random.default_rng(3)
+    events, impressions = events_table(rng), impressions_table(rng)
+    shown, _ = keyed_impressions(impressions, AdTable.from_table(ads_table()))
+    keyed = keyed_events(events)
+    counters = fold_events(keyed, CONFIG) | fold_impressions(shown, CONFIG)
+    rows = build_user_rows(keyed, shown, None, counters, CONFIG, BOUNDS)
+    features = FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], CONFIG)
+    home = tmp_path_factory.mktemp("world")
+    bundle = _write_bundle(home, features)
+    model = load_model(bundle)
+    _fill_store(home / "store.db", events, counters, model)
+    return World(events, impressions, counters, rows, features, bundle, home / "store.db", model)
+
+
+@pytest.fixture
+def store_path(world: World, tmp_path: Path) -> Path:
+    """A copy of the filled store."""
+    return Path(shutil.copy(world.store, tmp_path / "store.db"))
+
+
+@pytest.fixture
+def scorer(world: World, store_path: Path) -> HybridScorer:
+    return world.scorer(store_path)
+
+
+@pytest.fixture
+def client(scorer: HybridScorer) -> LocalClient:
+    return client_of(scorer)
+
+
+def client_of(scorer: HybridScorer) -> LocalClient:
+    """An HTTP client of one scorer, in process."""
+    return LocalClient(create_app(RankingService(lambda: scorer, scorer.config)))
+
+
+def _write_bundle(home: Path, features: FeatureState) -> Path:
+    torch.manual_seed(11)
+    description = {"name": "rosa", "config": MODEL, "sizes": features.table_sizes, "base_rates": features.base_rates}
+    ranker = build_ranker(**description)
+    with torch.no_grad():
+        for parameter in ranker.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    pq.write_table(ads_table(), home / "ads.parquet", write_page_checksum=True)
+    write_bundle(
+        home / "bundle",
+        weights=ranker.state_dict(),
+        model=description,
+        features_saver=features.save,
+        feature_fingerprint=features.fingerprint,
+        metrics={"auc": 0.7},
+        config={"seed": 1},
+        extra_files={"ads.parquet": home / "ads.parquet"},
+    )
+    return home / "bundle"
+
+
+def _fill_store(path: Path, events: pa.Table, counters: CounterStates, model: ServedModel) -> None:
+    store = open_store(
+        StoreConfig(path=str(path), states_dtype="float32"), CONFIG, model.features.fingerprint, create=True
+    )
+    version = StoreVersion(model.version, model.features.fingerprint, NOW_US, "log")
+    store.begin_load(version, 1000)
+    block = timelines(events)
+    store.load_users(version, block)
+    store.load_counters(version, counters)
+    store.write_states(version, states(block, model))
+    store.activate(version)
+    store.close()
+
+
+def timelines(events: pa.Table) -> TimelineBlock:
+    """All events as the store takes them."""
+    events = events.append_column("user_key", pa.array(hash_ids(events["user_id"])))
+    events = events.sort_by([(name, "ascending") for name in ("user_key", "event_time", "event_id")])
+    user_key, counts = np.unique(events["user_key"].to_numpy(), return_counts=True)
+    return TimelineBlock(
+        user_key=user_key,
+        event_offsets=np.r_[0, np.cumsum(counts)],
+        events={**keyed_events(events), "event_id": events["event_id"].to_numpy()},
+        seen_event_key=hash_ids(events["event_id"]),
+        seen_time_us=events["event_time"].cast(pa.int64()).to_numpy(),
+    )
+
+
+def states(block: TimelineBlock, model: ServedModel) -> StateBlock:
+    """The last window of states of every user."""
+    encoder, window = Encoder(model), model.window
+    parts, offsets, kept = [], [0], []
+    for start, end in zip(block.event_offsets[:-1], block.event_offsets[1:], strict=True):
+        mine = {name: values[start:end] for name, values in block.events.items() if name in EVENT_COLUMNS}
+        parts.append(encoder.encode_now(EncodeQuery(0, mine)).states)
+        kept.append(np.arange(max(start, end - window), end))
+        offsets.append(offsets[-1] + len(parts[-1]))
+    rows = np.concatenate(kept)
+    return StateBlock(
+        user_key=block.user_key,
+        state_offsets=np.array(offsets),
+        event_id=block.events["event_id"][block.event_offsets[1:] - 1],
+        time_us=block.events["time_us"][rows],
+        behavior=block.events["behavior"][rows],
+        states=np.concatenate(parts),
+    )

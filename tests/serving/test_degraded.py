@@ -1,0 +1,137 @@
+"""A part fails: the ranking goes on, and says what it lacked."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rosa_ray.errors import StoreError
+from rosa_ray.serving.api import RankRequest
+from rosa_ray.serving.messages import Encoded, EncodeQuery
+from rosa_ray.serving.scorer import HybridScorer
+from tests.serving.conftest import NOW_US, World, client_of
+from tests.serving.test_events import event
+
+REQUEST = RankRequest(user_id="u1", top_k=30, explain=True)
+
+
+class Late:
+    """Answers after the deadline."""
+
+    async def encode(self, query: EncodeQuery) -> Encoded:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def describe(self) -> dict:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    read = write = encode
+
+
+class Broken:
+    """Fails at once."""
+
+    async def encode(self, query: EncodeQuery) -> Encoded:
+        raise RuntimeError("no such replica")
+
+    read = write = describe = encode
+
+
+class OtherModel:
+    """Encodes with another version of the model, as during a rolling update."""
+
+    async def encode(self, query: EncodeQuery) -> Encoded:
+        return Encoded("another", np.zeros((1, 16), np.float32))
+
+
+def rank(scorer: HybridScorer, request: RankRequest = REQUEST) -> dict:
+    return asyncio.run(scorer.rank(request))
+
+
+def ads_of(answer: dict) -> dict[str, float]:
+    return {ad["ad_id"]: ad["p_ctr"] for ad in answer["ads"]}
+
+
+@pytest.mark.parametrize("encoder", [Late(), Broken(), OtherModel()])
+def test_without_the_encoder_the_stored_states_are_used(world: World, store_path: Path, encoder: object) -> None:
+    offline = rank(world.scorer(store_path, rule="offline"))
+    scorer = world.scorer(store_path, rule="online", encoder_deadline_ms=50)
+    scorer.encoder = encoder
+    answer = rank(scorer)
+    assert answer["degraded"] == ["encoder"]
+    assert answer["lambda"] == 1.0
+    assert "encoder did not answer" in answer["explanation"]["reason"]
+    assert ads_of(answer) == ads_of(offline)
+
+
+def test_with_neither_encoder_nor_states_the_history_is_empty(world: World, store_path: Path) -> None:
+    scorer = world.scorer(store_path)
+    client_of(scorer).post("/events", json=event(user_id="newcomer"))
+    scorer.encoder = Broken()
+    answer = rank(scorer, RankRequest(user_id="newcomer"))
+    assert answer["degraded"] == ["encoder", "states"]
+    assert len(answer["ads"]) == 20
+
+
+@pytest.mark.parametrize("lookup", [Late(), Broken()])
+def test_without_the_lookup_users_are_ranked_cold(world: World, store_path: Path, lookup: object) -> None:
+    cold = rank(world.scorer(Path("/nowhere/store.db")), RankRequest(user_id="who", top_k=30))
+    scorer = world.scorer(store_path, lookup_deadline_ms=50)
+    scorer.lookup = lookup
+    answer = rank(scorer)
+    assert answer["degraded"] == ["store"]
+    assert answer["user_known"] is False
+    assert ads_of(answer) == ads_of(cold)
+    assert [ad["expected_cost"] for ad in answer["ads"]] == [
+        world.model.catalogue.bid[world.model.catalogue.row_of[ad["ad_id"]]] for ad in answer["ads"]
+    ]
+
+
+def test_a_missing_store_is_named_by_readiness_and_survived_by_rankings(world: World, tmp_path: Path) -> None:
+    scorer = world.scorer(tmp_path / "none.db")
+    client = client_of(scorer)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "store is not ready" in answer.json()["detail"]
+    assert client.post("/rank", json={"user_id": "u1"}).json()["degraded"] == ["store"]
+    refused = client.post("/events", json=event())
+    assert refused.status_code == 503
+    assert refused.headers["retry-after"] == "1"
+
+
+def test_a_store_that_goes_away_is_answered_from_memory_until_it_is_back(world: World, store_path: Path) -> None:
+    scorer = world.scorer(store_path, store_retry_s=0.0)
+    before = rank(scorer)
+    lookup = scorer.lookup
+    working, lookup._open_store = lookup._open_store, _refuse
+    lookup._store = None
+    away = rank(scorer)
+    assert away["degraded"] == ["store"]
+    assert away["user_known"] is True
+    assert away["ads"] == before["ads"]
+    assert rank(scorer, RankRequest(user_id="u2"))["user_known"] is False
+    lookup._open_store = working
+    assert rank(scorer)["degraded"] == []
+
+
+def test_a_store_of_other_features_is_not_read(world: World, store_path: Path) -> None:
+    from rosa_ray.serving.assemble import cold_start
+    from rosa_ray.serving.messages import FeatureQuery
+
+    lookup = world.scorer(store_path).lookup
+    query = FeatureQuery(1, NOW_US, world.model.catalogue.table.ad_key[:1], np.ones(1), "other")
+    with pytest.raises(StoreError, match="the model needs other"):
+        lookup.read_now(query)
+    assert cold_start(query, world.features.config).dense.shape == (1, world.rows.dense.shape[1])
+
+
+def test_states_of_another_model_are_not_used(world: World, store_path: Path) -> None:
+    scorer = world.scorer(store_path, rule="offline")
+    object.__setattr__(scorer.model.bundle.manifest, "model_version", "newer")
+    assert rank(scorer)["degraded"] == ["states"]
+
+
+def _refuse() -> None:
+    raise StoreError("store: gone")

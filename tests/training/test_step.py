@@ -1,0 +1,137 @@
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rosa_ray.errors import TrainingError
+from rosa_ray.features import EncodedUsers, FeatureState, Split, collate
+from rosa_ray.models import LossConfig, LossScales, UserBatch, build_ranker, loss_terms
+from rosa_ray.training.config import TrainingConfig
+from rosa_ray.training.shards import nobody
+from rosa_ray.training.step import CHECK_EVERY, Stepper, autocast_dtype, global_loss
+from tests.tiny_users import tiny_users
+
+SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 6, "hidden": (16,), "dropout": 0.0}
+LOSS = LossConfig(gamma=0.3)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[EncodedUsers, FeatureState]:
+    users, state = tiny_users(users=12, per_user=10)
+    return users.select(Split.TRAIN), state
+
+
+def make(state: FeatureState) -> nn.Module:
+    torch.manual_seed(3)
+    model = build_ranker("rosa", SETTINGS, state.table_sizes, state.base_rates)
+    for head in (model.heads.ctr, model.heads.cvr, model.heads.value):
+        nn.init.normal_(head.weight, std=0.1)
+    return model
+
+
+def batch_of(users: EncodedUsers, *chosen: int) -> UserBatch:
+    return UserBatch.from_numpy(collate(users, np.array(chosen)))
+
+
+def weights_of(model: nn.Module, state: FeatureState, batch: UserBatch) -> Tensor:
+    terms = loss_terms(model(batch), batch, LOSS, LossScales.of(state.base_rates))
+    return torch.stack([weight for _, weight in terms.values()])
+
+
+def gradient(
+    model: nn.Module, state: FeatureState, batch: UserBatch, world: int, sum_over_ranks: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
+    terms = loss_terms(model(batch), batch, LOSS, LossScales.of(state.base_rates))
+    model.zero_grad()
+    global_loss(terms, LOSS, world, sum_over_ranks)[0].backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("parts", [((0, 1, 2, 3, 4, 5), (6,)), ((0, 1, 2), (3, 4, 5, 6)), ((0, 1, 2, 3, 4, 5, 6), ())])
+def test_two_ranks_give_the_gradient_of_one_batch(
+    fitted: tuple[EncodedUsers, FeatureState], parts: tuple[tuple[int, ...], tuple[int, ...]]
+) -> None:
+    """DDP averages the ranks' gradients; the ranks hold very different numbers of users, one of them none."""
+    users, state = fitted
+    model = make(state)
+    whole = gradient(model, state, batch_of(users, *range(7)), 1, lambda tensor: tensor)
+    batches = [batch_of(users, *part) if part else batch_of(nobody(users), 0) for part in parts]
+    mass = sum(weights_of(model, state, batch) for batch in batches)
+    ranks = [gradient(model, state, batch, 2, lambda _: mass) for batch in batches]
+    for name, expected in whole.items():
+        torch.testing.assert_close((ranks[0][name] + ranks[1][name]) / 2, expected, atol=1e-6, rtol=1e-4)
+
+
+def test_a_batch_without_any_weight_has_a_zero_gradient(fitted: tuple[EncodedUsers, FeatureState]) -> None:
+    users, state = fitted
+    found = gradient(make(state), state, batch_of(nobody(users), 0), 1, lambda tensor: tensor)
+    assert all(not values.any() for values in found.values())
+
+
+def stepper_of(model: nn.Module, state: FeatureState, **training: object) -> Stepper:
+    return Stepper(
+        model,
+        training=TrainingConfig(**training),
+        loss=LOSS,
+        scales=LossScales.of(state.base_rates),
+        device=torch.device("cpu"),
+    )
+
+
+def test_steps_lower_the_loss_and_sums_drain(fitted: tuple[EncodedUsers, FeatureState]) -> None:
+    users, state = fitted
+    stepper, batch = stepper_of(make(state), state), batch_of(users, *range(8))
+    losses = []
+    for _ in range(30):
+        stepper(batch, 3e-3)
+        sums, weights = stepper.drain()
+        losses.append((sums[0] / weights[0]).item())
+    assert weights[0] == batch.impression_mask.sum()
+    assert losses[-1] < losses[0] - 0.02
+    assert not stepper.drain().any()
+
+
+def test_divergence_names_step_and_term(fitted: tuple[EncodedUsers, FeatureState]) -> None:
+    users, state = fitted
+    model = make(state)
+    stepper, batch = stepper_of(model, state), batch_of(users, 0, 1, 2)
+    stepper(batch, 1e-3)
+    with torch.no_grad():
+        model.heads.cvr.bias.fill_(float("nan"))
+    stepper(batch, 1e-3)
+    with pytest.raises(TrainingError, match="the cvr loss is not finite at step 2; lower training"):
+        stepper.check()
+
+
+def test_divergence_is_noticed_without_being_asked(fitted: tuple[EncodedUsers, FeatureState]) -> None:
+    users, state = fitted
+    model = make(state)
+    with torch.no_grad():
+        model.heads.ctr.bias.fill_(float("inf"))
+    stepper, batch = stepper_of(model, state), batch_of(users, 0)
+    for _ in range(CHECK_EVERY - 1):
+        stepper(batch, 1e-3)
+    with pytest.raises(TrainingError, match="the ctr loss is not finite at step 1"):
+        stepper(batch, 1e-3)
+
+
+def test_a_restored_stepper_goes_on_alike(fitted: tuple[EncodedUsers, FeatureState]) -> None:
+    users, state = fitted
+    first, second = (stepper_of(make(state), state) for _ in range(2))
+    for user in (0, 1):
+        first(batch_of(users, user), 1e-3)
+    second.model.load_state_dict(first.model.state_dict())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for stepper in (first, second):
+        stepper(batch_of(users, 2), 1e-3)
+    assert second.step == 3
+    for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_half_precision_needs_a_gpu() -> None:
+    with pytest.raises(TrainingError, match=r"training\.precision is bf16 but the device is a CPU"):
+        autocast_dtype("bf16", torch.device("cpu"))
