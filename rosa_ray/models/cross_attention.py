@@ -11,10 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rosa_ray.models.decay import BehaviorDecayBias
+from rosa_ray.schema import Behavior
+
+KINDS = 1 + len(Behavior)
+_LEAST_MASS, _ODDS_SCALE = 1e-6, 5.0
 
 
 class CandidateAttention(nn.Module):
-    """(B, N, D) ads over (B, T, D) states to (B, N, D)."""
+    """(B, N, D) ads over (B, T, D) states."""
 
     def __init__(self, width: int, heads: int, window: int, behavior_bias: bool = True, decay: bool = True) -> None:
         super().__init__()
@@ -24,6 +28,7 @@ class CandidateAttention(nn.Module):
         self.null_key_value = nn.Parameter(torch.randn(2 * width) * width**-0.5)
         self.project_out = nn.Linear(width, width)
         self.bias = BehaviorDecayBias(heads, behavior_bias, decay)
+        self.intensities = heads * len(Behavior)
         self._start_as_matching(width)
 
     def _start_as_matching(self, width: int) -> None:
@@ -49,12 +54,18 @@ class CandidateAttention(nn.Module):
         state_time_us_BT: Tensor,
         behavior_BT: Tensor,
         visible_BN: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Attend.
 
         Args:
             ad_time_us_BN: request times.
             visible_BN: number of events strictly before each request; the last W of them are attended to.
+
+        Returns:
+            What the history says of each ad, (B, N, D); and how strongly, (B, N, `intensities`): per head and
+            behaviour, the log odds of the attention on those events against the null token. Softmax attention keeps
+            only proportions; the odds are a soft count of matching events, weighted by recency, that the mix lost
+            (Zhou et al. 2018, DIN §4.3, drop the softmax for the same reason).
         """
         batch, count, width = ads_BND.shape
         query = self.query(ads_BND).view(batch, count, self.heads, -1).transpose(1, 2)
@@ -65,5 +76,18 @@ class CandidateAttention(nn.Module):
         seen = (position < visible_BN[..., None]) & (position >= visible_BN[..., None] - self.window)
         bias = self.bias(ad_time_us_BN[:, :, None] - state_time_us_BT[:, None, :], behavior_BT, seen)
         with_null = functional.pad(bias, (1, 0)).to(query.dtype)
-        mixed = functional.scaled_dot_product_attention(query, key, value, with_null)
-        return self.project_out(mixed.transpose(1, 2).flatten(2))
+        labelled = torch.cat([value, self._kinds(behavior_BT, value)], dim=-1)
+        mixed = functional.scaled_dot_product_attention(query, key, labelled, with_null)
+        interest, mass = mixed.split([width // self.heads, KINDS], dim=-1)
+        return self.project_out(interest.transpose(1, 2).flatten(2)), self._intensity(mass)
+
+    def _kinds(self, behavior_BT: Tensor, value: Tensor) -> Tensor:
+        """What each key is, one-hot: the null token, then the behaviours; (B, H, 1 + T, KINDS)."""
+        kind = functional.one_hot(functional.pad(behavior_BT + 1, (1, 0)), KINDS).to(value.dtype)
+        return kind[:, None].expand(-1, self.heads, -1, -1)
+
+    def _intensity(self, mass_BHNK: Tensor) -> Tensor:
+        """Log odds of each behaviour's attention against the null token's, (B, N, H · behaviours)."""
+        log_mass = torch.log(mass_BHNK.float() + _LEAST_MASS)
+        odds = (log_mass[..., 1:] - log_mass[..., :1]) / _ODDS_SCALE
+        return odds.transpose(1, 2).flatten(2).to(mass_BHNK.dtype)

@@ -101,7 +101,7 @@ class WindowAttention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Pre-norm Transformer layer."""
+    """Pre-norm Transformer layer. It starts as the identity: a state is the event itself until training adds to it."""
 
     def __init__(self, attention: WindowAttention, width: int, dropout: float) -> None:
         super().__init__()
@@ -109,6 +109,9 @@ class EncoderLayer(nn.Module):
         self.attention_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.dropout = nn.Dropout(dropout)
+        for last in (attention.project_out, self.mlp[2]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, x_BTD: Tensor, events: Events) -> Tensor:
         return self.finish(x_BTD, self.attention(self.attention_norm(x_BTD), events))

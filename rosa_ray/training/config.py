@@ -53,8 +53,8 @@ class TrainingConfig:
     cpus_per_worker: float | None = None
     threads_per_worker: int = 1
     epochs: int = 10
-    users_per_batch: int = 8
-    learning_rate: float = 2e-3
+    users_per_batch: int = 4
+    learning_rate: float = 5e-4
     weight_decay: float = 0.01
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     warmup_steps: int = 50

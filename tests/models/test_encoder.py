@@ -41,6 +41,9 @@ def test_blocks_of_any_length_equal_the_plain_loop() -> None:
 def test_a_state_reaches_layers_times_window_minus_one_back_and_not_an_event_further() -> None:
     torch.manual_seed(0)
     encoder = CausalEncoder(width=8, layers=3, heads=2, window=4, dropout=0.0, behavior_bias=True, decay=False).eval()
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
     x, events = torch.randn(1, 30, 8, requires_grad=True), random_events(1, 30)
     (encoder(x, events)[0, 20] * torch.randn(8)).sum().backward()
     touched = torch.nonzero(x.grad[0].abs().sum(-1)).flatten()

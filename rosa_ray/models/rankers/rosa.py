@@ -36,7 +36,7 @@ class Config:
     heads: int = 4
     window: int = 50
     hidden: tuple[int, ...] = (128, 64)
-    dropout: float = 0.1
+    dropout: float = 0.2
     behavior_bias: bool = True
     decay: bool = True
     cross_attention: bool = True
@@ -69,7 +69,10 @@ class Ranker(nn.Module):
             else None
         )
         self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
-        self.heads = TaskHeads(6 * config.width, config.hidden, config.dropout, base_rates, config.learned_value)
+        matches = 2 + (self.attention.intensities if self.attention else 0)
+        self.heads = TaskHeads(
+            6 * config.width, matches, config.hidden, config.dropout, base_rates, config.learned_value
+        )
 
     @property
     def context_events(self) -> int:
@@ -93,14 +96,20 @@ class Ranker(nn.Module):
         """Score impressions against given states; of the events, times and behaviours are used."""
         ads_BND = self.ads(self.tables, batch.impressions)
         user_BND = self._last_visible(states_BTD, batch.impressions["visible"])
-        interest_BND = self._interest(ads_BND, states_BTD, batch) if self.attention else user_BND
-        parts = [interest_BND, ads_BND, user_BND, interest_BND * ads_BND, user_BND * ads_BND, self.context(batch)]
-        predictions: Predictions = self.heads(torch.cat(parts, dim=-1), batch.labels["price"])
+        interest_BND, intensity = self._interest(ads_BND, user_BND, states_BTD, batch)
+        products = interest_BND * ads_BND, user_BND * ads_BND
+        likeness = torch.stack([product.sum(-1) / self.config.width**0.5 for product in products], dim=-1)
+        interaction = torch.cat([interest_BND, ads_BND, user_BND, *products, self.context(batch)], dim=-1)
+        match = torch.cat([likeness, *intensity], dim=-1)
+        predictions: Predictions = self.heads(interaction, match, batch.labels["price"])
         return predictions
 
-    def _interest(self, ads_BND: Tensor, states_BTD: Tensor, batch: UserBatch) -> Tensor:
-        assert self.attention is not None
-        interest: Tensor = self.attention(
+    def _interest(
+        self, ads_BND: Tensor, user_BND: Tensor, states_BTD: Tensor, batch: UserBatch
+    ) -> tuple[Tensor, list[Tensor]]:
+        if self.attention is None:
+            return user_BND, []
+        interest_BND, intensity = self.attention(
             ads_BND,
             states_BTD,
             ad_time_us_BN=batch.impressions["time_us"],
@@ -108,7 +117,7 @@ class Ranker(nn.Module):
             behavior_BT=batch.events["behavior"],
             visible_BN=batch.impressions["visible"],
         )
-        return interest
+        return interest_BND, [intensity]
 
     def _last_visible(self, states_BTD: Tensor, visible_BN: Tensor) -> Tensor:
         null_B1D = self.null_state_D.to(states_BTD.dtype).expand(states_BTD.shape[0], 1, -1)
