@@ -44,11 +44,18 @@ def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:
     return batch
 
 
-def batch_users(users: EncodedUsers, users_per_batch: int, rng: np.random.Generator | None) -> Iterator[np.ndarray]:
+def batch_users(
+    users: EncodedUsers,
+    users_per_batch: int,
+    rng: np.random.Generator | None,
+    turns: np.random.Generator | None = None,
+) -> Iterator[np.ndarray]:
     """Cut users into batches of similar length, so that little is padding.
 
     Args:
         rng: shuffles users, then the batches; None keeps a fixed order, longest last.
+        turns: shuffles the batches instead of `rng`. Workers that share its seed take batches of about the same length
+            at the same time, so that none waits for another's long one.
 
     Yields:
         int64 positions of the users of one batch; every user once.
@@ -61,8 +68,8 @@ def batch_users(users: EncodedUsers, users_per_batch: int, rng: np.random.Genera
         chunk = order[start : start + pool]
         chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
         batches += [chunk[at : at + users_per_batch] for at in range(0, len(chunk), users_per_batch)]
-    turns = np.arange(len(batches)) if rng is None else rng.permutation(len(batches))
-    for turn in turns:
+    shuffle = turns or rng
+    for turn in np.arange(len(batches)) if shuffle is None else np.argsort(shuffle.random(len(batches))):
         yield batches[turn]
 
 

@@ -107,9 +107,10 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.attention = attention
         self.attention_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        narrow = nn.Linear(4 * width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), narrow)
         self.dropout = nn.Dropout(dropout)
-        for last in (attention.project_out, self.mlp[2]):
+        for last in (attention.project_out, narrow):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 

@@ -132,13 +132,14 @@ class Worker:
         epoch = len(self.history)
         torch.manual_seed(_seed(self.job.seed, epoch, self.rank))
         rng = np.random.default_rng([self.job.seed, epoch, self.rank])
+        turns = np.random.default_rng([self.job.seed, epoch])
         self.model.train()
         samples = 0
         parts = iter(self.users)
         while (part := self._next_part(parts)) is not None:
             users, steps = part
             samples += len(users.impressions["time_us"])
-            batches = batch_users(users, self.job.training.users_per_batch, rng)
+            batches = batch_users(users, self.job.training.users_per_batch, rng, turns)
             for _ in range(steps):
                 self._step(users, next(batches, None))
         totals = self.sum(self.stepper.drain())
