@@ -18,6 +18,11 @@ ENVIRONMENT = {
     # One hop through HAProxy instead of Ray's Python proxy: 1.2 ms instead of 18 for an empty request.
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    # Ray gives up on a node that is not up after 30 s, which a busy machine may need.
+    "RAY_raylet_start_wait_time_s": "120",
+    # A proxy that takes longer to start is replaced; Ray's 5 s are short for a machine that is busy.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
     # A replica that stops waits this long for load balancers to forget it; the default of 30 s delays every stop.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     # Keep visible what the job did not ask Ray to hide, as later versions of Ray do.

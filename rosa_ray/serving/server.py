@@ -1,5 +1,6 @@
 """Starts the service on the Ray cluster of this process, and stops what it started."""
 
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ray import serve
+from ray.exceptions import RayActorError
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
@@ -74,13 +76,15 @@ def wait_until_interrupted(service: RunningService) -> None:
 def _start_serve(settings: ServiceSettings) -> str:
     serving = settings.serving
     port = _free_port(serving.host, serving.port)
-    serve.start(
-        http_options={
-            "host": serving.host,
-            "port": port,
-            "request_timeout_s": serving.request_timeout_ms / 1000,
-        }
-    )
+    options = {"host": serving.host, "port": port, "request_timeout_s": serving.request_timeout_ms / 1000}
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    try:
+        serve.start(http_options=options)
+    except RayActorError:
+        # The controller replaces a proxy that was slow to start, as on a busy machine; this call waited for the first.
+        serve.start(http_options=options)
+    except TimeoutError as error:
+        raise ServingError(f"Ray Serve's proxy on port {port} did not start: {error}") from error
     return f"http://{_reachable(serving.host)}:{port}"
 
 
