@@ -35,7 +35,7 @@ class CandidateAttention(nn.Module):
         """Start with queries and keys in one rotation of the same space, and values that come back unrotated.
 
         An ad then attends to events that resemble it from the first step, and the answer can be compared with the ad
-        coordinate by coordinate. Measured on the Taobao task: test AUC .82 instead of .73 after three passes.
+        coordinate by coordinate.
         """
         nn.init.orthogonal_(self.query.weight)
         nn.init.orthogonal_(self.project_out.weight)
