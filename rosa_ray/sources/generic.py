@@ -1,5 +1,6 @@
 """Any Parquet or CSV log, by a column map."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from zoneinfo import available_timezones
@@ -27,7 +28,7 @@ TIME_UNITS = ("s", "ms", "us", "ns")
 
 
 @dataclass(frozen=True)
-class TabularSource:
+class TabularSource(ABC):
     """Reads files of one format for each contract whose location is configured.
 
     >>> config = SourceConfig(kind="csv", events="s3://logs/clicks/*.csv.gz", time_unit="ms",
@@ -119,11 +120,13 @@ class TabularSource:
                 f"{str(error).splitlines()[0]}"
             ) from error
 
+    @abstractmethod
     def _names(self, path: str) -> list[str]:
-        raise NotImplementedError
+        """Columns of a file."""
 
+    @abstractmethod
     def _stream(self, path: str, columns: set[str]) -> Iterator[RawBatch]:
-        raise NotImplementedError
+        """Rows of a file in batches, these columns only."""
 
 
 @dataclass(frozen=True)
