@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rosa_ray.bundle import open_bundle, verify_bundle, write_bundle
+from rosa_ray.calibration import Calibration, Curve
 from rosa_ray.errors import BundleError
 from rosa_ray.schema import EVENTS
 
@@ -48,6 +49,31 @@ def test_what_is_written_is_read_back(tmp_path):
     weights = bundle.weights()
     assert weights.keys() == WEIGHTS.keys()
     assert all(torch.equal(weights[name], WEIGHTS[name]) for name in WEIGHTS)
+
+
+def test_the_calibration_is_read_back_and_decides_the_version(tmp_path):
+    plain, calibration = _write(tmp_path / "plain"), Calibration(ctr=Curve((-1.0, 2.0), (-1.5, 2.5)), value_factor=1.1)
+    assert _write(tmp_path / "bundle", calibration=calibration) != plain
+    assert open_bundle(tmp_path / "bundle").calibration == calibration
+    assert "calibration.json" in verify_bundle(tmp_path / "bundle").files
+
+
+def test_a_bundle_without_calibration_leaves_scores_alone(bundle):
+    assert open_bundle(bundle).calibration == Calibration()
+
+
+def test_a_calibration_that_was_changed_or_cannot_be_read_is_refused(tmp_path, monkeypatch):
+    _write(tmp_path / "bundle", calibration=Calibration(value_factor=1.5))
+    opened, path = open_bundle(tmp_path / "bundle"), tmp_path / "bundle" / "calibration.json"
+    path.write_text(path.read_text().replace("1.5", "9.5"))
+    with pytest.raises(BundleError, match=r"'calibration.json' has SHA-256"):
+        _ = opened.calibration
+    with pytest.raises(BundleError, match=r"'calibration.json' has SHA-256"):
+        open_bundle(tmp_path / "bundle")
+    monkeypatch.setattr(Calibration, "to_dict", lambda self: {"version": 2})
+    _write(tmp_path / "later", calibration=Calibration())
+    with pytest.raises(BundleError, match=r"'calibration.json' cannot be used: its version is 2, this code reads 1"):
+        _ = open_bundle(tmp_path / "later").calibration
 
 
 def test_manifest_names_contracts_versions_and_every_file(bundle):

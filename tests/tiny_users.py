@@ -56,7 +56,7 @@ def write_data_dir(directory: Path, rows: UserRows, parts: int = 3) -> str:
         piece = table.slice(cuts[part], cuts[part + 1] - cuts[part])
         pq.write_table(piece, directory / "users" / f"part-{part:05d}.parquet", write_page_checksum=True)
     tiny_state(rows).save(directory / "features")
-    pq.write_table(pa.table({"ad_id": ["a"]}), directory / "ads.parquet")
+    pq.write_table(pa.table({"ad_id": ["a"], "campaign_id": ["k"]}), directory / "ads.parquet")
     return str(directory)
 
 

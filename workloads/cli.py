@@ -113,6 +113,49 @@ def serve(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption 
 
 
 @app.command()
+def compare(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Train the baselines and the model over several seeds, and print the tables with intervals."""
+    from workloads import studies
+
+    execute(studies.compare, config, overrides, debug)
+
+
+@app.command()
+def ablate(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Train the model without one of its parts at a time, and print what each part brings."""
+    from workloads import studies
+
+    execute(studies.ablate, config, overrides, debug)
+
+
+@app.command()
+def weights(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Train the model under other task weights, and print which win on AUC and which on ROI."""
+    from workloads import studies
+
+    execute(studies.weights, config, overrides, debug)
+
+
+@app.command()
+def report(
+    run_dir: Annotated[str, typer.Argument(metavar="RUN", help="Directory of a run, such as runs/demo.")],
+    out: Annotated[str, typer.Option(help="Where to write; default: report.html in RUN.")] = "",
+    comparison: Annotated[
+        list[str], typer.Option(metavar="PATH", help="comparison.json or ablation.json of a study; repeatable.")
+    ] = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Write one HTML page about a run, which opens offline."""
+
+    def run() -> int:
+        from workloads import report as verb
+
+        return verb.run(run_dir, out, comparison)
+
+    raise typer.Exit(_guarded(run, debug))
+
+
+@app.command()
 def demo(
     config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="Default: the built-in config of the source.")] = "",
     source: Annotated[str, typer.Option(help="Use real timelines: taobao, rees46, ...")] = "",

@@ -9,16 +9,20 @@ from workloads.run_dir import RunDir
 
 def run(config: RunConfig) -> int:
     """Train, or go on with a training that stopped."""
+    from rosa_ray.data.leak_guard import guard
     from rosa_ray.training.trainer import train
 
     run_dir = RunDir(config.run_dir)
     run_dir.record(config)
+    if config.leak_guard.action != "off":
+        print("\n".join(guard(run_dir.data, config.leak_guard, config.source).lines()))
     with connected(config.ray):
         result = train(
             model=config.model.name,
             settings=asdict(config.model.settings),
             loss=config.loss,
             training=config.training,
+            calibration=config.calibration,
             tracking=config.tracking,
             seed=config.seed,
             data_dir=run_dir.data,

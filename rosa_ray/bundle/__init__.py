@@ -4,6 +4,7 @@
     model.safetensors   weights
     model.json          ranker name, its configuration and table sizes
     features/           what `FeatureState.save` wrote: vocabularies and scalers
+    calibration.json    what corrects the raw scores; without it they stand as they are
     metrics.json        test metrics of this model
     config.yaml         the resolved configuration of the run
     …                   extra files named by the writer, such as ads.parquet

@@ -18,6 +18,7 @@ MODEL = "model.json"
 FEATURES = "features"
 METRICS = "metrics.json"
 CONFIG = "config.yaml"
+CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Manifest:
 
     Attributes:
         created: when, ISO 8601, UTC.
-        model_version: 16 hex digits over weights, model description, feature files and fingerprints. Bundles of equal
-            version score equally, whatever their metrics, configuration text or date.
+        model_version: 16 hex digits over weights, model description, calibration, feature files and fingerprints.
+            Bundles of equal version score equally, whatever their metrics, configuration text or date.
         feature_fingerprint: of the feature state the model was trained on.
         contract_fingerprints: contract name -> fingerprint.
         versions: Python and package -> version at the time of writing.

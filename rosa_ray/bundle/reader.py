@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from rosa_ray.bundle.manifest import (
+    CALIBRATION,
     CONFIG,
     FEATURES,
     METRICS,
@@ -21,6 +22,7 @@ from rosa_ray.bundle.manifest import (
     require_entry,
     verify_bundle,
 )
+from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 
 if TYPE_CHECKING:
@@ -50,6 +52,20 @@ class Bundle:
     def model(self) -> dict[str, Any]:
         """Ranker name, configuration and table sizes, as given to `write_bundle`."""
         return json.loads(self._verified(MODEL))
+
+    @property
+    def calibration(self) -> Calibration:
+        """What corrects the raw scores; the identity in a bundle that has none.
+
+        Raises:
+            BundleError: the file is not of the format this code reads.
+        """
+        if CALIBRATION not in self.manifest.files:
+            return Calibration()
+        try:
+            return Calibration.from_dict(json.loads(self._verified(CALIBRATION)))
+        except ValueError as error:
+            raise BundleError(f"bundle {self.path}: file '{CALIBRATION}' cannot be used: {error}") from error
 
     @property
     def metrics(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from rosa_ray.bundle.manifest import (
+    CALIBRATION,
     CONFIG,
     FEATURES,
     MANIFEST,
@@ -26,6 +27,7 @@ from rosa_ray.bundle.manifest import (
     list_files,
     local_directory,
 )
+from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 from rosa_ray.schema import CONTRACTS
 
@@ -44,6 +46,7 @@ def write_bundle(
     feature_fingerprint: str,
     metrics: Mapping[str, Any],
     config: Mapping[str, Any],
+    calibration: Calibration | None = None,
     extra_files: Mapping[str, str | Path] | None = None,
 ) -> Manifest:
     """Write a bundle beside its place and rename it there, so that no reader ever sees half of one.
@@ -56,6 +59,7 @@ def write_bundle(
         feature_fingerprint: of that feature state; a server refuses a bundle that disagrees with its code.
         metrics: JSON-able, None where undefined.
         config: the resolved configuration of the run, plain values.
+        calibration: of the raw scores; None leaves them as they are.
         extra_files: name in the bundle -> file to copy.
 
     Returns:
@@ -74,6 +78,8 @@ def write_bundle(
         (draft / MODEL).write_text(_json_text(MODEL, model))
         (draft / METRICS).write_text(_json_text(METRICS, metrics))
         (draft / CONFIG).write_text(_yaml_text(config))
+        if calibration is not None:
+            (draft / CALIBRATION).write_text(_json_text(CALIBRATION, calibration.to_dict()))
         features_saver(draft / FEATURES)
         _copy_extra(draft, extra_files or {})
         manifest = _describe(draft, feature_fingerprint)
@@ -110,7 +116,7 @@ def _yaml_text(config: Mapping[str, Any]) -> str:
 
 
 def _copy_extra(draft: Path, extra_files: Mapping[str, str | Path]) -> None:
-    reserved = {MANIFEST, WEIGHTS, MODEL, METRICS, CONFIG, FEATURES}
+    reserved = {MANIFEST, WEIGHTS, MODEL, CALIBRATION, METRICS, CONFIG, FEATURES}
     for name, source in extra_files.items():
         if name in reserved or Path(name).name != name:
             raise BundleError(f"extra file '{name}': needs a plain name other than {', '.join(sorted(reserved))}")
@@ -125,7 +131,7 @@ def _describe(draft: Path, feature_fingerprint: str) -> Manifest:
     scoring = {
         name: entry.sha256
         for name, entry in files.items()
-        if name in (WEIGHTS, MODEL) or name.startswith(f"{FEATURES}/")
+        if name in (WEIGHTS, MODEL, CALIBRATION) or name.startswith(f"{FEATURES}/")
     }
     return Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.config.cluster import RayConfig
 from rosa_ray.config.compose import Tagged, tagged
 from rosa_ray.config.load import load
+from rosa_ray.data.leak_guard import LeakGuardConfig
 from rosa_ray.data.materialize import MaterializeConfig
 from rosa_ray.data.preprocess import PreprocessConfig
+from rosa_ray.experiments.config import StudyConfig
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.models.losses import LossConfig
 from rosa_ray.models.rankers import config_class
@@ -38,10 +41,13 @@ class RunConfig:
     exposure: ExposureConfig = field(default_factory=ExposureConfig)
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
+    leak_guard: LeakGuardConfig = field(default_factory=LeakGuardConfig)
     model: Tagged = tagged("rosa", config_class)
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)
     materialize: MaterializeConfig = field(default_factory=MaterializeConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)

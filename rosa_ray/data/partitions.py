@@ -26,6 +26,10 @@ from rosa_ray.features import (
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
 
 Columns = dict[str, np.ndarray]
+
+MAX_NAMES = 1000
+"""Device names remembered; others are shown by their key."""
+
 _LOGS = (EVENTS.name, IMPRESSIONS.name, CANDIDATES.name)
 
 
@@ -46,6 +50,10 @@ class Layout:
     @property
     def ads(self) -> str:
         return f"{self.root}/ads.parquet"
+
+    @property
+    def names(self) -> str:
+        return f"{self.root}/names.json"
 
     @property
     def counters(self) -> str:
@@ -76,7 +84,7 @@ def fold_partition(layout: Layout, part: int, config: FeatureConfig) -> dict[str
     Writes the keyed columns of each log and the partition's counters.
 
     Returns:
-        Row counts and the first and last request time, for the report.
+        Row counts and the first and last request time, for the report; and the `devices` seen.
     """
     ads = AdTable.from_table(read_parquet(layout.ads))
     staged = {
@@ -100,6 +108,7 @@ def fold_partition(layout: Layout, part: int, config: FeatureConfig) -> dict[str
         "candidates_of_unknown_ads": unknown_candidates,
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
+        "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
 
 
@@ -149,6 +158,10 @@ def merge_counter_files(layout: Layout, partitions: int) -> int:
     merged = counters_table(split_counters(pa.concat_tables(tables)))
     write_parquet(merged, layout.counters)
     return merged.num_rows
+
+
+def _distinct(names: pa.ChunkedArray) -> list[str]:
+    return sorted(names.unique().drop_null().to_pylist())[:MAX_NAMES]
 
 
 def _read_keyed(path: str) -> Columns:

@@ -20,7 +20,7 @@ from typing import Any
 from rosa_ray.data.ingest import ingest
 from rosa_ray.data.ingest_report import IngestReport
 from rosa_ray.data.parquet import remove_tree, write_bytes, write_json, write_parquet
-from rosa_ray.data.partitions import Layout, fold_partition, join_partition, merge_counter_files
+from rosa_ray.data.partitions import MAX_NAMES, Layout, fold_partition, join_partition, merge_counter_files
 from rosa_ray.data.staging import read_staged
 from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import ConfigError, InputError
@@ -75,6 +75,7 @@ def preprocess(source: Source, data_dir: str, config: PreprocessConfig, features
     parts = range(config.partitions)
     folded = run_tasks(partial(fold_partition, layout, config=features), parts, f"counting {data_dir}")
     counter_rows = merge_counter_files(layout, config.partitions)
+    write_json(_names(folded), layout.names)
     clock.lap("fold")
     start_us, end_us = _time_span(folded)
     bounds = split_bounds(config, start_us, end_us)
@@ -167,9 +168,14 @@ def _save_features(state: FeatureState, layout: Layout) -> None:
             write_bytes(path.read_bytes(), f"{layout.features}/{path.name}")
 
 
+def _names(folded: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Names behind hashed keys, for people who read the metrics."""
+    return {"device": sorted({name for part in folded for name in part["devices"]})[:MAX_NAMES]}
+
+
 def _merge_reports(folded: list[dict[str, Any]], joined: list[dict[str, Any]]) -> dict[str, Any]:
     start_us, end_us = _time_span(folded)
-    counts = [name for name in folded[0] if not name.endswith("_us")]
+    counts = [name for name, figure in folded[0].items() if isinstance(figure, int) and not name.endswith("_us")]
     splits = {name: _sum([part["splits"][name] for part in joined]) for name in joined[0]["splits"]}
     for figures in splits.values():
         figures["ctr"] = figures["clicks"] / figures["impressions"] if figures["impressions"] else None

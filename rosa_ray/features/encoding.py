@@ -31,7 +31,8 @@ class EncodedUsers:
         events: time_us, item, category, behavior, gap, hour, weekday, all int64 (E,).
         impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday and
             visible (the number of the user's events strictly before the impression), int64 (I,); click, conversion,
-            revenue, cost, expected_cost, price, bid, float64 (I,); impression_key, request_key, split.
+            revenue, cost, expected_cost, price, bid, propensity (NaN where unknown), float64 (I,); impression_key,
+            request_key, split, device_key, campaign_key.
         dense: float32 (I, 2F + 2): scaled features with missing as 0, their presence mask, scaled log bid and price.
     """
 
@@ -195,16 +196,16 @@ def _encode_impressions(rows: UserRows, state: FeatureState, shift_us: int) -> d
     cut = np.clip(np.floor((log_money + 2.5) / 5.0 * buckets), 0, buckets - 1).astype(np.int64) + 1
     return {
         "time_us": shown["time_us"],
-        "visible": _count_visible(rows),
+        "visible": count_visible(rows),
         **tables,
         "bid_bucket": cut[:, 0],
         "price_bucket": cut[:, 1],
         **_calendar(shown["time_us"] + shift_us),
         **{
             name: np.asarray(shown[name], np.float64)
-            for name in ("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid")
+            for name in ("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity")
         },
-        **{name: shown[name] for name in ("impression_key", "request_key", "split")},
+        **{name: shown[name] for name in ("impression_key", "request_key", "split", "device_key", "campaign_key")},
     }
 
 
@@ -225,7 +226,7 @@ def _calendar(local_us: np.ndarray) -> dict[str, np.ndarray]:
     return {"hour": local_us % DAY_US // HOUR_US, "weekday": (local_us // DAY_US + _EPOCH_WEEKDAY) % 7}
 
 
-def _count_visible(rows: UserRows) -> np.ndarray:
+def count_visible(rows: UserRows) -> np.ndarray:
     """Events strictly before each impression, per user, for all users in one search over (user, time) ranks."""
     event_time, time_us = rows.events["time_us"], rows.impressions["time_us"]
     _, rank = np.unique(np.r_[event_time, time_us], return_inverse=True)

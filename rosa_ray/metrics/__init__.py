@@ -9,9 +9,18 @@ from rosa_ray.metrics.bootstrap import (
     roi_interval,
     roi_statistic,
 )
+from rosa_ray.metrics.budget import (
+    BUDGET_FRACTIONS,
+    SERVED_SHARES,
+    ServingCurve,
+    random_at_budgets,
+    serving_curve,
+)
 from rosa_ray.metrics.calibration import LOGLOSS_EPS, Ece, LogLoss, Pcoc, ReliabilityBin
 from rosa_ray.metrics.evaluation import EVALUATED_COLUMNS, Evaluation, evaluate_policy, evaluate_predictions
+from rosa_ray.metrics.off_policy import ESTIMATORS, OffPolicy
 from rosa_ray.metrics.ranking import AucHistogram, Gauc, GroupAuc, group_auc, tied_auc
+from rosa_ray.metrics.ratio import Ratio, ratio_of_sums, student_quantile
 from rosa_ray.metrics.value import (
     SCORE_KINDS,
     PolicyValue,
@@ -27,9 +36,12 @@ from rosa_ray.metrics.value import (
 )
 
 __all__ = [
+    "BUDGET_FRACTIONS",
+    "ESTIMATORS",
     "EVALUATED_COLUMNS",
     "LOGLOSS_EPS",
     "SCORE_KINDS",
+    "SERVED_SHARES",
     "AucHistogram",
     "BootstrapConfig",
     "Ece",
@@ -38,10 +50,13 @@ __all__ = [
     "GroupAuc",
     "Interval",
     "LogLoss",
+    "OffPolicy",
     "Pcoc",
     "PolicyValue",
+    "Ratio",
     "ReliabilityBin",
     "ScoreKind",
+    "ServingCurve",
     "auc_interval",
     "auc_statistic",
     "best_roi_policy",
@@ -51,12 +66,16 @@ __all__ = [
     "greedy_policy",
     "group_auc",
     "interval",
+    "random_at_budgets",
+    "ratio_of_sums",
     "revenue_index",
     "roi_gain",
     "roi_interval",
     "roi_statistic",
     "score",
     "score_revenue",
+    "serving_curve",
+    "student_quantile",
     "tied_auc",
     "uniform_policy",
 ]

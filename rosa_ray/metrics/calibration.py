@@ -109,24 +109,29 @@ class Ece:
     `equal_mass` bins hold about as many rows each, which suits click rates far below one half; they are cut from the
     logit histogram when computing, so the state stays mergeable. `equal_width` bins split [0, 1] (Guo et al. 2017).
 
+    Args:
+        bins: of the reliability table.
+        cells: of the logit histogram, a divisor of `LOGIT_BINS`; fewer make many states cheap to keep.
+
     >>> Ece(bins=2, binning="equal_width").update([0.1, 0.3, 0.9, 0.7], [0, 0, 1, 0]).compute()
     0.25
     """
 
-    def __init__(self, bins: int = 20, binning: Binning = "equal_mass") -> None:
+    def __init__(self, bins: int = 20, binning: Binning = "equal_mass", cells: int = LOGIT_BINS) -> None:
         self.bins = bins
         self.binning = binning
-        cells = LOGIT_BINS if binning == "equal_mass" else bins
-        self.rows = np.zeros(cells, np.int64)
-        self.positives = np.zeros(cells, np.int64)
-        self.predicted = np.zeros(cells, np.float64)
+        size = cells if binning == "equal_mass" else bins
+        self.rows = np.zeros(size, np.int64)
+        self.positives = np.zeros(size, np.int64)
+        self.predicted = np.zeros(size, np.float64)
 
     def update(self, probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> "Ece":
         """Add n rows: probabilities in [0, 1] and labels in {0, 1}, both of shape (n,)."""
         p, y = as_probabilities("probabilities", probabilities), as_labels("labels", labels)
         require_same_length(probabilities=p, labels=y)
         even = np.minimum((p * self.bins).astype(np.int64), self.bins - 1)
-        cells = logit_bins(p) if self.binning == "equal_mass" else even
+        fine = logit_bins(p) // (LOGIT_BINS // self.rows.size)
+        cells = fine if self.binning == "equal_mass" else even
         self.rows += np.bincount(cells, minlength=self.rows.size)
         self.positives += np.bincount(cells[y == 1], minlength=self.rows.size)
         self.predicted += np.bincount(cells, weights=p, minlength=self.rows.size)

@@ -38,6 +38,22 @@ def as_probabilities(name: str, values: npt.ArrayLike) -> Floats:
     return array
 
 
+def as_propensities(name: str, values: npt.ArrayLike) -> Floats:
+    """Return a 1-D float64 array of logging probabilities in (0, 1], or raise ValueError.
+
+    >>> as_propensities("propensity", [0.5, 0.0])
+    Traceback (most recent call last):
+    ValueError: metric input 'propensity': 1 of 2 values are 0 or below, so no weight exists, the first at row 1 (0)
+    """
+    raw = np.asarray(values, dtype=np.float64)
+    if raw.ndim == 1:
+        _refuse(name, raw, np.isnan(raw), "missing: the log does not say how likely its ad was")
+    array = as_amounts(name, raw)
+    _refuse(name, array, array <= 0, "0 or below, so no weight exists")
+    _refuse(name, array, array > 1, "above 1, so no probability")
+    return array
+
+
 def as_labels(name: str, values: npt.ArrayLike) -> Ints:
     """Return a 1-D int64 array of 0 and 1, or raise ValueError. Booleans and 0.0/1.0 are accepted."""
     array = as_amounts(name, values)

@@ -1,5 +1,6 @@
 """Models in torch alone: batches, embeddings, the encoder, rankers and losses."""
 
+from rosa_ray.models.balance import TaskBalance, build_balance
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.embedding import parameter_groups
 from rosa_ray.models.encoder import EncoderCache
@@ -13,7 +14,9 @@ __all__ = [
     "LossScales",
     "LossTerms",
     "Predictions",
+    "TaskBalance",
     "UserBatch",
+    "build_balance",
     "build_ranker",
     "config_class",
     "loss_terms",

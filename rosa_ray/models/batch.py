@@ -70,12 +70,14 @@ class Predictions:
         cvr_logit: logit of a conversion given a click.
         log_value: log of the expected revenue of one conversion, currency units.
         value_log_sigma: scalar, log of the spread of log revenue around it; None when the value is the price.
+        next_event: sum and number of the next-event losses, scalars, of rankers that have that task, in training.
     """
 
     ctr_logit: Tensor
     cvr_logit: Tensor
     log_value: Tensor
     value_log_sigma: Tensor | None = None
+    next_event: tuple[Tensor, Tensor] | None = None
 
     @property
     def log_p_ctr(self) -> Tensor:

@@ -62,9 +62,18 @@ class AdEmbedding(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tables: SharedTables, shown: Mapping[str, Tensor]) -> Tensor:
+        return self.join(self.fields(tables, shown))
+
+    def join(self, fields: list[Tensor]) -> Tensor:
+        """Sum and normalise what `fields` gave."""
+        item, category, campaign, bid, price = fields
+        return self.dropout(self.norm(item + category + campaign + bid + price))
+
+    def fields(self, tables: SharedTables, shown: Mapping[str, Tensor]) -> list[Tensor]:
+        """The five vectors one by one, each (B, N, D), as they are in the tables."""
         tables = self.own or tables
-        what = tables.item(shown["item"]) + tables.category(shown["category"]) + self.campaign(shown["campaign"])
-        return self.dropout(self.norm(what + self.bid(shown["bid_bucket"]) + self.price(shown["price_bucket"])))
+        what = [tables.item(shown["item"]), tables.category(shown["category"]), self.campaign(shown["campaign"])]
+        return [*what, self.bid(shown["bid_bucket"]), self.price(shown["price_bucket"])]
 
 
 class ContextEncoder(nn.Module):
@@ -80,10 +89,23 @@ class ContextEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, batch: UserBatch) -> Tensor:
+        return self.join(self.fields(batch))
+
+    def join(self, fields: list[Tensor]) -> Tensor:
+        """Sum and normalise what `fields` gave."""
+        device, region, hour, weekday, dense = fields
+        return self.norm((device + region) + (hour + weekday) + dense)
+
+    def fields(self, batch: UserBatch) -> list[Tensor]:
+        """The five vectors one by one, each (B, N, D)."""
         shown = batch.impressions
-        where = self.device(shown["device"]) + self.region(shown["region"])
-        when = self.hour(shown["hour"]) + self.weekday(shown["weekday"])
-        return self.norm(where + when + self.dense(batch.dense))
+        where = [self.device(shown["device"]), self.region(shown["region"])]
+        return [*where, self.hour(shown["hour"]), self.weekday(shown["weekday"]), self.dense(batch.dense)]
+
+
+def attribute_table(rows: int, width: int) -> nn.Embedding:
+    """A table that starts as small as those of all attributes."""
+    return _table(rows, width)
 
 
 def _table(rows: int, width: int, std: float = ATTRIBUTE_STD) -> nn.Embedding:

@@ -5,6 +5,7 @@ Every term is a pair (weighted sum, weight), so that sums over workers and accum
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch.nn import functional
 
 from rosa_ray.models.batch import Predictions, UserBatch
 
-TASKS = ("ctr", "cvr", "roi", "value")
+TASKS = ("ctr", "cvr", "roi", "value", "next")
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,21 @@ class LossConfig:
     Attributes:
         alpha, beta, gamma: weights of the CTR, CTCVR and ROI terms.
         value: weight of the value head's likelihood on converted rows.
+        next_event: weight of telling a user's next event from other users', for rankers that have that task.
         kappa: strength of the high-value weight `1 + κ·min(log1p(v / median), cap)`, v the ad's price; 0 is off.
         high_value_cap: cap of log1p in that weight.
+        balance: what becomes of the weights in training: `static` keeps them, `uncertainty` and `gradnorm` learn them
+            from there, see `rosa_ray.models.balance`. The validation loss always has the static ones.
     """
 
     alpha: float = 1.0
     beta: float = 1.0
     gamma: float = 0.5
     value: float = 0.1
+    next_event: float = 0.2
     kappa: float = 0.2
     high_value_cap: float = 3.0
+    balance: Literal["static", "uncertainty", "gradnorm"] = "static"
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ LossTerms = dict[str, tuple[Tensor, Tensor]]
 
 
 def loss_terms(predictions: Predictions, batch: UserBatch, config: LossConfig, scales: LossScales) -> LossTerms:
-    """All four terms over the real impressions of a batch."""
+    """All terms of a batch: four over its real impressions, and the next event of its timelines."""
     real = batch.impression_mask.float()
     labels = batch.labels
     valued = real * high_value_weight(labels["price"], config, scales)
@@ -72,12 +78,15 @@ def loss_terms(predictions: Predictions, batch: UserBatch, config: LossConfig, s
         "roi": (roi_loss(predictions, labels["revenue"], labels["cost"], scales), valued * (labels["cost"] > 0)),
         "value": (value_loss(predictions, labels["revenue"]), real * (labels["revenue"] > 0)),
     }
-    return {task: ((loss * weight).sum(), weight.sum()) for task, (loss, weight) in terms.items()}
+    sums = {task: ((loss * weight).sum(), weight.sum()) for task, (loss, weight) in terms.items()}
+    nothing = predictions.ctr_logit.new_zeros(())
+    return {**sums, "next": predictions.next_event or (nothing, nothing)}
 
 
 def task_weights(config: LossConfig) -> dict[str, float]:
     """Weight of each task of `TASKS`."""
-    return {"ctr": config.alpha, "cvr": config.beta, "roi": config.gamma, "value": config.value}
+    weights = (config.alpha, config.beta, config.gamma, config.value, config.next_event)
+    return dict(zip(TASKS, weights, strict=True))
 
 
 def ctr_loss(predictions: Predictions, click: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from rosa_ray.bundle import Bundle, open_bundle
+from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 from rosa_ray.features import FeatureState
 from rosa_ray.inference import load_ranker
@@ -20,6 +21,7 @@ class ServedModel:
     Attributes:
         context_events: events of a timeline that the last window of states can depend on.
         device: where the ranker lives.
+        calibration: what corrects the ranker's raw scores.
     """
 
     bundle: Bundle
@@ -27,6 +29,7 @@ class ServedModel:
     catalogue: Catalogue
     ranker: Ranker
     device: str
+    calibration: Calibration
 
     @property
     def version(self) -> str:
@@ -82,4 +85,5 @@ def load_model(bundle_path: str | Path) -> ServedModel:
     bundle = open_bundle(bundle_path)
     features = load_features(bundle)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return ServedModel(bundle, features, load_catalogue(bundle), load_served_ranker(bundle, features, device), device)
+    ranker = load_served_ranker(bundle, features, device)
+    return ServedModel(bundle, features, load_catalogue(bundle), ranker, device, bundle.calibration)

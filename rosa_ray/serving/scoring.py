@@ -30,7 +30,7 @@ class History:
 
 @dataclass(frozen=True)
 class Scores:
-    """Predictions per candidate, float64 (N,)."""
+    """Calibrated predictions per candidate, float64 (N,)."""
 
     p_ctr: np.ndarray
     p_cvr: np.ndarray
@@ -76,4 +76,6 @@ class CandidateScorer:
         predictions = model.ranker.score(torch.from_numpy(padded_TD)[None].to(model.device), batch)
         logits = (predictions.ctr_logit, predictions.cvr_logit, predictions.log_value)
         ctr, cvr, log_value = (head[0].double().cpu() for head in logits)
-        return Scores(torch.sigmoid(ctr).numpy(), torch.sigmoid(cvr).numpy(), torch.exp(log_value).numpy())
+        raw = {"p_ctr": torch.sigmoid(ctr), "p_cvr": torch.sigmoid(cvr), "value": torch.exp(log_value)}
+        scores = model.calibration.apply({name: values.numpy() for name, values in raw.items()})
+        return Scores(scores["p_ctr"], scores["p_cvr"], scores["value"])

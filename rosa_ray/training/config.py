@@ -33,6 +33,8 @@ class TrainingConfig:
         schedule: `constant`; `cosine` falls to zero over `epochs`; `plateau` halves after an epoch that is no best.
         warmup_steps: steps in which the learning rate rises linearly.
         gradient_clip: largest norm of the gradient.
+        weight_average: decay per step of the running mean of the weights, which is what is validated and kept; 0 takes
+            the last step's weights (Polyak & Juditsky 1992).
         patience: epochs without a new best after which training stops.
         min_delta: by how much an epoch must beat the best to count as new best for `patience`.
         monitor: validation figure that decides the best epoch, one of `MONITORS`. `valid_loss` weighs the tasks as
@@ -53,12 +55,13 @@ class TrainingConfig:
     cpus_per_worker: float | None = None
     threads_per_worker: int = 1
     epochs: int = 10
-    users_per_batch: int = 4
+    users_per_batch: int = 8
     learning_rate: float = 5e-4
     weight_decay: float = 0.01
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     warmup_steps: int = 50
     gradient_clip: float = 5.0
+    weight_average: float = 0.99
     patience: int = 2
     min_delta: float = 0.0
     monitor: str = "valid_loss"
@@ -77,6 +80,8 @@ class TrainingConfig:
         for name in ("weight_decay", "warmup_steps", "min_delta", "max_failures", "memory_gb"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be 0 or more")
+        if not 0 <= self.weight_average < 1:
+            raise ConfigError(f"training.weight_average is {self.weight_average}; it must be from 0 to below 1")
         if self.monitor not in MONITORS:
             raise ConfigError(f"training.monitor is '{self.monitor}'; choose one of {', '.join(MONITORS)}")
 
@@ -95,14 +100,18 @@ class EvaluationConfig:
         users_per_batch: users padded to one rectangle.
         actors: scoring processes, each with a GPU where `use_gpu` says so.
         use_gpu: as in training.
+        off_policy_clip: largest importance weight of off-policy estimates; None clips nothing.
     """
 
     score: ScoreKind = "roi"
     users_per_batch: int = 64
     actors: int = 1
     use_gpu: bool | Literal["auto"] = "auto"
+    off_policy_clip: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("users_per_batch", "actors"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"evaluation.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.off_policy_clip is not None and not self.off_policy_clip > 0:
+            raise ConfigError(f"evaluation.off_policy_clip is {self.off_policy_clip}; it must be above 0, or null")

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import ray
@@ -19,14 +18,15 @@ from rosa_ray.errors import InputError
 from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, encode_users
 from rosa_ray.inference import context_events, load_ranker, predict
 from rosa_ray.metrics import Evaluation, evaluate_policy
-from rosa_ray.schema import hash_ids
 from rosa_ray.training.config import EvaluationConfig
-from rosa_ray.training.predictions import prediction_columns
-from rosa_ray.training.shards import READ_CPUS, list_user_files, plan_shards, quiet, slices_dataset
+from rosa_ray.training.policy import CANDIDATE_COLUMNS, SHOWN_COLUMNS, join_truth, policy_value, read_truth
+from rosa_ray.training.pool import map_users
+from rosa_ray.training.predictions import RAW_SCORES, as_logged, prediction_columns, raw_columns
+from rosa_ray.training.segments import PeriodSegments, SegmentNames
 
 LABELLED = (Split.VALID, Split.TEST)
-_POLICY_KEYS = ("policy_roi", "oracle_policy_roi", "random_policy_roi", "best_policy_roi", "policy_roi_share")
-_POLICY_COLUMNS = ("request_key", "impression_key", "p_ctr", "p_cvr", "value", "expected_cost")
+_COMPARED = tuple(f"{head}{name}" for head in ("", "cvr_", "ctcvr_") for name in ("pcoc", "ece", "logloss"))
+_RAW_FIGURES = (*_COMPARED, "revenue_pcoc")
 
 
 class Scorer:
@@ -41,12 +41,14 @@ class Scorer:
         self._device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
         self._state = bundle.features(FeatureState.load)
         self._ranker = load_ranker(bundle.model, bundle.weights()).to(self._device)
+        self._calibration = bundle.calibration
         self._predictions_dir, self._users_per_batch = predictions_dir, users_per_batch
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Score the validation, test and policy impressions of a block; returns the file written and its rows."""
         users = encode_users(UserRows.from_table(block), self._state).select(*LABELLED, Split.POLICY)
         columns = self._score(users.trim(context_events(self._ranker)))
+        columns["visible_events"] = users.impressions["visible"]
         name = f"{int(block['user_key'][0].as_py()) % 2**64:016x}" if block.num_rows else "empty"
         path = f"{self._predictions_dir}/part-{name}.parquet"
         write_parquet(pa.table(columns), path)
@@ -54,7 +56,8 @@ class Scorer:
 
     def _score(self, users: EncodedUsers) -> dict[str, np.ndarray]:
         scores = predict(self._ranker, users, self._users_per_batch, self._device)
-        return prediction_columns(users, scores)
+        raw = {f"raw_{name}": scores[name] for name in RAW_SCORES}
+        return prediction_columns(users, self._calibration.apply(scores)) | raw
 
 
 def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: str) -> dict[str, Any]:
@@ -67,8 +70,9 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
         log_dir: the log it was made from; its `truth/`, where there is one, gives the exact value of the policy.
 
     Returns:
-        `test` and `valid`, each the metrics of `Evaluation.compute` and in `test` those of `evaluate_policy`, None
-        with a reason in `policy_skipped` where the log has no truth; `model_version`.
+        `test` and `valid`, each the metrics of `Evaluation.compute` with calibrated scores and, as `raw_…`, what
+        calibration changes; in `test` those of `policy_value`, `raw_policy_roi` and `segments` as well;
+        `model_version`.
 
     Raises:
         BundleError: the bundle is missing, damaged, or of other features than the data's.
@@ -80,10 +84,13 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
     predictions_dir = f"{run_dir}/evaluation/predictions"
     remove_tree(predictions_dir)
     files = score_users(bundle, layout, predictions_dir, config)
+    keep_rate = bundle.calibration.negative_keep_rate
     metrics: dict[str, Any] = {
         "model_version": bundle.model_version,
-        "test": labelled_metrics(files, Split.TEST) | policy_metrics(files, log_dir, config),
-        "valid": labelled_metrics(files, Split.VALID),
+        "test": labelled_metrics(files, Split.TEST, keep_rate)
+        | policy_metrics(files, log_dir, config)
+        | {"segments": segment_metrics(files, Split.TEST, SegmentNames.read(layout), keep_rate)},
+        "valid": labelled_metrics(files, Split.VALID, keep_rate),
     }
     if not metrics["test"]["n"]:
         raise InputError(f"{layout.users}: the test period has no impressions; raise preprocess.test_fraction")
@@ -93,70 +100,61 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
 
 def score_users(bundle: Bundle, layout: Layout, predictions_dir: str, config: EvaluationConfig) -> list[str]:
     """Run the pool over all user rows; returns the files of predictions."""
-    slices = plan_shards(list_user_files(layout.users), 1)[0]
-    gpus = ray.cluster_resources().get("GPU", 0)
-    use_gpu = gpus >= config.actors if config.use_gpu == "auto" else config.use_gpu
-    scored = quiet(slices_dataset(slices)).map_batches(
-        Scorer,
-        fn_constructor_args=(str(bundle.path), predictions_dir, config.users_per_batch),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=config.actors),
-        num_cpus=1 - READ_CPUS,
-        num_gpus=1 if use_gpu else None,
-    )
-    return sorted(row["path"] for row in scored.take_all() if row["rows"])
+    arguments = (str(bundle.path), predictions_dir, config.users_per_batch)
+    rows = map_users(layout, Scorer, arguments, config.actors, config.use_gpu)
+    return sorted(row["path"] for row in rows if row["rows"])
 
 
-def labelled_metrics(files: list[str], split: Split) -> dict[str, Any]:
-    """Metrics of one labelled period, summed file by file."""
-    evaluation = Evaluation()
+def labelled_metrics(files: list[str], split: Split, negative_keep_rate: float = 1.0) -> dict[str, Any]:
+    """Metrics of one labelled period, summed file by file.
+
+    Args:
+        negative_keep_rate: of the log, see `as_logged`.
+
+    Returns:
+        Those of the calibrated scores and, under `raw_`, calibration figures of the raw ones.
+    """
+    calibrated, raw = Evaluation(), Evaluation()
     for path in files:
         columns = _columns(read_parquet(path), split)
         if len(columns["split"]):
-            evaluation.update(columns)
-    return evaluation.compute()
+            calibrated.update(as_logged(columns, negative_keep_rate))
+            raw.update(raw_columns(columns))
+    figures = raw.compute()
+    return calibrated.compute() | {f"raw_{name}": figures[name] for name in _RAW_FIGURES}
+
+
+def segment_metrics(
+    files: list[str], split: Split, names: SegmentNames, negative_keep_rate: float = 1.0
+) -> dict[str, Any]:
+    """Counts and calibration of one labelled period by device, campaign, user activity and day."""
+    segments = PeriodSegments()
+    for path in files:
+        columns = _columns(read_parquet(path), split)
+        if len(columns["split"]):
+            segments.update(as_logged(columns, negative_keep_rate))
+    return segments.compute(names)
 
 
 def policy_metrics(files: list[str], log_dir: str, config: EvaluationConfig) -> dict[str, Any]:
-    """Exact value of ranking the policy period's candidates, None with a reason where the log has no truth.
+    """Value of ranking the test period's candidates; see `policy_value`. Beside it, that of the raw scores.
 
     Raises:
         InputError: the truth lacks a candidate.
     """
+    shown = _read_split(files, Split.TEST, SHOWN_COLUMNS)
+    candidates = _read_split(files, Split.POLICY, (*CANDIDATE_COLUMNS, *(f"raw_{name}" for name in RAW_SCORES)))
+    figures = policy_value(shown, candidates, log_dir, config)
+    return figures | {"raw_policy_roi": _raw_policy_roi(candidates, log_dir, config)}
+
+
+def _raw_policy_roi(candidates: dict[str, np.ndarray], log_dir: str, config: EvaluationConfig) -> float | None:
+    """Exact ROI of ranking by the scores before calibration, None where the log has no truth or no candidates."""
     truth = read_truth(log_dir)
-    if truth is None:
-        return {**dict.fromkeys(_POLICY_KEYS), "policy_skipped": f"{log_dir} has no truth: it is not simulated"}
-    parts = [_columns(read_parquet(path), Split.POLICY) for path in files]
-    candidates = {name: np.concatenate([part[name] for part in parts]) for name in _POLICY_COLUMNS}
-    if not len(candidates["request_key"]):
-        return {**dict.fromkeys(_POLICY_KEYS), "policy_skipped": "the test period has no candidates"}
-    return evaluate_policy(config.score, candidates, join_truth(truth, candidates["impression_key"], log_dir))
-
-
-def read_truth(log_dir: str) -> dict[str, np.ndarray] | None:
-    """Impression keys, sorted, with their expected revenue and cost; None when the log has no truth."""
-    fs, root = fsspec.core.url_to_fs(f"{log_dir}/truth")
-    paths = sorted(fs.glob(f"{root}/*.parquet"))
-    if not paths:
+    if truth is None or not len(candidates["request_key"]):
         return None
-    table = pa.concat_tables(
-        read_parquet(fs.unstrip_protocol(path)).select(["impression_id", "expected_revenue", "expected_cost"])
-        for path in paths
-    )
-    key = hash_ids(table["impression_id"])
-    order = np.argsort(key, kind="stable")
-    columns = {name: table[name].to_numpy()[order] for name in ("expected_revenue", "expected_cost")}
-    return {"impression_key": key[order], **columns}
-
-
-def join_truth(truth: Mapping[str, np.ndarray], impression_key: np.ndarray, log_dir: str) -> dict[str, np.ndarray]:
-    """Rows of the truth for the given impressions, in their order."""
-    row = np.minimum(np.searchsorted(truth["impression_key"], impression_key), len(truth["impression_key"]) - 1)
-    missing = int((truth["impression_key"][row] != impression_key).sum())
-    if missing:
-        raise InputError(f"{log_dir}/truth lacks {missing} of {len(row)} candidates; was the data made from this log?")
-    return {name: truth[name][row] for name in ("expected_revenue", "expected_cost")}
+    joined = join_truth(truth, candidates["impression_key"], log_dir)
+    return evaluate_policy(config.score, raw_columns(candidates), joined)["policy_roi"]
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> Table:
@@ -166,6 +164,11 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
         if not isinstance(value, dict):
             table.add_row(name, _cell(value), _cell(metrics["valid"].get(name)))
     return table
+
+
+def _read_split(files: list[str], split: Split, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    parts = [_columns(read_parquet(path).select([*names, "split"]), split) for path in files]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 def _columns(table: pa.Table, split: Split) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from rosa_ray.errors import RosaError, TrainingError
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.feed import EpochCallback, EpochFeed
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.loop import train_worker
+from rosa_ray.training.ray_worker import train_worker
 from rosa_ray.training.schedule import EpochRecord
 from rosa_ray.training.shards import UserShards, list_user_files, plan_shards, slices_dataset
 

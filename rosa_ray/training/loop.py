@@ -1,87 +1,64 @@
-"""What every training worker runs: read its users once, then epochs of steps, validation and a checkpoint.
+"""What every training worker runs: read its users once, then epochs of steps and validation. Without Ray.
 
 All decisions (how many steps, when to stop, which epoch is best) follow from figures summed over the workers, so the
 workers agree without a leader. Randomness is seeded by (seed, epoch, rank), so an epoch that is repeated after a
 failure is the same epoch.
 """
 
-import logging
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import ray.train
-import ray.train.torch
+import pyarrow as pa
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rosa_ray.errors import TrainingError
 from rosa_ray.features import EncodedUsers, batch_users, collate
 from rosa_ray.inference import SCORES, context_events, forward_batches, put_scores
 from rosa_ray.metrics import Evaluation
 from rosa_ray.models import TASKS, LossScales, UserBatch, loss_terms
+from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob, load_features
 from rosa_ray.training.predictions import prediction_columns
+from rosa_ray.training.ranks import Ranks
+from rosa_ray.training.reader import ShardReader, nobody
 from rosa_ray.training.schedule import is_finished, learning_rate
-from rosa_ray.training.shards import ShardReader, TableSource, nobody
 from rosa_ray.training.step import Stepper, mean_losses
 
-CHECKPOINT_FILE = "state.pt"
 _VALID_METRICS = ("auc", "logloss", "gauc", "pcoc", "cvr_auc", "ctcvr_auc", "ctcvr_logloss")
-
-
-def train_worker(settings: dict[str, Any]) -> dict[str, Any]:
-    """Train one `TrainingJob`, `settings["job"]`.
-
-    Returns:
-        `history`, one record per epoch; and `error`, None or why training cannot go on. An error that another try
-        would meet again is returned, not raised, so that Ray does not try again.
-    """
-    job: TrainingJob = settings["job"]
-    torch.set_num_threads(job.training.threads_per_worker)
-    for name in ("ray.data", "ray.train"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        worker = Worker(job)
-        while not is_finished(job.training, worker.history):
-            record = worker.run_epoch()
-            worker.report(record)
-    except TrainingError as error:
-        return {"history": [], "error": str(error)}
-    return {"history": worker.history, "error": None}
 
 
 class Worker:
     """One rank: its model, its users and the history that all ranks share."""
 
-    def __init__(self, job: TrainingJob) -> None:
-        context = ray.train.get_context()
-        self.rank, self.world = context.get_world_rank(), context.get_world_size()
-        self.job, self.device = job, torch.device(ray.train.torch.get_device())
+    def __init__(self, job: TrainingJob, tables: Iterable[pa.Table], ranks: Ranks) -> None:
+        self.job, self.ranks, self.device = job, ranks, ranks.device
         state = load_features(job.layout.features)
         torch.manual_seed(job.seed)
         self.ranker = job.build(state)
-        tables = TableSource(ray.train.get_dataset_shard("users"))
         self.users = ShardReader(tables, state, context_events(self.ranker), job.training.memory_gb * 1e9)
         self.scales = LossScales.of(state.base_rates)
-        self.model: nn.Module = ray.train.torch.prepare_model(
-            self.ranker, parallel_strategy_kwargs={"gradient_as_bucket_view": True, "forward_sync_buffers": False}
-        )
+        self.model = ranks.wrap(self.ranker)
+        self.averaged = AveragedModel(self.ranker, multi_avg_fn=_running_mean(job.training), use_buffers=True)
         self.stepper = Stepper(
             self.model,
             training=job.training,
             loss=job.loss,
             scales=self.scales,
             device=self.device,
-            world=self.world,
-            sum_over_ranks=self.sum,
-            max_over_ranks=self.max,
+            world=ranks.world,
+            sum_over_ranks=ranks.sum,
+            max_over_ranks=ranks.max,
         )
         self.history: list[dict[str, Any]] = []
-        self._restore()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or the last ones brought nothing new."""
+        return is_finished(self.job.training, self.history)
 
     def run_epoch(self) -> dict[str, Any]:
         """One pass over the training period and one over the validation period; returns the epoch's record."""
@@ -89,7 +66,7 @@ class Worker:
         totals, samples = self._train()
         trained = time.perf_counter()
         valid = self._validate()
-        train_s = float(self.max(self._tensor([trained - began])).item())
+        train_s = float(self.ranks.max(self._tensor([trained - began])).item())
         losses = mean_losses(totals, self.job.loss)
         record = {
             "epoch": len(self.history) + 1,
@@ -99,6 +76,7 @@ class Worker:
             "samples_per_s": round(samples / train_s, 1),
             "learning_rate": learning_rate(self.job.training, self.stepper.step, self.history),
             **{f"train_{name}": value for name, value in losses.items()},
+            **{f"train_weight_{name}": value for name, value in self.stepper.task_weights().items()},
             **{f"valid_{name}": value for name, value in valid.items()},
             "seconds": round(time.perf_counter() - began, 3),
         }
@@ -106,32 +84,28 @@ class Worker:
         self.history.append(record)
         return record
 
-    def report(self, record: dict[str, Any]) -> None:
-        """Hand the epoch's figures, and from rank 0 a checkpoint, to Ray Train; every rank must call it."""
-        with tempfile.TemporaryDirectory() as folder:
-            checkpoint = None
-            if self.rank == 0:
-                state = {"model": self.ranker.state_dict(), "history": self.history, **self.stepper.state_dict()}
-                torch.save(state, Path(folder) / CHECKPOINT_FILE)
-                checkpoint = ray.train.Checkpoint.from_directory(folder)
-            ray.train.report(record, checkpoint=checkpoint)
+    def state_dict(self) -> dict[str, Any]:
+        """Averaged and current weights, history, optimizer and step count: all that a checkpoint needs."""
+        return {
+            "model": self.averaged.module.state_dict(),
+            "current": self.ranker.state_dict(),
+            "averaged": int(self.averaged.n_averaged),
+            "history": self.history,
+            **self.stepper.state_dict(),
+        }
 
-    def sum(self, tensor: Tensor) -> Tensor:
-        """Sum a tensor over the workers, in place."""
-        if self.world > 1:
-            dist.all_reduce(tensor, dist.ReduceOp.SUM)
-        return tensor
-
-    def max(self, tensor: Tensor) -> Tensor:
-        """Largest value over the workers, element by element, in place."""
-        if self.world > 1:
-            dist.all_reduce(tensor, dist.ReduceOp.MAX)
-        return tensor
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.averaged.module.load_state_dict(state["model"])
+        self.averaged.n_averaged.fill_(state["averaged"])
+        self.ranker.load_state_dict(state["current"])
+        self.stepper.load_state_dict(dict(state))
+        self.history = list(state["history"])
 
     def _train(self) -> tuple[list[list[float]], int]:
         epoch = len(self.history)
-        torch.manual_seed(_seed(self.job.seed, epoch, self.rank))
-        rng = np.random.default_rng([self.job.seed, epoch, self.rank])
+        torch.manual_seed(_seed(self.job.seed, epoch, self.ranks.rank))
+        rng = np.random.default_rng([self.job.seed, epoch, self.ranks.rank])
         turns = np.random.default_rng([self.job.seed, epoch])
         self.model.train()
         samples = 0
@@ -142,8 +116,8 @@ class Worker:
             batches = batch_users(users, self.job.training.users_per_batch, rng, turns)
             for _ in range(steps):
                 self._step(users, next(batches, None))
-        totals = self.sum(self.stepper.drain())
-        samples = int(self.sum(self._tensor([samples])).item())
+        totals = self.ranks.sum(self.stepper.drain())
+        samples = int(self.ranks.sum(self._tensor([samples])).item())
         if not samples:
             raise TrainingError("the training period has no impressions; move preprocess.valid_fraction")
         return totals.tolist(), samples
@@ -152,7 +126,7 @@ class Worker:
         """This rank's next users and the steps all ranks will take for theirs; None when no rank has any left."""
         part = next(parts, None)
         mine = -(-len(part.train) // self.job.training.users_per_batch) if part else -1
-        steps = int(self.max(self._tensor([mine])).item())
+        steps = int(self.ranks.max(self._tensor([mine])).item())
         if part:
             self._idle = nobody(part.train)
         return None if steps < 0 else (part.train if part else self._idle.take(np.empty(0, np.int64)), steps)
@@ -161,6 +135,7 @@ class Worker:
         arrays = collate(users, chosen) if chosen is not None else collate(self._idle, np.zeros(1, np.int64))
         rate = learning_rate(self.job.training, self.stepper.step, self.history)
         self.stepper(UserBatch.from_numpy(arrays).to(self.device), rate)
+        self.averaged.update_parameters(self.ranker)
 
     def _validate(self) -> dict[str, Any]:
         totals = torch.zeros(2, len(TASKS), dtype=torch.float64, device=self.device)
@@ -168,7 +143,7 @@ class Worker:
         for part in self.users:
             if len(part.valid):
                 totals += self._validate_part(part.valid, evaluation)
-        if not self.sum(totals).isfinite().all():
+        if not self.ranks.sum(totals).isfinite().all():
             raise TrainingError("the scores of the validation period are not finite; lower training.learning_rate")
         metrics = self._merge(evaluation).compute()
         if not metrics["n"]:
@@ -179,9 +154,8 @@ class Worker:
     def _validate_part(self, users: EncodedUsers, evaluation: Evaluation) -> Tensor:
         scores = {name: np.zeros(len(users.impressions["time_us"])) for name in SCORES}
         totals = torch.zeros(2, len(TASKS), dtype=torch.float64, device=self.device)
-        for batch, predictions in forward_batches(
-            self.ranker, users, 4 * self.job.training.users_per_batch, self.device
-        ):
+        ranker, users_per_batch = self.averaged.module, 4 * self.job.training.users_per_batch
+        for batch, predictions in forward_batches(ranker, users, users_per_batch, self.device):
             put_scores(scores, batch, predictions)
             terms = loss_terms(predictions, batch, self.job.loss, self.scales)
             totals += torch.stack([torch.stack([terms[task][side] for task in TASKS]) for side in (0, 1)])
@@ -191,12 +165,8 @@ class Worker:
         return totals
 
     def _merge(self, evaluation: Evaluation) -> Evaluation:
-        if self.world == 1:
-            return evaluation
-        states: list[Any] = [None] * self.world
-        dist.all_gather_object(states, evaluation)
         merged = Evaluation()
-        for state in states:
+        for state in self.ranks.gather(evaluation):
             merged.merge(state)
         return merged
 
@@ -208,18 +178,18 @@ class Worker:
                 "raise preprocess.valid_fraction"
             )
 
-    def _restore(self) -> None:
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            return
-        with checkpoint.as_directory() as folder:
-            state = torch.load(Path(folder) / CHECKPOINT_FILE, map_location=self.device, weights_only=True)
-        self.ranker.load_state_dict(state["model"])
-        self.stepper.load_state_dict(state)
-        self.history = list(state["history"])
-
     def _tensor(self, values: list[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64, device=self.device)
+
+
+def _running_mean(training: TrainingConfig) -> Callable[..., None]:
+    """The mean reaches back a tenth of the steps taken, up to what `weight_average` allows."""
+
+    def update(mean: Any, current: Any, count: Any) -> None:
+        decay = min(training.weight_average, (1 + int(count)) / (10 + int(count)))
+        get_ema_multi_avg_fn(decay)(mean, current, count)
+
+    return update
 
 
 def _seed(*parts: int) -> int:

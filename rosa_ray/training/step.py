@@ -17,6 +17,7 @@ from rosa_ray.models import (
     LossScales,
     LossTerms,
     UserBatch,
+    build_balance,
     loss_terms,
     parameter_groups,
     task_weights,
@@ -48,7 +49,9 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def global_loss(terms: LossTerms, config: LossConfig, world: int, sum_over_ranks: Reduce) -> tuple[Tensor, Tensor]:
+def global_loss(
+    terms: LossTerms, config: LossConfig, world: int, sum_over_ranks: Reduce, balanced: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The loss whose gradient, averaged over workers as DDP does, is that of the whole batch.
 
     A worker contributes `Σ_task w · its sum · world / weight of all workers`; a task without weight contributes 0.
@@ -56,13 +59,14 @@ def global_loss(terms: LossTerms, config: LossConfig, world: int, sum_over_ranks
     Args:
         terms: this worker's sums and weights.
         sum_over_ranks: sums a tensor over the workers.
+        balanced: weight of each task, (tasks,), instead of the configured one.
 
     Returns:
         The scalar loss, and this worker's sums and weights, (2, tasks), detached.
     """
     sums = torch.stack([terms[task][0] for task in TASKS])
     weights = torch.stack([terms[task][1] for task in TASKS]).detach()
-    shares = sums.new_tensor([task_weights(config)[task] for task in TASKS])
+    shares = sums.new_tensor([task_weights(config)[task] for task in TASKS]) if balanced is None else balanced
     mass = sum_over_ranks(weights.clone())
     factor = torch.where(mass > 0, shares * world / mass.clamp_min(1e-12), torch.zeros_like(mass))
     return (sums * factor).sum(), torch.stack([sums.detach(), weights])
@@ -96,6 +100,7 @@ class Stepper:
             parameter_groups(model, training.weight_decay), lr=training.learning_rate, fused=True
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.balance = build_balance(loss, model, device)
         self.step = 0
         self._sum_over_ranks, self._max_over_ranks = sum_over_ranks, max_over_ranks
         self._totals = torch.zeros(2, len(TASKS), dtype=torch.float64, device=device)
@@ -112,7 +117,8 @@ class Stepper:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             predictions = self.model(batch)
         terms = loss_terms(predictions, batch, self.loss, self.scales)
-        total, sums = global_loss(terms, self.loss, self.world, self._sum_over_ranks)
+        total, sums = global_loss(terms, self.loss, self.world, self._sum_over_ranks, self.balance.weights())
+        self.balance.observe(terms, self._sum_over_ranks, self.scaler.scale(torch.ones((), device=self.device)))
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         self.scaler.unscale_(self.optimizer)
@@ -146,14 +152,24 @@ class Stepper:
         totals, self._totals = self._totals, torch.zeros_like(self._totals)
         return totals
 
+    def task_weights(self) -> dict[str, float]:
+        """Current weight of each task; the configured ones unless `loss.balance` learns them."""
+        return dict(zip(TASKS, self.balance.weights().tolist(), strict=True))
+
     def state_dict(self) -> dict[str, Any]:
-        """Optimizer, scaler and step count."""
-        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(), "step": self.step}
+        """Optimizer, scaler, learned task weights and step count."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "balance": self.balance.state_dict(),
+            "step": self.step,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        self.balance.load_state_dict(state["balance"])
         self.step = state["step"]
 
     def _watched(self, sums: Tensor, norm: Tensor) -> Tensor:
@@ -162,9 +178,10 @@ class Stepper:
 
 
 def mean_losses(totals: Sequence[Sequence[float]], config: LossConfig) -> dict[str, float]:
-    """Loss per task, and `loss`, their weighted sum, from the sums and weights of all workers.
+    """Loss per task, and `loss`, their sum under the configured weights, from the sums and weights of all workers.
 
-    >>> mean_losses([[2.0, 0, 0, 0], [4.0, 0, 0, 0]], LossConfig(alpha=3.0))["loss"]
+    >>> others = [0.0] * (len(TASKS) - 1)
+    >>> mean_losses([[2.0, *others], [4.0, *others]], LossConfig(alpha=3.0))["loss"]
     1.5
     """
     means = {f"{task}_loss": s / w if w else 0.0 for task, s, w in zip(TASKS, *totals, strict=True)}

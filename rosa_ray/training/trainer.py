@@ -11,15 +11,17 @@ import torch
 from ray.train.v2.api.result import Result
 
 from rosa_ray.bundle import write_bundle
+from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.data.parquet import read_json, remove_tree, write_json
 from rosa_ray.errors import TrainingError
 from rosa_ray.features import FeatureState
 from rosa_ray.models import LossConfig
 from rosa_ray.tracking import Run, TrackingConfig, start_run
+from rosa_ray.training.calibrate import calibrate
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.fit import OnEpoch, fit, outcome_of
 from rosa_ray.training.job import TrainingJob, load_features
-from rosa_ray.training.loop import CHECKPOINT_FILE
+from rosa_ray.training.ray_worker import CHECKPOINT_FILE
 from rosa_ray.training.schedule import EpochRecord, best_record
 from rosa_ray.training.shards import list_user_files
 
@@ -54,6 +56,7 @@ def train(
     settings: Mapping[str, Any],
     loss: LossConfig,
     training: TrainingConfig,
+    calibration: CalibrationConfig,
     tracking: TrackingConfig,
     seed: int,
     data_dir: str,
@@ -64,11 +67,12 @@ def train(
     """Train a ranker on preprocessed data and write `bundle/` and `train.json` under the run directory.
 
     Ray must be initialised. The same call on the same run directory goes on from the last epoch's checkpoint; when
-    training had finished, it only writes the bundle again.
+    training had finished, it only calibrates and writes the bundle again.
 
     Args:
         model, settings: name of the ranker and its settings.
         data_dir: what preprocessing wrote.
+        calibration: how the best weights' scores are corrected.
         config: resolved configuration of the run, plain values, recorded in MLflow and in the bundle.
         on_epoch: called on the driver with every finished epoch's record.
 
@@ -86,7 +90,7 @@ def train(
         write_json({"digest": name, "mlflow_run_id": run.run_id}, f"{run_dir}/{RECORD_FILE}")
         run.log_params(config)
         result = fit(job, run_dir, name, lambda record: _follow(run, record, on_epoch))
-        return _finish(job, state, result, run, run_dir, name, config)
+        return _finish(job, state, result, run, run_dir, name, config, calibration)
 
 
 def epoch_line(record: EpochRecord) -> str:
@@ -125,9 +129,19 @@ def _finish(
     run_dir: str,
     name: str,
     config: Mapping[str, Any],
+    calibration: CalibrationConfig,
 ) -> TrainResult:
     history = outcome_of(result)["history"]
     weights, best = best_weights(job.training, result)
+    fitted = calibrate(
+        calibration,
+        description=job.describe_model(state),
+        weights=weights,
+        state=state,
+        layout=job.layout,
+        actors=job.training.workers,
+        use_gpu=job.training.use_gpu,
+    )
     bundle_dir = f"{run_dir}/bundle"
     with tempfile.TemporaryDirectory() as folder:
         ads = f"{folder}/ads.parquet"
@@ -141,6 +155,7 @@ def _finish(
             feature_fingerprint=state.fingerprint,
             metrics={key: value for key, value in best.items() if key.startswith("valid_")},
             config=config,
+            calibration=fitted,
             extra_files={"ads.parquet": ads},
         )
     run.register_bundle(bundle_dir)

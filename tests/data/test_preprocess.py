@@ -58,6 +58,7 @@ def test_the_report_counts_what_the_log_holds_once(done: tuple[PreprocessResult,
     assert report["events"] == events.num_rows
     assert report["impressions"] == impressions.num_rows
     assert report["duplicate_events"] == 5
+    assert read_json(done[1].names) == {"device": ["desk", "phone"]}
     assert report["duplicate_impressions"] == 5
     users = set(events["user_id"].to_pylist()) | set(impressions["user_id"].to_pylist())
     assert report["users"] == len(users)

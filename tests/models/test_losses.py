@@ -128,6 +128,6 @@ def test_terms_leave_padding_free_impressions_and_unsold_rows_out() -> None:
     )
     terms = loss_terms(predicted([0.5] * 4, [0.4] * 4, [15.0] * 4, -1.0), batch, LossConfig(kappa=0.0), SCALES)
     weights = {task: weight.item() for task, (_, weight) in terms.items()}
-    assert weights == {"ctr": 3, "cvr": 3, "roi": 2, "value": 1}
+    assert weights == {"ctr": 3, "cvr": 3, "roi": 2, "value": 1, "next": 0}
     assert terms["ctr"][0].item() == pytest.approx(3 * math.log(2))
     assert terms["roi"][0].item() == pytest.approx(0.5 * (2.0 + 2.0), rel=1e-5)

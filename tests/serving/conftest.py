@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from rosa_ray.bundle import write_bundle
+from rosa_ray.calibration import Calibration, Curve
 from rosa_ray.features import (
     EVENT_COLUMNS,
     AdTable,
@@ -40,6 +41,9 @@ from tests.serving.client import LocalClient
 from tests.synthetic import BOUNDS, CONFIG, DAYS, START_US, ads_table, events_table, impressions_table
 
 NOW_US = START_US + DAYS * DAY_US
+CALIBRATION = Calibration(
+    ctr=Curve((-3.0, -1.0, 1.0), (-4.0, -1.5, 0.2)), cvr=Curve((-2.0, 2.0), (-1.0, 0.5)), value_factor=1.25
+)
 MODEL = {"width": 16, "layers": 2, "heads": 2, "window": 4, "hidden": [16], "dropout": 0.0}
 
 
@@ -118,6 +122,7 @@ def _write_bundle(home: Path, features: FeatureState) -> Path:
         feature_fingerprint=features.fingerprint,
         metrics={"auc": 0.7},
         config={"seed": 1},
+        calibration=CALIBRATION,
         extra_files={"ads.parquet": home / "ads.parquet"},
     )
     return home / "bundle"

@@ -13,7 +13,7 @@ from rosa_ray.serving.messages import FeatureQuery
 from rosa_ray.serving.parts import build_lookup
 from rosa_ray.serving.requests import candidate_columns
 from rosa_ray.serving.scorer import HybridScorer
-from tests.serving.conftest import World
+from tests.serving.conftest import CALIBRATION, World
 
 
 def logged(world: World) -> list[dict]:
@@ -63,7 +63,10 @@ def test_timelines_are_the_events_strictly_before_each_request(world: World, sto
 
 
 def test_online_scores_of_logged_impressions_are_the_offline_scores(world: World, store_path: str) -> None:
-    expected = predict(world.model.ranker, encode_users(world.rows, world.features))
+    """Calibrated as evaluation does it; the calibration of this world moves every head."""
+    raw = predict(world.model.ranker, encode_users(world.rows, world.features))
+    expected = CALIBRATION.apply(raw)
+    assert all(np.abs(expected[name] / raw[name] - 1).min() > 1e-3 for name in ("p_ctr", "value"))
     scorer = world.scorer(store_path, rule="online")
     for shown in logged(world)[::3]:
         ad = asyncio.run(scorer.rank(request_of(shown)))["ads"][0]

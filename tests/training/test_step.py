@@ -1,5 +1,9 @@
 import copy
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,14 +12,24 @@ from torch import Tensor, nn
 
 from rosa_ray.errors import TrainingError
 from rosa_ray.features import EncodedUsers, FeatureState, Split, collate
-from rosa_ray.models import LossConfig, LossScales, UserBatch, build_ranker, loss_terms
+from rosa_ray.models import (
+    LossConfig,
+    LossScales,
+    TaskBalance,
+    UserBatch,
+    build_balance,
+    build_ranker,
+    loss_terms,
+    task_weights,
+)
 from rosa_ray.training.config import TrainingConfig
-from rosa_ray.training.shards import nobody
+from rosa_ray.training.reader import nobody
 from rosa_ray.training.step import CHECK_EVERY, Stepper, autocast_dtype, global_loss
 from tests.tiny_users import tiny_users
 
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 6, "hidden": (16,), "dropout": 0.0}
-LOSS = LossConfig(gamma=0.3)
+LOSS = LossConfig(gamma=0.3, next_event=0.0)
+"""Without the next event, whose negatives are those of each worker's own batch."""
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +85,11 @@ def test_a_batch_without_any_weight_has_a_zero_gradient(fitted: tuple[EncodedUse
     assert all(not values.any() for values in found.values())
 
 
-def stepper_of(model: nn.Module, state: FeatureState, **training: object) -> Stepper:
+def stepper_of(model: nn.Module, state: FeatureState, loss: LossConfig = LOSS, **training: object) -> Stepper:
     return Stepper(
         model,
         training=TrainingConfig(**training),
-        loss=LOSS,
+        loss=loss,
         scales=LossScales.of(state.base_rates),
         device=torch.device("cpu"),
     )
@@ -118,18 +132,79 @@ def test_divergence_is_noticed_without_being_asked(fitted: tuple[EncodedUsers, F
         stepper(batch, 1e-3)
 
 
-def test_a_restored_stepper_goes_on_alike(fitted: tuple[EncodedUsers, FeatureState]) -> None:
+@pytest.mark.parametrize("balance", ["static", "uncertainty", "gradnorm"])
+def test_a_restored_stepper_goes_on_alike(fitted: tuple[EncodedUsers, FeatureState], balance: str) -> None:
     users, state = fitted
-    first, second = (stepper_of(make(state), state) for _ in range(2))
-    for user in (0, 1):
-        first(batch_of(users, user), 1e-3)
+    loss = replace(LOSS, balance=balance, next_event=0.1)
+    first, second = (stepper_of(make(state), state, loss) for _ in range(2))
+    for turn in range(52):
+        first(batch_of(users, turn % 3), 1e-3)
     second.model.load_state_dict(first.model.state_dict())
     second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert second.task_weights() == first.task_weights()
+    assert (first.task_weights() == stepper_of(make(state), state, loss).task_weights()) == (balance == "static")
     for stepper in (first, second):
         stepper(batch_of(users, 2), 1e-3)
-    assert second.step == 3
+    assert second.step == 53
+    assert second.task_weights() == first.task_weights()
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("balance", ["uncertainty", "gradnorm"])
+def test_two_ranks_learn_the_weights_of_one_process(fitted: tuple[EncodedUsers, FeatureState], balance: str) -> None:
+    """Two threads meet at every sum, as two workers would; the model stands still, so that only weights move."""
+    users, state = fitted
+    loss, scales = replace(LOSS, balance=balance), LossScales.of(state.base_rates)
+
+    def learn(chosen: tuple[int, ...], reduce: Callable[[Tensor], Tensor]) -> Tensor:
+        model = models[chosen]
+        learner = build_balance(loss, model)
+        for _ in range(55):
+            batch = batch_of(users, *chosen)
+            learner.observe(loss_terms(model(batch), batch, loss, scales), reduce)
+        return learner.weights()
+
+    parts = ((0, 1, 2, 3, 4, 5), (6,))
+    models = {chosen: make(state) for chosen in (*parts, tuple(range(7)))}
+    meeting, given = threading.Barrier(2), [torch.empty(0)] * 2
+
+    def meet(rank: int, tensor: Tensor) -> Tensor:
+        given[rank] = tensor
+        meeting.wait(60)
+        total = given[0] + given[1]
+        meeting.wait(60)
+        return total
+
+    with ThreadPoolExecutor(2) as pool:
+        ranks = list(pool.map(lambda rank: learn(parts[rank], partial(meet, rank)), range(2)))
+    assert torch.equal(*ranks)
+    torch.testing.assert_close(ranks[0], learn(tuple(range(7)), lambda tensor: tensor), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(ranks[0], TaskBalance(loss).weights())
+
+
+def test_a_static_step_is_the_plain_weighted_loss(fitted: tuple[EncodedUsers, FeatureState]) -> None:
+    users, state = fitted
+    model, batch = make(state), batch_of(users, 0, 1, 2)
+    terms = loss_terms(model(batch), batch, LOSS, LossScales.of(state.base_rates))
+    plain = global_loss(terms, LOSS, 1, lambda tensor: tensor)[0]
+    assert torch.equal(plain, global_loss(terms, LOSS, 1, lambda tensor: tensor, TaskBalance(LOSS).weights())[0])
+
+
+@pytest.mark.parametrize("balance", ["uncertainty", "gradnorm"])
+def test_balanced_steps_lower_the_loss_and_report_weights(
+    fitted: tuple[EncodedUsers, FeatureState], balance: str
+) -> None:
+    users, state = fitted
+    stepper, batch = stepper_of(make(state), state, replace(LOSS, balance=balance)), batch_of(users, *range(8))
+    losses = []
+    for _ in range(60):
+        stepper(batch, 3e-3)
+        sums, weights = stepper.drain()
+        losses.append((sums[0] / weights[0]).item())
+    assert losses[-1] < losses[0] - 0.02
+    assert all((stepper.task_weights()[task] > 0) == (weight > 0) for task, weight in task_weights(LOSS).items())
+    assert sum(stepper.task_weights().values()) == pytest.approx(sum(task_weights(LOSS).values()), rel=1e-5)
 
 
 def test_half_precision_needs_a_gpu() -> None:

@@ -5,23 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from rosa_ray.bundle import open_bundle
+from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.errors import InputError, TrainingError
 from rosa_ray.features import Split, UserRows
 from rosa_ray.inference import load_ranker
 from rosa_ray.models import LossConfig
-from rosa_ray.schema import hash_ids
 from rosa_ray.tracking import TrackingConfig
 from rosa_ray.training.config import EvaluationConfig, TrainingConfig
-from rosa_ray.training.evaluate import evaluate, join_truth, metrics_table, read_truth
+from rosa_ray.training.evaluate import evaluate, metrics_table
 from rosa_ray.training.fit import fit, scaling_config
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.loop import train_worker
+from rosa_ray.training.ray_worker import train_worker
 from rosa_ray.training.trainer import TrainResult, epoch_line, train
 from tests.tiny_users import tiny_rows, write_data_dir
 
@@ -47,6 +46,7 @@ def run(data_dir: str, run_dir: Path, **changed: Any) -> TrainResult:
         "settings": SETTINGS,
         "loss": LossConfig(),
         "training": TRAINING,
+        "calibration": CalibrationConfig(),
         "tracking": TrackingConfig(enabled=False),
         "seed": 5,
         "data_dir": data_dir,
@@ -75,6 +75,8 @@ def test_two_workers_train_on_every_impression_and_write_a_bundle(
     assert bundle.metrics["valid_loss"] == min(record["valid_loss"] for record in result.history)
     assert json.loads((run_dir / "train.json").read_text())["model_version"] == bundle.model_version
     load_ranker(bundle.model, bundle.weights())
+    assert bundle.calibration.ctr.method == "platt"
+    assert bundle.calibration.ctr.rows == (rows.impressions["split"] == Split.VALID).sum()
 
 
 @pytest.mark.integration
@@ -104,7 +106,7 @@ def test_a_killed_worker_is_replaced_and_the_outcome_is_the_same(
         take_step = Worker._step
 
         def step(self: Worker, users: Any, chosen: Any) -> None:
-            if self.rank == 1 and len(self.history) == 1 and self.stepper.step % 3 == 2 and not marker.exists():
+            if self.ranks.rank == 1 and len(self.history) == 1 and self.stepper.step % 3 == 2 and not marker.exists():
                 marker.touch()
                 os._exit(1)
             take_step(self, users, chosen)
@@ -148,19 +150,14 @@ def test_evaluation_measures_what_it_wrote(
     written = pq.read_table(run_dir / "evaluation" / "predictions").to_pandas()
     test = written[written["split"] == Split.TEST]
     assert metrics["test"]["auc"] == pytest.approx(roc_auc_score(test["click"], test["p_ctr"]), abs=1e-3)
+    segments = metrics["test"]["segments"]
+    assert set(segments) == {"device", "campaign", "activity", "day"}
+    assert all(sum(one["n"] for one in by_name.values()) == expected for by_name in segments.values())
+    valid = written[written["split"] == Split.VALID]
+    gap, raw_gap = (abs(valid[name].sum() - valid["click"].sum()) for name in ("p_ctr", "raw_p_ctr"))
+    assert gap < raw_gap
+    assert metrics["valid"]["raw_logloss"] == pytest.approx(log_loss(valid["click"], valid["raw_p_ctr"]))
     assert metrics["test"]["logloss"] == pytest.approx(log_loss(test["click"], test["p_ctr"]))
-
-
-def test_truth_is_joined_by_impression(tmp_path: Path) -> None:
-    (tmp_path / "truth").mkdir()
-    ids = pa.array(["a", "b", "c"])
-    columns = {"impression_id": ids, "expected_revenue": [1.0, 2.0, 3.0], "expected_cost": [0.1, 0.2, 0.3]}
-    pq.write_table(pa.table(columns), tmp_path / "truth" / "part-0.parquet")
-    truth = read_truth(str(tmp_path))
-    joined = join_truth(truth, hash_ids(pa.array(["c", "a"])), "log")
-    assert joined["expected_revenue"].tolist() == [3.0, 1.0]
-    with pytest.raises(InputError, match="log/truth lacks 1 of 2 candidates"):
-        join_truth(truth, hash_ids(pa.array(["c", "x"])), "log")
 
 
 def test_workers_leave_a_cpu_to_the_readers() -> None:

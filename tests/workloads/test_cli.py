@@ -109,3 +109,18 @@ def test_the_workloads_exit_code_is_the_commands(config_file: str) -> None:
     with pytest.raises(cli.typer.Exit) as caught:
         cli.execute(lambda config: EXIT_PARTIAL, config_file, [], False)
     assert caught.value.exit_code == EXIT_PARTIAL
+
+
+def test_report_writes_a_page_and_prints_where(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text('{"history": []}')
+    answer = rosa("report", str(tmp_path))
+    assert (answer.exit_code, answer.stderr) == (0, "")
+    assert answer.stdout.startswith(f"{tmp_path}/report.html: ")
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_report_of_what_is_no_run_is_one_line(tmp_path: Path) -> None:
+    answer = rosa("report", str(tmp_path), "--out", str(tmp_path / "page.html"))
+    assert answer.exit_code == InputError.exit_code
+    assert answer.stderr.startswith(f"error: {tmp_path}: not a run directory")
+    assert answer.stderr.count("\n") == 1

@@ -7,7 +7,7 @@ Shape legend: B users, T events, M new events, N impressions, D width.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from rosa_ray.models.cross_attention import CandidateAttention
 from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
 from rosa_ray.models.encoder import CausalEncoder, EncoderCache
 from rosa_ray.models.heads import TaskHeads
+from rosa_ray.models.next_event import NextEvent
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Ranker(nn.Module):
             else None
         )
         self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
-        matches = 2 + (self.attention.intensities if self.attention else 0)
+        self.next_event = NextEvent(config.width)
+        matches = 3 + (self.attention.intensities if self.attention else 0)
         self.heads = TaskHeads(
             6 * config.width, matches, config.hidden, config.dropout, base_rates, config.learned_value
         )
@@ -81,7 +83,13 @@ class Ranker(nn.Module):
 
     def forward(self, batch: UserBatch) -> Predictions:
         """Logits of every impression of every user."""
-        return self.score(self.encode(batch.events), batch)
+        states_BTD = self.encode(batch.events)
+        predictions = self.score(states_BTD, batch)
+        if not self.training:
+            return predictions
+        return replace(
+            predictions, next_event=self.next_event.loss(states_BTD, batch.events, batch.event_mask, self.tables)
+        )
 
     def encode(self, events: Mapping[str, Tensor]) -> Tensor:
         """States of full timelines, (B, T, D). Padding at the end changes no real state: attention is causal."""
@@ -98,11 +106,15 @@ class Ranker(nn.Module):
         user_BND = self._last_visible(states_BTD, batch.impressions["visible"])
         interest_BND, intensity = self._interest(ads_BND, user_BND, states_BTD, batch)
         products = interest_BND * ads_BND, user_BND * ads_BND
-        likeness = torch.stack([product.sum(-1) / self.config.width**0.5 for product in products], dim=-1)
+        likeness = [product.sum(-1) / self.config.width**0.5 for product in products]
+        likeness.append(self.next_event.likeness(user_BND, self._things(batch)))
         interaction = torch.cat([interest_BND, ads_BND, user_BND, *products, self.context(batch)], dim=-1)
-        match = torch.cat([likeness, *intensity], dim=-1)
+        match = torch.cat([torch.stack(likeness, dim=-1), *intensity], dim=-1)
         predictions: Predictions = self.heads(interaction, match, batch.labels["price"])
         return predictions
+
+    def _things(self, batch: UserBatch) -> Tensor:
+        return self.tables.item(batch.impressions["item"]) + self.tables.category(batch.impressions["category"])
 
     def _interest(
         self, ads_BND: Tensor, user_BND: Tensor, states_BTD: Tensor, batch: UserBatch

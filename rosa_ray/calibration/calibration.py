@@ -1,0 +1,119 @@
+"""The fitted calibration of a model: a curve per probability head, a factor of the value, the sampling correction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rosa_ray.calibration.curve import Curve, Floats
+
+FORMAT_VERSION = 1
+
+
+def correct_sampling(probabilities: npt.ArrayLike, negative_keep_rate: float) -> Floats:
+    """Return probabilities on all impressions, from those learned where only a share of the negatives was kept.
+
+    `p / (p + (1 - p) / w)` (He et al. 2014, §6.3).
+
+    Args:
+        negative_keep_rate: w, in (0, 1].
+
+    >>> correct_sampling([0.5], 0.25).tolist()
+    [0.2]
+    """
+    p = np.asarray(probabilities, np.float64)
+    return p if negative_keep_rate == 1.0 else p / (p + (1.0 - p) / negative_keep_rate)
+
+
+def sampled_probability(probabilities: npt.ArrayLike, negative_keep_rate: float) -> Floats:
+    """Inverse of `correct_sampling`: the probability among the impressions that a sampled log kept.
+
+    >>> sampled_probability([0.2], 0.25).tolist()
+    [0.5]
+    """
+    p = np.asarray(probabilities, np.float64)
+    return p if negative_keep_rate == 1.0 else p / (p + (1.0 - p) * negative_keep_rate)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns raw scores into calibrated ones.
+
+    p_ctr is calibrated on all impressions and p_cvr on the clicked ones, as ESMM defines the heads; their product is
+    the calibrated p_ctcvr (Ma et al. 2018, §3). Within a head the order of scores never changes.
+
+    >>> Calibration(value_factor=2.0).apply({"p_ctr": np.array([0.5]), "p_cvr": np.array([0.5]),
+    ...                                      "value": np.array([3.0])})["value"].tolist()
+    [6.0]
+
+    Attributes:
+        ctr, cvr: of the probability heads; the CTR curve takes probabilities after the sampling correction.
+        value_factor: of the expected value of a conversion, above 0; 1 where the price is exact.
+        negative_keep_rate: share of the non-clicked impressions that the training log kept, in (0, 1].
+        conversions: what the factor was fitted on.
+
+    Raises:
+        ValueError: the factor or the rate is out of range.
+    """
+
+    ctr: Curve = field(default_factory=Curve)
+    cvr: Curve = field(default_factory=Curve)
+    value_factor: float = 1.0
+    negative_keep_rate: float = 1.0
+    conversions: int = 0
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.value_factor) and self.value_factor > 0):
+            raise ValueError(f"value factor is {self.value_factor}; it must be finite and above 0")
+        if not 0 < self.negative_keep_rate <= 1:
+            raise ValueError(f"negative keep rate is {self.negative_keep_rate}; it must be in (0, 1]")
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes no score."""
+        plain = self.value_factor == 1.0 and self.negative_keep_rate == 1.0
+        return plain and self.ctr.is_identity and self.cvr.is_identity
+
+    def apply(self, scores: Mapping[str, Floats]) -> dict[str, Floats]:
+        """Return calibrated scores; the identity returns them bit for bit.
+
+        Args:
+            scores: p_ctr, p_cvr and value, any equal shape; p_ctcvr is made anew, further columns are kept.
+        """
+        if self.is_identity:
+            return dict(scores)
+        p_ctr = self.ctr(correct_sampling(scores["p_ctr"], self.negative_keep_rate))
+        p_cvr = self.cvr(scores["p_cvr"])
+        calibrated = {"p_ctr": p_ctr, "p_cvr": p_cvr, "p_ctcvr": p_ctr * p_cvr}
+        return {**scores, **calibrated, "value": scores["value"] * self.value_factor}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "version": FORMAT_VERSION,
+            "negative_keep_rate": self.negative_keep_rate,
+            "heads": {"ctr": self.ctr.to_dict(), "cvr": self.cvr.to_dict()},
+            "value": {"factor": self.value_factor, "conversions": self.conversions},
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Calibration":
+        """Inverse of `to_dict`.
+
+        Raises:
+            ValueError: it is no calibration of this format.
+        """
+        try:
+            if document["version"] != FORMAT_VERSION:
+                raise ValueError(f"its version is {document['version']}, this code reads {FORMAT_VERSION}")
+            return cls(
+                ctr=Curve.from_dict(document["heads"]["ctr"]),
+                cvr=Curve.from_dict(document["heads"]["cvr"]),
+                value_factor=float(document["value"]["factor"]),
+                negative_keep_rate=float(document["negative_keep_rate"]),
+                conversions=int(document["value"]["conversions"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"it lacks or misspells {error}") from error

@@ -1,0 +1,141 @@
+"""Fits a calibration on the sums of the validation period.
+
+Every fit starts from "the model is right" and leaves it as far as the data carries: shift and slope of the logit have a
+normal prior at 0 and 1 whose precision is `prior_positives`, since a positive of a rare event carries one unit of
+information about the shift. A few dozen conversions then move a head a little, thousands move it all the way.
+"""
+
+import numpy as np
+
+from rosa_ray.calibration.calibration import Calibration
+from rosa_ray.calibration.config import CalibrationConfig
+from rosa_ray.calibration.curve import Curve, Floats, logit, sigmoid
+from rosa_ray.calibration.sums import CalibrationSums, HeadSums, ValueSums
+
+MIN_SLOPE = 0.1
+"""Least rise of a calibrated logit per logit, so that a flat stretch neither inverts a ranking nor makes ties."""
+
+MAX_KNOTS = 20
+_NEWTON_STEPS = 50
+_TOLERANCE = 1e-10
+
+
+def fit_calibration(sums: CalibrationSums, config: CalibrationConfig) -> Calibration:
+    """Return the calibration of a model's raw scores.
+
+    Args:
+        sums: of the validation period, made with the rate of the same config.
+    """
+    if config.method == "none":
+        return Calibration(negative_keep_rate=sums.negative_keep_rate)
+    return Calibration(
+        ctr=fit_curve(sums.ctr, config),
+        cvr=fit_curve(sums.cvr, config),
+        value_factor=fit_value_factor(sums.value, config.prior_positives),
+        negative_keep_rate=sums.negative_keep_rate,
+        conversions=sums.value.conversions,
+    )
+
+
+def fit_curve(sums: HeadSums, config: CalibrationConfig) -> Curve:
+    """Return the curve of one head; the identity where only one class was seen.
+
+    >>> p = np.full(4000, 0.5)
+    >>> curve = fit_curve(HeadSums().update(p, np.arange(4000) % 4 == 0), CalibrationConfig(prior_positives=0))
+    >>> curve(p[:1]).round(6).tolist()
+    [0.25]
+    """
+    positives, rows = sums.total_positives, sums.total_rows
+    if not 0 < positives < rows:
+        return Curve(rows=rows, positives=positives)
+    platt = fit_platt(sums, config.prior_positives)
+    enough = config.isotonic_positives if config.method == "auto" else 2 * config.knot_positives
+    if config.method == "platt" or positives < enough:
+        return platt
+    return fit_isotonic(sums, platt, config)
+
+
+def fit_platt(sums: HeadSums, prior_positives: float) -> Curve:
+    """Return the line through the logits that is most likely a posteriori (Platt 1999, with a prior at the identity).
+
+    The slope turns about the information-weighted mean logit, so that it and the shift are nearly independent.
+    """
+    x, rows, positives = sums.table()
+    centre = float(np.average(x, weights=rows * _information(x)))
+    shift, tilt = _newton(np.stack([np.ones_like(x), x - centre], 1), x, rows, positives, prior_positives)
+    if 1 + tilt < MIN_SLOPE:
+        tilt = MIN_SLOPE - 1
+        shift = float(_newton(np.ones((len(x), 1)), x + tilt * (x - centre), rows, positives, prior_positives)[0])
+    ends = np.unique(x[[0, -1]])
+    return _curve(ends, ends + shift + tilt * (ends - centre), "platt", sums)
+
+
+def fit_isotonic(sums: HeadSums, platt: Curve, config: CalibrationConfig) -> Curve:
+    """Return isotonic regression through bins of equal positives, made strictly rising (Zadrozny & Elkan 2002).
+
+    A bin's rate is shrunk to that of Platt's line; bins that violate the order are pooled; knots stand at the centres
+    of the pools with lines between them, where plain isotonic regression has plateaus. Last, a shift restores the mean.
+    """
+    from sklearn.isotonic import isotonic_regression
+
+    x, rows, positives = sums.table()
+    count = min(MAX_KNOTS, int(sums.total_positives // config.knot_positives))
+    share = (np.cumsum(positives) - positives / 2) / sums.total_positives
+    _, bin_of = np.unique((share * count).astype(np.int64), return_inverse=True)
+    columns = (rows, positives, rows * sigmoid(x), rows * sigmoid(platt.logits(x)))
+    n, seen, raw, expected = (np.bincount(bin_of, column) for column in columns)
+    rate = (seen + config.prior_positives) / (expected + config.prior_positives) * expected / n
+    _, pool_of = np.unique(isotonic_regression(rate, sample_weight=n), return_inverse=True)
+    n_pool, raw_pool, rate_pool = (np.bincount(pool_of, column) for column in (n, raw, rate * n))
+    knots, calibrated = logit(raw_pool / n_pool), logit(np.minimum(rate_pool / n_pool, 1 - 1e-9))
+    curve = _curve(knots, _at_least_min_slope(knots, calibrated), "isotonic", sums)
+    shift = _newton(np.ones((len(x), 1)), curve.logits(x), rows, positives, config.prior_positives)
+    return curve.shifted(float(shift[0]))
+
+
+def fit_value_factor(sums: ValueSums, prior_conversions: float) -> float:
+    """Return what predicted values must be multiplied by to add up to the revenue, shrunk to 1.
+
+    The prior counts as that many average conversions predicted exactly. 1 without conversions or revenue.
+
+    >>> fit_value_factor(ValueSums(conversions=30, predicted=300.0, observed=600.0), 10)
+    1.75
+    """
+    if not (sums.conversions and sums.predicted > 0 and sums.observed > 0):
+        return 1.0
+    prior = prior_conversions * sums.predicted / sums.conversions
+    return (sums.observed + prior) / (sums.predicted + prior)
+
+
+def _newton(design: Floats, offset: Floats, rows: Floats, positives: Floats, precision: float) -> Floats:
+    """Logistic regression with an offset and a normal prior at 0, on grouped rows."""
+    theta = np.zeros(design.shape[1])
+    for _ in range(_NEWTON_STEPS):
+        logits = offset + design @ theta
+        gradient = design.T @ (positives - rows * sigmoid(logits)) - precision * theta
+        weight = rows * _information(logits)
+        hessian = (design * weight[:, None]).T @ design + (precision + 1e-9) * np.eye(len(theta))
+        step = np.linalg.solve(hessian, gradient)
+        step /= max(1.0, float(np.abs(step).max()))
+        theta = theta + step
+        if np.abs(step).max() < _TOLERANCE:
+            break
+    return theta
+
+
+def _information(logits: Floats) -> Floats:
+    p = sigmoid(logits)
+    return np.maximum(p * (1 - p), 1e-12)
+
+
+def _at_least_min_slope(x: Floats, y: Floats) -> Floats:
+    """Raise knots where the line from the one before is too flat.
+
+    >>> _at_least_min_slope(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.0, 1.0])).tolist()
+    [0.0, 0.1, 1.0]
+    """
+    return np.maximum.accumulate(y - MIN_SLOPE * x) + MIN_SLOPE * x
+
+
+def _curve(x: Floats, y: Floats, method: str, sums: HeadSums) -> Curve:
+    return Curve(tuple(x.tolist()), tuple(y.tolist()), method, sums.total_rows, sums.total_positives)

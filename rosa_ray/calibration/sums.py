@@ -1,0 +1,130 @@
+"""What a calibration is fitted on: histograms over the logit, which workers fill and the driver merges.
+
+A fit needs labels by score, not rows: 16,384 cells of 1/512 logit hold any number of impressions, and each cell keeps
+the mean of its scores, so nothing of a score's place is lost that a fit could use.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rosa_ray.calibration.calibration import correct_sampling
+from rosa_ray.calibration.curve import Floats, logit
+
+CELLS = 16_384
+LIMIT = 16.0
+
+Columns = Mapping[str, npt.NDArray[Any]]
+
+
+def _cells() -> Floats:
+    return np.zeros(CELLS)
+
+
+@dataclass(eq=False)
+class HeadSums:
+    """Weighted rows, positives and logits of one head, by logit cell.
+
+    >>> sums = HeadSums().update(np.array([0.5, 0.5, 0.1]), np.array([1, 0, 0]))
+    >>> sums.total_rows, sums.total_positives
+    (3.0, 1.0)
+    """
+
+    rows: Floats = field(default_factory=_cells)
+    positives: Floats = field(default_factory=_cells)
+    logits: Floats = field(default_factory=_cells)
+
+    def update(self, probabilities: Floats, labels: npt.NDArray[Any], weights: Floats | None = None) -> "HeadSums":
+        """Add n rows: probabilities in [0, 1], labels in {0, 1}, weights > 0 (1 by default), each (n,)."""
+        x = logit(probabilities)
+        w = np.ones(len(x)) if weights is None else weights
+        cells = np.clip(np.floor((x + LIMIT) * (CELLS / (2 * LIMIT))), 0, CELLS - 1).astype(np.int64)
+        self.rows += np.bincount(cells, w, CELLS)
+        self.positives += np.bincount(cells, w * labels, CELLS)
+        self.logits += np.bincount(cells, w * x, CELLS)
+        return self
+
+    def merge(self, other: "HeadSums") -> "HeadSums":
+        """Add the sums of another worker."""
+        self.rows += other.rows
+        self.positives += other.positives
+        self.logits += other.logits
+        return self
+
+    @property
+    def total_rows(self) -> float:
+        """Weighted rows."""
+        return float(self.rows.sum())
+
+    @property
+    def total_positives(self) -> float:
+        """Weighted positives."""
+        return float(self.positives.sum())
+
+    def table(self) -> tuple[Floats, Floats, Floats]:
+        """Return mean logit, rows and positives of the cells that have rows, by rising logit."""
+        used = self.rows > 0
+        rows = self.rows[used]
+        return self.logits[used] / rows, rows, self.positives[used]
+
+
+@dataclass
+class ValueSums:
+    """Predicted value and revenue of the conversions, currency units."""
+
+    conversions: int = 0
+    predicted: float = 0.0
+    observed: float = 0.0
+
+    def update(self, predicted: Floats, observed: Floats) -> "ValueSums":
+        """Add converted rows: predicted value and revenue, each (n,)."""
+        self.conversions += len(predicted)
+        self.predicted += float(predicted.sum())
+        self.observed += float(observed.sum())
+        return self
+
+    def merge(self, other: "ValueSums") -> "ValueSums":
+        """Add the sums of another worker."""
+        self.conversions += other.conversions
+        self.predicted += other.predicted
+        self.observed += other.observed
+        return self
+
+
+@dataclass
+class CalibrationSums:
+    """Sums of all heads: CTR on all impressions, CVR on the clicked ones, value on the converted ones.
+
+    Attributes:
+        negative_keep_rate: as in `CalibrationConfig`: a row without a click stands for 1 / rate impressions, and raw
+            click probabilities are corrected before they are counted.
+    """
+
+    negative_keep_rate: float = 1.0
+    ctr: HeadSums = field(default_factory=HeadSums)
+    cvr: HeadSums = field(default_factory=HeadSums)
+    value: ValueSums = field(default_factory=ValueSums)
+
+    def update(self, columns: Columns) -> "CalibrationSums":
+        """Add impressions of the validation period, with raw scores.
+
+        Args:
+            columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,); others are ignored.
+        """
+        click, conversion = columns["click"] == 1, columns["conversion"] == 1
+        converted = click & conversion
+        weights = np.where(click, 1.0, 1.0 / self.negative_keep_rate)
+        self.ctr.update(correct_sampling(columns["p_ctr"], self.negative_keep_rate), click, weights)
+        self.cvr.update(columns["p_cvr"][click], conversion[click])
+        self.value.update(columns["value"][converted], columns["revenue"][converted])
+        return self
+
+    def merge(self, other: "CalibrationSums") -> "CalibrationSums":
+        """Add the sums of another worker."""
+        self.ctr.merge(other.ctr)
+        self.cvr.merge(other.cvr)
+        self.value.merge(other.value)
+        return self

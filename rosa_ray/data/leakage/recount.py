@@ -1,0 +1,134 @@
+"""A spot check of the counters: what some requests read, counted again from the user rows in the plainest way.
+
+The counters themselves are not looked at. A reading that differs has seen an open bucket, the future, or rows that
+are not there.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from rosa_ray.data.leakage.findings import Finding
+from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows
+from rosa_ray.features.encoding import count_visible, owners
+from rosa_ray.schema import BEHAVIORS
+from rosa_ray.units import MINUTE_US
+
+Columns = Mapping[str, np.ndarray]
+TOLERANCE = 1e-4
+SHOWN, CLICKED, BOUGHT = range(3)
+
+
+class Recount:
+    """Counts for a few requests of one block, over every block.
+
+    Args:
+        rows: the block that the requests are drawn from; its own rows are counted by `update` like all others.
+        requests: how many are drawn.
+    """
+
+    def __init__(self, rows: UserRows, config: FeatureConfig, requests: int, rng: np.random.Generator) -> None:
+        labelled = np.flatnonzero(rows.impressions["split"] != Split.POLICY)
+        chosen = np.sort(rng.choice(labelled, min(requests, len(labelled)), replace=False))
+        owner = owners(rows.impression_offsets)[chosen]
+        self.config = config
+        self.requests = {name: values[chosen] for name, values in rows.impressions.items()}
+        self.requests["user_key"] = rows.user_key[owner]
+        self.dense = rows.dense[chosen]
+        self.visible = count_visible(rows)[chosen], _count_before(rows, owner, self.requests["time_us"])
+        width = config.bucket_minutes * MINUTE_US
+        settled = self.requests["time_us"] - config.settle_minutes * MINUTE_US
+        self._end_us = settled // width * width
+        self._sums = {name: self._zeros(name) for name in config.views}
+
+    def update(self, rows: UserRows) -> None:
+        """Count a block."""
+        events = {**rows.events, "user_key": rows.user_key[owners(rows.event_offsets)]}
+        real = rows.impressions["split"] != Split.POLICY
+        shown = {**rows.impressions, "user_key": rows.user_key[owners(rows.impression_offsets)]}
+        shown = {name: values[real] for name, values in shown.items()}
+        for name in self.config.views:
+            columns = events if VIEWS[name].log == "events" else shown
+            self._add(name, columns)
+
+    def findings(self, whole: bool) -> Iterator[Finding]:
+        """Where readings differ.
+
+        Args:
+            whole: every block was counted; else only what belongs to the requests' own users is compared.
+        """
+        yield from self._differ("visible events", "not those strictly before the impression", self.visible)
+        place = 0
+        for name in self.config.views:
+            width = len(VIEWS[name].feature_names)
+            stored = self.dense[:, place : place + width]
+            place += width
+            if whole or VIEWS[name].entity == "user_key":
+                pair = self._events(name, stored) if VIEWS[name].log == "events" else self._impressions(name, stored)
+                yield from self._differ(name, "not what the closed buckets before the request hold", pair)
+
+    def _zeros(self, name: str) -> np.ndarray:
+        return np.zeros((len(self._end_us), len(VIEWS[name].windows_hours), max(len(BEHAVIORS), 3)), np.int64)
+
+    def _window_us(self, hours: int | None) -> float:
+        if hours is None:
+            return math.inf
+        return hours * 60 // self.config.bucket_minutes * self.config.bucket_minutes * MINUTE_US
+
+    def _add(self, name: str, columns: Columns) -> None:
+        view = VIEWS[name]
+        wanted = self.requests[view.entity]
+        near = np.flatnonzero(np.isin(columns[view.entity], wanted))
+        entity, time_us = columns[view.entity][near], columns["time_us"][near]
+        for row, key in enumerate(wanted):
+            mine = near[(entity == key) & (time_us < self._end_us[row])]
+            age_us = self._end_us[row] - columns["time_us"][mine]
+            for place, hours in enumerate(view.windows_hours):
+                inside = mine[age_us <= self._window_us(hours)]
+                if view.log == "events":
+                    self._sums[name][row, place] += np.bincount(columns["behavior"][inside], minlength=len(BEHAVIORS))
+                else:
+                    found = len(inside), columns["click"][inside].sum(), columns["conversion"][mine].sum()
+                    self._sums[name][row, place, :3] += np.array(found, np.int64)
+
+    def _events(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return stored, np.log1p(self._sums[name][..., : len(BEHAVIORS)]).reshape(stored.shape)
+
+    def _impressions(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Impressions and CTR exactly; CVR at most that of all conversions of earlier requests, whenever they were."""
+        sums, config = self._sums[name].astype(np.float64), self.config
+        strength, clicks = config.prior_impressions, config.prior_impressions * config.prior_ctr
+        ctr = np.log((sums[..., CLICKED] + clicks) / (sums[..., SHOWN] + strength))
+        most = np.log((sums[..., BOUGHT] + clicks * config.prior_cvr) / (sums[..., CLICKED] + clicks))
+        found = stored.reshape(*sums.shape[:2], 3)
+        due = np.stack(
+            [
+                np.log1p(sums[..., SHOWN]),
+                np.where(sums[..., SHOWN] > 0, ctr, np.nan),
+                np.where(sums[..., CLICKED] > 0, np.fmin(found[..., 2], most), np.nan),
+            ],
+            axis=-1,
+        )
+        return stored, due.reshape(stored.shape)
+
+    def _differ(self, where: str, what: str, pair: tuple[np.ndarray, np.ndarray]) -> Iterator[Finding]:
+        stored, due = (np.asarray(side, np.float64).reshape(len(self._end_us), -1) for side in pair)
+        rows, columns = np.nonzero(~np.isclose(stored, due, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
+        if not len(rows):
+            return
+        row, column = int(rows[0]), int(columns[0])
+        name = VIEWS[where].feature_names[column] if where in VIEWS else where
+        yield Finding(
+            "point in time",
+            "leak",
+            name,
+            f"{len(np.unique(rows))} of {len(stored)} requests counted again read {what}: {stored[row, column]:.4f} "
+            f"where {due[row, column]:.4f} is due",
+            "preprocess again with this version",
+        )
+
+
+def _count_before(rows: UserRows, owner: np.ndarray, time_us: np.ndarray) -> np.ndarray:
+    bounds = zip(rows.event_offsets[owner], rows.event_offsets[owner + 1], time_us, strict=True)
+    return np.array([(rows.events["time_us"][start:stop] < when).sum() for start, stop, when in bounds], np.int64)

@@ -1,0 +1,1 @@
+"""Studies: several models over several seeds on the same rows, compared with intervals."""

@@ -1,0 +1,163 @@
+"""One trial of a study, in one process and without Ray: train, calibrate, score the test period, measure."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import nn
+
+from rosa_ray.calibration import Calibration, CalibrationConfig, CalibrationSums, fit_calibration
+from rosa_ray.data.parquet import read_json, read_parquet, remove_tree, write_json, write_parquet
+from rosa_ray.experiments.latency import measure_scoring
+from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, encode_users
+from rosa_ray.inference import context_events, load_ranker, predict
+from rosa_ray.training.config import EvaluationConfig
+from rosa_ray.training.evaluate import labelled_metrics, policy_metrics
+from rosa_ray.training.job import TrainingJob, load_features
+from rosa_ray.training.loop import Worker
+from rosa_ray.training.predictions import RAW_SCORES, prediction_columns
+from rosa_ray.training.ranks import Ranks
+from rosa_ray.training.schedule import best_record
+from rosa_ray.training.shards import list_user_files
+
+FIT_FILE, WEIGHTS_FILE, RESULT_FILE = "fit.json", "weights.pt", "result.json"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training job and what is measured of it.
+
+    Attributes:
+        directory: where predictions and the result go.
+        log_dir: the log behind the data; its truth, where there is one, values the policy.
+        latency_requests, candidates: see `StudyConfig`.
+    """
+
+    job: TrainingJob
+    calibration: CalibrationConfig
+    evaluation: EvaluationConfig
+    log_dir: str
+    directory: str
+    latency_requests: int
+    candidates: int
+
+
+def fit_trial(trial: Trial) -> dict[str, Any]:
+    """Train, and keep the best epoch's weights; or read what the same trial kept before.
+
+    Returns:
+        digest, seed, learning_rate, epochs, best_epoch, monitor, train_seconds, samples_per_s and history.
+
+    Raises:
+        TrainingError: training diverged.
+    """
+    torch.set_num_threads(trial.job.training.threads_per_worker)
+    state, files = load_features(trial.job.layout.features), list_user_files(trial.job.layout.users)
+    digest = trial.job.digest(state.fingerprint, sum(rows for _, rows in files))
+    kept = _read(trial, FIT_FILE, digest)
+    if kept is not None:
+        return kept
+    weights, history = train_alone(trial.job, [read_parquet(name) for name, _ in files], _device())
+    Path(trial.directory).mkdir(parents=True, exist_ok=True)
+    torch.save(weights, f"{trial.directory}/{WEIGHTS_FILE}")
+    fitted = {"digest": digest, **_figures(trial, history), "history": history}
+    write_json(fitted, f"{trial.directory}/{FIT_FILE}")
+    return fitted
+
+
+def run_trial(trial: Trial) -> dict[str, Any]:
+    """Fit, calibrate, score the test period and measure; or read the result of the same trial.
+
+    Returns:
+        The figures of `fit_trial`, and valid, test and latency.
+
+    Raises:
+        TrainingError: training diverged.
+    """
+    fitted = fit_trial(trial)
+    kept = _read(trial, RESULT_FILE, fitted["digest"])
+    if kept is not None:
+        return kept
+    state = load_features(trial.job.layout.features)
+    weights = torch.load(f"{trial.directory}/{WEIGHTS_FILE}", map_location="cpu", weights_only=True)
+    ranker = load_ranker(trial.job.describe_model(state), weights).to(_device())
+    tables = [read_parquet(name) for name, _ in list_user_files(trial.job.layout.users)]
+    result = fitted | _measure(trial, tables, state, ranker, _device())
+    write_json(result, f"{trial.directory}/{RESULT_FILE}")
+    return result
+
+
+def train_alone(
+    job: TrainingJob, tables: Iterable[pa.Table], device: str = "cpu"
+) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
+    """Train in this process, as one worker of `rosa train` does; returns the best epoch's weights and the history."""
+    worker = Worker(job, tables, Ranks(device))
+    best: dict[str, torch.Tensor] = {}
+    while not worker.finished:
+        record = worker.run_epoch()
+        if best_record(job.training, worker.history) is record:
+            best = copy.deepcopy(worker.state_dict()["model"])
+    return best, worker.history
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _read(trial: Trial, name: str, digest: str) -> dict[str, Any] | None:
+    path = Path(trial.directory) / name
+    kept = dict(read_json(str(path))) if path.exists() else {}
+    return kept if kept.get("digest") == digest else None
+
+
+def _figures(trial: Trial, history: list[dict[str, Any]]) -> dict[str, Any]:
+    best = best_record(trial.job.training, history)
+    seconds = sum(record["train_seconds"] for record in history)
+    return {
+        "seed": trial.job.seed,
+        "learning_rate": trial.job.training.learning_rate,
+        "epochs": len(history),
+        "best_epoch": best["epoch"] if best else None,
+        "monitor": best[trial.job.training.monitor] if best else None,
+        "train_seconds": round(seconds, 1),
+        "samples_per_s": round(sum(record["samples"] for record in history) / max(seconds, 1e-9), 1),
+    }
+
+
+def _measure(
+    trial: Trial, tables: list[pa.Table], state: FeatureState, ranker: nn.Module, device: str
+) -> dict[str, Any]:
+    users = [encode_users(UserRows.from_table(table), state) for table in tables]
+    calibration = _calibrate(trial, users, ranker, device)
+    folder = f"{trial.directory}/predictions"
+    remove_tree(folder)
+    files = [f"{folder}/part-{number:05d}.parquet" for number in range(len(users))]
+    for path, part in zip(files, users, strict=True):
+        write_parquet(pa.table(_score(part, ranker, calibration, trial, device)), path)
+    policy = policy_metrics(files, trial.log_dir, trial.evaluation)
+    return {
+        "test": labelled_metrics(files, Split.TEST) | policy,
+        "valid": labelled_metrics(files, Split.VALID),
+        "latency": measure_scoring(ranker, users[0], trial.latency_requests, trial.candidates, device),
+    }
+
+
+def _calibrate(trial: Trial, users: list[EncodedUsers], ranker: nn.Module, device: str) -> Calibration:
+    sums = CalibrationSums(trial.calibration.negative_keep_rate)
+    for part in users:
+        valid = part.select(Split.VALID).trim(context_events(ranker))
+        sums.update(prediction_columns(valid, predict(ranker, valid, trial.evaluation.users_per_batch, device)))
+    return fit_calibration(sums, trial.calibration)
+
+
+def _score(
+    users: EncodedUsers, ranker: nn.Module, calibration: Calibration, trial: Trial, device: str
+) -> dict[str, Any]:
+    chosen = users.select(Split.VALID, Split.TEST, Split.POLICY).trim(context_events(ranker))
+    scores = predict(ranker, chosen, trial.evaluation.users_per_batch, device)
+    raw = {f"raw_{name}": scores[name] for name in RAW_SCORES}
+    return prediction_columns(chosen, calibration.apply(scores)) | raw

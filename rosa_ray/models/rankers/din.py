@@ -1,0 +1,145 @@
+"""DIN: each ad weighs each behaviour of its window by a small network (Zhou et al. 2018, arXiv 1706.06978).
+
+The activation unit (§4.3) reads the behaviour, its product with the ad, and the ad; their difference is left out, being
+a linear combination of two of these. The weights are not normalised: their sum says how strong the interest is. The
+unit uses Dice (§5.3). A behaviour also says how long before the request it was, which the paper leaves out and today's
+implementations add. As in the authors' code, the heads see the plain mean of the window as well.
+
+Shape legend: B users, T events, N impressions, D width, W window, U units, P pairs of an impression and an event.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from rosa_ray.models.activation import Dice
+from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.models.embedding import (
+    GAP_BUCKETS,
+    AdEmbedding,
+    ContextEncoder,
+    EventEmbedding,
+    SharedTables,
+    TableSizes,
+    attribute_table,
+)
+from rosa_ray.models.heads import TaskHeads
+from rosa_ray.models.history import WindowPairs, window_mask, window_mean
+from rosa_ray.units import SECOND_US
+
+STARTING_STD = 0.01
+PAIRS_AT_ONCE = 1 << 18
+"""Pairs of an impression and an event in one pass of the activation unit: 64 MiB for each tensor (P, 64)."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of DIN.
+
+    Attributes:
+        width: D of embeddings.
+        window: W, events before an impression that are used.
+        units: hidden units of the activation unit.
+        hidden: widths of the head's trunk.
+        learned_value: False takes the catalogue price as the value of a conversion.
+    """
+
+    width: int = 64
+    window: int = 50
+    units: int = 36
+    hidden: tuple[int, ...] = (128, 64)
+    dropout: float = 0.2
+    learned_value: bool = True
+
+
+class ActivationUnit(nn.Module):
+    """How much a behaviour matters to an ad: [behaviour, behaviour ⊙ ad, ad] → U units with Dice → one weight.
+
+    It starts close to 1 / W for every pair, so that the sum over a window starts close to the mean.
+    """
+
+    def __init__(self, width: int, units: int, window: int) -> None:
+        super().__init__()
+        self.pair = nn.Linear(2 * width, units)
+        self.ad = nn.Linear(width, units, bias=False)
+        self.dice = Dice(units)
+        self.weight = nn.Linear(units, 1)
+        nn.init.normal_(self.weight.weight, std=STARTING_STD)
+        nn.init.constant_(self.weight.bias, 1 / window)
+
+    def forward(self, behavior_PD: Tensor, ad_PD: Tensor, ad_PU: Tensor) -> Tensor:
+        """Weights (P, 1), of any sign and size; `ad_PU` is `self.ad` of the ads, computed once per ad."""
+        hidden_PU = self.pair(torch.cat([behavior_PD, behavior_PD * ad_PD], dim=-1)) + ad_PU
+        weight: Tensor = self.weight(self.dice(hidden_PU))
+        return weight
+
+
+class Ranker(nn.Module):
+    """Weigh every window for every ad, score what comes out."""
+
+    def __init__(self, config: Config, sizes: TableSizes, base_rates: Mapping[str, float]) -> None:
+        super().__init__()
+        self.config = config
+        self.tables = SharedTables(sizes, config.width)
+        self.events = EventEmbedding(config.width, config.dropout)
+        self.elapsed = attribute_table(GAP_BUCKETS, config.width)
+        self.activation = ActivationUnit(config.width, config.units, config.window)
+        self.ads = AdEmbedding(sizes, config.width, config.dropout)
+        self.context = ContextEncoder(sizes, config.width, config.dropout)
+        self.heads = TaskHeads(6 * config.width, 3, config.hidden, config.dropout, base_rates, config.learned_value)
+
+    @property
+    def context_events(self) -> int:
+        """Raw events to keep before an impression: W."""
+        return self.config.window
+
+    def forward(self, batch: UserBatch) -> Predictions:
+        """Logits of every impression of every user."""
+        events_BTD = self.events(self.tables, batch.events)
+        ads_BND = self.ads(self.tables, batch.impressions)
+        mask_BNT = window_mask(batch.impressions["visible"], events_BTD.shape[1], self.config.window)
+        history_BND = window_mean(events_BTD, mask_BNT)
+        interest_BND, strength_BN1 = self._interest(events_BTD, ads_BND, batch)
+        products = interest_BND * ads_BND, history_BND * ads_BND
+        likeness = torch.stack([product.sum(-1) / self.config.width**0.5 for product in products], dim=-1)
+        interaction = torch.cat([interest_BND, ads_BND, history_BND, *products, self.context(batch)], dim=-1)
+        predictions: Predictions = self.heads(
+            interaction, torch.cat([likeness, strength_BN1], dim=-1), batch.labels["price"]
+        )
+        return predictions
+
+    def _interest(self, events_BTD: Tensor, ads_BND: Tensor, batch: UserBatch) -> tuple[Tensor, Tensor]:
+        """Weighted sums of the windows, (B, N, D), and sums of the weights, (B, N, 1).
+
+        More than `PAIRS_AT_ONCE` pairs are worked off in parts, which are computed again on the way back: memory stays
+        bounded for users with thousands of impressions, and Dice then takes its statistics from each part.
+        """
+        visible_BN = batch.impressions["visible"]
+        parts = WindowPairs.of(visible_BN, events_BTD.shape[1], self.config.window).split(PAIRS_AT_ONCE)
+        if len(parts) == 1:
+            total = self._part(parts[0], events_BTD, ads_BND, batch)
+        else:
+            totals = [checkpoint(self._part, part, events_BTD, ads_BND, batch, use_reentrant=False) for part in parts]
+            total = torch.stack(totals).sum(0)
+        interest_BND, strength_BN1 = total.unflatten(0, visible_BN.shape).split([self.config.width, 1], dim=-1)
+        return interest_BND, strength_BN1
+
+    def _part(self, pairs: WindowPairs, events_BTD: Tensor, ads_BND: Tensor, batch: UserBatch) -> Tensor:
+        """Sums of `[weight · behaviour, weight]` over some pairs, (B·N, D + 1)."""
+        elapsed_us = pairs.ads(batch.impressions["time_us"]) - pairs.events(batch.events["time_us"])
+        behavior_PD = pairs.events(events_BTD) + self.elapsed(elapsed_buckets(elapsed_us))
+        weight_P1 = self.activation(behavior_PD, pairs.ads(ads_BND), pairs.ads(self.activation.ad(ads_BND)))
+        return pairs.total(torch.cat([weight_P1 * behavior_PD, weight_P1], dim=-1))
+
+
+def elapsed_buckets(elapsed_us: Tensor) -> Tensor:
+    """Log2 bucket of the time from an event to the request, as events bucket the time since the one before.
+
+    >>> elapsed_buckets(torch.tensor([1, 1_000_000, 3_600_000_000])).tolist()
+    [1, 2, 12]
+    """
+    seconds = (elapsed_us // SECOND_US).clamp_min(0).double()
+    return (1 + torch.log2(1 + seconds).long()).clamp_max(GAP_BUCKETS - 1)

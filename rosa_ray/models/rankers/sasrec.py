@@ -1,0 +1,131 @@
+"""SASRec, self-attention over the history, adapted to ads (Kang & McAuley 2018, arXiv 1808.09781).
+
+Its blocks are the paper's (§3.2): causal self-attention and a point-wise network of two layers of width D with ReLU,
+each as `x + Dropout(g(LayerNorm(x)))`. Positions are learned and relative, a logit per head and distance between two
+events: absolute positions are counted from the end of a window, so that every impression would need an encoding of its
+own. The state of the last event before an impression is the user. The paper ranks items by its dot product with their
+embedding and learns from the next item of every prefix: that objective is the auxiliary task `NextEvent`. Here its dot
+product, that with the whole ad and the elementwise one go to the heads that all rankers share.
+
+Shape legend: B users, T events, N impressions, D width, H heads, W window.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.models.decay import BehaviorDecayBias
+from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
+from rosa_ray.models.encoder import WindowAttention
+from rosa_ray.models.heads import TaskHeads
+from rosa_ray.models.history import last_visible
+from rosa_ray.models.next_event import NextEvent
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of SASRec.
+
+    Attributes:
+        width: D of embeddings and states.
+        window: W, events that an event attends to, itself included.
+        hidden: widths of the head's trunk.
+        learned_value: False takes the catalogue price as the value of a conversion.
+    """
+
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    window: int = 50
+    hidden: tuple[int, ...] = (128, 64)
+    dropout: float = 0.2
+    learned_value: bool = True
+
+
+class PositionBias(BehaviorDecayBias):
+    """A learned logit per head and distance of 0 … W - 1 events; no behaviours, no elapsed time."""
+
+    def __init__(self, heads: int, window: int) -> None:
+        super().__init__(heads, behavior_bias=False, decay=False)
+        self.position_HW = nn.Parameter(torch.zeros(heads, window))
+
+    def forward(self, elapsed_us: Tensor, key_behavior: Tensor, allowed: Tensor) -> Tensor:
+        """As the base class; the last query and the last key are the same event."""
+        queries, keys = allowed.shape[-2:]
+        query = torch.arange(keys - queries, keys, device=allowed.device)
+        distance = query[:, None] - torch.arange(keys, device=allowed.device)
+        logits_HQK = self.position_HW[:, distance.clamp(0, self.position_HW.shape[1] - 1)]
+        return super().forward(elapsed_us, key_behavior, allowed) + logits_HQK.float()
+
+
+class Block(nn.Module):
+    """Self-attention and the point-wise network; both start silent, so that a state starts as its event."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.attention_norm, self.network_norm = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        bias = PositionBias(config.heads, config.window)
+        self.attention = WindowAttention(config.width, config.heads, config.window, bias)
+        last = nn.Linear(config.width, config.width)
+        self.network = nn.Sequential(nn.Linear(config.width, config.width), nn.ReLU(), last)
+        self.dropout = nn.Dropout(config.dropout)
+        for silent in (self.attention.project_out, last):
+            nn.init.zeros_(silent.weight)
+            nn.init.zeros_(silent.bias)
+
+    def forward(self, x_BTD: Tensor, events: Mapping[str, Tensor]) -> Tensor:
+        x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), events))
+        return x_BTD + self.dropout(self.network(self.network_norm(x_BTD)))
+
+
+class Ranker(nn.Module):
+    """Encode once per user; the last state before each impression meets the ad."""
+
+    def __init__(self, config: Config, sizes: TableSizes, base_rates: Mapping[str, float]) -> None:
+        super().__init__()
+        self.config = config
+        self.tables = SharedTables(sizes, config.width)
+        self.events = EventEmbedding(config.width, config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
+        self.ads = AdEmbedding(sizes, config.width, config.dropout)
+        self.context = ContextEncoder(sizes, config.width, config.dropout)
+        self.next_event = NextEvent(config.width)
+        self.heads = TaskHeads(4 * config.width, 2, config.hidden, config.dropout, base_rates, config.learned_value)
+
+    @property
+    def context_events(self) -> int:
+        """Raw events that the last state before an impression depends on, L·(W - 1) + 1."""
+        return self.config.layers * (self.config.window - 1) + 1
+
+    def forward(self, batch: UserBatch) -> Predictions:
+        """Logits of every impression of every user."""
+        states_BTD = self.encode(batch.events)
+        predictions = self._score(states_BTD, batch)
+        if not self.training:
+            return predictions
+        next_event = self.next_event.loss(states_BTD, batch.events, batch.event_mask, self.tables)
+        return replace(predictions, next_event=next_event)
+
+    def _score(self, states_BTD: Tensor, batch: UserBatch) -> Predictions:
+        shown = batch.impressions
+        user_BND = last_visible(states_BTD, shown["visible"], self.null_state_D)
+        ads_BND = self.ads(self.tables, shown)
+        product = user_BND * ads_BND
+        thing_BND = self.tables.item(shown["item"]) + self.tables.category(shown["category"])
+        likeness = product.sum(-1) / self.config.width**0.5, self.next_event.likeness(user_BND, thing_BND)
+        interaction = torch.cat([user_BND, ads_BND, product, self.context(batch)], dim=-1)
+        predictions: Predictions = self.heads(interaction, torch.stack(likeness, dim=-1), batch.labels["price"])
+        return predictions
+
+    def encode(self, events: Mapping[str, Tensor]) -> Tensor:
+        """States of full timelines, (B, T, D); the state of an event depends on it and on those before it."""
+        x_BTD = self.events(self.tables, events)
+        for block in self.blocks:
+            x_BTD = block(x_BTD, events)
+        states: Tensor = self.norm(x_BTD)
+        return states

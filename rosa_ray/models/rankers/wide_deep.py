@@ -1,0 +1,90 @@
+"""Wide & Deep: linear logits of ids and crosses beside an MLP on embeddings (Cheng et al. 2016, arXiv 1606.07792).
+
+The wide part crosses the ad with the history, as the paper crosses the shown app with the installed ones (§3.1): a
+weight per pair of ad category and history category, hashed, and the counts of window events that share the ad's item
+or category, by behaviour. The deep part sees the history as the mean of its last W event embeddings.
+
+Shape legend: B users, T events, N impressions, D width, P pairs of an impression and an event.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
+from rosa_ray.models.heads import TaskHeads
+from rosa_ray.models.history import WindowPairs, window_mask, window_mean
+from rosa_ray.models.linear import FirstOrder, add_logits, zero_table
+from rosa_ray.schema import Behavior
+
+_MULTIPLIER = 1_000_003
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of Wide & Deep.
+
+    Attributes:
+        width: D of embeddings.
+        window: W, events before an impression that are used.
+        hidden: widths of the head's trunk.
+        cross_rows: rows that the pairs of ad category and history category are hashed into.
+        learned_value: False takes the catalogue price as the value of a conversion.
+    """
+
+    width: int = 64
+    window: int = 50
+    hidden: tuple[int, ...] = (128, 64)
+    dropout: float = 0.2
+    cross_rows: int = 65_536
+    learned_value: bool = True
+
+
+class Ranker(nn.Module):
+    """Linear and deep logits, trained together and added."""
+
+    def __init__(self, config: Config, sizes: TableSizes, base_rates: Mapping[str, float]) -> None:
+        super().__init__()
+        self.config = config
+        self.tables = SharedTables(sizes, config.width)
+        self.events = EventEmbedding(config.width, config.dropout)
+        self.ads = AdEmbedding(sizes, config.width, config.dropout)
+        self.context = ContextEncoder(sizes, config.width, config.dropout)
+        self.wide = FirstOrder(sizes, extra=2 * len(Behavior))
+        self.cross = zero_table(config.cross_rows)
+        self.heads = TaskHeads(3 * config.width, 1, config.hidden, config.dropout, base_rates, config.learned_value)
+
+    @property
+    def context_events(self) -> int:
+        """Raw events to keep before an impression: W."""
+        return self.config.window
+
+    def forward(self, batch: UserBatch) -> Predictions:
+        """Logits of every impression of every user."""
+        mask_BNT = window_mask(batch.impressions["visible"], batch.event_mask.shape[1], self.config.window)
+        history_BND = window_mean(self.events(self.tables, batch.events), mask_BNT)
+        ads_BND = self.ads(self.tables, batch.impressions)
+        match = (history_BND * ads_BND).sum(-1, keepdim=True) / self.config.width**0.5
+        deep = self.heads(torch.cat([history_BND, ads_BND, self.context(batch)], dim=-1), match, batch.labels["price"])
+        return add_logits(deep, self.wide(batch, *shared_counts(batch, mask_BNT)) + self._crosses(batch))
+
+    def _crosses(self, batch: UserBatch) -> Tensor:
+        """Mean weight of the pairs (ad category, history category) of a window, (B, N, 2)."""
+        visible = batch.impressions["visible"]
+        pairs = WindowPairs.of(visible, batch.event_mask.shape[1], self.config.window)
+        pair = pairs.ads(batch.impressions["category"]) * _MULTIPLIER + pairs.events(batch.events["category"])
+        total = pairs.total(self.cross(pair % self.config.cross_rows)).unflatten(0, visible.shape)
+        return total / visible.clamp(1, self.config.window)[..., None]
+
+
+def shared_counts(batch: UserBatch, mask_BNT: Tensor) -> list[Tensor]:
+    """`log1p` of the window events that share the ad's item, and its category; two of (B, N, behaviours)."""
+    behavior = functional.one_hot(batch.events["behavior"], len(Behavior)).float()
+    same = (
+        mask_BNT & (batch.impressions[name][..., None] == batch.events[name][:, None]) for name in ("item", "category")
+    )
+    return [torch.log1p(shared.float() @ behavior) for shared in same]

@@ -1,0 +1,23 @@
+"""Charts as inline SVG whose colours come from the page's style sheet, so they follow light, dark and print.
+
+A chart is at most `WIDTH` wide, so that its text stays readable on a phone. Nothing here knows what is drawn.
+"""
+
+from rosa_ray.report.charts.axes import Axis, linear_axis, log_axis, sqrt_axis
+from rosa_ray.report.charts.frame import WIDTH
+from rosa_ray.report.charts.lines import Rule, Series, legend, line_chart
+from rosa_ray.report.charts.rows import Row, row_chart
+
+__all__ = [
+    "WIDTH",
+    "Axis",
+    "Row",
+    "Rule",
+    "Series",
+    "legend",
+    "line_chart",
+    "linear_axis",
+    "log_axis",
+    "row_chart",
+    "sqrt_axis",
+]

@@ -1,0 +1,130 @@
+"""What the run was fed: counts, periods, what was set aside, and what the leak guard found."""
+
+from typing import Any
+
+from rosa_ray.report.blocks import fold, missing, table, tiles
+from rosa_ray.report.markup import Child, Markup, tag
+from rosa_ray.report.numbers import MISSING, count, is_number, minute, number, percent, plain
+from rosa_ray.report.run_files import RunFiles
+
+TITLE, ORDER = "Data", 100
+_PERIODS = {"train": "training", "valid": "validation", "test": "test", "policy": "policy candidates"}
+_FINDING = ("severity", "check", "where", "message", "remedy")
+_FAULTS = (
+    "duplicate_events",
+    "duplicate_impressions",
+    "impressions_of_unknown_ads",
+    "candidates_of_unknown_ads",
+)
+
+
+def render(run: RunFiles) -> Child:
+    """Tiles, the periods, what was set aside, the guard's findings."""
+    if run.data is None:
+        return missing("The data report is", run.command("preprocess"))
+    return [
+        tiles(
+            [
+                (name.capitalize(), count(run.data.get(name)), "")
+                for name in ("users", "events", "impressions", "candidates")
+            ]
+        ),
+        tag("h3", "Periods"),
+        _window(run),
+        _periods(run.data),
+        tag("h3", "Set aside"),
+        _set_aside(run.data),
+        tag("h3", "Leakage"),
+        _leakage(run),
+    ]
+
+
+def _window(run: RunFiles) -> Markup | None:
+    spec = run.spec or {}
+    bounds = {**spec.get("bounds", {}), **spec}
+    times = [bounds.get(name) for name in ("start_us", "valid_us", "test_us", "end_us")]
+    if not all(map(is_number, times)):
+        return None
+    start, valid, test, end = (minute(int(time)) for time in times if time is not None)
+    return tag(
+        "p", f"From {start} to {end}; validation begins {valid}, test {test}. Periods are cut by time, never by row."
+    )
+
+
+def _periods(data: dict[str, Any]) -> Markup:
+    rows = [
+        [
+            _PERIODS.get(name, name),
+            *(count(part.get(key)) for key in ("users", "impressions")),
+            *(_outcomes(part) if name != "policy" else [MISSING] * 6),
+        ]
+        for name, part in data.get("splits", {}).items()
+    ]
+    head = ["Period", "Users", "Impressions", "Clicks", "Conversions", "CTR", "CVR", "Revenue", "Cost"]
+    return table("Periods", head, rows)
+
+
+def _outcomes(part: dict[str, Any]) -> list[str]:
+    counts = [count(part.get(key)) for key in ("clicks", "conversions")]
+    rates = [percent(part.get(key), 2) for key in ("ctr", "cvr")]
+    return [*counts, *rates, *(number(part.get(key), 0) for key in ("revenue", "cost"))]
+
+
+def _set_aside(data: dict[str, Any]) -> Child:
+    faults = [[name.replace("_", " "), count(data.get(name))] for name in _FAULTS]
+    ingest = data.get("ingest", {})
+    rejected = [
+        [f"{name}: rows that broke the contract", count(n)] for name, n in ingest.get("rows_rejected", {}).items()
+    ]
+    files = [one for one in ingest.get("files", []) if one.get("status") != "ok" or one.get("violations")]
+    faults.append(["files set aside", count(ingest.get("files_set_aside", 0))])
+    return [table("Rows set aside", ["What", "Count"], [*faults, *rejected]), _files(files) if files else None]
+
+
+def _files(files: list[dict[str, Any]]) -> Markup:
+    rows = [
+        [
+            plain(str(one.get("path", "")).rsplit("/", 1)[-1]),
+            plain(one.get("contract")),
+            plain(one.get("status")),
+            _why(one),
+        ]
+        for one in files
+    ]
+    return table("Files with faults", ["File", "Contract", "Status", "Why"], rows, words=(1, 2, 3))
+
+
+def _why(one: dict[str, Any]) -> str:
+    return "; ".join(filter(None, [str(one.get("reason") or ""), *map(plain, one.get("violations") or [])])) or plain(
+        None
+    )
+
+
+def _leakage(run: RunFiles) -> Child:
+    checks = [[name.replace("_", " "), plain(n)] for name, n in (run.data or {}).get("leakage", {}).items()]
+    report = table("Checks of the periods", ["Check", "Rows"], checks) if checks else None
+    if run.leak_findings is None:
+        return [report, missing("Findings of the leak guard are", run.command("train"))]
+    return [report, _findings(run.leak_findings)]
+
+
+def _findings(found: dict[str, Any]) -> Child:
+    findings = [[plain(one.get(key)) for key in _FINDING] for one in found.get("findings") or []]
+    read = f"It read {count(found.get('rows'))} impressions of {plain(found.get('files_read'))} files."
+    skipped = [tag("p", f"Left out: {plain(found['skipped'])}.")] if found.get("skipped") else []
+    return [
+        tag("p", f"The leak guard found {len(findings) or 'nothing'}{':' if findings else '.'} {read}"),
+        table("Findings of the leak guard", [key.capitalize() for key in _FINDING], findings, words=range(5))
+        if findings
+        else None,
+        skipped,
+        fold("What each input alone predicts", _powers(found)) if found.get("features") else None,
+    ]
+
+
+def _powers(found: dict[str, Any]) -> Markup:
+    rows = [
+        [f"{one.get('feature')}: {one.get('label')}", number(one.get("auc")), count(one.get("rows"))]
+        for one in found["features"]
+    ]
+    return table("Strongest single inputs", ["Input: label", "AUC", "Rows"], rows)

@@ -1,0 +1,144 @@
+"""Fits against data whose true probabilities are known."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from rosa_ray.calibration import CalibrationConfig, CalibrationSums, HeadSums, fit_calibration, fit_curve
+from rosa_ray.calibration.curve import logit, sigmoid
+from rosa_ray.calibration.fit import fit_platt
+
+FREE = CalibrationConfig(prior_positives=0)
+
+
+def drawn(truth, rows: int = 200_000, centre: float = -2.5, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Raw probabilities, labels, and true probabilities `sigmoid(truth(raw logit))`."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(centre, 1.0, rows)
+    p = sigmoid(truth(x))
+    return sigmoid(x), (rng.random(rows) < p).astype(np.int8), p
+
+
+def bent(x: np.ndarray) -> np.ndarray:
+    """Overconfident at the top, flat in the middle: no line corrects it."""
+    return np.where(x < -2.5, x, np.where(x < -1.5, -2.5 + 0.02 * (x + 2.5), x - 0.98))
+
+
+def test_platt_is_logistic_regression_on_the_logit() -> None:
+    p, y, _ = drawn(lambda x: 0.6 * x - 0.8, rows=20_000)
+    reference = LogisticRegression(C=np.inf, tol=1e-10).fit(logit(p)[:, None], y)
+    x = np.array([-4.0, -2.0, -0.5])
+    expected = reference.coef_[0, 0] * x + reference.intercept_[0]
+    assert fit_platt(HeadSums().update(p, y), 0).logits(x) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic", "auto"])
+def test_a_fit_makes_sums_right_on_new_rows(method: str) -> None:
+    config = CalibrationConfig(method=method)
+    curve = fit_curve(HeadSums().update(*drawn(lambda x: 0.7 * x - 0.6)[:2]), config)
+    assert curve.method == ("isotonic" if method == "auto" else method)
+    p, _, truth = drawn(lambda x: 0.7 * x - 0.6, seed=1)
+    assert curve(p).sum() / truth.sum() == pytest.approx(1, abs=0.03)
+    assert np.abs(curve(p) - truth).mean() < 0.05 * truth.mean()
+
+
+def test_isotonic_follows_what_no_line_can_and_never_makes_ties() -> None:
+    sums = HeadSums().update(*drawn(bent)[:2])
+    p, _, truth = drawn(bent, seed=1)
+    isotonic, platt = (fit_curve(sums, CalibrationConfig(method=method)) for method in ("isotonic", "platt"))
+    assert np.abs(isotonic(p) - truth).mean() < 0.6 * np.abs(platt(p) - truth).mean()
+    some = np.unique(p[:5000])
+    assert (np.diff(isotonic(some)) > 0).all()
+
+
+def test_what_is_calibrated_stays() -> None:
+    p, y, truth = drawn(lambda x: x)
+    for method in ("platt", "isotonic"):
+        curve = fit_curve(HeadSums().update(p, y), CalibrationConfig(method=method))
+        assert np.abs(curve(p) / truth - 1).mean() < 0.04
+        assert curve(p).sum() == pytest.approx(y.sum(), rel=0.01)
+
+
+def test_few_positives_move_little_and_many_all_the_way() -> None:
+    """All scores equal, half as many positives as predicted: with as many as the prior, half of the way in logits."""
+    shifts = {}
+    for positives in (5, 500):
+        rows = positives * 200
+        p, y = np.full(rows, 0.01), (np.arange(rows) < positives).astype(np.int8)
+        shifts[positives] = fit_curve(HeadSums().update(p, y), CalibrationConfig(method="platt"))
+    assert shifts[5](np.array([0.01]))[0] == pytest.approx(0.009, rel=0.06)
+    assert shifts[500](np.array([0.01]))[0] == pytest.approx(0.005, rel=0.05)
+
+
+def test_a_head_that_ranks_backwards_is_flattened_not_turned() -> None:
+    curve = fit_curve(HeadSums().update(*drawn(lambda x: -x - 5)[:2]), FREE)
+    assert (np.diff(curve.logits(np.linspace(-8, 4, 999))) > 0).all()
+
+
+@pytest.mark.parametrize("labels", [np.zeros(50, np.int8), np.ones(50, np.int8), np.zeros(0, np.int8)])
+def test_one_class_or_no_rows_is_the_identity(labels: np.ndarray) -> None:
+    assert fit_curve(HeadSums().update(np.full(len(labels), 0.3), labels), CalibrationConfig()).is_identity
+
+
+def test_merged_sums_fit_as_one_pass_does() -> None:
+    p, y, _ = drawn(bent, rows=30_000)
+    whole = HeadSums().update(p, y)
+    parts = HeadSums().update(p[:999], y[:999]).merge(HeadSums().update(p[999:], y[999:]))
+    assert fit_curve(parts, FREE).calibrated_logit == pytest.approx(fit_curve(whole, FREE).calibrated_logit)
+
+
+def test_auto_takes_isotonic_only_where_there_is_enough() -> None:
+    log = table(rows=60_000)
+    fitted = fit_calibration(CalibrationSums().update(log), CalibrationConfig())
+    assert (fitted.ctr.method, fitted.cvr.method) == ("isotonic", "platt")
+    assert fitted.cvr.rows == log["click"].sum()
+    assert fitted.conversions == (log["click"] * log["conversion"]).sum()
+
+
+def test_all_heads_are_right_on_new_rows() -> None:
+    fitted = fit_calibration(CalibrationSums().update(table(rows=300_000)), CalibrationConfig())
+    new = table(rows=300_000, seed=1)
+    applied, clicked = fitted.apply(new), new["click"] == 1
+    converted = clicked & (new["conversion"] == 1)
+    assert applied["p_ctr"].sum() / new["click"].sum() == pytest.approx(1, abs=0.03)
+    assert applied["p_cvr"][clicked].sum() / new["conversion"][clicked].sum() == pytest.approx(1, abs=0.05)
+    assert applied["p_ctcvr"].sum() / converted.sum() == pytest.approx(1, abs=0.06)
+    assert applied["value"][converted].sum() / new["revenue"][converted].sum() == pytest.approx(1, abs=0.03)
+
+
+def test_none_leaves_scores_alone() -> None:
+    assert fit_calibration(CalibrationSums().update(table()), CalibrationConfig(method="none")).is_identity
+
+
+@pytest.mark.parametrize("keep", [0.05, 0.3])
+def test_a_model_of_a_sampled_log_predicts_for_the_whole_one(keep: float) -> None:
+    """Drop non-clicked rows, take the exact probabilities on what is left as the model, and calibrate on it."""
+    whole = table(rows=400_000, distort=False)
+    rng = np.random.default_rng(5)
+    kept = (whole["click"] == 1) | (rng.random(len(whole["click"])) < keep)
+    p = whole["p_ctr"]
+    of_model = {**whole, "p_ctr": p / (p + (1 - p) * keep)}
+    log = {name: values[kept] for name, values in of_model.items()}
+    for method in ("none", "platt", "isotonic"):
+        config = CalibrationConfig(method=method, negative_keep_rate=keep)
+        fitted = fit_calibration(CalibrationSums(keep).update(log), config)
+        assert fitted.apply(of_model)["p_ctr"].sum() / whole["click"].sum() == pytest.approx(1, abs=0.03)
+        assert np.abs(fitted.apply(of_model)["p_ctr"] / p - 1).mean() < (1e-9 if method == "none" else 0.06)
+
+
+def table(rows: int = 20_000, seed: int = 0, distort: bool = True) -> dict[str, np.ndarray]:
+    """Impressions whose model overstates clicks, understates conversions and sees twice the value."""
+    rng = np.random.default_rng(seed)
+    click_logit, cvr_logit = rng.normal(-2.5, 0.8, rows), rng.normal(-2.0, 0.7, rows)
+    click = (rng.random(rows) < sigmoid(click_logit)).astype(np.int8)
+    conversion = click * (rng.random(rows) < sigmoid(cvr_logit))
+    price = rng.lognormal(3, 1, rows)
+    bias = (0.4, -0.5, 2.0) if distort else (0.0, 0.0, 1.0)
+    return {
+        "p_ctr": sigmoid(click_logit + bias[0]),
+        "p_cvr": sigmoid(cvr_logit + bias[1]),
+        "value": price * bias[2],
+        "click": click,
+        "conversion": conversion,
+        "revenue": conversion * price,
+    }

@@ -1,0 +1,150 @@
+"""The page: whole and partial runs, valid and harmless HTML, no reference to anywhere, the same bytes every time."""
+
+import shutil
+from datetime import date
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from rosa_ray.errors import InputError
+from rosa_ray.report import open_run, render_page, write_report
+from rosa_ray.report.sections import all_sections
+from tests.report.runs import write_json, write_run
+from tests.report.studies import ablation, comparison
+
+TODAY = date(2026, 1, 31)
+VOID = {"meta", "br", "col"}
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced; collects elements, attributes and text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = write_run(tmp_path_factory.mktemp("runs") / "shop")
+    write_json(comparison(), root / "comparison.json")
+    write_json(ablation(), root / "ablation.json")
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(run_dir: Path) -> str:
+    return render_page(open_run(run_dir), TODAY)
+
+
+def test_a_whole_run_fills_every_section(page: str) -> None:
+    parsed = Page(page)
+    anchors = [value for name, value in parsed.attributes if name == "id"]
+    assert anchors == [section.name for section in all_sections()]
+    lacking = [words for words in parsed.words if "not there yet" in words]
+    assert len(lacking) == 1, "only the findings of the leak guard are not in this run"
+    assert parsed.tags.count("figure") > 20
+
+
+def test_the_page_refers_to_nothing_outside(page: str) -> None:
+    for name, value in Page(page).attributes:
+        assert name not in ("src", "srcset", "xlink:href", "action")
+        assert name != "href" or value.startswith("#")
+    for reference in ("http:", "https:", "url(", "@import", "<script", "<link", "<iframe"):
+        assert reference not in page
+    assert len(page.encode()) < 3_000_000
+
+
+def test_values_from_files_are_escaped(page: str) -> None:
+    parsed = Page(page)
+    assert "script" not in parsed.tags
+    assert "b" not in parsed.tags
+    assert "<script>alert(1)</script>" in parsed.text
+    assert "no column <user_id>" in parsed.text
+
+
+def test_the_same_files_give_the_same_bytes(run_dir: Path, page: str) -> None:
+    assert render_page(open_run(run_dir), TODAY) == page
+    other = render_page(open_run(run_dir), date(2026, 2, 1))
+    assert other.replace("2026-02-01", "2026-01-31") == page
+
+
+def test_ids_are_unique_and_charts_are_described(page: str) -> None:
+    parsed = Page(page)
+    ids = [value for name, value in parsed.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    charts = parsed.attributes.count(("role", "img"))
+    described = [value for name, value in parsed.attributes if name == "aria-label" and value.endswith(".")]
+    assert charts == len(described) == page.count('class="chart"')
+
+
+@pytest.mark.parametrize(
+    ("kept", "shown", "lacking"),
+    [
+        ("train.json", "Epoch 2 was best", "rosa evaluate CONFIG"),
+        ("comparison.json", "Wide & Deep", "rosa train CONFIG"),
+        ("data/report.json", "4,321", "rosa train CONFIG"),
+        ("evaluation/metrics.json", "CTR AUC", "rosa compare CONFIG"),
+        ("config.yaml", "training.epochs", "config.yaml"),
+    ],
+)
+def test_a_partial_run_says_what_to_run(run_dir: Path, tmp_path: Path, kept: str, shown: str, lacking: str) -> None:
+    (tmp_path / kept).parent.mkdir(exist_ok=True)
+    shutil.copy(run_dir / kept, tmp_path / kept)
+    text = Page(render_page(open_run(tmp_path), TODAY)).text
+    assert shown in text
+    assert lacking in text
+
+
+def test_studies_may_lie_elsewhere(tmp_path: Path) -> None:
+    write_json({"history": []}, tmp_path / "run/train.json")
+    write_json(ablation(), tmp_path / "study.json")
+    text = Page(render_page(open_run(tmp_path / "run", [tmp_path / "study.json"]), TODAY)).text
+    assert "without cross attention" in text
+
+
+def test_the_page_is_written_where_it_is_wanted(run_dir: Path, tmp_path: Path) -> None:
+    assert write_report(run_dir, tmp_path / "new/page.html").read_text().startswith("<!DOCTYPE html>")
+    write_json({"history": []}, tmp_path / "train.json")
+    assert write_report(tmp_path) == tmp_path / "report.html"
+
+
+def test_what_is_no_run_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere: no such directory"):
+        open_run(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"not a run directory; it has none of config\.yaml"):
+        open_run(tmp_path)
+    (tmp_path / "train.json").write_text("{")
+    with pytest.raises(InputError, match=r"train\.json: damaged, expected JSON"):
+        render_page(open_run(tmp_path), TODAY)
+    with pytest.raises(InputError, match="a study is of kind compare or ablate"):
+        open_run(tmp_path, [_written(tmp_path / "other.json")])
+
+
+def _written(path: Path) -> Path:
+    write_json({"kind": "table"}, path)
+    return path

@@ -1,0 +1,88 @@
+"""`rosa compare`, `rosa ablate` and `rosa weights`: train models or variants on the run's log and compare them."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from rosa_ray.config import RunConfig
+from workloads import preprocess, simulate
+from workloads.cluster import connected
+from workloads.run_dir import RunDir, brings_impressions
+
+TABLE_WIDTH = 150
+
+
+def compare(config: RunConfig) -> int:
+    """Set the configured model beside the baselines."""
+    return run(config, "compare")
+
+
+def ablate(config: RunConfig) -> int:
+    """Set the configured model beside itself with one part taken away."""
+    return run(config, "ablate")
+
+
+def weights(config: RunConfig) -> int:
+    """Set the configured model beside itself under other task weights."""
+    return run(config, "weights")
+
+
+def run(config: RunConfig, kind: str) -> int:
+    """Make the data where it is missing, run the study and print its tables."""
+    from rosa_ray.data.leak_guard import guard
+    from rosa_ray.experiments.study import Study, document_name, run_study
+    from rosa_ray.experiments.tables import tables
+
+    run_dir = RunDir(str(Path(config.run_dir).absolute()))
+    run_dir.record(config)
+    with connected(config.ray):
+        _prepare(config, run_dir)
+        print("\n".join(guard(run_dir.data, config.leak_guard, config.source).lines()))
+        study = Study(
+            kind=kind,
+            command=f"rosa {kind} {config.run_dir}/config.yaml",
+            config=config.study,
+            training=config.training,
+            calibration=config.calibration,
+            evaluation=config.evaluation,
+            data_dir=run_dir.data,
+            log_dir=config.source.path if brings_impressions(config.source) else run_dir.log,
+            run_dir=run_dir.root,
+        )
+        document = run_study(study, _variants(config, kind), config.model.name, lambda line: print(line, flush=True))
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    for table in tables(document):
+        console.print(table)
+    print(f"{config.run_dir}/{document_name(kind)}: everything above as JSON; `rosa report {config.run_dir}` draws it")
+    return 0
+
+
+def _variants(config: RunConfig, kind: str) -> list:
+    from rosa_ray.experiments.variants import ablation_variants, compare_variants, weight_variants
+
+    name, settings = config.model.name, asdict(config.model.settings)
+    make: dict[str, Callable[[], list]] = {
+        "compare": lambda: compare_variants(config.study.models, name, settings, config.loss),
+        "ablate": lambda: ablation_variants(name, settings, config.loss),
+        "weights": lambda: weight_variants(name, settings, config.loss),
+    }
+    return make[kind]()
+
+
+def _prepare(config: RunConfig, run_dir: RunDir) -> None:
+    """Simulate and preprocess unless an earlier command did: studies of one run directory share its data."""
+    if Path(run_dir.data, "spec.json").exists():
+        return
+    if not brings_impressions(config.source):
+        simulate.run(config)
+    preprocess.run(config)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from workloads.cli import run_as_job
+
+    run_as_job(sys.argv.pop(1) if len(sys.argv) > 1 else "compare")
