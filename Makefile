@@ -19,7 +19,7 @@ demo: $(VENV)/.installed
 test: unit integration
 
 unit: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -q -m "not integration"
+	@$(BIN)/python -m pytest -q -m "not integration" -n auto --maxprocesses 4
 
 integration: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m integration tests

@@ -1,8 +1,10 @@
 """Fits a calibration on the sums of the validation period.
 
 Every fit starts from "the model is right" and leaves it as far as the data carries: shift and slope of the logit have a
-normal prior at 0 and 1 whose precision is `prior_positives`, since a positive of a rare event carries one unit of
-information about the shift. A few dozen conversions then move a head a little, thousands move it all the way.
+normal prior at 0 and 1. The precision of the shift is `prior_positives`, since a positive of a rare event carries one
+unit of information about it. A few dozen conversions then move a head a little, thousands move it all the way. The slope
+gets `SLOPE_CAUTION` times that: a shift leaves the order of the ads nearly as it is, a slope weighs one head against
+the other and against the cost, so a slope read off a few hundred noisy labels costs return.
 """
 
 import numpy as np
@@ -14,6 +16,9 @@ from rosa_ray.calibration.sums import CalibrationSums, HeadSums, ValueSums
 
 MIN_SLOPE = 0.1
 """Least rise of a calibrated logit per logit, so that a flat stretch neither inverts a ranking nor makes ties."""
+
+SLOPE_CAUTION = 10.0
+"""How many times more evidence a slope needs than a shift."""
 
 MAX_KNOTS = 20
 _NEWTON_STEPS = 50
@@ -61,11 +66,12 @@ def fit_platt(sums: HeadSums, prior_positives: float) -> Curve:
     The slope turns about the information-weighted mean logit, so that it and the shift are nearly independent.
     """
     x, rows, positives = sums.table()
+    prior = prior_positives * np.array([1.0, SLOPE_CAUTION])
     centre = float(np.average(x, weights=rows * _information(x)))
-    shift, tilt = _newton(np.stack([np.ones_like(x), x - centre], 1), x, rows, positives, prior_positives)
+    shift, tilt = _newton(np.stack([np.ones_like(x), x - centre], 1), x, rows, positives, prior)
     if 1 + tilt < MIN_SLOPE:
         tilt = MIN_SLOPE - 1
-        shift = float(_newton(np.ones((len(x), 1)), x + tilt * (x - centre), rows, positives, prior_positives)[0])
+        shift = float(_newton(np.ones((len(x), 1)), x + tilt * (x - centre), rows, positives, prior[:1])[0])
     ends = np.unique(x[[0, -1]])
     return _curve(ends, ends + shift + tilt * (ends - centre), "platt", sums)
 
@@ -84,12 +90,13 @@ def fit_isotonic(sums: HeadSums, platt: Curve, config: CalibrationConfig) -> Cur
     _, bin_of = np.unique((share * count).astype(np.int64), return_inverse=True)
     columns = (rows, positives, rows * sigmoid(x), rows * sigmoid(platt.logits(x)))
     n, seen, raw, expected = (np.bincount(bin_of, column) for column in columns)
-    rate = (seen + config.prior_positives) / (expected + config.prior_positives) * expected / n
+    prior = config.prior_positives
+    rate = (seen + prior) / (expected + prior) * expected / n
     _, pool_of = np.unique(isotonic_regression(rate, sample_weight=n), return_inverse=True)
     n_pool, raw_pool, rate_pool = (np.bincount(pool_of, column) for column in (n, raw, rate * n))
     knots, calibrated = logit(raw_pool / n_pool), logit(np.minimum(rate_pool / n_pool, 1 - 1e-9))
     curve = _curve(knots, _at_least_min_slope(knots, calibrated), "isotonic", sums)
-    shift = _newton(np.ones((len(x), 1)), curve.logits(x), rows, positives, config.prior_positives)
+    shift = _newton(np.ones((len(x), 1)), curve.logits(x), rows, positives, np.array([prior]))
     return curve.shifted(float(shift[0]))
 
 
@@ -107,14 +114,14 @@ def fit_value_factor(sums: ValueSums, prior_conversions: float) -> float:
     return (sums.observed + prior) / (sums.predicted + prior)
 
 
-def _newton(design: Floats, offset: Floats, rows: Floats, positives: Floats, precision: float) -> Floats:
-    """Logistic regression with an offset and a normal prior at 0, on grouped rows."""
+def _newton(design: Floats, offset: Floats, rows: Floats, positives: Floats, precision: Floats) -> Floats:
+    """Logistic regression with an offset and a normal prior at 0 of some precision per coefficient, on grouped rows."""
     theta = np.zeros(design.shape[1])
     for _ in range(_NEWTON_STEPS):
         logits = offset + design @ theta
         gradient = design.T @ (positives - rows * sigmoid(logits)) - precision * theta
         weight = rows * _information(logits)
-        hessian = (design * weight[:, None]).T @ design + (precision + 1e-9) * np.eye(len(theta))
+        hessian = (design * weight[:, None]).T @ design + np.diag(precision + 1e-9)
         step = np.linalg.solve(hessian, gradient)
         step /= max(1.0, float(np.abs(step).max()))
         theta = theta + step

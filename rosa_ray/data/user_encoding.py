@@ -18,7 +18,7 @@ from rosa_ray.features import EVENT_COLUMNS, FeatureState, encode_events
 from rosa_ray.features.batching import EVENT_INPUTS
 from rosa_ray.features.encoding import gather_segments
 from rosa_ray.schema import hash_ids
-from rosa_ray.store import StateBlock, TimelineBlock
+from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, TimelineBlock
 
 USER_COLUMNS = ("user_key", "event_id", *(f"event_{name}" for name in EVENT_COLUMNS))
 """Columns of the user rows that are read."""
@@ -98,15 +98,14 @@ def state_block(table: pa.Table, window: int) -> StateBlock | None:
     """The states of an encoded block of users with events, None when nothing was encoded."""
     if not table.num_rows or table["states"].null_count:
         return None
-    offsets, events = _read_lists(table, ("event_id", "time_us", "behavior"))
+    offsets, events = _read_lists(table, ("event_id", *STATE_EVENT_COLUMNS))
     rows, state_offsets = tail_rows(offsets, window)
     _, states = _read_lists(table, ("states",))
     return StateBlock(
         user_key=table["user_key"].to_numpy(),
         state_offsets=state_offsets,
         event_id=events["event_id"][offsets[1:] - 1],
-        time_us=events["time_us"][rows],
-        behavior=events["behavior"][rows],
+        events={name: events[name][rows] for name in STATE_EVENT_COLUMNS},
         states=states["states"].reshape(len(rows), -1),
     )
 

@@ -58,6 +58,7 @@ def ablation_variants(champion: str, settings: Mapping[str, Any], loss: LossConf
         "no_behavior_bias": ("without behaviour bias", {"behavior_bias": False}, {}),
         "no_decay": ("without time decay", {"decay": False}, {}),
         "no_cross_attention": ("without cross-attention", {"cross_attention": False}, {}),
+        "no_exact_match": ("without exact match", {"exact_match": False}, {}),
         "no_roi_loss": ("without ROI loss", {}, {"gamma": 0.0}),
         "no_high_value": ("without high-value weights", {}, {"kappa": 0.0}),
         "no_shared_tables": ("without shared tables", {"shared_tables": False}, {}),

@@ -62,15 +62,14 @@ def cold_start(query: FeatureQuery, config: FeatureConfig) -> Features:
 
 def _offline_states(record: UserRecord, time_us: int) -> OfflineStates | None:
     stored = record.states
-    if stored is None or not len(stored.time_us):
+    if stored is None or not len(stored.states):
         return None
-    past = stored.time_us < time_us
+    past = stored.events["time_us"] < time_us
     since = record.count_since_states()
     newer_us = record.timeline["time_us"][len(record.timeline["time_us"]) - since :]
     return OfflineStates(
         model_version=stored.model_version,
-        time_us=stored.time_us[past],
-        behavior=stored.behavior[past],
+        events={name: values[past] for name, values in stored.events.items()},
         states=stored.states[past],
         stale=stored.stale,
         events_since=int((newer_us < time_us).sum()),

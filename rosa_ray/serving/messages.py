@@ -38,16 +38,14 @@ class OfflineStates:
 
     Attributes:
         model_version: of the model that encoded them.
-        time_us: int64 (C,), of the encoded events, C at most the window.
-        behavior: int8 (C,).
+        events: `STATE_EVENT_COLUMNS` of the encoded events, each (C,), C at most the window.
         states: float32 (C, D).
         stale: a late event landed before the last encoded one.
         events_since: events that came after the last encoded one.
     """
 
     model_version: str
-    time_us: np.ndarray
-    behavior: np.ndarray
+    events: Columns
     states: np.ndarray
     stale: bool
     events_since: int

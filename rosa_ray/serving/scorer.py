@@ -26,6 +26,7 @@ from rosa_ray.serving.requests import candidate_columns
 from rosa_ray.serving.rules import Decision, Freshness, decide
 from rosa_ray.serving.scoring import CandidateScorer, History, Scores
 from rosa_ray.serving.telemetry import Telemetry
+from rosa_ray.store import STATE_EVENT_COLUMNS
 from rosa_ray.units import SECOND_US
 
 
@@ -143,7 +144,7 @@ class HybridScorer:
         history, offline = len(features.events["time_us"]), self._usable(features)
         if offline is None:
             return Freshness(history, False, history, False, None)
-        age_s = (time_us - int(offline.time_us[-1])) / SECOND_US if len(offline.time_us) else None
+        age_s = (time_us - int(offline.events["time_us"][-1])) / SECOND_US if len(offline.states) else None
         return Freshness(history, True, offline.events_since, offline.stale, age_s)
 
     def _usable(self, features: Features) -> OfflineStates | None:
@@ -180,7 +181,7 @@ class HybridScorer:
         )
         parts: list[Scores] = []
         if decision.offline_weight > 0:
-            stored = History(offline.time_us, offline.behavior, offline.states) if offline else None
+            stored = History(offline.events, offline.states) if offline else None
             stored = stored or self._scorer.empty_history()
             parts.append(await self._scorer.score(stored, candidates, features.dense))
         if online is not None:
@@ -202,7 +203,7 @@ class HybridScorer:
         finally:
             trace.stop("encoder_ms", started_s)
         last = slice(len(features.events["time_us"]) - len(encoded.states), None)
-        return History(features.events["time_us"][last], features.events["behavior"][last], encoded.states)
+        return History({name: features.events[name][last] for name in STATE_EVENT_COLUMNS}, encoded.states)
 
     def _answer(self, request: RankRequest, chosen: _Chosen, features: Features, scores: Scores) -> dict[str, Any]:
         cost, kind = features.expected_cost, self.config.score

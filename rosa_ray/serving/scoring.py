@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from rosa_ray.features import collate, encode_users
+from rosa_ray.features.rows import Columns
 from rosa_ray.models import UserBatch
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.requests import event_columns, one_user
+from rosa_ray.serving.requests import event_columns, no_events, one_user
+from rosa_ray.store import STATE_EVENT_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,11 @@ class History:
     """The states ads attend to: those of C events, at most the window.
 
     Attributes:
-        time_us, behavior: (C,), of the events.
+        events: `STATE_EVENT_COLUMNS` of the events, each (C,).
         states: float32 (C, D).
     """
 
-    time_us: np.ndarray
-    behavior: np.ndarray
+    events: Columns
     states: np.ndarray
 
 
@@ -56,8 +57,9 @@ class CandidateScorer:
 
     def empty_history(self) -> History:
         """Return the history of a user without states."""
-        none = np.empty(0, np.int64)
-        return History(none, none, np.empty((0, self._model.ranker.config.width), np.float32))
+        nothing = no_events()
+        none = {name: nothing[name] for name in STATE_EVENT_COLUMNS}
+        return History(none, np.empty((0, self._model.ranker.config.width), np.float32))
 
     async def score(self, history: History, candidates: Mapping[str, np.ndarray], dense: np.ndarray) -> Scores:
         """Score candidates (impression columns, (N,)) with raw dense features (N, F)."""
@@ -68,7 +70,7 @@ class CandidateScorer:
     def score_now(self, history: History, candidates: Mapping[str, np.ndarray], dense: np.ndarray) -> Scores:
         """`score` in the calling thread."""
         model = self._model
-        timeline = event_columns(time_us=history.time_us, behavior=history.behavior)
+        timeline = event_columns(**history.events)
         users = encode_users(one_user(0, timeline, candidates, dense), model.features)
         batch = UserBatch.from_numpy(collate(users, np.zeros(1, np.int64))).to(model.device)
         padded_TD = np.zeros((max(len(history.states), 1), model.ranker.config.width), np.float32)

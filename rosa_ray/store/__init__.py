@@ -3,6 +3,7 @@
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.factory import open_store, store_kinds
 from rosa_ray.store.protocol import (
+    STATE_EVENT_COLUMNS,
     ApplyResult,
     OnlineStore,
     StateBlock,
@@ -15,6 +16,7 @@ from rosa_ray.store.protocol import (
 )
 
 __all__ = [
+    "STATE_EVENT_COLUMNS",
     "ApplyResult",
     "OnlineStore",
     "StateBlock",

@@ -6,12 +6,15 @@ import struct
 import numpy as np
 
 from rosa_ray.features import EVENT_COLUMNS, Counters
-from rosa_ray.store.protocol import Columns
+from rosa_ray.store.protocol import STATE_EVENT_COLUMNS, Columns
 
 EVENT_RECORD = np.dtype(
     [(name, np.dtype(type_.to_pandas_dtype()).newbyteorder("<")) for name, type_ in EVENT_COLUMNS.items()]
 )
 """One event of a timeline, 29 bytes; its id lies beside, since ids vary in length."""
+
+STATE_EVENT_RECORD = np.dtype([(name, EVENT_RECORD[name]) for name in STATE_EVENT_COLUMNS])
+"""The event of a state, 25 bytes."""
 
 _STATES_HEADER = struct.Struct("<HHB")
 _WIDTHS = ("<i1", "<i2", "<i4", "<i8")
@@ -51,23 +54,24 @@ def unpack_ids(event_ids: str) -> list[str]:
     return ids
 
 
-def pack_states(time_us: np.ndarray, behavior: np.ndarray, states: np.ndarray, dtype: str) -> bytes:
-    """C states of width D with their events' times and behaviours: 5 + C·(9 + 2·D) bytes in float16."""
+def pack_states(events: Columns, states: np.ndarray, dtype: str) -> bytes:
+    """C states of width D with their events' `STATE_EVENT_COLUMNS`: 5 + C·(25 + 2·D) bytes in float16."""
     code = [np.dtype(known).name for known in _DTYPES].index(dtype)
-    header = _STATES_HEADER.pack(*states.shape, code)
-    body = (time_us.astype("<i8"), behavior.astype("<i1"), states.astype(np.dtype(dtype).newbyteorder("<")))
-    return header + b"".join(np.ascontiguousarray(part).tobytes() for part in body)
+    records = np.empty(len(states), STATE_EVENT_RECORD)
+    for name in STATE_EVENT_COLUMNS:
+        records[name] = events[name]
+    stored = np.ascontiguousarray(states, np.dtype(dtype).newbyteorder("<"))
+    return _STATES_HEADER.pack(*states.shape, code) + records.tobytes() + stored.tobytes()
 
 
-def unpack_states(packed: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Times int64 (C,), behaviours int8 (C,) and states float32 (C, D)."""
+def unpack_states(packed: bytes) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Columns `STATE_EVENT_COLUMNS`, each (C,), and states float32 (C, D)."""
     count, width, code = _STATES_HEADER.unpack_from(packed)
     at = _STATES_HEADER.size
-    time_us = np.frombuffer(packed, "<i8", count, at).astype(np.int64)
-    behavior = np.frombuffer(packed, "<i1", count, at + 8 * count).astype(np.int8)
+    records = np.frombuffer(packed, STATE_EVENT_RECORD, count, at)
     stored = np.dtype(_DTYPES[code]).newbyteorder("<")
-    states = np.frombuffer(packed, stored, count * width, at + 9 * count).astype(np.float32)
-    return time_us, behavior, states.reshape(count, width)
+    states = np.frombuffer(packed, stored, count * width, at + records.nbytes).astype(np.float32)
+    return {name: np.ascontiguousarray(records[name]) for name in STATE_EVENT_COLUMNS}, states.reshape(count, width)
 
 
 def pack_counters(counters: Counters, chunk_buckets: int) -> tuple[np.ndarray, np.ndarray, list[bytes]]:

@@ -17,6 +17,9 @@ from rosa_ray.features import CounterStates
 
 Columns = Mapping[str, np.ndarray]
 
+STATE_EVENT_COLUMNS = ("time_us", "item_key", "category_key", "behavior")
+"""What is kept of an encoded event beside its state: what an ad compares itself with."""
+
 
 @dataclass(frozen=True)
 class StoreVersion:
@@ -41,16 +44,15 @@ class StoredStates:
 
     Attributes:
         model_version: whose encoder.
-        event_id: of the last encoded event, at `time_us[-1]`.
-        time_us, behavior: int64 and int8 (C,), of the events the states belong to.
+        event_id: of the last encoded event, at `events["time_us"][-1]`.
+        events: `STATE_EVENT_COLUMNS` (C,), of the events the states belong to.
         states: float32 (C, D).
         stale: an event arrived since that lies before the last encoded one, so that a new encoding would differ.
     """
 
     model_version: str
     event_id: str
-    time_us: np.ndarray
-    behavior: np.ndarray
+    events: Columns
     states: np.ndarray
     stale: bool
 
@@ -76,9 +78,9 @@ class UserRecord:
     def count_since_states(self) -> int:
         """Events after the last encoded one: what an encoding now would add. All of them without states."""
         time_us, event_id = self.timeline["time_us"], self.timeline["event_id"]
-        if self.states is None or not len(self.states.time_us):
+        if self.states is None or not len(self.states.states):
             return len(time_us)
-        last = (int(self.states.time_us[-1]), self.states.event_id)
+        last = (int(self.states.events["time_us"][-1]), self.states.event_id)
         first = int(np.searchsorted(time_us, last[0], side="left"))
         return sum((int(time_us[row]), event_id[row]) > last for row in range(first, len(time_us)))
 
@@ -134,15 +136,14 @@ class StateBlock:
         user_key: int64 (U,); users without events are left out.
         state_offsets: int64 (U + 1,).
         event_id: object (U,), of each user's last encoded event.
-        time_us, behavior: (C,).
+        events: `STATE_EVENT_COLUMNS`, each (C,).
         states: float (C, D).
     """
 
     user_key: np.ndarray
     state_offsets: np.ndarray
     event_id: np.ndarray
-    time_us: np.ndarray
-    behavior: np.ndarray
+    events: Columns
     states: np.ndarray
 
 

@@ -134,8 +134,12 @@ def state_block(rows: list[tuple[str, str, int]], user: str, width: int = 3) -> 
         user_key=np.array([hash_id(user)]),
         state_offsets=np.array([0, count]),
         event_id=np.array([mine[-1][1]], dtype=object),
-        time_us=np.array([time for time, _ in mine]),
-        behavior=np.arange(count, dtype=np.int8) % 4,
+        events={
+            "time_us": np.array([time for time, _ in mine]),
+            "item_key": np.arange(count) * 3,
+            "category_key": -np.arange(count),
+            "behavior": np.arange(count, dtype=np.int8) % 4,
+        },
         states=np.arange(count * width, dtype=np.float32).reshape(count, width) / 7,
     )
 
@@ -287,8 +291,8 @@ def test_states_are_read_as_written(open_: Open) -> None:
         found, expected = store.read_user(hash_id("ann")).states, state_block(rows, "ann")
         assert found is not None
         assert (found.model_version, found.event_id, found.stale) == ("model-1", "e2", False)
-        np.testing.assert_array_equal(found.time_us, expected.time_us)
-        np.testing.assert_array_equal(found.behavior, expected.behavior)
+        for name, values in expected.events.items():
+            np.testing.assert_array_equal(found.events[name], values)
         assert found.states.dtype == np.float32
         np.testing.assert_allclose(found.states, expected.states, rtol=tolerance, atol=0)
 

@@ -111,8 +111,8 @@ def test_states_are_those_of_the_whole_timeline(
             whole = encoder.ranker.encode(tensors)[0].numpy()
         span = slice(block.state_offsets[index], block.state_offsets[index + 1])
         np.testing.assert_allclose(block.states[span], whole[-3:], atol=1e-5)
-        np.testing.assert_array_equal(block.time_us[span], user["time_us"][-3:])
-        np.testing.assert_array_equal(block.behavior[span], user["behavior"][-3:])
+        for name, values in block.events.items():
+            np.testing.assert_array_equal(values[span], user[name][-3:])
 
 
 def test_blocks_and_batches_do_not_matter(encoder: UserEncoder, table: pa.Table) -> None:

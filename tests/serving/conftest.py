@@ -35,7 +35,7 @@ from rosa_ray.serving.model import ServedModel, load_model
 from rosa_ray.serving.parts import ServiceSettings, build_scorer
 from rosa_ray.serving.scorer import HybridScorer
 from rosa_ray.serving.service import RankingService
-from rosa_ray.store import StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store
+from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store
 from rosa_ray.units import DAY_US
 from tests.serving.client import LocalClient
 from tests.synthetic import BOUNDS, CONFIG, DAYS, START_US, ads_table, events_table, impressions_table
@@ -170,7 +170,6 @@ def states(block: TimelineBlock, model: ServedModel) -> StateBlock:
         user_key=block.user_key,
         state_offsets=np.array(offsets),
         event_id=block.events["event_id"][block.event_offsets[1:] - 1],
-        time_us=block.events["time_us"][rows],
-        behavior=block.events["behavior"][rows],
+        events={name: block.events[name][rows] for name in STATE_EVENT_COLUMNS},
         states=np.concatenate(parts),
     )

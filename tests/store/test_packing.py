@@ -36,12 +36,23 @@ def test_small_counts_take_one_byte_each() -> None:
     assert packed == [bytes([0, 0, 1, 0, 2, 127, 3, 127, 2, 2])]
 
 
-@pytest.mark.parametrize(("dtype", "size"), [("float16", 5 + 50 * (9 + 128 * 2)), ("float32", 5 + 50 * (9 + 128 * 4))])
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("float16", 5 + 50 * (25 + 128 * 2)), ("float32", 5 + 50 * (25 + 128 * 4))]
+)
 def test_states_take_the_declared_bytes(dtype: str, size: int) -> None:
     states = np.random.default_rng(0).standard_normal((50, 128)).astype(dtype).astype(np.float32)
-    time_us, behavior = np.arange(50) * 10**15, np.arange(50, dtype=np.int8) % 4
-    packed = pack_states(time_us, behavior, states, dtype)
+    keys = np.random.default_rng(1).integers(-(2**63), 2**63, (2, 50))
+    events = {
+        "time_us": np.arange(50) * 10**15,
+        "item_key": keys[0],
+        "category_key": keys[1],
+        "behavior": np.arange(50, dtype=np.int8) % 4,
+    }
+    packed = pack_states(events, states, dtype)
     assert len(packed) == size
-    for found, expected in zip(unpack_states(packed), (time_us, behavior, states), strict=True):
-        assert found.dtype == expected.dtype
-        np.testing.assert_array_equal(found, expected)
+    found_events, found_states = unpack_states(packed)
+    np.testing.assert_array_equal(found_states, states)
+    assert found_states.dtype == np.float32
+    for name, expected in events.items():
+        assert found_events[name].dtype == expected.dtype
+        np.testing.assert_array_equal(found_events[name], expected)

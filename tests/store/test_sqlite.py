@@ -134,7 +134,7 @@ def test_an_older_schema_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "s.db")
     connection.execute("PRAGMA user_version=0")
     connection.close()
-    with pytest.raises(StoreError, match="has schema version 0, this code needs 1; remove the file"):
+    with pytest.raises(StoreError, match="has schema version 0, this code needs 2; remove the file"):
         open_at(tmp_path / "s.db")
 
 

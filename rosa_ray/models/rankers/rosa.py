@@ -16,6 +16,7 @@ from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.cross_attention import CandidateAttention
 from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
 from rosa_ray.models.encoder import CausalEncoder, EncoderCache
+from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.next_event import NextEvent
 
@@ -28,7 +29,7 @@ class Config:
         width: D of embeddings and states.
         window: W, events that an event or an ad can attend to.
         hidden: widths of the head's trunk.
-        behavior_bias, decay, cross_attention, shared_tables: False turns the part off, for ablations.
+        behavior_bias, decay, cross_attention, exact_match, shared_tables: False turns the part off, for ablations.
         learned_value: False takes the catalogue price as the value of a conversion.
     """
 
@@ -41,6 +42,7 @@ class Config:
     behavior_bias: bool = True
     decay: bool = True
     cross_attention: bool = True
+    exact_match: bool = True
     shared_tables: bool = True
     learned_value: bool = True
 
@@ -71,7 +73,9 @@ class Ranker(nn.Module):
         )
         self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
         self.next_event = NextEvent(config.width)
+        self.exact_match = ExactMatch(config.window) if config.exact_match else None
         matches = 3 + (self.attention.intensities if self.attention else 0)
+        matches += self.exact_match.width if self.exact_match else 0
         self.heads = TaskHeads(
             6 * config.width, matches, config.hidden, config.dropout, base_rates, config.learned_value
         )
@@ -101,7 +105,7 @@ class Ranker(nn.Module):
         return self.encoder.extend(self.events(self.tables, events), events, cache)
 
     def score(self, states_BTD: Tensor, batch: UserBatch) -> Predictions:
-        """Score impressions against given states; of the events, times and behaviours are used."""
+        """Score impressions against given states; of the events, times, behaviours, items and categories are used."""
         ads_BND = self.ads(self.tables, batch.impressions)
         user_BND = self._last_visible(states_BTD, batch.impressions["visible"])
         interest_BND, intensity = self._interest(ads_BND, user_BND, states_BTD, batch)
@@ -109,7 +113,8 @@ class Ranker(nn.Module):
         likeness = [product.sum(-1) / self.config.width**0.5 for product in products]
         likeness.append(self.next_event.likeness(user_BND, self._things(batch)))
         interaction = torch.cat([interest_BND, ads_BND, user_BND, *products, self.context(batch)], dim=-1)
-        match = torch.cat([torch.stack(likeness, dim=-1), *intensity], dim=-1)
+        exact = [self.exact_match(batch.impressions, batch.events)] if self.exact_match else []
+        match = torch.cat([torch.stack(likeness, dim=-1), *intensity, *exact], dim=-1)
         predictions: Predictions = self.heads(interaction, match, batch.labels["price"])
         return predictions
 

@@ -39,10 +39,13 @@ def _estimates(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str
 
 def _about(found: Mapping[str, Any]) -> Markup:
     size = found.get("effective_sample_size")
+    clip, lost = found.get("clip"), percent(found.get("clipped_share"))
+    clipped = (
+        f"Weights clipped at {plain(clip)}, which lost {lost} of them." if is_number(clip) else "No weight clipped."
+    )
     words = (
         f"{count(found.get('requests'))} logged requests weigh as much as {count(size)} drawn by this policy "
-        f"(effective sample size). Mean weight {number(found.get('mean_weight'), 3)}; near 1 is right. Weights clipped "
-        f"at {plain(found.get('clip'))}, which lost {percent(found.get('clipped_share'))} of them."
+        f"(effective sample size). Mean weight {number(found.get('mean_weight'), 3)}; near 1 is right. {clipped}"
     )
     return tag("p", words)
 

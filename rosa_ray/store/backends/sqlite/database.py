@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rosa_ray.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raise it when the tables or the byte layouts change."""
 
 APPLICATION_ID = 0x524F5341

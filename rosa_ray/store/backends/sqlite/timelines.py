@@ -80,8 +80,9 @@ def load_states(connection: sqlite3.Connection, slot: str, block: StateBlock, dt
     rows = []
     for index, user in enumerate(block.user_key.tolist()):
         span = slice(bounds[index], bounds[index + 1])
-        packed = pack_states(block.time_us[span], block.behavior[span], block.states[span], dtype)
-        rows.append((user, 0, int(block.time_us[span][-1]), block.event_id[index], packed))
+        events = {name: values[span] for name, values in block.events.items()}
+        packed = pack_states(events, block.states[span], dtype)
+        rows.append((user, 0, int(events["time_us"][-1]), block.event_id[index], packed))
     connection.executemany(f"INSERT OR REPLACE INTO states_{slot} VALUES (?, ?, ?, ?, ?)", rows)
 
 
