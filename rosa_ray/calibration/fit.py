@@ -2,9 +2,9 @@
 
 Every fit starts from "the model is right" and leaves it as far as the data carries: shift and slope of the logit have a
 normal prior at 0 and 1. The precision of the shift is `prior_positives`, since a positive of a rare event carries one
-unit of information about it. A few dozen conversions then move a head a little, thousands move it all the way. The slope
-gets `SLOPE_CAUTION` times that: a shift leaves the order of the ads nearly as it is, a slope weighs one head against
-the other and against the cost, so a slope read off a few hundred noisy labels costs return.
+unit of information about it. A few dozen conversions then move a head a little, thousands move it all the way. The
+slope gets `SLOPE_CAUTION` times that: a shift leaves the order of the ads nearly as it is, a slope weighs one head
+against the other and against the cost, so a slope read off a few hundred noisy labels costs return.
 """
 
 import numpy as np

@@ -55,9 +55,9 @@ class PositionBias(BehaviorDecayBias):
     def forward(self, elapsed_us: Tensor, key_behavior: Tensor, allowed: Tensor) -> Tensor:
         """As the base class; the last query and the last key are the same event."""
         queries, keys = allowed.shape[-2:]
-        query = torch.arange(keys - queries, keys, device=allowed.device)
-        distance = query[:, None] - torch.arange(keys, device=allowed.device)
-        logits_HQK = self.position_HW[:, distance.clamp(0, self.position_HW.shape[1] - 1)]
+        falling = torch.arange(keys - 1, -keys, -1, device=allowed.device)
+        by_distance = self.position_HW[:, falling.clamp(0, self.position_HW.shape[1] - 1)]
+        logits_HQK = by_distance.unfold(-1, keys, 1)[:, :queries].flip(1)
         return super().forward(elapsed_us, key_behavior, allowed) + logits_HQK.float()
 
 
