@@ -89,7 +89,9 @@ class Batches:
             yield self.make({name: values[chosen] for name, values in self.rows.items()})
 
 
-def search(options: argparse.Namespace, peer: str, fit: Callable[[Trial, dict[str, Any], dict[str, Rows]], Fit]) -> None:
+def search(
+    options: argparse.Namespace, peer: str, fit: Callable[[Trial, dict[str, Any], dict[str, Rows]], Fit]
+) -> None:
     """Fit every point of the grid, keep the one of best validation AUC, and write its test predictions.
 
     Writes `predictions.parquet` (impression_key, user_key, p_ctr of the test rows) and `result.json`.

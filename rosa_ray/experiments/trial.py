@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,15 @@ def run_trial(trial: Trial) -> dict[str, Any]:
         TrainingError: training diverged.
     """
     fitted = fit_trial(trial)
+    measured = {"calibration": asdict(trial.calibration), "evaluation": asdict(trial.evaluation)}
     kept = _read(trial, RESULT_FILE, fitted["digest"])
-    if kept is not None:
+    if kept is not None and kept["measured"] == measured:
         return kept
     state = load_features(trial.job.layout.features)
     weights = torch.load(f"{trial.directory}/{WEIGHTS_FILE}", map_location="cpu", weights_only=True)
     ranker = load_ranker(trial.job.describe_model(state), weights).to(_device())
     tables = [read_parquet(name) for name, _ in list_user_files(trial.job.layout.users)]
-    result = fitted | _measure(trial, tables, state, ranker, _device())
+    result = fitted | {"measured": measured} | _measure(trial, tables, state, ranker, _device())
     write_json(result, f"{trial.directory}/{RESULT_FILE}")
     return result
 

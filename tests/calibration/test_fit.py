@@ -65,7 +65,7 @@ def test_few_positives_move_little_and_many_all_the_way() -> None:
     for positives in (5, 500):
         rows = positives * 200
         p, y = np.full(rows, 0.01), (np.arange(rows) < positives).astype(np.int8)
-        shifts[positives] = fit_curve(HeadSums().update(p, y), CalibrationConfig(method="platt"))
+        shifts[positives] = fit_curve(HeadSums().update(p, y), CalibrationConfig(method="platt", prior_positives=25))
     assert shifts[5](np.array([0.01]))[0] == pytest.approx(0.009, rel=0.06)
     assert shifts[500](np.array([0.01]))[0] == pytest.approx(0.005, rel=0.05)
 

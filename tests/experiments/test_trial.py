@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,15 +60,18 @@ def test_figures_are_those_of_the_predictions(ran: tuple[Trial, dict]) -> None:
 
 
 def test_a_finished_trial_is_read_and_a_changed_one_is_run_again(
-    ran: tuple[Trial, dict], data_dir: str, monkeypatch: pytest.MonkeyPatch
+    ran: tuple[Trial, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial, result = ran
+    finished, result = ran
+    trial = replace(finished, directory=str(shutil.copytree(finished.directory, tmp_path / "copy")))
 
     def refuse(*_: object) -> None:
         raise AssertionError("trained again")
 
     monkeypatch.setattr("rosa_ray.experiments.trial.train_alone", refuse)
     assert run_trial(trial) == json.loads(json.dumps(result))
+    other = run_trial(replace(trial, calibration=CalibrationConfig(method="none")))
+    assert other["test"]["pcoc"] == other["test"]["raw_pcoc"] == result["test"]["raw_pcoc"]
     with pytest.raises(AssertionError, match="trained again"):
         fit_trial(replace(trial, job=replace(trial.job, seed=2)))
 
