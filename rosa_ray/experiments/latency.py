@@ -22,7 +22,7 @@ def measure_scoring(
         p50_ms, p99_ms, requests_per_s of one process, candidates; None where nothing was asked for or there is no user
         with that many impressions.
     """
-    asked = _requests(users, candidates, context_events(ranker)) if requests else []
+    asked = requests_of(users, candidates, context_events(ranker)) if requests else []
     if not asked:
         return None
     for user in asked[: max(1, requests // 10)]:
@@ -40,8 +40,8 @@ def measure_scoring(
     }
 
 
-def _requests(users: EncodedUsers, candidates: int, context: int, most: int = 20) -> list[EncodedUsers]:
-    """One user each: the last `candidates` impressions of the busiest users, all seen at the time of the last."""
+def requests_of(users: EncodedUsers, candidates: int, context: int, most: int = 20) -> list[EncodedUsers]:
+    """Requests of the busiest users: the last `candidates` impressions of each, all seen at the time of the last."""
     pool = users.select(Split.POLICY, Split.TEST)
     counts = np.diff(pool.impression_offsets)
     busiest = np.argsort(-counts, kind="stable")[:most]

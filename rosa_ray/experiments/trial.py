@@ -81,7 +81,7 @@ def run_trial(trial: Trial) -> dict[str, Any]:
     fitted = fit_trial(trial)
     measured = {"calibration": asdict(trial.calibration), "evaluation": asdict(trial.evaluation)}
     kept = _read(trial, RESULT_FILE, fitted["digest"])
-    if kept is not None and kept["measured"] == measured:
+    if kept is not None and kept.get("measured") == measured:
         return kept
     state = load_features(trial.job.layout.features)
     weights = torch.load(f"{trial.directory}/{WEIGHTS_FILE}", map_location="cpu", weights_only=True)
