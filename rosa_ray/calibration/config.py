@@ -30,7 +30,7 @@ class CalibrationConfig:
     negative_keep_rate: float = 1.0
     isotonic_positives: int = 1000
     knot_positives: int = 100
-    prior_positives: float = 100.0
+    prior_positives: float = 25.0
 
     def __post_init__(self) -> None:
         if not 0 < self.negative_keep_rate <= 1:
