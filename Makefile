@@ -31,7 +31,9 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev
-	@for bench in benchmarks/*.py; do echo "== $$bench"; $(BIN)/python "$$bench" || exit 1; done
+	@$(BIN)/python benchmarks/train_throughput.py
+	@test -d runs/simulator/log || $(BIN)/rosa simulate simulator
+	@$(BIN)/python benchmarks/off_policy_coverage.py runs/simulator/log
 
 # Records what .venv holds, without hosts, hashes or build tags such as +cpu.
 lock: $(VENV)/.installed-dev
