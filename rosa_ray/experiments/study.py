@@ -16,7 +16,7 @@ from rosa_ray.data.parquet import read_json, write_json
 from rosa_ray.data.partitions import Layout
 from rosa_ray.errors import RosaError, TrainingError
 from rosa_ray.experiments.config import StudyConfig
-from rosa_ray.experiments.paper import PAPER
+from rosa_ray.experiments.paper import PAPER, TARGET_GAPS
 from rosa_ray.experiments.summary import summarise
 from rosa_ray.experiments.trial import RESULT_FILE, Trial, fit_trial, run_trial
 from rosa_ray.experiments.variants import Variant
@@ -186,6 +186,7 @@ def _document(
             reference=variants[0].name,
             champion=champion,
             replicates=study.config.replicates,
+            targets=TARGET_GAPS if study.kind == "compare" else {},
         ),
         "paper": PAPER,
     }

@@ -27,11 +27,13 @@ def summarise(
     reference: str,
     champion: str,
     replicates: int,
+    targets: Mapping[str, float] = TARGET_GAPS,
 ) -> dict[str, Any]:
     """Means over seeds with 95 % intervals, and the champion's gaps to each other variant, paired by users.
 
     Args:
         trials: results of every variant, one per seed; `files` their predictions, in the same order.
+        targets: gaps to reach, by metric.
 
     Returns:
         `variants` and `gaps`.
@@ -48,12 +50,17 @@ def summarise(
             gap
             for variant in variants
             if variant.name != champion
-            for gap in gaps(variant.name, drawn[champion], drawn[variant.name])
+            for gap in gaps(variant.name, drawn[champion], drawn[variant.name], targets)
         ],
     }
 
 
-def gaps(baseline: str, champion: Sequence[Figures], other: Sequence[Figures]) -> list[dict[str, Any]]:
+def gaps(
+    baseline: str,
+    champion: Sequence[Figures],
+    other: Sequence[Figures],
+    targets: Mapping[str, float] = TARGET_GAPS,
+) -> list[dict[str, Any]]:
     """How far the champion is above another variant, per metric, with paired intervals; and beside it the target.
 
     `roi_gain_percent` is by how many percent the champion's return on ad spend is above the other's.
@@ -62,7 +69,7 @@ def gaps(baseline: str, champion: Sequence[Figures], other: Sequence[Figures]) -
     for metric in (*GAP_METRICS, "roi_gain_percent"):
         values = [_gap(metric, mine, theirs) for mine, theirs in zip(champion, other, strict=True)]
         low, high = bounds(values[1:])
-        target = TARGET_GAPS.get(metric)
+        target = targets.get(metric)
         found.append(
             {"baseline": baseline, "metric": metric, "gap": values[0], "low": low, "high": high, "target": target}
         )

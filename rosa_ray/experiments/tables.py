@@ -20,6 +20,7 @@ SPEED = {
     "requests_per_s": "requests/s",
     "samples_per_s": "training impressions/s",
 }
+_GAP_NAMES = {**QUALITY, "ctcvr_auc": "CTCVR AUC", "roi_gain_percent": "ROAS, %"}
 _PRINTED = {"roi_gain": ".1f", "latency_p50_ms": ".2f", "latency_p99_ms": ".2f", "requests_per_s": ".0f"}
 _PRINTED |= {"samples_per_s": ",.0f", "policy_roi": ".2f", "covered_share": ".3f", "pcoc": ".3f"}
 
@@ -61,7 +62,7 @@ def gap_table(document: Mapping[str, Any]) -> Table:
     for gap in shown:
         percent = gap["metric"] == "roi_gain_percent"
         form = "+.1f" if percent else "+.4f"
-        name = "ROAS, %" if percent else QUALITY.get(gap["metric"], gap["metric"])
+        name = _GAP_NAMES.get(gap["metric"], gap["metric"])
         table.add_row(
             labels[gap["baseline"]],
             name,
