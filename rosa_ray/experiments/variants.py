@@ -42,12 +42,16 @@ def compare_variants(
     >>> [variant.name for variant in compare_variants(("din",), "rosa", {"width": 32}, LossConfig())]
     ['din', 'rosa']
     """
-    names = [*(name for name in models if name != champion), champion]
-    return [Variant(name, LABELS.get(name, name), name, _shared(name, settings), loss) for name in names]
+    baselines = [
+        Variant(name, LABELS.get(name, name), name, _shared(name, settings), loss)
+        for name in models
+        if name != champion
+    ]
+    return [*baselines, Variant(champion, LABELS.get(champion, champion), champion, settings, loss)]
 
 
 def ablation_variants(champion: str, settings: Mapping[str, Any], loss: LossConfig) -> list[Variant]:
-    """The configured model, and the same with one part taken away at a time.
+    """The configured model, the same with one part taken away at a time, and DIN given its exact match.
 
     Raises:
         ConfigError: the model has no such parts.
@@ -65,9 +69,14 @@ def ablation_variants(champion: str, settings: Mapping[str, Any], loss: LossConf
         "no_next_event": ("without next-event task", {}, {"next_event": 0.0}),
     }
     whole = Variant(champion, LABELS[champion], champion, settings, loss)
-    return [whole] + [
-        Variant(name, label, champion, {**settings, **parts}, replace(loss, **weights))
-        for name, (label, parts, weights) in switches.items()
+    given = {**_shared("din", settings), "exact_match": True}
+    return [
+        whole,
+        *(
+            Variant(name, label, champion, {**settings, **parts}, replace(loss, **weights))
+            for name, (label, parts, weights) in switches.items()
+        ),
+        Variant("din_exact_match", "DIN with exact match", "din", given, loss),
     ]
 
 
@@ -89,5 +98,6 @@ def weight_variants(champion: str, settings: Mapping[str, Any], loss: LossConfig
 
 
 def _shared(model: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    known = {entry.name for entry in fields(config_class(model))}
+    """Settings that a baseline has in common with the model; counting exact matches is the model's own part."""
+    known = {entry.name for entry in fields(config_class(model))} - {"exact_match"}
     return {name: value for name, value in settings.items() if name in known}

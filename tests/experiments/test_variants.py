@@ -20,12 +20,21 @@ def test_baselines_share_the_settings_they_have_in_common_with_the_champion() ->
 
 
 def test_an_ablation_changes_one_thing() -> None:
-    whole, *others = ablation_variants("rosa", SETTINGS, LossConfig())
+    whole, *others, _ = ablation_variants("rosa", SETTINGS, LossConfig())
     assert len(others) >= 6
     for variant in others:
         settings = {name for name in SETTINGS if variant.settings[name] != SETTINGS[name]}
         weights = {name for name, value in asdict(variant.loss).items() if value != asdict(whole.loss)[name]}
         assert len(settings | weights) == 1, variant.name
+
+
+def test_the_last_ablation_gives_din_the_exact_match_that_it_lacks_as_a_baseline() -> None:
+    given = ablation_variants("rosa", SETTINGS, LossConfig())[-1]
+    baseline = compare_variants(("din",), "rosa", SETTINGS, LossConfig())[0]
+    assert given.model == baseline.model == "din"
+    assert config_class("din")(**given.settings).exact_match
+    assert not config_class("din")(**baseline.settings).exact_match
+    assert {**baseline.settings, "exact_match": True} == given.settings
 
 
 def test_only_rosa_has_parts_to_take_away() -> None:

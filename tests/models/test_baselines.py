@@ -21,9 +21,10 @@ from tests.synthetic import encoded_users
 SETTINGS = {"width": 8, "window": 5, "hidden": (8,), "units": 4, "dropout": 0.0}
 
 
-def random_din(users: EncodedUsers, state: object) -> din.Ranker:
+def random_din(users: EncodedUsers, state: object, *, exact_match: bool = False) -> din.Ranker:
     torch.manual_seed(0)
-    ranker = build_ranker("din", SETTINGS, state.table_sizes, state.base_rates)
+    settings = {**SETTINGS, "exact_match": exact_match}
+    ranker = build_ranker("din", settings, state.table_sizes, state.base_rates)
     with torch.no_grad():
         for parameter in ranker.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -119,3 +120,13 @@ def test_the_wide_part_counts_the_window_s_events_of_the_same_item_and_category(
     item, category = shared_counts(batch, window_mask(torch.tensor([[3]]), 4, 2))
     assert item.expm1().round().tolist() == [[[1, 0, 0, 0]]]
     assert category.expm1().round().tolist() == [[[1, 0, 1, 0]]]
+
+
+def test_din_reads_exact_matches_only_when_given_them() -> None:
+    users, state = encoded_users()
+    batch = UserBatch.from_numpy(collate(users, np.arange(len(users))))
+    ranker = random_din(users, state, exact_match=True)
+    ranker(batch).ctr_logit.sum().backward()
+    assert ranker.exact_match is not None
+    assert ranker.exact_match.log_rate_H.grad.abs().max() > 0
+    assert random_din(users, state).exact_match is None

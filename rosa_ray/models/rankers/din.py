@@ -26,6 +26,7 @@ from rosa_ray.models.embedding import (
     TableSizes,
     attribute_table,
 )
+from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import WindowPairs, window_mask, window_mean
 from rosa_ray.units import SECOND_US
@@ -44,6 +45,7 @@ class Config:
         window: W, events before an impression that are used.
         units: hidden units of the activation unit.
         hidden: widths of the head's trunk.
+        exact_match: True also gives the head the counts that ROSA-Rec has, to tell what they alone add.
         learned_value: False takes the catalogue price as the value of a conversion.
     """
 
@@ -52,6 +54,7 @@ class Config:
     units: int = 36
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
+    exact_match: bool = False
     learned_value: bool = True
 
 
@@ -89,7 +92,11 @@ class Ranker(nn.Module):
         self.activation = ActivationUnit(config.width, config.units, config.window)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
         self.context = ContextEncoder(sizes, config.width, config.dropout)
-        self.heads = TaskHeads(6 * config.width, 3, config.hidden, config.dropout, base_rates, config.learned_value)
+        self.exact_match = ExactMatch(config.window) if config.exact_match else None
+        matches = 3 + (self.exact_match.width if self.exact_match else 0)
+        self.heads = TaskHeads(
+            6 * config.width, matches, config.hidden, config.dropout, base_rates, config.learned_value
+        )
 
     @property
     def context_events(self) -> int:
@@ -106,9 +113,9 @@ class Ranker(nn.Module):
         products = interest_BND * ads_BND, history_BND * ads_BND
         likeness = torch.stack([product.sum(-1) / self.config.width**0.5 for product in products], dim=-1)
         interaction = torch.cat([interest_BND, ads_BND, history_BND, *products, self.context(batch)], dim=-1)
-        predictions: Predictions = self.heads(
-            interaction, torch.cat([likeness, strength_BN1], dim=-1), batch.labels["price"]
-        )
+        exact = [self.exact_match(batch.impressions, batch.events)] if self.exact_match else []
+        match = torch.cat([likeness, strength_BN1, *exact], dim=-1)
+        predictions: Predictions = self.heads(interaction, match, batch.labels["price"])
         return predictions
 
     def _interest(self, events_BTD: Tensor, ads_BND: Tensor, batch: UserBatch) -> tuple[Tensor, Tensor]:
