@@ -30,11 +30,27 @@ def ray_cluster() -> Iterator[None]:
     """A local Ray cluster of four logical CPUs, started once and shared by all integration tests."""
     import ray
 
-    ray.init(address="local", num_cpus=4, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False)
+    from tests.fake_s3 import CLUSTER_PORT, s3_environment
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_environment(CLUSTER_PORT).items():
+            patch.setenv(name, value)
+        ray.init(
+            address="local", num_cpus=4, include_dashboard=False, logging_level=logging.WARNING, log_to_driver=False
+        )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis server of this run's own; stores in it tell themselves apart by their namespaces."""
+    from tests.redis_server import redis_server
+
+    with redis_server() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

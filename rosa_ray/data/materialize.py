@@ -52,11 +52,13 @@ class MaterializeResult:
     """What was written.
 
     Attributes:
+        store: where it is.
         users: users with events that were written in this run; those of finished files of a broken-off run are not.
         resumed_files: input files that an earlier run had finished.
         replayed: what became of events that came in live since the log was written.
     """
 
+    store: str
     version: StoreVersion
     users: int
     resumed_files: int
@@ -106,10 +108,10 @@ def materialize(
             users += written
             progress(rows)
         store.load_counters(version, read_counters(layout.counters))
-        replayed = store.activate(version)
+        replayed, where = store.activate(version), store.info().location
     finally:
         store.close()
-    return MaterializeResult(version, users, len(files) - len(todo), replayed, time.perf_counter() - began)
+    return MaterializeResult(where, version, users, len(files) - len(todo), replayed, time.perf_counter() - began)
 
 
 def encode_file(encoder: UserEncoder, path: str, users_per_block: int, device: str = "cpu") -> Iterator[pa.Table]:
@@ -146,8 +148,8 @@ def _write_users(
     """Write encoded blocks; yields rows read and users written after each."""
     missing = {file.path: file.users for file in files}
     for table in blocks:
+        store.load_users(version, timeline_block(table))
         users = with_events(table)
-        store.load_users(version, timeline_block(users))
         states = state_block(users, encoder.window)
         if states is not None:
             store.write_states(version, states)
@@ -194,6 +196,7 @@ def _encoder(
         ranker=ranker,
         state=state,
         context_events=store.max_timeline_events or needed,
+        as_of_us=as_of_us,
         seen_from_us=as_of_us - store.horizon_us,
         users_per_batch=config.users_per_batch,
     )

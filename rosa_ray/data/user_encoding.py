@@ -1,7 +1,7 @@
 """Encode stored timelines: the plain per-block work of materialisation, testable without Ray.
 
-A block of user rows goes in; for every user, the last events, the last window of encoder states and the recent event
-ids come out. The states are those of the whole timeline: W states of an encoder of L layers depend on at
+A block of user rows goes in; for every user, the last events, the last window of encoder states and the keys of recent
+records come out. The states are those of the whole timeline: W states of an encoder of L layers depend on at
 most (L + 1)·W events, and the gap of the first of these is taken from the event before it.
 """
 
@@ -14,14 +14,20 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
-from rosa_ray.features import EVENT_COLUMNS, FeatureState, encode_events
+from rosa_ray.features import EVENT_COLUMNS, FeatureState, RecordKind, Split, encode_events
 from rosa_ray.features.batching import EVENT_INPUTS
 from rosa_ray.features.encoding import gather_segments
-from rosa_ray.schema import hash_ids
+from rosa_ray.schema import derive_key, hash_ids
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, TimelineBlock
 
-USER_COLUMNS = ("user_key", "event_id", *(f"event_{name}" for name in EVENT_COLUMNS))
+_IMPRESSION_COLUMNS = tuple(
+    f"impression_{name}" for name in ("impression_key", "time_us", "split", "click", "conversion")
+)
+
+USER_COLUMNS = ("user_key", "event_id", *(f"event_{name}" for name in EVENT_COLUMNS), *_IMPRESSION_COLUMNS)
 """Columns of the user rows that are read."""
+
+_NEVER_US = np.iinfo(np.int64).min
 
 Columns = Mapping[str, np.ndarray]
 
@@ -33,13 +39,15 @@ class UserEncoder:
     Attributes:
         ranker: in evaluation mode; None, or a ranker without an encoder, gives no states.
         context_events: events kept per user, at least the ranker's own `context_events`; one more is passed on.
-        seen_from_us: event ids from this time on are passed on.
+        as_of_us: end of the log.
+        seen_from_us: keys of records from this time on are passed on.
         users_per_batch: users padded to one rectangle.
     """
 
     ranker: nn.Module | None
     state: FeatureState
     context_events: int
+    as_of_us: int
     seen_from_us: int
     users_per_batch: int = 64
 
@@ -53,15 +61,16 @@ class UserEncoder:
     def __call__(self, table: pa.Table, device: str = "cpu") -> pa.Table:
         """Encode a block with columns `USER_COLUMNS`; its layout is read by `timeline_block` and `state_block`."""
         offsets, events = _read_events(table)
-        recent = events["time_us"] >= self.seen_from_us
+        seen = _seen_records(table, offsets, events, self.as_of_us)
+        recent = seen.time_us >= self.seen_from_us
+        recent_offsets = np.r_[0, np.cumsum(recent)][seen.offsets]
         kept, kept_offsets = tail_rows(offsets, self.context_events + 1)
         tail = {name: values[kept] for name, values in events.items()}
         columns: dict[str, pa.Array] = {"user_key": table["user_key"]}
         columns |= {name: _to_list(kept_offsets, values) for name, values in tail.items()}
-        recent_offsets = np.r_[0, np.cumsum(recent)][offsets]
-        seen_keys = hash_ids(pa.array(events["event_id"][recent], pa.string()))
-        columns["seen_event_key"] = _to_list(recent_offsets, seen_keys)
-        columns["seen_time_us"] = _to_list(recent_offsets, events["time_us"][recent])
+        columns["last_us"] = pa.array(seen.last_us)
+        columns["seen_key"] = _to_list(recent_offsets, seen.key[recent])
+        columns["seen_time_us"] = _to_list(recent_offsets, seen.time_us[recent])
         columns["states"] = self._states(tail, kept_offsets, device)
         return pa.table(columns)
 
@@ -76,26 +85,65 @@ class UserEncoder:
         return _to_list(state_offsets * states.shape[1], states.reshape(-1))
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Records of U users, flat by `offsets`: their keys and times, and each user's newest known time."""
+
+    offsets: np.ndarray
+    key: np.ndarray
+    time_us: np.ndarray
+    last_us: np.ndarray
+
+
+def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, as_of_us: int) -> _Seen:
+    """All records that a block's rows stand for.
+
+    User rows do not say when a conversion came, only that it did before the end of the log: its time is that end, so
+    that it is remembered for long enough.
+    """
+    offsets, shown = _read_lists(table, _IMPRESSION_COLUMNS)
+    key, time_us, split, click, conversion = (shown[name] for name in _IMPRESSION_COLUMNS)
+    logged = split < Split.POLICY
+    chosen = {
+        RecordKind.IMPRESSION: (logged, time_us),
+        RecordKind.CLICK: (logged & (click > 0), time_us),
+        RecordKind.CONVERSION: (logged & (conversion > 0), np.full_like(time_us, as_of_us)),
+    }
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    owners = [np.repeat(np.arange(len(event_offsets) - 1), np.diff(event_offsets))]
+    owners += [owner[mask] for mask, _ in chosen.values()]
+    keys = [hash_ids(pa.array(events["event_id"], pa.string()))]
+    keys += [derive_key(key[mask], kind) for kind, (mask, _) in chosen.items()]
+    times = [events["time_us"], *(when[mask] for mask, when in chosen.values())]
+    last_us = np.full(len(offsets) - 1, _NEVER_US)
+    for rows, when in zip(owners[:2], times[:2], strict=True):
+        np.maximum.at(last_us, rows, when)
+    order = np.argsort(np.concatenate(owners), kind="stable")
+    counts = np.bincount(np.concatenate(owners), minlength=len(offsets) - 1)
+    return _Seen(np.r_[0, np.cumsum(counts)], np.concatenate(keys)[order], np.concatenate(times)[order], last_us)
+
+
 def with_events(table: pa.Table) -> pa.Table:
     """The rows of an encoded block whose users have an event."""
     return table.filter(pc.greater(pc.list_value_length(table["time_us"]), 0))
 
 
 def timeline_block(table: pa.Table) -> TimelineBlock:
-    """The timelines of an encoded block."""
+    """The timelines of an encoded block and what was seen of its users, also of those without events."""
     offsets, events = _read_lists(table, ("event_id", *EVENT_COLUMNS))
-    _, seen = _read_lists(table, ("seen_event_key", "seen_time_us"))
+    _, seen = _read_lists(table, ("seen_key", "seen_time_us"))
     return TimelineBlock(
         user_key=table["user_key"].to_numpy(),
         event_offsets=offsets,
         events=events,
-        seen_event_key=seen["seen_event_key"],
+        last_us=table["last_us"].to_numpy(),
+        seen_key=seen["seen_key"],
         seen_time_us=seen["seen_time_us"],
     )
 
 
 def state_block(table: pa.Table, window: int) -> StateBlock | None:
-    """The states of an encoded block of users with events, None when nothing was encoded."""
+    """The states of a block from `with_events`, None when nothing was encoded."""
     if not table.num_rows or table["states"].null_count:
         return None
     offsets, events = _read_lists(table, ("event_id", *STATE_EVENT_COLUMNS))

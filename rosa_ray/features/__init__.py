@@ -5,6 +5,19 @@ from rosa_ray.features.build import AdTable, SplitBounds, build_user_rows, keyed
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_events, encode_timeline, encode_users
+from rosa_ray.features.records import (
+    RECORD_COLUMNS,
+    RecordKind,
+    concat_records,
+    contributions,
+    empty_records,
+    event_records,
+    fold_impressions,
+    fold_records,
+    impression_records,
+    record_keys,
+    records_of,
+)
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
 from rosa_ray.features.state import FeatureState, FitPart
 from rosa_ray.features.views import (
@@ -13,7 +26,6 @@ from rosa_ray.features.views import (
     dense_names,
     expected_cost,
     fold_events,
-    fold_impressions,
     merge_states,
     read_dense,
 )
@@ -21,6 +33,7 @@ from rosa_ray.features.views import (
 __all__ = [
     "EVENT_COLUMNS",
     "IMPRESSION_COLUMNS",
+    "RECORD_COLUMNS",
     "VIEWS",
     "AdTable",
     "Buckets",
@@ -30,22 +43,31 @@ __all__ = [
     "FeatureConfig",
     "FeatureState",
     "FitPart",
+    "RecordKind",
     "Split",
     "SplitBounds",
     "UserRows",
     "batch_users",
     "build_user_rows",
     "collate",
+    "concat_records",
     "concat_users",
+    "contributions",
     "dense_names",
+    "empty_records",
     "encode_events",
     "encode_timeline",
     "encode_users",
+    "event_records",
     "expected_cost",
     "fold_events",
     "fold_impressions",
+    "fold_records",
+    "impression_records",
     "keyed_events",
     "keyed_impressions",
     "merge_states",
     "read_dense",
+    "record_keys",
+    "records_of",
 ]

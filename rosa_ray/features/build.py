@@ -146,7 +146,8 @@ def build_user_rows(
     Args:
         events: from `keyed_events`.
         impressions: from `keyed_impressions` of the impressions log.
-        candidates: the same of the candidates log, if there is one; they get split POLICY.
+        candidates: the same of the candidates log, if there is one, from the validation period on; they get split
+            POLICY, those of the validation period VALID_POLICY.
         counters: merged counter states of the whole log.
 
     Returns:
@@ -154,7 +155,8 @@ def build_user_rows(
     """
     shown = {**impressions, "split": bounds.of(impressions["time_us"])}
     if candidates is not None:
-        policy = {**candidates, "split": np.full(len(candidates["time_us"]), Split.POLICY, np.int8)}
+        in_test = candidates["time_us"] >= bounds.test_us
+        policy = {**candidates, "split": np.where(in_test, Split.POLICY, Split.VALID_POLICY).astype(np.int8)}
         shown = {name: np.concatenate([shown[name], policy[name]]) for name in shown}
         order = np.lexsort((shown["split"], shown["impression_key"], shown["time_us"], shown["user_key"]))
         shown = {name: values[order] for name, values in shown.items()}

@@ -19,7 +19,9 @@ class Split(IntEnum):
     VALID = 1
     TEST = 2
     POLICY = 3
-    """Unlabelled candidates of the test period, for the value of a policy."""
+    """Unlabelled candidates of the test period, for the value of a policy. Codes from here on are of candidates."""
+    VALID_POLICY = 4
+    """Unlabelled candidates of the validation period, for choosing between models by the value of their policies."""
 
 
 EVENT_COLUMNS: dict[str, pa.DataType] = {

@@ -94,37 +94,6 @@ def fold_events(events: Columns, config: FeatureConfig) -> CounterStates:
     }
 
 
-def fold_impressions(impressions: Columns, config: FeatureConfig) -> CounterStates:
-    """Count impressions into every impression view.
-
-    Impressions, clicks, bids and costs count at the request time, conversions at the conversion time.
-
-    Args:
-        impressions: columns user_key, ad_key, campaign_key, time_us, conversion_time_us, click, conversion, bid, cost.
-    """
-    shown = np.stack(
-        [
-            np.ones(len(impressions["time_us"]), np.int64),
-            impressions["click"].astype(np.int64),
-            np.zeros(len(impressions["time_us"]), np.int64),
-            to_micros(impressions["bid"]),
-            to_micros(impressions["cost"]),
-        ],
-        axis=1,
-    )
-    converted = impressions["conversion"].astype(bool)
-    bought = np.zeros((int(converted.sum()), len(IMPRESSION_MEASURES)), np.int64)
-    bought[:, IMPRESSION_MEASURES.index("conversions")] = 1
-    grid = buckets_of(config)
-    bucket = np.r_[grid.of(impressions["time_us"]), grid.of(impressions["conversion_time_us"][converted])]
-    amounts = np.concatenate([shown, bought])
-    return {
-        view.name: Counters.fold(np.r_[impressions[view.entity], impressions[view.entity][converted]], bucket, amounts)
-        for view in counted_views(config)
-        if view.log == "impressions"
-    }
-
-
 def merge_states(*states: CounterStates) -> CounterStates:
     """Sum several counter states view by view."""
     names = dict.fromkeys(name for state in states for name in state)

@@ -11,6 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from rosa_ray.errors import InputError
 from rosa_ray.sources.protocol import SourceFile
+from rosa_ray.storage import explain, storage_errors
 
 _MAGIC = "*?["
 
@@ -26,7 +27,6 @@ def list_files(location: str, contract_name: str) -> list[SourceFile]:
     """
     with readable(location):
         fs, root = fsspec.core.url_to_fs(location)
-        fs.invalidate_cache()
         paths, base = _expand(fs, root)
     files = [
         SourceFile(full_path(fs, path), contract_name, name)
@@ -51,7 +51,6 @@ def has_subdirectory(location: str, name: str) -> bool:
     """
     with readable(location):
         fs, root = fsspec.core.url_to_fs(location)
-        fs.invalidate_cache()
         return bool(fs.isdir(f"{root.rstrip('/')}/{name}"))
 
 
@@ -82,17 +81,13 @@ def readable(path: str, form: str = "") -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise InputError(f"{path}: does not exist; give an existing file, directory, glob or s3:// URL") from error
+        missing = f"{path}: does not exist; give an existing file, directory, glob or s3:// URL"
+        raise InputError(explain(path, error) or missing) from error
     except ImportError as error:
         raise InputError(f"{path}: its file system needs a package that is not installed: {_line(error)}") from error
-    except _s3_errors(path) as error:
-        raise InputError(
-            f"{path}: S3 cannot be reached: {_line(error)}; set AWS credentials (AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role), and AWS_ENDPOINT_URL for another endpoint"
-        ) from error
-    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+    except (pa.ArrowException, EOFError, ValueError, *storage_errors(path)) as error:
         fault = f"is truncated, damaged or not {form}" if form else "cannot be used"
-        raise InputError(f"{path}: {fault}: {_line(error)}") from error
+        raise InputError(explain(path, error) or f"{path}: {fault}: {_line(error)}") from error
 
 
 def _expand(fs: fsspec.AbstractFileSystem, root: str) -> tuple[list[str], str]:
@@ -104,14 +99,6 @@ def _expand(fs: fsspec.AbstractFileSystem, root: str) -> tuple[list[str], str]:
         fixed = root[: min(root.find(character) for character in _MAGIC if character in root)]
         return [path for path in fs.glob(root) if fs.isfile(path)], os.path.dirname(fixed)
     raise FileNotFoundError(root)
-
-
-def _s3_errors(path: str) -> tuple[type[Exception], ...]:
-    if not path.startswith(("s3://", "s3a://")):
-        return ()
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return BotoCoreError, ClientError, PermissionError
 
 
 def _line(error: BaseException) -> str:

@@ -5,7 +5,9 @@ import pkgutil
 
 import rosa_ray.sources as package
 from rosa_ray.errors import ConfigError
+from rosa_ray.schema import Pseudonyms
 from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
+from rosa_ray.sources.pseudonymous import PseudonymousSource
 
 
 def source_kinds() -> dict[str, SourceFactory]:
@@ -20,8 +22,11 @@ def source_kinds() -> dict[str, SourceFactory]:
     return dict(sorted(kinds.items()))
 
 
-def open_source(config: SourceConfig) -> Source:
+def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> Source:
     """Build the source a configuration names. Nothing is read yet.
+
+    Args:
+        pseudonyms: replace the user ids of everything that is read.
 
     Raises:
         ConfigError: the kind is unknown, or an option does not fit the kind.
@@ -29,4 +34,5 @@ def open_source(config: SourceConfig) -> Source:
     kinds = source_kinds()
     if config.kind not in kinds:
         raise ConfigError(f"source.kind '{config.kind}' is unknown; it is one of {', '.join(kinds)}")
-    return kinds[config.kind](config)
+    source = kinds[config.kind](config)
+    return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)

@@ -33,10 +33,13 @@ def pack_events(events: Columns) -> np.ndarray:
 
 def unpack_timeline(records: bytes, event_ids: str) -> dict[str, np.ndarray]:
     """Bytes of records and packed ids to `EVENT_COLUMNS` and `event_id`."""
+    return unpack_records(records) | {"event_id": np.array(unpack_ids(event_ids), dtype=object)}
+
+
+def unpack_records(records: bytes) -> dict[str, np.ndarray]:
+    """Bytes of events to `EVENT_COLUMNS`."""
     table = np.frombuffer(records, EVENT_RECORD)
-    columns = {name: np.ascontiguousarray(table[name]) for name in EVENT_COLUMNS}
-    columns["event_id"] = np.array(unpack_ids(event_ids), dtype=object)
-    return columns
+    return {name: np.ascontiguousarray(table[name]) for name in EVENT_COLUMNS}
 
 
 def pack_ids(event_ids: list[str]) -> str:

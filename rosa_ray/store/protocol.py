@@ -1,7 +1,8 @@
 """What an online store is: the records it gives, and the operations every implementation has.
 
-A store answers with exactly the features that one sorted pass over the same events gives, whatever order, batches and
-repetitions they came in, as long as no event is more than the horizon behind the newest one before it.
+A store answers with exactly the features that one sorted pass over the same records gives, whatever order, batches and
+repetitions they came in, as long as no record is more than the horizon behind the newest one before it. Records are
+events, impressions, clicks and conversions (`rosa_ray.features.RECORD_COLUMNS`).
 
 A store holds two versions: the active one, which is read and updated, and one that a materialisation fills beside it
 and that `activate` puts in its place at once.
@@ -75,6 +76,12 @@ class UserRecord:
     counters: CounterStates
     model_version: str
 
+    @property
+    def known(self) -> bool:
+        """Whether the store holds anything of the user."""
+        counted = any(len(counters.bucket) for counters in self.counters.values())
+        return counted or self.states is not None or len(self.timeline["time_us"]) > 0
+
     def count_since_states(self) -> int:
         """Events after the last encoded one: what an encoding now would add. All of them without states."""
         time_us, event_id = self.timeline["time_us"], self.timeline["event_id"]
@@ -87,10 +94,10 @@ class UserRecord:
 
 @dataclass(frozen=True)
 class ApplyResult:
-    """What became of a batch of events; the three counts add up to its size.
+    """What became of a batch of records; the three counts add up to its size.
 
     Attributes:
-        late_rows: positions in the batch of the events set aside as late.
+        late_rows: positions in the batch of the records set aside as late.
         user_keys: sorted keys of users that changed.
     """
 
@@ -99,6 +106,17 @@ class ApplyResult:
     late: int
     late_rows: np.ndarray
     user_keys: np.ndarray
+
+
+def merge_results(results: Sequence[ApplyResult]) -> ApplyResult:
+    """Sum of several results, without positions of late records, since they lie in different batches."""
+    return ApplyResult(
+        accepted=sum(result.accepted for result in results),
+        duplicates=sum(result.duplicates for result in results),
+        late=sum(result.late for result in results),
+        late_rows=np.empty(0, np.int64),
+        user_keys=np.unique(np.concatenate([np.empty(0, np.int64), *(result.user_keys for result in results)])),
+    )
 
 
 @dataclass(frozen=True)
@@ -117,14 +135,17 @@ class TimelineBlock:
         user_key: int64 (U,).
         event_offsets: int64 (U + 1,).
         events: `EVENT_COLUMNS` and `event_id`, each (E,), per user sorted by time and event id.
-        seen_event_key, seen_time_us: int64 (S,), hash of the id and time of every event of these users within the
-            horizon before `as_of_us`, also of those that the timelines no longer hold.
+        last_us: int64 (U,), time of each user's newest record; a user without events may have impressions.
+        seen_key, seen_time_us: int64 (S,), `record_keys` and times of every record of these users within the horizon
+            before `as_of_us`, also of events that the timelines no longer hold. What has no time of its own in the
+            log is as late as it may be.
     """
 
     user_key: np.ndarray
     event_offsets: np.ndarray
     events: Columns
-    seen_event_key: np.ndarray
+    last_us: np.ndarray
+    seen_key: np.ndarray
     seen_time_us: np.ndarray
 
 
@@ -152,8 +173,8 @@ class StoreInfo:
     """Identity and condition of a store.
 
     Attributes:
-        newest_us: time of the newest event; the horizon is counted back from it.
-        late: events set aside as late since the version was activated.
+        newest_us: time of the newest record; the horizon is counted back from it.
+        late: records set aside as late since the version was activated.
         max_timeline_events: events kept per user (and one more).
     """
 
@@ -179,12 +200,15 @@ class OnlineStore(Protocol):
         """Counters of some entities of one view, under that view's name."""
         ...
 
-    def apply_events(self, events: Columns, position: StreamPosition | None = None) -> ApplyResult:
-        """Count and append events, each id once, in one transaction together with the stream's position.
+    def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
+        """Count records and append events, each id of a kind once, together with the positions of their streams.
+
+        Users without a record for `StoreConfig.user_ttl_days` are removed along the way, a few with every update.
 
         Args:
-            events: event_id (object of str), user_key, time_us, item_key, category_key, behavior, price; any order.
-                Times far in the future move the horizon: refuse such events before.
+            records: `RECORD_COLUMNS`, any order. Times far in the future move the horizon: refuse such records before.
+            positions: stored in the same transaction, so that a stream that is read again from there is neither
+                skipped nor counted twice.
         """
         ...
 
@@ -219,17 +243,17 @@ class OnlineStore(Protocol):
     def activate(self, version: StoreVersion) -> ApplyResult:
         """Put the loaded version in the place of the active one, at once.
 
-        Events that were applied live and that the loaded log does not hold are applied to it first.
+        Records that were applied live and that the loaded log does not hold are applied to it first.
 
         Returns:
-            What became of those events; `duplicates` are those that the log holds.
+            What became of those records; `duplicates` are those that the log holds.
         """
         ...
 
     def forget_user(self, user_key: int) -> bool:
         """Remove a user's timeline, states and own counters; True when there was something.
 
-        Sums over all users stay, and so do the hashes of event ids, so that a repeated event does not bring the user
+        Sums over all users stay, and so do the hashes of record ids, so that a repeated record does not bring the user
         back. The log that versions are loaded from is not the store's: remove the user there too.
         """
         ...

@@ -15,7 +15,7 @@ from rosa_ray.data.materialize import MaterializeConfig, encode_file, materializ
 from rosa_ray.data.partitions import counters_table
 from rosa_ray.data.user_encoding import UserEncoder
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.features import EVENT_COLUMNS, FeatureConfig, FeatureState, encode_timeline, fold_events
+from rosa_ray.features import EVENT_COLUMNS, FeatureConfig, FeatureState, encode_timeline, event_records, fold_events
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.models import build_ranker
 from rosa_ray.store import StoreConfig, open_store
@@ -49,6 +49,8 @@ def user_table(events: dict[str, np.ndarray], keys: np.ndarray) -> pa.Table:
     columns = {"user_key": pa.array(keys), "event_id": [events["event_id"][row].tolist() for row in rows]}
     for name, type_ in EVENT_COLUMNS.items():
         columns[f"event_{name}"] = pa.array([events[name][row] for row in rows], pa.large_list(type_))
+    for name in ("impression_key", "time_us", "split", "click", "conversion"):
+        columns[f"impression_{name}"] = pa.array([[]] * len(rows), pa.large_list(pa.int64()))
     return pa.table(columns)
 
 
@@ -122,7 +124,7 @@ def test_the_store_holds_what_the_log_says(run: Path, state: FeatureState) -> No
         np.testing.assert_allclose(record.states.states, whole.numpy()[-WINDOW:], atol=1e-5)
         sums = record.counters["user_events"].sums.sum(0)
         np.testing.assert_array_equal(sums, counters.sums[counters.entity_key == key].sum(0))
-    assert store.apply_events(events).duplicates == len(events["time_us"])
+    assert store.apply(event_records(events)).duplicates == len(events["time_us"])
     store.close()
 
 
@@ -181,6 +183,6 @@ def test_missing_data_is_named(run: Path) -> None:
 def test_rows_without_event_ids_are_refused(tmp_path: Path, state: FeatureState) -> None:
     path = tmp_path / "part.parquet"
     pq.write_table(user_table(make_events(), np.array([110])).drop_columns("event_id"), path)
-    encoder = UserEncoder(None, state, 8, T0)
+    encoder = UserEncoder(None, state, 8, T0, T0)
     with pytest.raises(InputError, match=r"part\.parquet: column 'event_id' is missing"):
         list(encode_file(encoder, str(path), 10))

@@ -8,16 +8,25 @@ import pytest
 import torch
 
 from rosa_ray.data.user_encoding import UserEncoder, state_block, timeline_block, with_events
-from rosa_ray.features import EVENT_COLUMNS, FeatureConfig, FeatureState, encode_timeline
+from rosa_ray.features import EVENT_COLUMNS, FeatureConfig, FeatureState, Split, encode_timeline
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.models import build_ranker
-from rosa_ray.schema import hash_id
+from rosa_ray.schema import derive_key, hash_id
 from rosa_ray.units import HOUR_US
 
 T0 = 1_700_000_000_000_000
+END = T0 + 50 * HOUR_US
+SHOWN = {
+    0: [("i1", T0 + 1 * HOUR_US, Split.TRAIN, 1, 1), ("i2", T0 + 30 * HOUR_US, Split.TEST, 1, 0)],
+    5: [("i3", T0 + 25 * HOUR_US, Split.TRAIN, 0, 0), ("i4", T0 + 40 * HOUR_US, Split.POLICY, 0, 0)],
+}
+"""Impressions of some users: id, time, split, click, conversion. User 5 has no events."""
 LENGTHS = [3, 0, 30, 1, 12, 0]
 TABLES = ("item", "category", "campaign", "device", "region")
 BASE_RATES = {"ctr": 0.1, "cvr": 0.1, "log_value": 0.0, "revenue_per_cost": 1.0}
+
+
+_INTS = pa.large_list(pa.int64())
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +47,7 @@ def encoder(state: FeatureState) -> UserEncoder:
     torch.manual_seed(0)
     settings = {"width": 8, "heads": 2, "layers": 2, "window": 3, "hidden": (8,)}
     ranker = build_ranker("rosa", settings, state.table_sizes, BASE_RATES).eval()
-    return UserEncoder(ranker, state, context_events=9, seen_from_us=T0 + 20 * HOUR_US, users_per_batch=2)
+    return UserEncoder(ranker, state, context_events=9, as_of_us=END, seen_from_us=T0 + 20 * HOUR_US, users_per_batch=2)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,14 @@ def users() -> list[dict[str, np.ndarray]]:
 
 @pytest.fixture(scope="module")
 def table(users: list[dict[str, np.ndarray]]) -> pa.Table:
-    columns = {"user_key": pa.array(np.arange(len(users)) * 10), "event_id": [u["event_id"].tolist() for u in users]}
+    shown = [SHOWN.get(user, []) for user in range(len(users))]
+    columns = {
+        "user_key": pa.array(np.arange(len(users)) * 10),
+        "impression_impression_key": pa.array([[hash_id(row[0]) for row in rows] for rows in shown], _INTS),
+    }
+    for column, name in enumerate(("time_us", "split", "click", "conversion"), start=1):
+        columns[f"impression_{name}"] = pa.array([[int(row[column]) for row in rows] for rows in shown], _INTS)
+    columns |= {"event_id": pa.array([u["event_id"].tolist() for u in users], pa.large_list(pa.string()))}
     for name, type_ in EVENT_COLUMNS.items():
         columns[f"event_{name}"] = pa.array([user[name].tolist() for user in users], pa.large_list(type_))
     return pa.table(columns)
@@ -83,16 +99,33 @@ def test_timelines_are_the_last_events(
 def test_recent_ids_are_passed_on_even_beyond_the_timeline(
     encoder: UserEncoder, table: pa.Table, users: list[dict[str, np.ndarray]]
 ) -> None:
-    block = timeline_block(with_events(encoder(table)))
+    block = timeline_block(encoder(table))
     expected = {
         (hash_id(event_id), time)
         for user in users
         for event_id, time in zip(user["event_id"], user["time_us"].tolist(), strict=True)
         if time >= encoder.seen_from_us
     }
-    found = set(zip(block.seen_event_key.tolist(), block.seen_time_us.tolist(), strict=True))
+    feedback = [
+        ("i1", 3, END),
+        ("i2", 1, T0 + 30 * HOUR_US),
+        ("i2", 2, T0 + 30 * HOUR_US),
+        ("i3", 1, T0 + 25 * HOUR_US),
+    ]
+    expected |= {(int(derive_key(np.array([hash_id(name)]), kind)[0]), time) for name, kind, time in feedback}
+    found = set(zip(block.seen_key.tolist(), block.seen_time_us.tolist(), strict=True))
     assert found == expected
     assert len(expected) > 10
+    assert len(block.seen_key) == len(expected)
+
+
+def test_the_newest_record_of_a_user_may_be_an_impression(
+    encoder: UserEncoder, table: pa.Table, users: list[dict[str, np.ndarray]]
+) -> None:
+    last_us = timeline_block(encoder(table)).last_us
+    assert last_us[0] == max(users[0]["time_us"].max(), T0 + 30 * HOUR_US)
+    assert last_us[2] == users[2]["time_us"].max()
+    assert last_us[5] == T0 + 25 * HOUR_US
 
 
 def test_states_are_those_of_the_whole_timeline(

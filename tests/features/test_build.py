@@ -5,9 +5,18 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rosa_ray.features import AdTable, UserRows, keyed_events, keyed_impressions
+from rosa_ray.features import (
+    AdTable,
+    Split,
+    UserRows,
+    build_user_rows,
+    fold_events,
+    fold_impressions,
+    keyed_events,
+    keyed_impressions,
+)
 from rosa_ray.schema import EVENTS, hash_id
-from tests.synthetic import BOUNDS, ads_table, events_table, impressions_table, user_rows
+from tests.synthetic import BOUNDS, CONFIG, ads_table, events_table, impressions_table, user_rows
 
 
 def assert_same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
@@ -91,3 +100,15 @@ def test_rows_survive_the_trip_through_arrow_and_slices_of_it() -> None:
     start, stop = rows.impression_offsets[3], rows.impression_offsets[5]
     np.testing.assert_array_equal(second.dense, rows.dense[start:stop])
     assert len(UserRows.from_table(table.slice(0, 0))) == 0
+
+
+def test_candidates_are_told_apart_by_period() -> None:
+    rng = np.random.default_rng(3)
+    events, ads = keyed_events(events_table(rng)), AdTable.from_table(ads_table())
+    shown, _ = keyed_impressions(impressions_table(rng), ads)
+    counters = fold_events(events, CONFIG) | fold_impressions(shown, CONFIG)
+    held_out = {name: values[shown["time_us"] >= BOUNDS.valid_us] for name, values in shown.items()}
+    rows = build_user_rows(events, shown, held_out, counters, CONFIG, BOUNDS)
+    time_us, split = rows.impressions["time_us"], rows.impressions["split"]
+    for period, candidates in ((Split.VALID, Split.VALID_POLICY), (Split.TEST, Split.POLICY)):
+        assert sorted(time_us[split == candidates]) == sorted(time_us[split == period])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rosa_ray.errors import ConfigError, StoreError
-from rosa_ray.features import FeatureConfig
+from rosa_ray.features import FeatureConfig, RecordKind, records_of
 from rosa_ray.store import OnlineStore, StoreConfig, StoreVersion, TimelineBlock, open_store
 
 FEATURES = FeatureConfig()
@@ -23,15 +23,14 @@ def open_at(path: Path, *, create: bool = False, busy_timeout_ms: int = 5000) ->
 
 def events(ids: list[str], user: int = 7) -> dict[str, np.ndarray]:
     count = len(ids)
-    return {
-        "event_id": np.array(ids, dtype=object),
-        "user_key": np.full(count, user),
-        "time_us": np.full(count, T0),
-        "item_key": np.arange(count),
-        "category_key": np.ones(count, np.int64),
-        "behavior": np.zeros(count, np.int8),
-        "price": np.full(count, np.nan, np.float32),
-    }
+    return records_of(
+        RecordKind.EVENT,
+        record_id=np.array(ids, dtype=object),
+        user_key=np.full(count, user),
+        time_us=np.full(count, T0),
+        item_key=np.arange(count),
+        category_key=np.ones(count, np.int64),
+    )
 
 
 def read_until_two(path: str, begun: "multiprocessing.synchronize.Event", found: "multiprocessing.Queue[int]") -> None:
@@ -46,13 +45,13 @@ def read_until_two(path: str, begun: "multiprocessing.synchronize.Event", found:
 @pytest.mark.integration
 def test_another_process_reads_while_this_one_writes(tmp_path: Path) -> None:
     store = open_at(tmp_path / "s.db", create=True)
-    store.apply_events(events(["e1"]))
+    store.apply(events(["e1"]))
     context = multiprocessing.get_context("spawn")
     begun, found = context.Event(), context.Queue()
     reader = context.Process(target=read_until_two, args=(str(tmp_path / "s.db"), begun, found))
     reader.start()
     assert begun.wait(60)
-    store.apply_events(events(["e2"]))
+    store.apply(events(["e2"]))
     assert found.get(timeout=60) == 2
     reader.join(60)
     store.close()
@@ -65,9 +64,9 @@ def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
     writer.execute("BEGIN IMMEDIATE")
     assert len(store.read_user(7).timeline["time_us"]) == 0
     with pytest.raises(StoreError, match=r"s\.db: is locked by another writer for more than 20 ms"):
-        store.apply_events(events(["e1"]))
+        store.apply(events(["e1"]))
     writer.execute("ROLLBACK")
-    assert store.apply_events(events(["e1"])).accepted == 1
+    assert store.apply(events(["e1"])).accepted == 1
     writer.close()
     store.close()
 
@@ -75,7 +74,7 @@ def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
 def test_threads_share_a_store(tmp_path: Path) -> None:
     store = open_at(tmp_path / "s.db", create=True)
     threads = [
-        threading.Thread(target=store.apply_events, args=(events([f"{worker}-{n}" for n in range(20)]),))
+        threading.Thread(target=store.apply, args=(events([f"{worker}-{n}" for n in range(20)]),))
         for worker in range(4)
     ]
     for thread in threads:
@@ -111,7 +110,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
 def test_a_damaged_page_is_an_error_and_not_an_answer(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     store = open_at(path, create=True)
-    store.apply_events(events([f"event-{number}" for number in range(200)]))
+    store.apply(events([f"event-{number}" for number in range(200)]))
     store.close()
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
@@ -134,14 +133,14 @@ def test_an_older_schema_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "s.db")
     connection.execute("PRAGMA user_version=0")
     connection.close()
-    with pytest.raises(StoreError, match="has schema version 0, this code needs 2; remove the file"):
+    with pytest.raises(StoreError, match="has schema version 0, this code needs 3; remove the file"):
         open_at(tmp_path / "s.db")
 
 
 def test_forgotten_content_leaves_the_file(tmp_path: Path) -> None:
     store = open_at(tmp_path / "s.db", create=True)
-    store.apply_events(events(["very-private-event"]))
-    store.apply_events(events(["other-event"], user=8))
+    store.apply(events(["very-private-event"]))
+    store.apply(events(["other-event"], user=8))
     store.forget_user(7)
     store.close()
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
@@ -151,10 +150,11 @@ def test_forgotten_content_leaves_the_file(tmp_path: Path) -> None:
 
 def test_a_user_forgotten_during_a_load_is_out_of_it_too(tmp_path: Path) -> None:
     store, version = open_at(tmp_path / "s.db", create=True), StoreVersion("m", "f1", T0)
-    columns = events(["e1"])
+    columns = {**events(["e1"]), "event_id": np.array(["e1"], object)}
     store.begin_load(version, 8)
     none = np.empty(0, np.int64)
-    store.load_users(version, TimelineBlock(np.array([7]), np.array([0, 1]), columns, none, none))
+    block = TimelineBlock(np.array([7]), np.array([0, 1]), columns, np.array([T0]), none, none)
+    store.load_users(version, block)
     assert store.forget_user(7)
     store.activate(version)
     assert len(store.read_user(7).timeline["time_us"]) == 0
@@ -164,7 +164,7 @@ def test_a_user_forgotten_during_a_load_is_out_of_it_too(tmp_path: Path) -> None
 def test_a_closed_store_reconnects(tmp_path: Path) -> None:
     store = open_at(tmp_path / "s.db", create=True)
     store.close()
-    assert store.apply_events(events(["e1"])).accepted == 1
+    assert store.apply(events(["e1"])).accepted == 1
     store.close()
 
 
@@ -173,5 +173,5 @@ def test_settings_are_checked() -> None:
         StoreConfig(states_dtype="int8")
     with pytest.raises(ConfigError, match=r"store\.dedup_horizon_days is 0"):
         StoreConfig(dedup_horizon_days=0)
-    with pytest.raises(ConfigError, match=r"store\.kind is 'paper'; known kinds are sqlite"):
+    with pytest.raises(ConfigError, match=r"store\.kind is 'paper'; known kinds are (redis, )?sqlite"):
         open_store(StoreConfig(kind="paper"), FEATURES)

@@ -31,6 +31,8 @@ def add_counters(connection: sqlite3.Connection, slot: str, states: CounterState
     """Add sums to what is there, through `Counters.merge`."""
     query = f"SELECT packed FROM counters_{slot} WHERE view = ? AND entity_key = ? AND chunk = ?"
     for view, delta in states.items():
+        if not len(delta.bucket):
+            continue
         stored: _Found = []
         for key, chunk in dict.fromkeys(
             zip(delta.entity_key.tolist(), (delta.bucket // CHUNK_BUCKETS).tolist(), strict=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rosa_ray.errors import StoreError
+from rosa_ray.errors import StoreError, StoreMissingError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raise it when the tables or the byte layouts change."""
 
 APPLICATION_ID = 0x524F5341
@@ -24,9 +24,12 @@ CREATE TABLE slots (
   late INTEGER NOT NULL
 );
 CREATE TABLE journal (
-  event_id TEXT NOT NULL, user_key INTEGER NOT NULL, time_us INTEGER NOT NULL, item_key INTEGER NOT NULL,
-  category_key INTEGER NOT NULL, behavior INTEGER NOT NULL, price REAL
+  kind INTEGER NOT NULL, record_id TEXT NOT NULL, user_key INTEGER NOT NULL, time_us INTEGER NOT NULL,
+  item_key INTEGER NOT NULL, category_key INTEGER NOT NULL, behavior INTEGER NOT NULL, price REAL,
+  ad_key INTEGER NOT NULL, campaign_key INTEGER NOT NULL, shown_us INTEGER NOT NULL, bid REAL NOT NULL,
+  cost REAL NOT NULL
 );
+CREATE INDEX journal_user ON journal (user_key);
 CREATE TABLE positions (stream TEXT PRIMARY KEY, next_offset INTEGER NOT NULL);
 """
 _SLOT_TABLES = """
@@ -39,11 +42,13 @@ CREATE TABLE counters_{slot} (
   view TEXT NOT NULL, entity_key INTEGER NOT NULL, chunk INTEGER NOT NULL, packed BLOB NOT NULL,
   PRIMARY KEY (view, entity_key, chunk)
 ) WITHOUT ROWID;
-CREATE TABLE seen_{slot} (event_key INTEGER PRIMARY KEY, day INTEGER NOT NULL);
+CREATE TABLE users_{slot} (user_key INTEGER PRIMARY KEY, last_us INTEGER NOT NULL);
+CREATE INDEX users_{slot}_last ON users_{slot} (last_us);
+CREATE TABLE seen_{slot} (record_key INTEGER PRIMARY KEY, day INTEGER NOT NULL);
 CREATE INDEX seen_{slot}_day ON seen_{slot} (day);
 CREATE TABLE parts_{slot} (part TEXT PRIMARY KEY);
 """
-CONTENT_TABLES = ("timelines", "states", "counters", "seen", "parts")
+CONTENT_TABLES = ("timelines", "states", "counters", "users", "seen", "parts")
 
 
 class Database:
@@ -136,7 +141,7 @@ class Database:
 
     def _check(self) -> None:
         if not Path(self.path).is_file():
-            raise StoreError(f"store {self.path}: does not exist; fill it with `rosa materialize`")
+            raise StoreMissingError(f"store {self.path}: does not exist; fill it with `rosa materialize`")
         with self._guard():
             connection = self._connection()
             application = connection.execute("PRAGMA application_id").fetchone()[0]

@@ -9,10 +9,10 @@ import numpy as np
 from rosa_ray.errors import StoreError
 from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
 from rosa_ray.features.views import counted_views
-from rosa_ray.store.backends.sqlite import counters, fold, slots, timelines
+from rosa_ray.store.backends.sqlite import counters, fold, slots, timelines, users
 from rosa_ray.store.backends.sqlite.database import SCHEMA_VERSION, SLOTS, Database
 from rosa_ray.store.backends.sqlite.slots import Slot
-from rosa_ray.store.config import StoreConfig
+from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
 from rosa_ray.store.protocol import (
     ApplyResult,
     Columns,
@@ -23,8 +23,6 @@ from rosa_ray.store.protocol import (
     TimelineBlock,
     UserRecord,
 )
-
-DEFAULT_TIMELINE_EVENTS = 256
 
 
 class Store:
@@ -69,15 +67,15 @@ class Store:
             slot = self._require_features(slots.read_slot(connection, active=True))
             return {view: counters.read_counters(connection, slot.name, view, entity_keys)}
 
-    def apply_events(self, events: Columns, position: StreamPosition | None = None) -> ApplyResult:
-        """See `OnlineStore.apply_events`."""
+    def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
+        """See `OnlineStore.apply`."""
         with self._database.write() as connection:
             slot = self._require_features(slots.read_slot(connection, active=True))
-            folded = fold.fold_into(connection, slot, events, self._features, self._config.horizon_us)
-            fold.write_journal(connection, events, folded.accepted_rows)
-            if position is not None:
-                row = (position.stream, position.offset)
-                connection.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", row)
+            folded = fold.fold_into(connection, slot, records, self._features, self._config)
+            fold.write_journal(connection, records, folded.accepted_rows)
+            fold.expire_silent(connection, slot, folded, self._config)
+            rows = [(position.stream, position.offset) for position in positions]
+            connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", rows)
         return folded.result
 
     def read_position(self, stream: str) -> int | None:
@@ -100,7 +98,8 @@ class Store:
         with self._database.write() as connection:
             slot = slots.loading_slot(connection, version, self._config.path)
             timelines.load_timelines(connection, slot.name, block, slot.max_events + 1)
-            fold.add_seen(connection, slot.name, block.seen_event_key, block.seen_time_us)
+            users.touch_users(connection, slot.name, block.user_key, block.last_us)
+            fold.add_seen(connection, slot.name, block.seen_key, block.seen_time_us)
             slots.advance_slot(connection, slot.name, int(block.seen_time_us.max(initial=0)), late=0)
 
     def write_states(self, version: StoreVersion, block: StateBlock) -> None:
@@ -127,21 +126,17 @@ class Store:
         with self._database.write() as connection:
             slot = slots.loading_slot(connection, version, self._config.path)
             former = slots.read_slot(connection, active=True)
-            replayed = fold.replay_journal(connection, slot, self._features, self._config.horizon_us)
+            replayed = fold.replay_journal(connection, slot, self._features, self._config)
             slots.swap_slots(connection)
             slots.clear_slot(connection, former.name)
         return replayed
 
     def forget_user(self, user_key: int) -> bool:
         """See `OnlineStore.forget_user`."""
-        key = (int(user_key),)
         with self._database.write() as connection:
             connection.execute("PRAGMA secure_delete=ON")
-            removed = connection.execute("DELETE FROM journal WHERE user_key = ?", key).rowcount
-            for slot in SLOTS:
-                removed += connection.execute(f"DELETE FROM timelines_{slot} WHERE user_key = ?", key).rowcount
-                removed += connection.execute(f"DELETE FROM states_{slot} WHERE user_key = ?", key).rowcount
-                removed += counters.delete_entity(connection, slot, "user_key", key[0])
+            removed = users.delete_journal(connection, int(user_key))
+            removed += sum(users.delete_user(connection, slot, int(user_key)) for slot in SLOTS)
             connection.execute("PRAGMA secure_delete=OFF")
         self._database.truncate_log()
         return removed > 0

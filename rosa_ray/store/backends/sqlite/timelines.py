@@ -54,12 +54,14 @@ def append_events(connection: sqlite3.Connection, slot: str, events: Columns, ke
 
 
 def load_timelines(connection: sqlite3.Connection, slot: str, block: TimelineBlock, keep: int) -> None:
-    """Replace the timelines of a block's users."""
+    """Replace the timelines of a block's users; those without events get none."""
     records, event_ids = pack_events(block.events), block.events["event_id"].tolist()
     bounds = block.event_offsets.tolist()
     rows = []
     for index, user in enumerate(block.user_key.tolist()):
         low, high = max(bounds[index], bounds[index + 1] - keep), bounds[index + 1]
+        if low == high:
+            continue
         rows.append((user, pack_ids(event_ids[low:high]), records[low:high].tobytes()))
     connection.executemany(f"INSERT OR REPLACE INTO timelines_{slot} VALUES (?, ?, ?)", rows)
 

@@ -1,0 +1,200 @@
+"""Live records: events, impressions, clicks and conversions as one stream of columns, and what each of them counts.
+
+A record is what a server learns at one moment. An impression row of a log, written when all is known, is the
+impression, its click and its conversion together; `impression_records` takes it apart, and both ways are counted by
+the one `fold_records`, so that features are the same offline and live, bit for bit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import pyarrow as pa
+
+from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.counters import Counters
+from rosa_ray.features.views import IMPRESSION_MEASURES, CounterStates, buckets_of, counted_views, to_micros
+from rosa_ray.schema import BEHAVIORS, derive_key, hash_ids
+
+Columns = Mapping[str, np.ndarray]
+
+
+class RecordKind(IntEnum):
+    """What a record tells. The integer is its code in column `kind`.
+
+    >>> RecordKind["click".upper()].value
+    2
+    """
+
+    EVENT = 0
+    IMPRESSION = 1
+    CLICK = 2
+    CONVERSION = 3
+
+
+RECORD_COLUMNS: dict[str, np.dtype] = {
+    "kind": np.dtype(np.int8),
+    "record_id": np.dtype(object),
+    "user_key": np.dtype(np.int64),
+    "time_us": np.dtype(np.int64),
+    "item_key": np.dtype(np.int64),
+    "category_key": np.dtype(np.int64),
+    "behavior": np.dtype(np.int8),
+    "price": np.dtype(np.float32),
+    "ad_key": np.dtype(np.int64),
+    "campaign_key": np.dtype(np.int64),
+    "shown_us": np.dtype(np.int64),
+    "bid": np.dtype(np.float64),
+    "cost": np.dtype(np.float64),
+}
+"""Columns of n records, each (n,).
+
+`record_id` (str) is the event id, or the impression id of the other kinds. `time_us` is the record's own time: of the
+event, the request, the click or the conversion; `shown_us` is the request time of the impression. Item, category,
+behavior and price (NaN missing) belong to events, ad, campaign and `shown_us` to the rest, bid and cost (currency
+units) to impressions.
+"""
+
+_EMPTY_VALUES: dict[str, object] = {"record_id": "", "price": np.nan}
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What records add to one view.
+
+    Attributes:
+        row: int64 (c,), positions of the records.
+        entity_key, bucket: int64 (c,).
+        amounts: int64 (c, M), one column per measure of the view.
+    """
+
+    row: np.ndarray
+    entity_key: np.ndarray
+    bucket: np.ndarray
+    amounts: np.ndarray
+
+
+def empty_records(count: int) -> dict[str, np.ndarray]:
+    """Return n records of zeros, empty ids and missing prices.
+
+    >>> empty_records(1)["price"]
+    array([nan], dtype=float32)
+    """
+    return {name: np.full(count, _EMPTY_VALUES.get(name, 0), dtype) for name, dtype in RECORD_COLUMNS.items()}
+
+
+def records_of(kind: RecordKind, **given: np.ndarray) -> dict[str, np.ndarray]:
+    """Return n records of one kind from some of their columns; the others are as in `empty_records`.
+
+    >>> records_of(RecordKind.CLICK, record_id=np.array(["i1"], object), time_us=np.array([5]))["kind"]
+    array([2], dtype=int8)
+    """
+    count = len(next(iter(given.values())))
+    columns = empty_records(count) | {"kind": np.full(count, kind, np.int8)}
+    for name, values in given.items():
+        columns[name] = np.asarray(values).astype(RECORD_COLUMNS[name], copy=False)
+    return columns
+
+
+def concat_records(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the records of all parts, in order."""
+    parts = [empty_records(0), *parts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in RECORD_COLUMNS}
+
+
+def event_records(events: Columns) -> dict[str, np.ndarray]:
+    """Return EVENT records of event columns: event_id, user_key, time_us, item_key, category_key, behavior, price."""
+    names = ("user_key", "time_us", "item_key", "category_key", "behavior", "price")
+    return records_of(RecordKind.EVENT, record_id=events["event_id"], **{name: events[name] for name in names})
+
+
+def impression_records(impressions: Columns) -> dict[str, np.ndarray]:
+    """Take the impression rows of a log apart: every impression, then the clicks, then the conversions.
+
+    Args:
+        impressions: user_key, ad_key, campaign_key, time_us, conversion_time_us, click, conversion, bid, cost, as from
+            `keyed_impressions`, and impression_id (object of str) where the records are to be told apart. A log does
+            not say when a click came: it takes the request time.
+    """
+    rows = np.arange(len(impressions["time_us"]))
+    clicked, bought = (np.flatnonzero(impressions[name]) for name in ("click", "conversion"))
+    return concat_records(
+        [
+            _feedback(RecordKind.IMPRESSION, impressions, rows, "time_us", ("bid", "cost")),
+            _feedback(RecordKind.CLICK, impressions, clicked, "time_us"),
+            _feedback(RecordKind.CONVERSION, impressions, bought, "conversion_time_us"),
+        ]
+    )
+
+
+def record_keys(records: Columns) -> np.ndarray:
+    """Return what repetitions are found by, int64 (n,): the hash of the id, for feedback mixed with the kind.
+
+    Of feedback it is `derive_key(hash_id(impression_id), kind)`, so that the user rows' impression_key gives it too.
+    """
+    keys = hash_ids(pa.array(records["record_id"], pa.string()))
+    is_event = records["kind"] == RecordKind.EVENT
+    return keys if is_event.all() else np.where(is_event, keys, derive_key(keys, records["kind"]))
+
+
+def contributions(records: Columns, config: FeatureConfig) -> dict[str, Contribution]:
+    """Return what each record counts, view by view.
+
+    An event counts its behaviour at its time; impressions, bids, costs and clicks count at the request time of the
+    impression, conversions at their own time.
+    """
+    kind, grid = records["kind"], buckets_of(config)
+    counted = np.where(kind == RecordKind.CONVERSION, records["time_us"], records["shown_us"])
+    of_log = {
+        "events": (np.flatnonzero(kind == RecordKind.EVENT), grid.of(records["time_us"]), _count_events),
+        "impressions": (np.flatnonzero(kind != RecordKind.EVENT), grid.of(counted), _count_feedback),
+    }
+    found: dict[str, Contribution] = {}
+    for log, (rows, bucket, count) in of_log.items():
+        views = [view for view in counted_views(config) if view.log == log]
+        amounts = count(records, rows) if len(rows) else np.empty((0, len(views[0].measures) if views else 0), np.int64)
+        for view in views:
+            found[view.name] = Contribution(rows, records[view.entity][rows], bucket[rows], amounts)
+    return found
+
+
+def fold_records(records: Columns, config: FeatureConfig) -> CounterStates:
+    """Count records, each of them once, into every view."""
+    return {
+        name: Counters.fold(part.entity_key, part.bucket, part.amounts)
+        for name, part in contributions(records, config).items()
+    }
+
+
+def fold_impressions(impressions: Columns, config: FeatureConfig) -> CounterStates:
+    """Count the impression rows of a log into every impression view: `fold_records` of `impression_records`."""
+    states = fold_records(impression_records(impressions), config)
+    return {view.name: states[view.name] for view in counted_views(config) if view.log == "impressions"}
+
+
+def _feedback(
+    kind: RecordKind, impressions: Columns, rows: np.ndarray, time: str, more: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
+    names = {name: name for name in ("user_key", "ad_key", "campaign_key", *more)}
+    names |= {"time_us": time, "shown_us": "time_us"}
+    if "impression_id" in impressions:
+        names["record_id"] = "impression_id"
+    return records_of(kind, **{name: impressions[source][rows] for name, source in names.items()})
+
+
+def _count_events(records: Columns, rows: np.ndarray) -> np.ndarray:
+    return np.eye(len(BEHAVIORS), dtype=np.int64)[records["behavior"][rows]]
+
+
+def _count_feedback(records: Columns, rows: np.ndarray) -> np.ndarray:
+    kind = records["kind"][rows]
+    shown = kind == RecordKind.IMPRESSION
+    counts = {
+        "impressions": shown,
+        "clicks": kind == RecordKind.CLICK,
+        "conversions": kind == RecordKind.CONVERSION,
+        "bid_micros": np.where(shown, to_micros(records["bid"][rows]), 0),
+        "cost_micros": np.where(shown, to_micros(records["cost"][rows]), 0),
+    }
+    return np.stack([counts[name].astype(np.int64) for name in IMPRESSION_MEASURES], axis=1)

@@ -1,0 +1,84 @@
+"""Pseudonyms of users: where their secret lies, and the change of ids at the edge, the same offline and online.
+
+The secret itself is never in a config, a bundle or a store; only the name of the file or variable that holds it is.
+"""
+
+import os
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rosa_ray.errors import ConfigError
+from rosa_ray.schema.keys import pseudonym
+
+_MIN_BYTES, _MAX_BYTES = 16, 64
+
+
+@dataclass(frozen=True)
+class PrivacyConfig:
+    """Whether user ids become pseudonyms, and by which secret. Without a secret they stay as they are.
+
+    Attributes:
+        user_key_secret_file: file that holds the secret, at least 16 bytes; white space at its end does not count.
+        user_key_secret_env: name of an environment variable that holds it; every process that reads logs or serves
+            needs it.
+    """
+
+    user_key_secret_file: str = ""
+    user_key_secret_env: str = ""
+
+    def __post_init__(self) -> None:
+        if self.user_key_secret_file and self.user_key_secret_env:
+            raise ConfigError("privacy gives both user_key_secret_file and user_key_secret_env; give one of them")
+
+
+@dataclass(frozen=True)
+class Pseudonyms:
+    """Turns user ids into pseudonyms.
+
+    >>> Pseudonyms(b"0123456789abcdef").of("user-1")
+    'p-4943eb2afc13a4628203386fccd4b981'
+    """
+
+    secret: bytes = field(repr=False)
+
+    def of(self, user_id: str) -> str:
+        """The pseudonym of one user."""
+        return pseudonym(user_id, self.secret)
+
+    def column(self, user_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+        """The pseudonyms of a column of ids, nulls kept, each distinct id once."""
+        encoded = pc.dictionary_encode(user_ids.combine_chunks().cast(pa.string()))
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        names = pa.array([self.of(user_id) for user_id in encoded.dictionary.to_pylist()], pa.string())
+        return pa.chunked_array([names.take(encoded.indices)])
+
+
+def open_pseudonyms(config: PrivacyConfig) -> Pseudonyms | None:
+    """Read the secret; None when no pseudonyms are wanted.
+
+    Raises:
+        ConfigError: the file or variable is missing or too short.
+    """
+    if config.user_key_secret_file:
+        where = f"privacy.user_key_secret_file '{config.user_key_secret_file}'"
+        secret = _read_file(config.user_key_secret_file, where)
+    elif config.user_key_secret_env:
+        where = f"privacy.user_key_secret_env '{config.user_key_secret_env}'"
+        secret = os.environ.get(config.user_key_secret_env, "").encode()
+    else:
+        return None
+    if len(secret) < _MIN_BYTES:
+        raise ConfigError(f"{where} holds {len(secret)} bytes; give a secret of at least {_MIN_BYTES}")
+    return Pseudonyms(secret if len(secret) <= _MAX_BYTES else blake2b(secret).digest())
+
+
+def _read_file(path: str, where: str) -> bytes:
+    try:
+        return Path(path).read_bytes().rstrip()
+    except OSError as error:
+        raise ConfigError(f"{where} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,120 @@
+"""Byte layouts in Redis, and the arguments that scripts take for a batch of records."""
+
+import numpy as np
+
+from rosa_ray.errors import StoreError
+from rosa_ray.features import (
+    EVENT_COLUMNS,
+    RECORD_COLUMNS,
+    Counters,
+    FeatureConfig,
+    RecordKind,
+    contributions,
+    record_keys,
+)
+from rosa_ray.store.backends.redis.connection import Argument
+from rosa_ray.store.packing import EVENT_RECORD
+from rosa_ray.store.protocol import Columns
+from rosa_ray.units import DAY_US
+
+SEPARATOR = b"\xff"
+"""Ends every id of a timeline; no id holds it, since ids are UTF-8, and so ids sort as their bytes do."""
+
+_OTHERS = [name for name in RECORD_COLUMNS if name not in EVENT_COLUMNS and name != "record_id"]
+ENTRY = np.dtype(EVENT_RECORD.descr + [(name, RECORD_COLUMNS[name].newbyteorder("<")) for name in _OTHERS])
+"""One record: first the event as a timeline holds it, then the other columns; its id follows, in UTF-8."""
+
+_MAX_TIME_US = 2**53
+
+
+def pack_entries(records: Columns) -> list[bytes]:
+    """One entry per record, id included."""
+    entries = np.zeros(len(records["time_us"]), ENTRY)
+    for name in ENTRY.names or ():
+        entries[name] = records[name]
+    packed, size = entries.tobytes(), ENTRY.itemsize
+    ids = records["record_id"].tolist()
+    return [packed[row * size : (row + 1) * size] + record_id.encode() for row, record_id in enumerate(ids)]
+
+
+def unpack_entries(packed: list[bytes]) -> dict[str, np.ndarray]:
+    """Inverse of `pack_entries`."""
+    table = np.frombuffer(b"".join(entry[: ENTRY.itemsize] for entry in packed), ENTRY)
+    columns = {name: table[name].astype(RECORD_COLUMNS[name]) for name in ENTRY.names or ()}
+    ids = np.empty(len(packed), object)
+    ids[:] = [entry[ENTRY.itemsize :].decode() for entry in packed]
+    return {**columns, "record_id": ids}
+
+
+def record_arguments(records: Columns, features: FeatureConfig, where: str) -> list[Argument]:
+    """What `fold.lua` takes for a batch: the order of its events in timelines, and every record.
+
+    Raises:
+        StoreError: a time is too far from 1970 to be counted exactly in a script.
+    """
+    time_us = records["time_us"]
+    if len(time_us) and max(int(time_us.max()), -int(time_us.min())) >= _MAX_TIME_US:
+        raise StoreError(f"store {where}: a record's time is not within 285 years of 1970; correct the record")
+    order = _timeline_order(records)
+    keys = record_keys(records).astype("<i8").tobytes()
+    texts = (records["user_key"].tolist(), time_us.tolist(), (time_us // DAY_US).tolist(), _counts(records, features))
+    arguments: list[Argument] = [len(order), *order, len(time_us)]
+    for row, (entry, *fields) in enumerate(zip(pack_entries(records), *texts, strict=True)):
+        arguments += (keys[row * 8 : row * 8 + 8] + entry, "{} {} {}\n{}".format(*fields))
+    return arguments
+
+
+def pack_ids(event_ids: list[str]) -> bytes:
+    """Ids of a timeline.
+
+    >>> unpack_ids(pack_ids(["a", "b"]))
+    ['a', 'b']
+    """
+    return b"".join(event_id.encode() + SEPARATOR for event_id in event_ids)
+
+
+def unpack_ids(packed: bytes) -> list[str]:
+    """Inverse of `pack_ids`."""
+    return [event_id.decode() for event_id in packed.split(SEPARATOR)[:-1]]
+
+
+def counter_fields(counters: Counters, low: int, high: int) -> dict[str, int]:
+    """Fields `bucket:measure` of the rows of one entity, without zeros."""
+    return {
+        f"{bucket}:{measure}": amount
+        for bucket, sums in zip(counters.bucket[low:high].tolist(), counters.sums[low:high].tolist(), strict=True)
+        for measure, amount in enumerate(sums)
+        if amount
+    }
+
+
+def unpack_counters(entity_keys: list[int], fields: list[list[bytes]], measures: int) -> Counters:
+    """Counters of entities in ascending order from their flat lists of fields and amounts."""
+    entity, bucket, measure, amount = [], [], [], []
+    for key, found in zip(entity_keys, fields, strict=True):
+        for name, value in zip(found[::2], found[1::2], strict=True):
+            when, _, which = name.partition(b":")
+            entity.append(key)
+            bucket.append(int(when))
+            measure.append(int(which))
+            amount.append(int(value))
+    amounts = np.zeros((len(entity), measures), np.int64)
+    amounts[np.arange(len(entity)), np.array(measure, np.int64)] = np.array(amount, np.int64)
+    return Counters.fold(np.array(entity, np.int64), np.array(bucket, np.int64), amounts)
+
+
+def _timeline_order(records: Columns) -> list[int]:
+    rows = np.flatnonzero(records["kind"] == RecordKind.EVENT)
+    by = (records["record_id"][rows], records["time_us"][rows], records["user_key"][rows])
+    return rows[np.lexsort(by)].tolist() if len(rows) else []
+
+
+def _counts(records: Columns, features: FeatureConfig) -> list[str]:
+    """Per record, `view:entity bucket:measure amount` of everything that it adds."""
+    texts: list[list[str]] = [[] for _ in records["time_us"]]
+    for view, part in contributions(records, features).items():
+        which, measure = np.nonzero(part.amounts)
+        columns = (part.row[which], part.entity_key[which], part.bucket[which], measure, part.amounts[which, measure])
+        for row, entity, bucket, index, amount in zip(*(column.tolist() for column in columns), strict=True):
+            texts[row].append(f"{view}:{entity} {bucket}:{index} {amount}")
+    return ["\n".join(text) for text in texts]

@@ -1,0 +1,24 @@
+-- Live records to the active generation, with the positions of their streams.
+local meta, refusal = open(take())
+if not meta then
+  return refusal
+end
+local info, fingerprint = read_info(meta.active), take()
+if fingerprint ~= '*' and fingerprint ~= info.features then
+  return {'features', info.features}
+end
+local horizon, day_us, ttl, silent_limit = number(), number(), number(), number()
+local views, positions, order, records = list(), list(), list(), take_records()
+local newest, accepted, late = fold(meta, meta.active, info, records, order, horizon, tonumber(info.newest), true)
+prune(meta.active, math.floor((newest - horizon) / day_us))
+for index = 1, #positions, 2 do
+  redis.call('HSET', NAMESPACE .. ':positions', positions[index], positions[index + 1])
+end
+if ttl > 0 then
+  local before = string.format('(%.0f', newest - ttl)
+  local last = generation_key(meta.active, 'last')
+  for _, user in ipairs(redis.call('ZRANGEBYSCORE', last, '-inf', before, 'LIMIT', 0, silent_limit)) do
+    forget(meta.active, user, views, meta)
+  end
+end
+return {'ok', accepted, late}

@@ -1,0 +1,67 @@
+-- Shared by every script; put before it. KEYS[1] is the namespace, ARGV is read front to back with take().
+-- Lua numbers are doubles: keys stay strings, sums are added by HINCRBY; times are numbers and lie within 2^53.
+local NAMESPACE = KEYS[1]
+local taken = 0
+
+local function take()
+  taken = taken + 1
+  return ARGV[taken]
+end
+
+local function number()
+  return tonumber(take())
+end
+
+local function list()
+  local values = {}
+  for index = 1, number() do
+    values[index] = take()
+  end
+  return values
+end
+
+local function in_chunks(values, call)
+  for low = 1, #values, 1000 do
+    call(low, math.min(low + 999, #values))
+  end
+end
+
+local function generation_key(generation, name)
+  return NAMESPACE .. ':' .. generation .. ':' .. name
+end
+
+-- Returns the meta fields active and loading, or a refusal.
+local function open(schema)
+  local meta = redis.call('HMGET', NAMESPACE .. ':meta', 'schema', 'active', 'loading')
+  if not meta[1] then
+    return nil, {'missing'}
+  end
+  if meta[1] ~= schema then
+    return nil, {'schema', meta[1]}
+  end
+  return {active = meta[2], loading = meta[3]}
+end
+
+-- Removes a user from one generation; returns how many keys went.
+local function forget(generation, user, views, meta)
+  local timeline = generation_key(generation, 't:' .. user)
+  local journal = generation_key(generation, 'j:' .. user)
+  local gone = redis.call('LLEN', journal)
+  if gone > 0 then
+    redis.call('HINCRBY', generation_key(generation, 'info'), 'journaled', -gone)
+  end
+  if generation == meta.active and meta.loading then
+    local replayed = redis.call('HGET', generation_key(meta.loading, 'replayed'), user)
+    if replayed then
+      redis.call('HDEL', generation_key(meta.loading, 'replayed'), user)
+      redis.call('HINCRBY', generation_key(meta.loading, 'info'), 'replayed', -tonumber(replayed))
+    end
+  end
+  redis.call('SREM', generation_key(generation, 'journal'), user)
+  redis.call('ZREM', generation_key(generation, 'last'), user)
+  local removed = redis.call('UNLINK', timeline, journal)
+  for _, view in ipairs(views) do
+    removed = removed + redis.call('UNLINK', generation_key(generation, 'c:' .. view .. ':' .. user))
+  end
+  return removed
+end

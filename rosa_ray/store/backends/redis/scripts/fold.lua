@@ -1,0 +1,275 @@
+-- The update of one batch, whole or not at all: which records are new, and what they change.
+-- An entry is EVENT bytes of a timeline's event, the rest of the record up to ENTRY bytes, and its id.
+local EVENT, ENTRY, SEPARATOR = 29, 78, '\255'
+
+local function read_time(records, index)
+  local a, b, c, d, e, f, g, h = string.byte(records, index * EVENT + 1, index * EVENT + 8)
+  local high = e + f * 256 + g * 65536 + h * 16777216
+  if h >= 128 then
+    high = high - 4294967296
+  end
+  return high * 4294967296 + a + b * 256 + c * 65536 + d * 16777216
+end
+
+-- Order of bytes; Lua's own comparison of strings follows the server's locale.
+local function comes_before(time, id, other_time, other_id)
+  if time ~= other_time then
+    return time < other_time
+  end
+  for index = 1, math.min(#id, #other_id) do
+    local left, right = string.byte(id, index), string.byte(other_id, index)
+    if left ~= right then
+      return left < right
+    end
+  end
+  return #id < #other_id
+end
+
+local function last_id(ids)
+  local first = #ids
+  while first > 1 and string.byte(ids, first - 1) ~= 255 do
+    first = first - 1
+  end
+  return string.sub(ids, first, #ids - 1)
+end
+
+-- Each record is two arguments: its key and its entry, and as text its user, time, day and what it counts.
+local function take_records()
+  local records = {}
+  for index = 1, number() do
+    local packed, text = take(), take()
+    local user, time, day, counts = string.match(text, '^(%S+) (%S+) (%S+)\n(.*)$')
+    records[index] = {
+      row = index - 1,
+      key = string.sub(packed, 1, 8),
+      entry = string.sub(packed, 9),
+      user = user,
+      time_text = time,
+      time = tonumber(time),
+      day = day,
+      counts = counts,
+    }
+  end
+  return records
+end
+
+-- Marks late records and those seen before; returns the new ones, in the order sent.
+local function find_new(generation, records, newest, horizon, moving)
+  local fresh, late, new, taken_keys = {}, {}, {}, {}
+  for _, record in ipairs(records) do
+    if record.time < newest - horizon then
+      late[#late + 1] = record.row
+    else
+      fresh[#fresh + 1] = record
+    end
+    if moving and record.time > newest then
+      newest = record.time
+    end
+  end
+  for _, day in ipairs(redis.call('SMEMBERS', generation_key(generation, 'days'))) do
+    in_chunks(fresh, function(low, high)
+      local keys = {}
+      for index = low, high do
+        keys[#keys + 1] = fresh[index].key
+      end
+      local found = redis.call('SMISMEMBER', generation_key(generation, 'seen:' .. day), unpack(keys))
+      for index, known in ipairs(found) do
+        if known == 1 then
+          taken_keys[keys[index]] = true
+        end
+      end
+    end)
+  end
+  for _, record in ipairs(fresh) do
+    if not taken_keys[record.key] then
+      taken_keys[record.key] = true
+      record.accepted = true
+      new[#new + 1] = record
+    end
+  end
+  return new, late
+end
+
+local function remember(generation, new)
+  local days = {}
+  for _, record in ipairs(new) do
+    days[record.day] = days[record.day] or {}
+    table.insert(days[record.day], record.key)
+  end
+  for day, keys in pairs(days) do
+    redis.call('SADD', generation_key(generation, 'days'), day)
+    in_chunks(keys, function(low, high)
+      redis.call('SADD', generation_key(generation, 'seen:' .. day), unpack(keys, low, high))
+    end)
+  end
+end
+
+local function prune(generation, before_day)
+  for _, day in ipairs(redis.call('SMEMBERS', generation_key(generation, 'days'))) do
+    if tonumber(day) < before_day then
+      redis.call('UNLINK', generation_key(generation, 'seen:' .. day))
+      redis.call('SREM', generation_key(generation, 'days'), day)
+    end
+  end
+end
+
+local function count(generation, new)
+  local prefix = generation_key(generation, 'c:')
+  for _, record in ipairs(new) do
+    for entity, field, amount in string.gmatch(record.counts, '(%S+) (%S+) (%S+)') do
+      redis.call('HINCRBY', prefix .. entity, field, amount)
+    end
+  end
+end
+
+local function touch(generation, new)
+  local last = {}
+  for _, record in ipairs(new) do
+    if not last[record.user] or record.time > last[record.user].time then
+      last[record.user] = record
+    end
+  end
+  for user, record in pairs(last) do
+    redis.call('ZADD', generation_key(generation, 'last'), 'GT', record.time_text, user)
+  end
+end
+
+local function journal(meta, generation, new)
+  local entries = {}
+  for _, record in ipairs(new) do
+    entries[record.user] = entries[record.user] or {}
+    table.insert(entries[record.user], record.entry)
+  end
+  for user, more in pairs(entries) do
+    in_chunks(more, function(low, high)
+      redis.call('RPUSH', generation_key(generation, 'j:' .. user), unpack(more, low, high))
+    end)
+    redis.call('SADD', generation_key(generation, 'journal'), user)
+    if generation == meta.active and meta.loading then
+      redis.call('SADD', generation_key(meta.loading, 'dirty'), user)
+    end
+  end
+  if #new > 0 then
+    redis.call('HINCRBY', generation_key(generation, 'info'), 'journaled', #new)
+  end
+end
+
+-- Puts events among a timeline that they do not simply follow; returns its bytes and the first of them that is kept.
+local function merge(records, ids, events, keep)
+  local merged, index, added = {}, 0, 1
+  local size = #records / EVENT
+  local stored_ids = {}
+  for id in string.gmatch(ids, '([^' .. SEPARATOR .. ']*)' .. SEPARATOR) do
+    stored_ids[#stored_ids + 1] = id
+  end
+  while index < size or added <= #events do
+    local event = events[added]
+    local time = index < size and read_time(records, index)
+    if event and (not time or comes_before(event.time, event.id, time, stored_ids[index + 1])) then
+      merged[#merged + 1] = {event.bytes, event.id, event}
+      added = added + 1
+    else
+      merged[#merged + 1] = {string.sub(records, index * EVENT + 1, (index + 1) * EVENT), stored_ids[index + 1]}
+      index = index + 1
+    end
+  end
+  local kept_records, kept_ids, first = {}, {}, nil
+  for position = math.max(1, #merged - keep + 1), #merged do
+    kept_records[#kept_records + 1] = merged[position][1]
+    kept_ids[#kept_ids + 1] = merged[position][2] .. SEPARATOR
+    first = first or merged[position][3]
+  end
+  return table.concat(kept_records), table.concat(kept_ids), first
+end
+
+local function append(records, ids, events, keep)
+  local more_records, more_ids = {records}, {ids}
+  for _, event in ipairs(events) do
+    more_records[#more_records + 1] = event.bytes
+    more_ids[#more_ids + 1] = event.id .. SEPARATOR
+  end
+  records, ids = table.concat(more_records), table.concat(more_ids)
+  local excess = #records / EVENT - keep
+  if excess > 0 then
+    local first = 1
+    for _ = 1, excess do
+      first = string.find(ids, SEPARATOR, first, true) + 1
+    end
+    records, ids = string.sub(records, excess * EVENT + 1), string.sub(ids, first)
+  end
+  return records, ids
+end
+
+-- One user's events, sorted by time and id.
+local function put(generation, user, events, keep)
+  local key = generation_key(generation, 't:' .. user)
+  local held = redis.call('HMGET', key, 'r', 'i', 'lt', 'li')
+  local records, ids, first = held[1] or '', held[2] or '', nil
+  local size = #records / EVENT
+  if size == 0 or comes_before(read_time(records, size - 1), last_id(ids), events[1].time, events[1].id) then
+    records, ids = append(records, ids, events, keep)
+  else
+    records, ids, first = merge(records, ids, events, keep)
+  end
+  redis.call('HSET', key, 'r', records, 'i', ids)
+  if first and held[3] and comes_before(first.time, first.id, tonumber(held[3]), held[4]) then
+    redis.call('HSET', key, 'z', '1')
+  end
+end
+
+-- `order` lists the rows of events by user, time and id.
+local function put_all(generation, records, order, keep)
+  local user, events = nil, {}
+  local function flush()
+    if #events > 0 then
+      put(generation, user, events, keep)
+    end
+    events = {}
+  end
+  for _, row in ipairs(order) do
+    local record = records[tonumber(row) + 1]
+    if record.accepted then
+      if record.user ~= user then
+        flush()
+        user = record.user
+      end
+      record.id, record.bytes = string.sub(record.entry, ENTRY + 1), string.sub(record.entry, 1, EVENT)
+      events[#events + 1] = record
+    end
+  end
+  flush()
+end
+
+local function rows_of(new)
+  local rows = {}
+  for index, record in ipairs(new) do
+    rows[index] = record.row
+  end
+  return rows
+end
+
+-- All changes of a batch to one generation; returns the newest time after it and the rows that were new and late.
+local function fold(meta, generation, info, records, order, horizon, newest, moving)
+  local new, late = find_new(generation, records, newest, horizon, moving)
+  remember(generation, new)
+  count(generation, new)
+  touch(generation, new)
+  journal(meta, generation, new)
+  put_all(generation, records, order, tonumber(info.max_events) + 1)
+  local latest = tonumber(info.newest)
+  for _, record in ipairs(new) do
+    if record.time > latest then
+      latest = record.time
+      redis.call('HSET', generation_key(generation, 'info'), 'newest', record.time_text)
+    end
+  end
+  if #late > 0 then
+    redis.call('HINCRBY', generation_key(generation, 'info'), 'late', #late)
+  end
+  return latest, rows_of(new), late
+end
+
+local function read_info(generation)
+  local held = redis.call('HMGET', generation_key(generation, 'info'), 'features', 'max_events', 'newest', 'as_of')
+  return {features = held[1], max_events = held[2], newest = held[3], as_of = held[4]}
+end

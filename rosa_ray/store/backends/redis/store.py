@@ -1,0 +1,204 @@
+"""The Redis implementation of `rosa_ray.store.OnlineStore`."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from rosa_ray.errors import StoreError
+from rosa_ray.features import RECORD_COLUMNS, VIEWS, CounterStates, FeatureConfig
+from rosa_ray.features.views import counted_views
+from rosa_ray.store.backends.redis import generations, loading, replay
+from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
+from rosa_ray.store.backends.redis.records import record_arguments, unpack_counters, unpack_ids
+from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
+from rosa_ray.store.packing import unpack_records, unpack_states
+from rosa_ray.store.protocol import (
+    ApplyResult,
+    Columns,
+    StateBlock,
+    StoredStates,
+    StoreInfo,
+    StoreVersion,
+    StreamPosition,
+    TimelineBlock,
+    UserRecord,
+    merge_results,
+)
+from rosa_ray.units import DAY_US
+
+_EXPIRE_USERS = 20
+_ENTITIES = 1000
+_USER_VIEWS = [name for name, view in VIEWS.items() if view.entity == "user_key"]
+
+
+class Store:
+    """An open store on a Redis server. Safe to use from several threads and processes, also for writing.
+
+    A batch of more than `replay.BATCH_RECORDS` records is applied in parts, in order, each whole or not at all; the
+    positions of streams move with the last. One that breaks off is repeated whole: records once applied are
+    duplicates then.
+    """
+
+    def __init__(
+        self, config: StoreConfig, features: FeatureConfig, feature_fingerprint: str | None, *, create: bool
+    ) -> None:
+        self._config, self._features, self._fingerprint = config, features, feature_fingerprint
+        self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
+        self._connection = Connection(config)
+        if create:
+            bound = config.max_timeline_events or DEFAULT_TIMELINE_EVENTS
+            generations.create(self._connection, feature_fingerprint or "", bound)
+        self._require_features(self._active().version.feature_fingerprint)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def read_user(self, user_key: int) -> UserRecord:
+        """See `OnlineStore.read_user`."""
+        key = int(user_key)
+        _, identity, held, counters = self._connection.run("read_user", key, len(self._user_views), *self._user_views)
+        model = self._require_identity(identity)
+        records, ids, packed, last_id, stale = held
+        timeline = unpack_records(records or b"") | {"event_id": np.array(unpack_ids(ids or b""), dtype=object)}
+        states = None
+        if packed is not None:
+            states = StoredStates(model, last_id.decode(), *unpack_states(packed), stale=stale is not None)
+        return UserRecord(
+            user_key=key,
+            timeline=timeline,
+            states=states,
+            counters={
+                view: unpack_counters([key], [fields], len(VIEWS[view].measures))
+                for view, fields in zip(self._user_views, counters, strict=True)
+            },
+            model_version=model,
+        )
+
+    def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+        """See `OnlineStore.read_counters`."""
+        if view not in VIEWS:
+            raise StoreError(f"store {self._connection.where}: has no view '{view}'; views are {', '.join(VIEWS)}")
+        keys = np.unique(np.asarray(entity_keys, np.int64)).tolist()
+        fields: list[list[bytes]] = []
+        for start in range(0, max(len(keys), 1), _ENTITIES):
+            chosen = keys[start : start + _ENTITIES]
+            _, identity, found = self._connection.run("read_counters", view, len(chosen), *chosen)
+            self._require_identity(identity)
+            fields += found
+        return {view: unpack_counters(keys, fields, len(VIEWS[view].measures))}
+
+    def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
+        """See `OnlineStore.apply`."""
+        count, results, late_rows = len(records["time_us"]), [], [np.empty(0, np.int64)]
+        for start in range(0, max(count, 1), replay.BATCH_RECORDS):
+            span = slice(start, start + replay.BATCH_RECORDS)
+            part = {name: records[name][span] for name in RECORD_COLUMNS}
+            results.append(self._apply(part, positions if span.stop >= count else ()))
+            late_rows.append(results[-1].late_rows + start)
+        whole = merge_results(results)
+        return ApplyResult(whole.accepted, whole.duplicates, whole.late, np.concatenate(late_rows), whole.user_keys)
+
+    def read_position(self, stream: str) -> int | None:
+        """See `OnlineStore.read_position`."""
+        self._active()
+        with self._connection.guard():
+            offset = self._connection.client.hget(self._connection.key("positions"), stream)
+        return None if offset is None else int(offset)
+
+    def begin_load(self, version: StoreVersion, max_timeline_events: int) -> set[str]:
+        """See `OnlineStore.begin_load`."""
+        generation = generations.begin(self._connection, version, max_timeline_events)
+        generations.sweep(self._connection)
+        with self._connection.guard():
+            parts = self._connection.client.smembers(self._connection.key(generation.name, "parts"))
+        return {part.decode() for part in parts}
+
+    def load_users(self, version: StoreVersion, block: TimelineBlock) -> None:
+        """See `OnlineStore.load_users`."""
+        loading.load_users(self._connection, version, block)
+
+    def write_states(self, version: StoreVersion, block: StateBlock) -> None:
+        """See `OnlineStore.write_states`."""
+        loading.write_states(self._connection, version, block, self._config.states_dtype)
+
+    def load_counters(self, version: StoreVersion, states: CounterStates) -> None:
+        """See `OnlineStore.load_counters`."""
+        loading.load_counters(self._connection, version, states)
+
+    def mark_loaded(self, version: StoreVersion, parts: Sequence[str]) -> None:
+        """See `OnlineStore.mark_loaded`."""
+        with generations.loading(self._connection, version) as (generation, pipe):
+            for part in parts:
+                pipe.sadd(self._connection.key(generation.name, "parts"), part)
+
+    def activate(self, version: StoreVersion) -> ApplyResult:
+        """See `OnlineStore.activate`."""
+        return replay.activate(self._connection, version, self._features, self._config.horizon_us, _result)
+
+    def forget_user(self, user_key: int) -> bool:
+        """See `OnlineStore.forget_user`."""
+        return bool(self._connection.run("forget", int(user_key), len(_USER_VIEWS), *_USER_VIEWS)[1])
+
+    def info(self) -> StoreInfo:
+        """See `OnlineStore.info`."""
+        active = self._active()
+        return StoreInfo(
+            kind="redis",
+            location=f"{self._connection.where} {self._connection.namespace}",
+            schema_version=SCHEMA_VERSION,
+            version=active.version,
+            newest_us=active.newest_us,
+            late=active.late,
+            max_timeline_events=active.max_events,
+        )
+
+    def close(self) -> None:
+        """Close all connections; the store can be used again and then reconnects."""
+        self._connection.close()
+
+    def _apply(self, records: Columns, positions: Sequence[StreamPosition]) -> ApplyResult:
+        flat: list[Argument] = [value for position in positions for value in (position.stream, position.offset)]
+        limit = _EXPIRE_USERS + 2 * len(records["time_us"])
+        limits: list[Argument] = [self._config.horizon_us, DAY_US, self._config.ttl_us or 0, limit]
+        answer = self._connection.run(
+            "apply",
+            "*" if self._fingerprint is None else self._fingerprint,
+            *limits,
+            len(_USER_VIEWS),
+            *_USER_VIEWS,
+            len(flat),
+            *flat,
+            *record_arguments(records, self._features, self._connection.where),
+        )
+        if answer[0] == b"features":
+            self._require_features(answer[1].decode())
+        return _result(records, answer[1], answer[2])
+
+    def _active(self) -> generations.Generation:
+        active = generations.read_generation(self._connection, "active")
+        if active is None:
+            self._connection.refuse([b"missing"])
+        return active
+
+    def _require_identity(self, identity: list[Any]) -> str:
+        """The model of the active version, after its features were found to be the caller's."""
+        features, model = (value.decode() for value in identity)
+        self._require_features(features)
+        return str(model)
+
+    def _require_features(self, held: str) -> None:
+        if self._fingerprint not in (None, held):
+            raise StoreError(
+                f"store {self._connection.where}: was filled for features '{held}', this process computes "
+                f"'{self._fingerprint}'; run `rosa materialize` with this bundle, or serve the one it was filled from"
+            )
+
+
+def _result(records: Columns, accepted: Sequence[int], late: Sequence[int]) -> ApplyResult:
+    rows, late_rows = np.array(accepted, np.int64), np.array(late, np.int64)
+    duplicates = len(records["time_us"]) - len(rows) - len(late_rows)
+    return ApplyResult(len(rows), duplicates, len(late_rows), late_rows, np.unique(records["user_key"][rows]))

@@ -1,0 +1,51 @@
+"""Stores of every kind, for the contract suite."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rosa_ray.store import OnlineStore, StoreConfig, open_store, store_kinds
+from tests.contracts.stores import FEATURES, FINGERPRINT, KEEP, Open
+
+
+@pytest.fixture(params=store_kinds())
+def open_(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Iterator[Open]:
+    """Opens the same store again and again, and closes all at the end."""
+    opened: list[OnlineStore] = []
+    run = uuid.uuid4().hex
+
+    def open_one(fingerprint: str | None = FINGERPRINT, name: str = "store.db", **settings: object) -> OnlineStore:
+        chosen = {"max_timeline_events": KEEP, "states_dtype": "float32", **settings}
+        where = {"path": str(tmp_path / name), "url": redis_url, "namespace": f"{run}-{name}"}
+        opened.append(
+            open_store(StoreConfig(kind=request.param, **where, **chosen), FEATURES, fingerprint, create=True)
+        )
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture(scope="session")
+def open_fresh(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], list[OnlineStore]]:
+    """Opens an empty store of each kind, for properties that need one per example."""
+
+    def open_all() -> list[OnlineStore]:
+        where = {"url": redis_url, "namespace": uuid.uuid4().hex}
+        path = str(tmp_path_factory.mktemp("fresh") / "store.db")
+        return [
+            open_store(
+                StoreConfig(kind=kind, path=path, max_timeline_events=KEEP, **where), FEATURES, FINGERPRINT, create=True
+            )
+            for kind in store_kinds()
+        ]
+
+    return open_all
+
+
+@pytest.fixture
+def store(open_: Open) -> OnlineStore:
+    return open_()
