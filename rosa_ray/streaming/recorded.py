@@ -1,0 +1,145 @@
+"""A recorded log as the live records it would have been: one line of JSON each, by their own times."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rosa_ray.errors import InputError
+from rosa_ray.features import RecordKind
+from rosa_ray.schema import CONTRACTS, EVENTS, IMPRESSIONS, hash_ids
+from rosa_ray.sources import Source
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
+_SHOWN = ("impression_id", "user_id", "ad_id", "request_time")
+_FIELDS = {
+    RecordKind.EVENT: tuple(EVENTS.schema.names),
+    RecordKind.IMPRESSION: (*_SHOWN, "request_id", "device", "region", "position", "propensity", "bid", "cost"),
+    RecordKind.CLICK: _SHOWN,
+    RecordKind.CONVERSION: (*_SHOWN, "conversion_time", "revenue"),
+}
+
+
+@dataclass(frozen=True)
+class RecordedLog:
+    """R live records of a log, by their own times.
+
+    A log does not say when a click came; it takes the request time.
+
+    Attributes:
+        events, impressions: contract rows with times as text.
+        kind: int8 (R,), codes of `RecordKind`.
+        row: int64 (R,), in `events` or `impressions`.
+        time_us: int64 (R,), rising.
+    """
+
+    events: pa.Table
+    impressions: pa.Table
+    kind: np.ndarray
+    row: np.ndarray
+    time_us: np.ndarray
+
+    @classmethod
+    def of(cls, events: pa.Table, impressions: pa.Table) -> "RecordedLog":
+        """From rows of the contracts, whatever their order."""
+        shown_us = _us(impressions["request_time"])
+        clicked = np.flatnonzero(impressions["click"].to_numpy())
+        bought = np.flatnonzero(impressions["conversion"].to_numpy())
+        bought_us = _us(pc.coalesce(impressions["conversion_time"], impressions["request_time"]))[bought]
+        parts = (
+            (RecordKind.EVENT, np.arange(events.num_rows), _us(events["event_time"])),
+            (RecordKind.IMPRESSION, np.arange(impressions.num_rows), shown_us),
+            (RecordKind.CLICK, clicked, shown_us[clicked]),
+            (RecordKind.CONVERSION, bought, bought_us),
+        )
+        time_us = np.concatenate([times for _, _, times in parts])
+        order = np.argsort(time_us, kind="stable")
+        return cls(
+            _with_text(events, ("event_time",)),
+            _with_text(impressions, ("request_time", "conversion_time")),
+            np.repeat(np.array([kind for kind, _, _ in parts], np.int8), [len(rows) for _, rows, _ in parts])[order],
+            np.concatenate([rows for _, rows, _ in parts])[order],
+            time_us[order],
+        )
+
+    @classmethod
+    def read(cls, source: Source) -> "RecordedLog":
+        """Read the events and impressions of a source; rows that break their contract are left out.
+
+        Raises:
+            InputError: a file is missing, unreadable, or of another contract; there are no impressions.
+        """
+        tables = {name: [CONTRACTS[name].schema.empty_table()] for name in (EVENTS.name, IMPRESSIONS.name)}
+        for file in source.files():
+            if file.contract_name in tables:
+                contract = CONTRACTS[file.contract_name]
+                tables[file.contract_name] += [contract.check(b.table, file.path)[0] for b in source.read(file)]
+        events, impressions = (pa.concat_tables(tables[name]) for name in (EVENTS.name, IMPRESSIONS.name))
+        if not impressions.num_rows:
+            raise InputError("the log has no impressions to replay; give one with impressions, or run `rosa simulate`")
+        return cls.of(events, impressions)
+
+    def __len__(self) -> int:
+        return len(self.time_us)
+
+    def between(self, from_us: int, to_us: int) -> "RecordedLog":
+        """The records from one time until before another."""
+        low, high = np.searchsorted(self.time_us, [from_us, to_us])
+        kept = slice(int(low), int(high))
+        return replace(self, kind=self.kind[kept], row=self.row[kept], time_us=self.time_us[kept])
+
+    def lines(self, start: int, stop: int) -> list[bytes]:
+        """JSON lines of some records, in order."""
+        kind, row = self.kind[start:stop], self.row[start:stop]
+        lines: list[bytes] = [b""] * len(kind)
+        for code, names in _FIELDS.items():
+            places = np.flatnonzero(kind == code)
+            if not len(places):
+                continue
+            table = (self.events if code == RecordKind.EVENT else self.impressions).select(names)
+            label = code.name.lower()
+            for place, values in zip(places.tolist(), table.take(pa.array(row[places])).to_pylist(), strict=True):
+                lines[place] = _ENCODE({"type": label, **values}).encode()
+        return lines
+
+    def user_keys(self) -> np.ndarray:
+        """Whose record each is, int64 (R,)."""
+        of_events, of_impressions = (hash_ids(table["user_id"]) for table in (self.events, self.impressions))
+        is_event = self.kind == RecordKind.EVENT
+        keys = np.empty(len(self), np.int64)
+        keys[is_event], keys[~is_event] = of_events[self.row[is_event]], of_impressions[self.row[~is_event]]
+        return keys
+
+    def chunks(self, records: int, span_us: int) -> Iterator[tuple[int, int]]:
+        """Cut the log into pieces of at most so many records and so long a time; yields (start, stop)."""
+        start = 0
+        while start < len(self):
+            in_span = int(np.searchsorted(self.time_us, self.time_us[start] + span_us, side="right"))
+            stop = max(min(start + records, in_span), start + 1)
+            yield start, stop
+            start = stop
+
+
+def iso(time_us: int) -> str:
+    """A time for people.
+
+    >>> iso(1_500_000)
+    '1970-01-01T00:00:01.500000+00:00'
+    """
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat()
+
+
+def _us(times: pa.ChunkedArray) -> np.ndarray:
+    return times.cast(pa.int64()).to_numpy()
+
+
+def _with_text(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
+    for name in names:
+        text = pc.strftime(table[name], format=_ISO)
+        table = table.set_column(table.column_names.index(name), name, text)
+    return table.combine_chunks()

@@ -1,0 +1,126 @@
+"""Following a local log: what the contract of sources does not say."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rosa_ray.errors import StreamError
+from rosa_ray.live.log import LogConfig, LogWriter, segments_of
+from rosa_ray.streaming.local_log import LocalLog
+from rosa_ray.streaming.protocol import RawBatch
+
+TINY = LogConfig(segment_mb=1, fsync="never")
+
+
+Follow = Callable[..., LocalLog]
+
+
+@pytest.fixture
+def follow(tmp_path: Path) -> Iterator[Follow]:
+    """Opens the log, at the given positions."""
+    opened: list[LocalLog] = []
+
+    def open_one(positions: dict[str, int] | None = None, **settings: Any) -> LocalLog:
+        opened.append(LocalLog(tmp_path, "records", **settings))
+        opened[-1].resume((positions or {}).get)
+        return opened[-1]
+
+    yield open_one
+    for source in opened:
+        source.close()
+
+
+def write(partition: Path, *records: bytes) -> None:
+    with LogWriter(partition, TINY) as writer:
+        for record in records:
+            writer.append([record])
+
+
+def read(source: LocalLog, max_records: int = 1000) -> list[RawBatch]:
+    return source.poll(max_records, 0.0)
+
+
+def test_a_torn_last_line_is_waited_for(tmp_path: Path, follow: Follow) -> None:
+    write(tmp_path / "0", b"one")
+    path = segments_of(tmp_path / "0")[0].path
+    path.write_bytes(b"one\ntw")
+    source = follow()
+    assert [batch.records for batch in read(source)] == [[b"one"]]
+    assert (read(source), source.lag()) == ([], 0)
+    path.write_bytes(b"one\ntwo\n")
+    assert source.lag() == 1
+    assert [batch.records for batch in read(source)] == [[b"two"]]
+
+
+def test_segments_are_one_stream_from_any_offset(tmp_path: Path, follow: Follow) -> None:
+    lines = [b"%03d" % number + b"x" * 300_000 for number in range(12)]
+    write(tmp_path / "0", *lines)
+    assert len(segments_of(tmp_path / "0")) > 2
+    source = follow(max_line_bytes=400_000)
+    for start in range(13):
+        source.resume({"log/records/0": start}.get)
+        assert source.lag() == 12 - start
+        found = [record for _ in range(12) for batch in read(source, 5) for record in batch.records]
+        assert found == lines[start:]
+        assert source.lag() == 0
+
+
+def test_a_line_too_long_is_cut_but_counted(tmp_path: Path, follow: Follow) -> None:
+    write(tmp_path / "0", b"a", b"x" * 5000, b"y" * 100, b"y" * 101, b"b")
+    source = follow(max_line_bytes=100)
+    (batch,) = read(source)
+    assert [len(record) > 100 for record in batch.records] == [False, True, False, True, False]
+    assert max(len(record) for record in batch.records) <= 102
+    assert batch.next_offset == 5
+
+
+def test_records_removed_unread_are_skipped_and_named(
+    tmp_path: Path, follow: Follow, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "0", *[b"x" * 600_000] * 6)
+    segments_of(tmp_path / "0")[0].path.unlink()
+    source = follow()
+    assert read(source)[0].first_offset == 2
+    assert "records 0 to 2 were removed unread" in caplog.text
+
+
+@pytest.mark.parametrize("records", [0, 3])
+def test_a_log_that_ends_before_the_position_was_replaced(tmp_path: Path, follow: Follow, records: int) -> None:
+    (tmp_path / "0").mkdir()
+    if records:
+        write(tmp_path / "0", *[b"x"] * records)
+    with pytest.raises(StreamError, match=f"has read up to record 9, the log in .* ends at {records}"):
+        follow({"log/records/0": 9})
+
+
+def test_partitions_are_chosen_and_discovered(tmp_path: Path, follow: Follow) -> None:
+    every, one = follow(), follow(share=(1, 3))
+    assert read(every) == read(one) == []
+    for number in range(3):
+        write(tmp_path / str(number), b"%d" % number)
+    assert every.lag() == 3
+    assert one.lag() == 1
+    assert {batch.stream for batch in read(every)} == {f"log/records/{number}" for number in range(3)}
+    assert [batch.records for batch in read(one)] == [[b"1"]]
+
+
+def test_no_partition_starves(tmp_path: Path, follow: Follow) -> None:
+    for number in range(3):
+        write(tmp_path / str(number), *[b"x"] * 50)
+    source = follow()
+    first = [read(source, 10)[0].stream for _ in range(3)]
+    assert len(set(first)) == 3
+
+
+def test_polling_waits_for_what_a_writer_appends(tmp_path: Path, follow: Follow) -> None:
+    source = follow()
+    writing = threading.Timer(0.1, write, (tmp_path / "0", b"late"))
+    writing.start()
+    started_s = time.monotonic()
+    assert [batch.records for batch in source.poll(10, 10.0)] == [[b"late"]]
+    assert time.monotonic() - started_s < 5
+    writing.join()

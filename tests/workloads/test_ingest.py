@@ -1,0 +1,80 @@
+"""`rosa replay --to log` and `rosa ingest` on a small run: the store holds what preprocessing counted."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import workloads.cli as cli
+from rosa_ray.errors import EXIT_PARTIAL, ConfigError, ServingError, StreamError
+from rosa_ray.live.log import LogWriter
+from rosa_ray.store import StoreConfig, open_store
+from tests.serving.conftest import World, world  # noqa: F401
+from tests.workloads.tiny_run import write_run
+
+
+def rosa(verb: str, config: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, [verb, str(config), *arguments])
+
+
+def test_a_replayed_log_is_ingested_once(world: World, tmp_path: Path) -> None:  # noqa: F811
+    config = write_run(tmp_path, world)
+    wide = ("--set", "store.dedup_horizon_days=30", "--set", "stream.partitions=2")
+    sent = rosa("replay", config, "--to", "log", "--speed", "0", *wide)
+    assert sent.exit_code == 0, sent.stderr
+    first = rosa("ingest", config, "--until-end", *wide)
+    assert first.exit_code == 0, first.stderr
+    assert "refused none; 0 waiting" in first.stdout
+    assert " 0 records read" in rosa("ingest", config, "--until-end", *wide).stdout
+    store = open_store(StoreConfig(path=str(tmp_path / "store.db")), world.features.config)
+    for view, expected in world.counters.items():
+        found = store.read_counters(view, np.unique(expected.entity_key))[view]
+        assert found.sums.tolist() == expected.sums.tolist(), view
+    store.close()
+
+
+def test_refused_records_are_counted_in_the_exit_code(world: World, tmp_path: Path) -> None:  # noqa: F811
+    config = write_run(tmp_path, world)
+    with LogWriter(tmp_path / "stream" / "0") as writer:
+        writer.append([b"nonsense"])
+    answer = rosa("ingest", config, "--until-end")
+    assert answer.exit_code == EXIT_PARTIAL
+    assert "1 records read, 0 new, 0 repeated, refused 1 malformed; 0 waiting" in answer.stdout
+    letter = json.loads((tmp_path / "dead-letters" / "ingest-0.jsonl").read_text())
+    assert (letter["reason"], letter["record"]) == ("malformed", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "code", "message"),
+    [
+        ("replay", ["--to", "fax"], ConfigError.exit_code, "--to is 'fax'; give http, log, kafka"),
+        ("replay", ["--speed", "-1"], ConfigError.exit_code, "--speed is -1"),
+        ("replay", ["--from", "yesterday"], ConfigError.exit_code, "--from is 'yesterday'; give RFC 3339"),
+        ("replay", ["--from", "2026-01-05T00:00:00"], ConfigError.exit_code, "without a zone"),
+        ("replay", ["--url", "http://127.0.0.1:9"], ServingError.exit_code, "http://127.0.0.1:9 did not answer"),
+        ("ingest", ["--set", "stream.kind=tape"], ConfigError.exit_code, "stream.kind is 'tape'; give log or kafka"),
+        ("ingest", ["--set", "stream.log.fsync=x"], ConfigError.exit_code, "stream.log.fsync is 'x'"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    world: World,  # noqa: F811
+    tmp_path: Path,
+    verb: str,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    answer = rosa(verb, write_run(tmp_path, world), *arguments)
+    assert (answer.exit_code, answer.stdout) == (code, "")
+    assert message in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_log_that_is_written_already_is_one_line(world: World, tmp_path: Path) -> None:  # noqa: F811
+    config = write_run(tmp_path, world)
+    with LogWriter(tmp_path / "stream" / "0"):
+        answer = rosa("replay", config, "--to", "log")
+    assert answer.exit_code == StreamError.exit_code
+    assert "another process writes it" in answer.stderr

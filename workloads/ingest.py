@@ -1,0 +1,139 @@
+"""`rosa ingest`: fold live records from a log or Kafka into the online store until interrupted."""
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from rosa_ray.config import RunConfig
+from rosa_ray.errors import EXIT_PARTIAL, RosaError
+from rosa_ray.streaming.metrics import Metrics
+from rosa_ray.streaming.parts import StreamSettings, build_pipeline
+from workloads.cluster import connected
+from workloads.run_dir import RunDir
+
+POLL_S = 0.5
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """How to run.
+
+    Attributes:
+        actors: consumers as Ray actors; 0 runs one in this process, without Ray.
+        until_end: stop when nothing is left to read.
+    """
+
+    actors: int = 0
+    until_end: bool = False
+
+
+def run(config: RunConfig, options: IngestOptions) -> int:
+    """Fold until SIGINT, SIGTERM or the end.
+
+    Returns:
+        0, or `EXIT_PARTIAL` when records were refused; they are among the dead letters.
+    """
+    settings = settings_of(config)
+    with stop_signals() as stopped:
+        totals = (
+            _run_actors(config, settings, options, stopped)
+            if options.actors
+            else _run_here(settings, options.until_end, stopped)
+        )
+    refused = ", ".join(f"{count} {reason}" for reason, count in sorted(totals["refused"].items())) or "none"
+    store = settings.store.path if settings.store.kind == "sqlite" else settings.store.url
+    print(
+        f"{store}: {totals['records']} records read, {totals['accepted']} new, "
+        f"{totals['duplicates']} repeated, refused {refused}; {totals['lag_records']} waiting"
+    )
+    return EXIT_PARTIAL if totals["refused"] else 0
+
+
+def settings_of(config: RunConfig) -> StreamSettings:
+    """What a consumer needs to know of a run."""
+    run_dir = RunDir(config.run_dir)
+    stream = run_dir.stream(config.stream)
+    return StreamSettings(run_dir.bundle, run_dir.store(config.store), stream, config.privacy).absolute()
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run_here(settings: StreamSettings, until_end: bool, stopped: threading.Event) -> dict[str, Any]:
+    console = Console(stderr=True)
+    with console.status("waiting for records") as status:
+
+        def show(metrics: Metrics) -> None:
+            status.update(metrics.line())
+
+        pipeline = build_pipeline(settings, on_progress=show)
+        try:
+            return pipeline.consumer.run(stopped.is_set, until_end).snapshot()
+        finally:
+            pipeline.close()
+
+
+def _run_actors(
+    config: RunConfig, settings: StreamSettings, options: IngestOptions, stopped: threading.Event
+) -> dict[str, Any]:
+    with connected(config.ray):
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+
+        from rosa_ray.streaming.actor import start_actors
+
+        try:
+            actors = start_actors(settings, options.actors)
+            runs: list[Any] = [actor.run.remote(options.until_end) for actor in actors]
+            waiting = runs
+            while waiting:
+                done, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=POLL_S)
+                ray.get(done)  # raises what went wrong, while others still run
+                if stopped.is_set():
+                    ray.get([actor.stop.remote() for actor in actors])
+            return _sum(ray.get(runs))
+        except RayTaskError as error:
+            raise _cause(error) from None
+        except RayActorError as error:
+            raise RosaError(f"a consumer did not start: {' '.join(str(error).split())}") from error
+
+
+def _cause(error: Any) -> Exception:
+    return error.cause if isinstance(error.cause, RosaError) else RosaError(f"a consumer failed: {error.cause!r}")
+
+
+def _sum(snapshots: list[dict[str, Any]]) -> dict[str, Any]:
+    refused: Counter[str] = Counter()
+    for one in snapshots:
+        refused.update(one["refused"])
+    names = ("records", "accepted", "duplicates", "lag_records")
+    return {**{name: sum(one[name] for one in snapshots) for name in names}, "refused": dict(refused)}
+
+
+if __name__ == "__main__":
+    from workloads.cli import run_as_job
+
+    run_as_job("ingest")

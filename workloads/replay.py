@@ -1,0 +1,153 @@
+"""`rosa replay`: send a run's recorded log, records and ranking requests, through the live system."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from rosa_ray.config import RunConfig
+from rosa_ray.errors import EXIT_PARTIAL, ConfigError, InputError, ServingError
+from rosa_ray.live import to_us
+from rosa_ray.sources import open_source
+from rosa_ray.streaming.recorded import RecordedLog
+from rosa_ray.streaming.replay import RankingRequests, replay
+from rosa_ray.streaming.replay_sinks import KafkaSink, LogSink, Sent, Sink
+from workloads.ingest import stop_signals
+from workloads.run_dir import RunDir, source_of
+
+TARGETS = ("http", "log", "kafka")
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What to send, where and how fast.
+
+    Attributes:
+        speed: log time per wall-clock time; 0 is as fast as possible.
+        to: one of `TARGETS`.
+        url: of a running service.
+        from_time, until_time: send the records from one time until before another, RFC 3339; empty is all.
+        rank: send the requests of the impressions log as rankings too (`http`).
+    """
+
+    speed: float = 60.0
+    to: str = "http"
+    url: str = ""
+    from_time: str = ""
+    until_time: str = ""
+    rank: bool = True
+
+
+class HttpSink:
+    """Posts to a running service.
+
+    Raises:
+        ServingError: it does not answer.
+    """
+
+    def __init__(self, url: str, timeout_s: float = 30.0) -> None:
+        self._url = url
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
+        self._ask(lambda: self._http.get("/healthz"))
+
+    def send(self, lines: list[bytes], user_ids: list[str]) -> Sent:
+        """See `Sink.send`."""
+        content, kind = b'{"events":[' + b",".join(lines) + b"]}", {"content-type": "application/json"}
+        answer = self._ask(lambda: self._http.post("/events", content=content, headers=kind))
+        if answer.status_code != 200:
+            return Sent(0, rejected={f"answered {answer.status_code}": len(lines)})
+        body: dict[str, Any] = answer.json()
+        rejected: dict[str, int] = {}
+        for one in body["rejected"]:
+            rejected[one["code"]] = rejected.get(one["code"], 0) + 1
+        return Sent(body["accepted"], body["duplicates"], rejected)
+
+    def rank(self, body: dict[str, Any]) -> bool:
+        """See `Sink.rank`."""
+        try:
+            return self._http.post("/rank", json=body).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def _ask(self, send: Callable[[], httpx.Response]) -> httpx.Response:
+        try:
+            return send()
+        except httpx.HTTPError as error:
+            raise ServingError(f"{self._url} did not answer: {type(error).__name__}: {error}") from error
+
+
+def run(config: RunConfig, options: ReplayOptions) -> int:
+    """Send the log and print what became of it.
+
+    Returns:
+        0, or `EXIT_PARTIAL` when records were rejected or rankings failed.
+    """
+    log = _chosen(RecordedLog.read(open_source(source_of(config))), options)
+    sink = open_sink(config, options)
+    requests = RankingRequests.of(log) if options.to == "http" and options.rank else None
+    console, done = Console(stderr=True), [0, 0]
+    try:
+        with stop_signals() as stopped, console.status("sending") as status:
+
+            def show(records: int, rankings: int) -> None:
+                done[0], done[1] = done[0] + records, done[1] + rankings
+                status.update(f"{done[0]} of {len(log)} records, {done[1]} rankings")
+
+            report = replay(log, sink, options.speed, requests, stopped.is_set, show)
+    finally:
+        sink.close()
+    for line in report.lines():
+        print(line)
+    return EXIT_PARTIAL if report.rejected or report.failed_rankings else 0
+
+
+def open_sink(config: RunConfig, options: ReplayOptions) -> Sink:
+    """Open what the options name.
+
+    Raises:
+        ConfigError: there is no such target.
+        ServingError: no service answers.
+        StreamError: the log or Kafka cannot be written.
+    """
+    if options.to not in TARGETS:
+        raise ConfigError(f"--to is '{options.to}'; give {', '.join(TARGETS)}")
+    if options.speed < 0:
+        raise ConfigError(f"--speed is {options.speed:g}; give 0 for as fast as possible, or more")
+    stream = RunDir(config.run_dir).stream(config.stream)
+    if options.to == "log":
+        return LogSink(stream.path, stream.partitions, stream.log)
+    if options.to == "kafka":
+        return KafkaSink(stream.brokers, stream.topic, stream.kafka)
+    return HttpSink(options.url or f"http://{config.serving.host}:{config.serving.port}")
+
+
+def _chosen(log: RecordedLog, options: ReplayOptions) -> RecordedLog:
+    low = _time("--from", options.from_time) if options.from_time else int(log.time_us[0])
+    high = _time("--until", options.until_time) if options.until_time else int(log.time_us[-1]) + 1
+    chosen = log.between(low, high)
+    if not len(chosen):
+        raise InputError("no record of the log lies between --from and --until")
+    return chosen
+
+
+def _time(name: str, text: str) -> int:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{name} is '{text}'; give RFC 3339, such as 2026-01-05T00:00:00Z") from error
+    if when.tzinfo is None:
+        raise ConfigError(f"{name} is '{text}', without a zone; add one, such as '{text}Z'")
+    return to_us(when)
+
+
+if __name__ == "__main__":
+    from workloads.cli import run_as_job
+
+    run_as_job("replay")
