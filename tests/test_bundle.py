@@ -7,6 +7,7 @@ import torch
 from rosa_ray.bundle import open_bundle, verify_bundle, write_bundle
 from rosa_ray.calibration import Calibration, Curve
 from rosa_ray.errors import BundleError
+from rosa_ray.models.gate import Gate, GateConfig
 from rosa_ray.schema import EVENTS
 
 WEIGHTS = {"encoder.weight": torch.arange(12.0).reshape(3, 4), "count": torch.tensor([7])}
@@ -74,6 +75,27 @@ def test_a_calibration_that_was_changed_or_cannot_be_read_is_refused(tmp_path, m
     _write(tmp_path / "later", calibration=Calibration())
     with pytest.raises(BundleError, match=r"'calibration.json' cannot be used: its version is 2, this code reads 1"):
         _ = open_bundle(tmp_path / "later").calibration
+
+
+def test_the_gate_is_read_back_and_does_not_decide_the_version(tmp_path, bundle):
+    gate = Gate(GateConfig(hidden=2))
+    gate.threshold = 0.8
+    version = _write(tmp_path / "gated", gate=gate.to_dict() | {"report": {"pairs": 12}})
+    assert version == open_bundle(bundle).model_version
+    back = open_bundle(tmp_path / "gated").gate
+    assert (back.threshold, back.config.hidden) == (0.8, 2)
+    assert back.to_dict() == gate.to_dict()
+    assert open_bundle(bundle).gate is None
+
+
+def test_a_gate_that_was_changed_or_cannot_be_read_is_refused(tmp_path):
+    _write(tmp_path / "bundle", gate=Gate().to_dict() | {"version": 9})
+    with pytest.raises(BundleError, match=r"'gate.json' cannot be used: its version is 9"):
+        _ = open_bundle(tmp_path / "bundle").gate
+    path = tmp_path / "bundle" / "gate.json"
+    path.write_text(path.read_text().replace("0.5", "0.9"))
+    with pytest.raises(BundleError, match=r"'gate.json' has SHA-256"):
+        open_bundle(tmp_path / "bundle")
 
 
 def test_manifest_names_contracts_versions_and_every_file(bundle):
@@ -155,8 +177,6 @@ def test_a_manifest_that_is_no_object_is_refused(bundle, content, message):
 def test_no_bundle_is_said_so(tmp_path):
     with pytest.raises(BundleError, match=r"no manifest.json there; give the bundle directory"):
         open_bundle(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match="needs a local directory"):
-        open_bundle("s3://models/bundle")
 
 
 def test_other_features_are_refused(bundle):

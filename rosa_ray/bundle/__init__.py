@@ -5,6 +5,7 @@
     model.json          ranker name, its configuration and table sizes
     features/           what `FeatureState.save` wrote: vocabularies and scalers
     calibration.json    what corrects the raw scores; without it they stand as they are
+    gate.json           what chooses between stored and fresh scores, and the report of its fit; may be missing
     metrics.json        test metrics of this model
     config.yaml         the resolved configuration of the run
     …                   extra files named by the writer, such as ads.parquet
@@ -12,13 +13,14 @@
 Neither safetensors nor torch notices a flipped bit, so hashes are checked before anything is loaded.
 """
 
-from rosa_ray.bundle.manifest import FORMAT, FORMAT_VERSION, FileEntry, Manifest, verify_bundle
+from rosa_ray.bundle.manifest import FORMAT, FORMAT_VERSION, GATE, FileEntry, Manifest, verify_bundle
 from rosa_ray.bundle.reader import Bundle, open_bundle
 from rosa_ray.bundle.writer import write_bundle
 
 __all__ = [
     "FORMAT",
     "FORMAT_VERSION",
+    "GATE",
     "Bundle",
     "FileEntry",
     "Manifest",

@@ -7,18 +7,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rosa_ray.bundle.remote import MANIFEST, local_copy
 from rosa_ray.errors import BundleError
 
 FORMAT = "rosa-bundle"
 FORMAT_VERSION = 1
 
-MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
 MODEL = "model.json"
 FEATURES = "features"
 METRICS = "metrics.json"
 CONFIG = "config.yaml"
 CALIBRATION = "calibration.json"
+GATE = "gate.json"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Manifest:
     Attributes:
         created: when, ISO 8601, UTC.
         model_version: 16 hex digits over weights, model description, calibration, feature files and fingerprints.
-            Bundles of equal version score equally, whatever their metrics, configuration text or date.
+            Bundles of equal version score equally, whatever their metrics, configuration text or date. The gate is not
+            in it: it chooses between two scores, and stored states stay good when it is fitted anew.
         feature_fingerprint: of the feature state the model was trained on.
         contract_fingerprints: contract name -> fingerprint.
         versions: Python and package -> version at the time of writing.
@@ -62,13 +64,13 @@ class Manifest:
 
 
 def verify_bundle(directory: str | Path) -> Manifest:
-    """Check every file of a bundle against its manifest, without loading any.
+    """Check every file of a bundle against its manifest, without loading any. A remote bundle is fetched first.
 
     Raises:
         BundleError: no bundle, another format version, a damaged manifest, or a file that is missing, truncated,
             changed or not of the bundle; the message names the file with what was expected and what is there.
     """
-    path = local_directory(directory)
+    path = local_copy(directory)
     manifest = read_manifest(path)
     present = list_files(path)
     for name, expected in manifest.files.items():
@@ -81,17 +83,6 @@ def verify_bundle(directory: str | Path) -> Manifest:
             f"bundle {path}: file '{foreign[0]}' is not in the manifest ({len(foreign)} such files); remove it"
         )
     return manifest
-
-
-def local_directory(directory: str | Path) -> Path:
-    """Return the bundle's path.
-
-    Raises:
-        BundleError: the location is a URL.
-    """
-    if "://" in str(directory):
-        raise BundleError(f"bundle {directory}: needs a local directory; copy the bundle to one first")
-    return Path(directory)
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -13,30 +13,39 @@ from rosa_ray.bundle.manifest import (
     CALIBRATION,
     CONFIG,
     FEATURES,
+    GATE,
     METRICS,
     MODEL,
     WEIGHTS,
     FileEntry,
     Manifest,
-    local_directory,
     require_entry,
     verify_bundle,
 )
+from rosa_ray.bundle.remote import local_copy
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 
 if TYPE_CHECKING:
     import torch
 
+    from rosa_ray.models.gate import Gate
+
 _Loaded = TypeVar("_Loaded")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. Its loaders read files that had the right hash when the bundle was opened."""
+    """A verified bundle. Its loaders read files that had the right hash when the bundle was opened.
+
+    Attributes:
+        path: the local directory, of a remote bundle the copy that was fetched.
+        location: what was opened, a directory or a URL; other machines open it by that.
+    """
 
     path: Path
     manifest: Manifest
+    location: str
 
     @property
     def model_version(self) -> str:
@@ -66,6 +75,22 @@ class Bundle:
             return Calibration.from_dict(json.loads(self._verified(CALIBRATION)))
         except ValueError as error:
             raise BundleError(f"bundle {self.path}: file '{CALIBRATION}' cannot be used: {error}") from error
+
+    @property
+    def gate(self) -> "Gate | None":
+        """What chooses λ by the rule `learned`; None in a bundle that has none.
+
+        Raises:
+            BundleError: the file is not of the format this code reads.
+        """
+        from rosa_ray.models.gate import Gate
+
+        if GATE not in self.manifest.files:
+            return None
+        try:
+            return Gate.from_dict(json.loads(self._verified(GATE)))
+        except ValueError as error:
+            raise BundleError(f"bundle {self.path}: file '{GATE}' cannot be used: {error}") from error
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -115,17 +140,18 @@ def open_bundle(directory: str | Path, expected_feature_fingerprint: str | None 
     """Verify a bundle and return it with its loaders.
 
     Args:
-        directory: of the bundle.
+        directory: of the bundle, or its URL.
         expected_feature_fingerprint: of the features this code computes; None skips the comparison.
 
     Raises:
         BundleError: as `verify_bundle`, or the model was trained on other features.
     """
-    manifest = verify_bundle(directory)
+    path = local_copy(directory)
+    manifest = verify_bundle(path)
     if expected_feature_fingerprint not in (None, manifest.feature_fingerprint):
         raise BundleError(
             f"bundle {directory}: model {manifest.model_version} was trained on features "
             f"{manifest.feature_fingerprint}, this code computes {expected_feature_fingerprint}; "
             "serve it with the code it was built by, or train again"
         )
-    return Bundle(local_directory(directory), manifest)
+    return Bundle(path, manifest, str(directory))

@@ -4,8 +4,10 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +19,7 @@ from rosa_ray.bundle.manifest import (
     CALIBRATION,
     CONFIG,
     FEATURES,
+    GATE,
     MANIFEST,
     METRICS,
     MODEL,
@@ -25,11 +28,12 @@ from rosa_ray.bundle.manifest import (
     describe_file,
     digest_json,
     list_files,
-    local_directory,
 )
+from rosa_ray.bundle.remote import publish
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 from rosa_ray.schema import CONTRACTS
+from rosa_ray.storage import is_remote
 
 if TYPE_CHECKING:
     import torch
@@ -47,12 +51,13 @@ def write_bundle(
     metrics: Mapping[str, Any],
     config: Mapping[str, Any],
     calibration: Calibration | None = None,
+    gate: Mapping[str, Any] | None = None,
     extra_files: Mapping[str, str | Path] | None = None,
 ) -> Manifest:
-    """Write a bundle beside its place and rename it there, so that no reader ever sees half of one.
+    """Write a bundle aside and put it in place at once, so that no reader ever sees half of one.
 
     Args:
-        directory: where the bundle goes; a bundle already there is replaced.
+        directory: where the bundle goes, a directory or a URL; a bundle already there is replaced.
         weights: tensors by name, finite, on any device.
         model: ranker name, configuration, table sizes: JSON-able, enough to rebuild the module.
         features_saver: writes the feature state into the directory it is given, such as `FeatureState.save`.
@@ -60,6 +65,7 @@ def write_bundle(
         metrics: JSON-able, None where undefined.
         config: the resolved configuration of the run, plain values.
         calibration: of the raw scores; None leaves them as they are.
+        gate: `Gate.to_dict` and whatever else is worth keeping of its fit; None writes a bundle without a gate.
         extra_files: name in the bundle -> file to copy.
 
     Returns:
@@ -69,10 +75,7 @@ def write_bundle(
         BundleError: weights are not finite, a mapping is not plain JSON or YAML, or an extra file is missing or takes
             a reserved name. A bundle already there stays as it was.
     """
-    target = local_directory(directory).absolute()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.draft"
-    try:
+    with _draft(directory) as draft:
         (draft / FEATURES).mkdir(parents=True)
         (draft / WEIGHTS).write_bytes(_serialise_weights(weights))
         (draft / MODEL).write_text(_json_text(MODEL, model))
@@ -80,14 +83,14 @@ def write_bundle(
         (draft / CONFIG).write_text(_yaml_text(config))
         if calibration is not None:
             (draft / CALIBRATION).write_text(_json_text(CALIBRATION, calibration.to_dict()))
+        if gate is not None:
+            (draft / GATE).write_text(_json_text(GATE, gate))
         features_saver(draft / FEATURES)
         _copy_extra(draft, extra_files or {})
         manifest = _describe(draft, feature_fingerprint)
         (draft / MANIFEST).write_text(manifest.to_json())
         _sync(draft)
-        _swap(draft, target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        _place(draft, directory)
     return manifest
 
 
@@ -116,7 +119,7 @@ def _yaml_text(config: Mapping[str, Any]) -> str:
 
 
 def _copy_extra(draft: Path, extra_files: Mapping[str, str | Path]) -> None:
-    reserved = {MANIFEST, WEIGHTS, MODEL, CALIBRATION, METRICS, CONFIG, FEATURES}
+    reserved = {MANIFEST, WEIGHTS, MODEL, CALIBRATION, GATE, METRICS, CONFIG, FEATURES}
     for name, source in extra_files.items():
         if name in reserved or Path(name).name != name:
             raise BundleError(f"extra file '{name}': needs a plain name other than {', '.join(sorted(reserved))}")
@@ -157,6 +160,29 @@ def _sync(draft: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _draft(directory: str | Path) -> Iterator[Path]:
+    """A new directory that can become the bundle: beside its place, or a temporary one for a URL."""
+    if is_remote(str(directory)):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    target = Path(directory).absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.draft"
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _place(draft: Path, directory: str | Path) -> None:
+    if is_remote(str(directory)):
+        publish(draft, str(directory).rstrip("/"))
+    else:
+        _swap(draft, Path(directory).absolute())
 
 
 def _swap(draft: Path, target: Path) -> None:

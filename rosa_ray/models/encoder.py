@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rosa_ray.errors import ConfigError
 from rosa_ray.models.decay import BehaviorDecayBias
 
 Events = Mapping[str, Tensor]
@@ -173,6 +174,16 @@ class CausalEncoder(nn.Module):
         time_us = _last(torch.cat([cache.time_us_BC, events["time_us"]], 1), self.window - 1, 1)
         behavior = _last(torch.cat([cache.behavior_BC, events["behavior"]], 1), self.window - 1, 1)
         return self.norm(x_BMD), EncoderCache(tuple(keys), tuple(values), time_us, behavior)
+
+
+def require_whole_heads(width: int, heads: int) -> None:
+    """Refuse a width that attention heads cannot share.
+
+    Raises:
+        ConfigError: the heads do not divide the width.
+    """
+    if heads < 1 or width % heads:
+        raise ConfigError(f"model.width is {width}; it must be a multiple of model.heads, which is {heads}")
 
 
 def _last(tensor: Tensor, count: int, dim: int) -> Tensor:

@@ -3,52 +3,37 @@
 Types are strict, unknown fields and numbers that are not finite are refused.
 """
 
-import re
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from rosa_ray.live import Bid, EventIn, Id, RecordIn, StrictModel, Time, to_us
 
-
-def _require_rfc_3339(value: Any) -> Any:
-    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
-        raise PydanticCustomError(
-            "rfc_3339", "needs an RFC 3339 time with a zone and at most microseconds, such as 2026-01-31T09:30:00Z"
-        )
-    return value
-
-
-def to_us(time: datetime) -> int:
-    """Microseconds since 1970, UTC.
-
-    >>> to_us(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
-    1000000
-    """
-    return (time - _EPOCH) // timedelta(microseconds=1)
+__all__ = [
+    "Candidate",
+    "Context",
+    "EventBatch",
+    "EventIn",
+    "EventsIn",
+    "EventsResponse",
+    "Explanation",
+    "ProblemBody",
+    "RankRequest",
+    "RankResponse",
+    "RankedAd",
+    "RejectedEvent",
+    "to_us",
+]
 
 
-Id = Annotated[str, Field(min_length=1, max_length=256)]
-Money = Annotated[float, Field(ge=0, le=1e9)]
-Bid = Annotated[float, Field(ge=1e-6, le=1e6, description="bid for one impression, currency units")]
-Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_require_rfc_3339)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
-
-
-class Candidate(_Strict):
+class Candidate(StrictModel):
     """An ad with a bid of its own."""
 
     ad_id: Id
     bid: Bid | None = Field(None, description="the catalogue's bid when absent")
 
 
-class Context(_Strict):
+class Context(StrictModel):
     """Where and when the ad would be shown."""
 
     device: Id | None = None
@@ -63,7 +48,7 @@ def _candidate_kind(value: Any) -> str:
 CandidateIn = Annotated[Annotated[Id, Tag("id")] | Annotated[Candidate, Tag("object")], Discriminator(_candidate_kind)]
 
 
-class RankRequest(_Strict):
+class RankRequest(StrictModel):
     """Rank ads for a user."""
 
     model_config = ConfigDict(
@@ -109,8 +94,14 @@ class Explanation(BaseModel):
     reason: str
     history_events: int = Field(description="events before the request, as many as the encoder can use")
     events_since: int = Field(description="events after the last one with stored states")
+    actions_since: int = Field(description="those of events_since that are more than a view")
+    events_last_hour: int = Field(description="events within an hour before the request")
     stale: bool = Field(description="a late event landed among the encoded ones")
     staleness_s: float | None = Field(description="seconds since the last event with stored states")
+    idle_s: float | None = Field(description="seconds since the last event")
+    load: float = Field(description="how busy the replica was, from 0 to 1")
+    gate: float | None = Field(description="λ that the learned gate gave; null where it was not asked")
+    threshold: float | None = Field(description="the encoder is called while that λ is below this")
     lookup_ms: float
     encoder_ms: float | None
     scoring_ms: float
@@ -160,62 +151,29 @@ class RankResponse(BaseModel):
     explanation: Explanation | None = None
 
 
-class EventIn(_Strict):
-    """Something a user did; the events contract."""
+class EventBatch(StrictModel):
+    """Several records of any type; refused whole when one is malformed."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "event_id": "e-000123",
-                    "user_id": "u17",
-                    "item_id": "i42",
-                    "behavior": "cart",
-                    "event_time": "2026-01-31T09:30:00Z",
-                    "category": "shoes",
-                    "price": 59.9,
-                }
-            ]
-        }
-    )
-
-    event_id: Id = Field(description="unique; a repeated id changes nothing")
-    user_id: Id
-    item_id: Id
-    behavior: Literal["view", "click", "cart", "purchase"]
-    event_time: Time
-    category: Id | None = None
-    price: Money | None = Field(None, description="price of the item, currency units")
-
-    @model_validator(mode="after")
-    def _check_time(self) -> "EventIn":
-        if not 1990 <= self.event_time.astimezone(UTC).year < 2100:
-            raise PydanticCustomError("time_range", "event_time lies before 1990 or after 2100")
-        return self
-
-
-class EventBatch(_Strict):
-    """Several events; refused whole when one is malformed."""
-
-    events: list[EventIn] = Field(min_length=1)
+    events: list[RecordIn] = Field(min_length=1)
 
 
 def _events_kind(value: Any) -> str:
     return "batch" if isinstance(value, dict) and "events" in value else "one"
 
 
-EventsIn = Annotated[Annotated[EventIn, Tag("one")] | Annotated[EventBatch, Tag("batch")], Discriminator(_events_kind)]
+EventsIn = Annotated[Annotated[RecordIn, Tag("one")] | Annotated[EventBatch, Tag("batch")], Discriminator(_events_kind)]
 
 
 class RejectedEvent(BaseModel):
-    """An event that was not stored."""
+    """A record that was not stored."""
 
     index: int = Field(description="position in the batch")
+    code: str = Field(description="future, unknown_ad or late")
     reason: str
 
 
 class EventsResponse(BaseModel):
-    """What became of the events; the three add up to the batch."""
+    """What became of the records; the three add up to the batch."""
 
     accepted: int
     duplicates: int

@@ -6,22 +6,25 @@ from typing import Any
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application, Deployment
-from ray.serve.config import BackpressureConfig
+from ray.serve.config import BackpressureConfig, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
-from rosa_ray.bundle import verify_bundle
+from rosa_ray.bundle import GATE, verify_bundle
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.http import create_app
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import Encoded, EncodeQuery, FeatureQuery, Features, Written
 from rosa_ray.serving.model import load_model
-from rosa_ray.serving.parts import ServiceSettings, build_lookup, build_scorer
+from rosa_ray.serving.parts import ServiceSettings, build_encoder, build_lookup, build_scorer
 from rosa_ray.serving.ray_metrics import RayTelemetry
 from rosa_ray.serving.remote import RemoteEncoder, RemoteLookup
+from rosa_ray.serving.rules import check_rule
 from rosa_ray.serving.service import RankingService
 
 LOOKUP, ENCODER, SCORER = "FeatureLookup", "Encoder", "HybridScorer"
+USER_AFFINITY = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
+"""Sends requests of one `session_id` to one replica, or to the next on the ring while that one is full."""
 
 
 class LookupReplica:
@@ -44,7 +47,7 @@ class EncoderReplica:
     """A replica of `Encoder`."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._encoder = Encoder(load_model(settings.bundle), settings.serving.threads)
+        self._encoder: Encoder = build_encoder(settings, load_model(settings.bundle), RayTelemetry())
 
     async def encode(self, query: EncodeQuery) -> Encoded:
         return await self._encoder.encode(query)
@@ -66,7 +69,9 @@ class ScorerReplica:
         remote_encoder = None if encoder is None else RemoteEncoder(encoder)
         telemetry = RayTelemetry()
         self._service = RankingService(
-            lambda: build_scorer(settings, remote_lookup, remote_encoder, telemetry), settings.serving
+            lambda: build_scorer(settings, remote_lookup, remote_encoder, telemetry),
+            settings.serving,
+            telemetry=telemetry,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -83,7 +88,7 @@ def build(args: dict[str, Any]) -> Application:
 
     Raises:
         ConfigError: the args are wrong.
-        BundleError: the bundle is missing or damaged.
+        BundleError: the bundle is missing or damaged, or has no gate where the rule is `learned`.
     """
     return compose(ServiceSettings.of(args))
 
@@ -91,14 +96,20 @@ def build(args: dict[str, Any]) -> Application:
 def compose(settings: ServiceSettings) -> Application:
     """Build the application from settings; see `build`."""
     settings = settings.absolute()
-    verify_bundle(settings.bundle)
-    config = settings.serving
+    manifest, config = verify_bundle(settings.bundle), settings.serving
+    check_rule(config.rule, GATE in manifest.files, settings.bundle)
     scorer = _deploy(serve.ingress()(ScorerReplica), SCORER, config)
     if config.fused:
         return scorer.bind(settings)
     lookup = _deploy(LookupReplica, LOOKUP, replace(config, min_replicas=1, max_replicas=1))
-    encoder = _deploy(EncoderReplica, ENCODER, config)
+    encoder = deploy_encoder(config)
     return scorer.bind(settings, lookup.bind(settings), encoder.bind(settings))
+
+
+def deploy_encoder(config: ServingConfig) -> Deployment:
+    """The encoder's deployment: a user's requests go to the replica that has encoded the user before."""
+    router = RequestRouterConfig(request_router_class=USER_AFFINITY)  # type: ignore[arg-type]
+    return _deploy(EncoderReplica, ENCODER, config).options(request_router_config=router)
 
 
 def _deploy(cls: type, name: str, config: ServingConfig) -> Deployment:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from rosa_ray.errors import ConfigError
 from rosa_ray.metrics import ScoreKind
 
-RuleName = Literal["offline", "online", "fresh"]
+RuleName = Literal["offline", "online", "fresh", "learned"]
 
 _AT_LEAST_ONE = (
     "lookup_deadline_ms",
@@ -45,9 +45,12 @@ class ServingConfig:
         max_batch_events: events accepted in one `POST /events`.
         max_body_bytes: a larger request body is refused with 413.
         max_future_s: an event or request time further ahead of the server's clock is refused.
+        dead_letters: directory for refused live records, shared by the replicas; empty only counts them.
         counter_ttl_s: age at which cached counters of ads are read again, for changes that other processes write.
         cached_users: users whose last lookup is kept for the time the store is down.
         store_retry_s: after a failure the store is left alone this long.
+        encoder_cache_mb: memory for the keys and values of active users, 10^6 bytes per encoder replica; 0 encodes
+            every timeline from the start.
         threads: torch threads per replica.
         cpus_per_replica: logical CPUs that Ray sets aside for each replica.
         min_replicas: of each deployment but the lookup, which is one replica: the store's single writer.
@@ -71,9 +74,11 @@ class ServingConfig:
     max_batch_events: int = 1000
     max_body_bytes: int = 1_000_000
     max_future_s: int = 300
+    dead_letters: str = ""
     counter_ttl_s: float = 60.0
     cached_users: int = 1000
     store_retry_s: float = 1.0
+    encoder_cache_mb: int = 64
     threads: int = 1
     cpus_per_replica: float = 0.5
     min_replicas: int = 1
@@ -92,7 +97,7 @@ class ServingConfig:
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"serving.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("max_future_s", "counter_ttl_s", "store_retry_s", "cpus_per_replica", "port"):
+        for name in ("max_future_s", "counter_ttl_s", "store_retry_s", "encoder_cache_mb", "cpus_per_replica", "port"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"serving.{name} is {getattr(self, name)}; it must not be negative")
         if self.max_replicas < self.min_replicas:

@@ -2,26 +2,38 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
-from rosa_ray.features import collate, encode_users
-from rosa_ray.models import UserBatch
-from rosa_ray.serving.messages import Encoded, EncodeQuery
+from rosa_ray.features import EVENT_COLUMNS, encode_timeline
+from rosa_ray.models.encoder import EncoderCache
+from rosa_ray.serving.encoder_cache import ActiveUsers, CachedUser, count_new, ends_before
+from rosa_ray.serving.messages import Columns, Encoded, EncodeQuery, Outcome
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.requests import one_user
+from rosa_ray.serving.telemetry import Telemetry
+
+_MEGABYTE = 1_000_000
 
 
 class Encoder:
     """Encodes timelines with the ranker's weights, off the event loop.
 
     A timeline may be cut to its last `ServedModel.context_events` events: the states it returns do not reach further.
+    Of users that come again only new events are encoded. A timeline that is not a continuation of the one before, for a
+    late event, an event gone or an earlier request time, is encoded from the start; the states are the same either way.
+
+    Args:
+        cache_mb: memory for the keys and values of active users, 10^6 bytes; 0 encodes every timeline from the start.
     """
 
-    def __init__(self, model: ServedModel, threads: int = 1) -> None:
-        self._model = model
+    def __init__(
+        self, model: ServedModel, threads: int = 1, cache_mb: int = 0, telemetry: Telemetry | None = None
+    ) -> None:
+        self._model, self._telemetry = model, telemetry or Telemetry()
+        self._users = ActiveUsers(cache_mb * _MEGABYTE)
+        self._outcomes = dict.fromkeys(get_args(Outcome), 0)
         self._executor = ThreadPoolExecutor(1, "encoder", torch.set_num_threads, (threads,))
 
     async def encode(self, query: EncodeQuery) -> Encoded:
@@ -29,13 +41,55 @@ class Encoder:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self.encode_now, query)
 
     async def describe(self) -> dict[str, Any]:
-        """Return what is loaded."""
-        return {"model_version": self._model.version, "device": self._model.device}
+        """Return what is loaded, and what became of the timelines asked for."""
+        cache = {"users": len(self._users), "bytes": self._users.nbytes, "capacity_bytes": self._users.capacity_bytes}
+        cache |= {**self._outcomes, "evicted": self._users.evicted}
+        return {"model_version": self._model.version, "device": self._model.device, "cache": cache}
+
+    def encode_now(self, query: EncodeQuery) -> Encoded:
+        """`encode` in the calling thread; for one thread at a time."""
+        kept = slice(-self._model.context_events, None)
+        timeline = {name: np.array(query.events[name][kept]) for name in EVENT_COLUMNS}
+        evicted = self._users.evicted
+        states, outcome = self._encode(query.user_key, timeline)
+        self._outcomes[outcome] += 1
+        self._telemetry.encoded(outcome, self._users.nbytes, self._users.evicted - evicted)
+        return Encoded(self._model.version, states, outcome)
+
+    def _encode(self, user_key: int, timeline: Columns) -> tuple[np.ndarray, Outcome]:
+        if not len(timeline["time_us"]):
+            self._users.drop(user_key)
+            return self._no_states(), "miss"
+        known = self._users.get(user_key)
+        if known is None:
+            encoded = self._encode_whole(timeline)
+            self._users.put(user_key, encoded)
+            return encoded.states, "miss"
+        new = count_new(timeline, known.timeline, self._model.context_events)
+        if new == 0:
+            return known.states, "hit"
+        encoded = self._encode_whole(timeline) if new is None else self._encode_last(timeline, new, known)
+        if not ends_before(timeline, known.timeline):
+            self._users.put(user_key, encoded)
+        return encoded.states, "rebuilt" if new is None else "extended"
+
+    def _encode_whole(self, timeline: Columns) -> CachedUser:
+        nothing = CachedUser({}, self._model.ranker.encoder.empty_cache(), self._no_states())
+        return self._encode_last(timeline, len(timeline["time_us"]), nothing)
 
     @torch.inference_mode()
-    def encode_now(self, query: EncodeQuery) -> Encoded:
-        """`encode` in the calling thread."""
-        users = encode_users(one_user(query.user_key, query.events), self._model.features)
-        batch = UserBatch.from_numpy(collate(users, np.zeros(1, np.int64))).to(self._model.device)
-        states_TD = self._model.ranker.encode(batch.events)[0, : len(query.events["time_us"])]
-        return Encoded(self._model.version, states_TD[-self._model.window :].cpu().numpy())
+    def _encode_last(self, timeline: Columns, new: int, known: CachedUser) -> CachedUser:
+        """Encode the last `new` events of a timeline; the ones before them are those of `known`."""
+        tail = {name: values[-new - 1 :] for name, values in timeline.items()}
+        inputs = encode_timeline(tail, self._model.features, new)
+        events = {name: torch.from_numpy(values)[None].to(self._model.device) for name, values in inputs.items()}
+        states_1MD, layers = self._extend(events, known.layers)
+        states = np.concatenate([known.states, states_1MD[0].float().cpu().numpy()])
+        return CachedUser(timeline, layers, states[-self._model.window :])
+
+    def _extend(self, events: dict[str, torch.Tensor], layers: EncoderCache) -> tuple[torch.Tensor, EncoderCache]:
+        extended: tuple[torch.Tensor, EncoderCache] = self._model.ranker.extend(events, layers)
+        return extended
+
+    def _no_states(self) -> np.ndarray:
+        return np.empty((0, self._model.ranker.config.width), np.float32)

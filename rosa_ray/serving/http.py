@@ -8,6 +8,7 @@ from fastapi import Body, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from rosa_ray import __version__
+from rosa_ray.live import EXAMPLES
 from rosa_ray.serving.api import (
     EventsIn,
     EventsResponse,
@@ -20,18 +21,9 @@ from rosa_ray.serving.service import RankingService
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
-_ONE_EVENT = {
-    "event_id": "e-000123",
-    "user_id": "u17",
-    "item_id": "i42",
-    "behavior": "cart",
-    "event_time": "2026-01-31T09:30:00Z",
-    "category": "shoes",
-    "price": 59.9,
-}
 _EVENT_EXAMPLES: Any = {
-    "one": {"summary": "a single event", "value": _ONE_EVENT},
-    "batch": {"summary": "a batch", "value": {"events": [_ONE_EVENT]}},
+    **{name: {"summary": f"one {name}", "value": value} for name, value in EXAMPLES.items()},
+    "batch": {"summary": "a batch", "value": {"events": list(EXAMPLES.values())}},
 }
 
 
@@ -61,7 +53,7 @@ def _add_ranking(app: FastAPI, service: RankingService) -> None:
 
     @app.post("/events", responses=_problems(413, 422, 503), tags=["ranking"])
     async def post_events(body: Annotated[EventsIn, Body(openapi_examples=_EVENT_EXAMPLES)]) -> EventsResponse:
-        """Store what users did; the next ranking of those users sees it."""
+        """Store what users did and which ads they were shown; the next ranking sees it."""
         return await service.write_events(body)
 
 

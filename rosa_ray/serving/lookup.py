@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from rosa_ray.errors import StoreError
-from rosa_ray.features import CounterStates, FeatureState
+from rosa_ray.features import CounterStates, FeatureState, RecordKind
 from rosa_ray.serving.ad_counters import AdCounters
 from rosa_ray.serving.assemble import assemble, cold_start
 from rosa_ray.serving.catalogue import Catalogue
@@ -61,13 +61,13 @@ class FeatureLookup:
         """
         return await self._run(self.read_now, query)
 
-    async def write(self, events: dict[str, np.ndarray]) -> Written:
-        """Store events, each id once; the next `read` sees them.
+    async def write(self, records: dict[str, np.ndarray]) -> Written:
+        """Store live records (`RECORD_COLUMNS`), each id of a kind once; the next `read` sees them.
 
         Raises:
             StoreError: the store is down; nothing was stored.
         """
-        return await self._run(self.write_now, events)
+        return await self._run(self.write_now, records)
 
     async def describe(self) -> dict[str, Any]:
         """Return the condition of the store.
@@ -92,10 +92,11 @@ class FeatureLookup:
         except StoreError:
             return self._read_without_store(query, row)
 
-    def write_now(self, events: dict[str, np.ndarray]) -> Written:
+    def write_now(self, records: dict[str, np.ndarray]) -> Written:
         """`write` in the calling thread."""
-        result = self._ask(lambda store: store.apply_events(events))
-        self._counters.forget(events["time_us"])
+        result = self._ask(lambda store: store.apply(records))
+        at_request = np.isin(records["kind"], (RecordKind.IMPRESSION, RecordKind.CLICK))
+        self._counters.forget(np.where(at_request, records["shown_us"], records["time_us"]))
         return Written(result.accepted, result.duplicates, tuple(result.late_rows.tolist()))
 
     async def _run(self, function: Callable[..., Answer], *arguments: Any) -> Answer:

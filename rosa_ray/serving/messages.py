@@ -6,11 +6,13 @@ or be a hop to another deployment.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 Columns = Mapping[str, np.ndarray]
+Outcome = Literal["hit", "extended", "rebuilt", "miss"]
+"""What the encoder knew of a timeline: all of it; all but its last events; another one of the user; or nothing."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,17 @@ class EncodeQuery:
 
 @dataclass(frozen=True)
 class Encoded:
-    """States of the last C events of a timeline, C at most the window; float32 (C, D)."""
+    """What the encoder answers.
+
+    Attributes:
+        model_version: of the model that encoded.
+        states: float32 (C, D), of the last C events of the timeline, C at most the window.
+        outcome: what the encoder knew of the timeline, see `Outcome`.
+    """
 
     model_version: str
     states: np.ndarray
+    outcome: Outcome = "miss"
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ class LookupPort(Protocol):
 
     async def read(self, query: FeatureQuery) -> Features: ...
 
-    async def write(self, events: dict[str, np.ndarray]) -> Written: ...
+    async def write(self, records: dict[str, np.ndarray]) -> Written: ...
 
     async def describe(self) -> dict[str, Any]: ...
 

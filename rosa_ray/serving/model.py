@@ -10,6 +10,7 @@ from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 from rosa_ray.features import FeatureState
 from rosa_ray.inference import load_ranker
+from rosa_ray.models.gate import Gate
 from rosa_ray.models.rankers.rosa import Ranker
 from rosa_ray.serving.catalogue import Catalogue, load_catalogue
 
@@ -22,6 +23,7 @@ class ServedModel:
         context_events: events of a timeline that the last window of states can depend on.
         device: where the ranker lives.
         calibration: what corrects the ranker's raw scores.
+        gate: what chooses λ by the rule `learned`; None in a bundle that has none.
     """
 
     bundle: Bundle
@@ -30,6 +32,7 @@ class ServedModel:
     ranker: Ranker
     device: str
     calibration: Calibration
+    gate: Gate | None = None
 
     @property
     def version(self) -> str:
@@ -86,4 +89,4 @@ def load_model(bundle_path: str | Path) -> ServedModel:
     features = load_features(bundle)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ranker = load_served_ranker(bundle, features, device)
-    return ServedModel(bundle, features, load_catalogue(bundle), ranker, device, bundle.calibration)
+    return ServedModel(bundle, features, load_catalogue(bundle), ranker, device, bundle.calibration, bundle.gate)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rosa_ray.errors import ConfigError
+from rosa_ray.schema import PrivacyConfig, open_pseudonyms
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.lookup import FeatureLookup
@@ -13,6 +14,7 @@ from rosa_ray.serving.messages import EncoderPort, LookupPort
 from rosa_ray.serving.model import ServedModel, load_model
 from rosa_ray.serving.scorer import HybridScorer
 from rosa_ray.serving.telemetry import Telemetry
+from rosa_ray.storage import absolute
 from rosa_ray.store import StoreConfig, open_store
 
 
@@ -23,40 +25,58 @@ class ServiceSettings:
     Attributes:
         bundle: directory of the model bundle, readable from every replica.
         store: the online store.
+        privacy: whether user ids become pseudonyms; every replica needs the secret.
     """
 
     bundle: str
     store: StoreConfig = field(default_factory=StoreConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
 
     @classmethod
     def of(cls, args: Mapping[str, Any]) -> "ServiceSettings":
-        """From the `args` of a Serve application: `bundle`, and mappings `store` and `serving`.
+        """From the `args` of a Serve application: `bundle`, and mappings `store`, `serving` and `privacy`.
 
         Raises:
             ConfigError: a key is missing, unknown, or has a wrong value.
         """
-        if unknown := sorted(set(args) - {"bundle", "store", "serving"}):
-            raise ConfigError(f"application args have an unknown key '{unknown[0]}'; give bundle, store and serving")
+        if unknown := sorted(set(args) - {"bundle", "store", "serving", "privacy"}):
+            raise ConfigError(
+                f"application args have an unknown key '{unknown[0]}'; give bundle, store, serving and privacy"
+            )
         if not isinstance(args.get("bundle"), str):
             raise ConfigError("application args need 'bundle', the directory of a model bundle")
-        store = dict(args.get("store") or {})
-        known = [entry.name for entry in fields(StoreConfig)]
-        if unknown := sorted(set(store) - set(known)):
-            raise ConfigError(f"store has no setting '{unknown[0]}'; it has {', '.join(known)}")
-        return cls(args["bundle"], StoreConfig(**store), ServingConfig.of(dict(args.get("serving") or {})))
+        return cls(
+            args["bundle"],
+            StoreConfig(**_settings_of(StoreConfig, "store", args)),
+            ServingConfig.of(dict(args.get("serving") or {})),
+            PrivacyConfig(**_settings_of(PrivacyConfig, "privacy", args)),
+        )
 
     def absolute(self) -> "ServiceSettings":
         """The same with absolute paths: replicas have working directories of their own."""
         store = replace(self.store, path=str(Path(self.store.path).absolute()))
-        return replace(self, bundle=str(Path(self.bundle).absolute()), store=store)
+        letters = self.serving.dead_letters
+        serving = replace(self.serving, dead_letters=str(Path(letters).absolute()) if letters else "")
+        return replace(self, bundle=absolute(self.bundle), store=store, serving=serving)
+
+
+def _settings_of(settings: type, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    given, known = dict(args.get(name) or {}), [entry.name for entry in fields(settings)]
+    if unknown := sorted(set(given) - set(known)):
+        raise ConfigError(f"{name} has no setting '{unknown[0]}'; it has {', '.join(known)}")
+    return given
 
 
 def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup:
     """Build the feature lookup; it connects to the store at the first request."""
     serving = settings.serving
-    patience_ms = min(settings.store.busy_timeout_ms, serving.lookup_deadline_ms // 2)
-    store = replace(settings.store, busy_timeout_ms=patience_ms)
+    patience_ms = max(serving.lookup_deadline_ms // 2, 1)
+    store = replace(
+        settings.store,
+        busy_timeout_ms=min(settings.store.busy_timeout_ms, patience_ms),
+        timeout_ms=min(settings.store.timeout_ms, patience_ms),
+    )
     return FeatureLookup(
         lambda: open_store(store, model.features.config, model.features.fingerprint),
         model.features,
@@ -64,6 +84,11 @@ def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup
         model.context_events,
         serving,
     )
+
+
+def build_encoder(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> Encoder:
+    """Build the encoder with its cache of active users."""
+    return Encoder(model, settings.serving.threads, settings.serving.encoder_cache_mb, telemetry)
 
 
 def build_scorer(
@@ -81,7 +106,8 @@ def build_scorer(
     return HybridScorer(
         model,
         lookup or build_lookup(settings, model),
-        encoder or Encoder(model, settings.serving.threads),
+        encoder or build_encoder(settings, model, telemetry),
         settings.serving,
         telemetry,
+        pseudonyms=open_pseudonyms(settings.privacy),
     )

@@ -92,7 +92,7 @@ def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
     return {"pointer": _pointer(path[1:]), "reason": fault["msg"]}
 
 
-_TAGS = ("one", "batch", "id", "object")
+_TAGS = ("one", "batch", "id", "object", "event", "impression", "click", "conversion")
 
 
 def _pointer(path: list[str]) -> str:

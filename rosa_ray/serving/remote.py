@@ -13,20 +13,22 @@ class _Remote:
     def __init__(self, handle: DeploymentHandle) -> None:
         self._handle = handle.options(_by_reference=False)
 
-    async def _call(self, method: str, *arguments: Any) -> Any:
+    async def _call(self, method: str, *arguments: Any, session: str = "") -> Any:
         """Call a method of a replica.
 
-        Serve itself tries again only what no replica had accepted. All methods may run twice: reads change nothing, and
-        repeated event ids change nothing.
+        Calls of one `session` go to the same replica where the deployment's router heeds it. Serve itself tries again
+        only what no replica had accepted. All methods may run twice: reads change nothing, and repeated event ids
+        change nothing.
         """
         try:
-            return await self._call_once(method, *arguments)
+            return await self._call_once(method, session, *arguments)
         except RayActorError:
-            return await self._call_once(method, *arguments)
+            return await self._call_once(method, session, *arguments)
 
-    async def _call_once(self, method: str, *arguments: Any) -> Any:
+    async def _call_once(self, method: str, session: str, *arguments: Any) -> Any:
+        handle = self._handle.options(method_name=method, session_id=session)
         try:
-            return await getattr(self._handle, method).remote(*arguments)
+            return await handle.remote(*arguments)
         except RayTaskError as error:
             raise error.cause from None
 
@@ -54,6 +56,6 @@ class RemoteEncoder(_Remote):
     """`Encoder` in another process."""
 
     async def encode(self, query: EncodeQuery) -> Encoded:
-        """See `Encoder.encode`."""
-        encoded: Encoded = await self._call("encode", query)
+        """See `Encoder.encode`; a user goes to one replica as long as the replicas stay the same."""
+        encoded: Encoded = await self._call("encode", query, session=str(query.user_key))
         return encoded

@@ -5,25 +5,27 @@ with what is left, and its answer names what was missing.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from rosa_ray.errors import ServingError
 from rosa_ray.metrics import score
-from rosa_ray.schema import hash_id
+from rosa_ray.schema import Pseudonyms, hash_id
 from rosa_ray.serving.api import Candidate, RankRequest, to_us
 from rosa_ray.serving.assemble import cold_start
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.explain import explain
+from rosa_ray.serving.freshness import freshness_of
+from rosa_ray.serving.load import LoadMeter
 from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.problems import Problem
 from rosa_ray.serving.requests import candidate_columns
-from rosa_ray.serving.rules import Decision, Freshness, decide
+from rosa_ray.serving.rules import Decision, check_rule, decide
 from rosa_ray.serving.scoring import CandidateScorer, History, Scores
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.store import STATE_EVENT_COLUMNS
@@ -55,6 +57,9 @@ class HybridScorer:
 
     Args:
         now_us: the clock, microseconds UTC.
+
+    Raises:
+        BundleError: the model's bundle cannot follow `config.rule`.
     """
 
     def __init__(
@@ -65,11 +70,15 @@ class HybridScorer:
         config: ServingConfig,
         telemetry: Telemetry | None = None,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        pseudonyms: Pseudonyms | None = None,
     ) -> None:
+        check_rule(config.rule, model.gate is not None, str(model.bundle.path))
         self.model, self.config, self.now_us = model, config, now_us
         self.lookup, self.encoder = lookup, encoder
+        self.pseudonym = None if pseudonyms is None else pseudonyms.of
         self._telemetry = telemetry or Telemetry()
         self._scorer = CandidateScorer(model, config.threads)
+        self._meter = LoadMeter(config.max_ongoing_requests, config.encoder_deadline_ms)
 
     async def rank(self, request: RankRequest, request_id: str = "") -> dict[str, Any]:
         """Answer one request, as the fields of `rosa_ray.serving.api.RankResponse`.
@@ -77,23 +86,29 @@ class HybridScorer:
         Raises:
             Problem: the request is for no ad that can be ranked, for too many, or for the future.
         """
+        with self._meter.request():
+            return await self._rank(request, request_id)
+
+    async def _rank(self, request: RankRequest, request_id: str) -> dict[str, Any]:
         started_s, trace = time.perf_counter(), _Trace()
         time_us = self._request_time(request)
         chosen = self._choose(request)
         query = FeatureQuery(
-            hash_id(request.user_id),
+            hash_id(request.user_id if self.pseudonym is None else self.pseudonym(request.user_id)),
             time_us,
             self.model.catalogue.table.ad_key[chosen.rows],
             chosen.bid,
             self.model.bundle.feature_fingerprint,
         )
         features = await self._read(query, trace)
-        freshness = self._freshness(features, time_us)
-        scores, decision = await self._score(request, query, chosen, features, freshness, trace)
+        freshness, load = freshness_of(features.events, self._usable(features), time_us), self._meter.load()
+        decided = decide(self.config.rule, freshness, load, self.model.gate)
+        scores, decision = await self._score(request, query, chosen, features, decided, trace)
         answer = self._answer(request, chosen, features, scores)
         answer |= {"request_id": request_id, "lambda": decision.offline_weight, "degraded": trace.degraded}
         if request.explain:
-            answer["explanation"] = self._explain(freshness, decision, trace)
+            answer["explanation"] = explain(self.config.rule, freshness, load, decision, trace.elapsed_ms)
+        self._telemetry.decided(decision.offline_weight, decision.cause, load)
         self._telemetry.ranked(
             time.perf_counter() - started_s, len(chosen.rows), decision.offline_weight, trace.degraded
         )
@@ -140,13 +155,6 @@ class HybridScorer:
         trace.stop("lookup_ms", started_s)
         return features
 
-    def _freshness(self, features: Features, time_us: int) -> Freshness:
-        history, offline = len(features.events["time_us"]), self._usable(features)
-        if offline is None:
-            return Freshness(history, False, history, False, None)
-        age_s = (time_us - int(offline.events["time_us"][-1])) / SECOND_US if len(offline.states) else None
-        return Freshness(history, True, offline.events_since, offline.stale, age_s)
-
     def _usable(self, features: Features) -> OfflineStates | None:
         offline = features.offline
         return offline if offline is not None and offline.model_version == self.model.version else None
@@ -157,17 +165,18 @@ class HybridScorer:
         query: FeatureQuery,
         chosen: _Chosen,
         features: Features,
-        freshness: Freshness,
+        decision: Decision,
         trace: _Trace,
     ) -> tuple[Scores, Decision]:
-        decision = decide(self.config.rule, freshness)
         online = None
         if decision.offline_weight < 1:
             online = await self._encode(query.user_key, features, trace)
             if online is None:
-                decision = Decision(1.0, "the encoder did not answer in time")
+                decision = replace(
+                    decision, offline_weight=1.0, reason="the encoder did not answer in time", cause="encoder_failed"
+                )
         offline = self._usable(features)
-        if decision.offline_weight > 0 and freshness.history_events and offline is None:
+        if decision.offline_weight > 0 and len(features.events["time_us"]) and offline is None:
             trace.degraded.append("states")
         started_s = time.perf_counter()
         candidates = candidate_columns(
@@ -179,15 +188,14 @@ class HybridScorer:
             request.context.device,
             request.context.region,
         )
-        parts: list[Scores] = []
+        histories: list[History] = [] if online is None else [online]
         if decision.offline_weight > 0:
-            stored = History(offline.events, offline.states) if offline else None
-            stored = stored or self._scorer.empty_history()
-            parts.append(await self._scorer.score(stored, candidates, features.dense))
-        if online is not None:
-            parts.append(await self._scorer.score(online, candidates, features.dense))
+            histories.append(
+                History(offline.events, offline.states) if offline is not None else self._scorer.empty_history()
+            )
+        scores = await self._scorer.score(histories, candidates, features.dense)
         trace.stop("scoring_ms", started_s)
-        return parts[0] if len(parts) == 1 else parts[0].mix(parts[1], decision.offline_weight), decision
+        return scores[0].mix(scores[-1], 1 - decision.offline_weight) if len(scores) > 1 else scores[0], decision
 
     async def _encode(self, user_key: int, features: Features, trace: _Trace) -> History | None:
         started_s = time.perf_counter()
@@ -199,9 +207,11 @@ class HybridScorer:
         except Exception as error:
             self._telemetry.failed("encoder", error)
             trace.degraded.append("encoder")
+            self._meter.encoded(self.config.encoder_deadline_ms)
             return None
         finally:
             trace.stop("encoder_ms", started_s)
+        self._meter.encoded(trace.elapsed_ms["encoder_ms"])
         last = slice(len(features.events["time_us"]) - len(encoded.states), None)
         return History({name: features.events[name][last] for name in STATE_EVENT_COLUMNS}, encoded.states)
 
@@ -227,18 +237,4 @@ class HybridScorer:
             "score_kind": kind,
             "unknown_candidates": chosen.unknown,
             "ads": [dict(zip(columns, ad, strict=True)) for ad in zip(*chosen_columns, strict=True)],
-        }
-
-    def _explain(self, freshness: Freshness, decision: Decision, trace: _Trace) -> dict[str, Any]:
-        stale_s = freshness.staleness_s
-        return {
-            "rule": self.config.rule,
-            "reason": decision.reason,
-            "history_events": freshness.history_events,
-            "events_since": freshness.events_since,
-            "stale": freshness.stale,
-            "staleness_s": None if stale_s is None or math.isnan(stale_s) else stale_s,
-            "lookup_ms": trace.elapsed_ms["lookup_ms"],
-            "encoder_ms": trace.elapsed_ms.get("encoder_ms"),
-            "scoring_ms": trace.elapsed_ms["scoring_ms"],
         }

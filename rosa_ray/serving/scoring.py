@@ -1,14 +1,14 @@
 """Scores N candidates of one user against given encoder states."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from rosa_ray.features import collate, encode_users
+from rosa_ray.features import EVENT_COLUMNS, UserRows, collate, encode_users
 from rosa_ray.features.rows import Columns
 from rosa_ray.models import UserBatch
 from rosa_ray.serving.model import ServedModel
@@ -61,23 +61,47 @@ class CandidateScorer:
         none = {name: nothing[name] for name in STATE_EVENT_COLUMNS}
         return History(none, np.empty((0, self._model.ranker.config.width), np.float32))
 
-    async def score(self, history: History, candidates: Mapping[str, np.ndarray], dense: np.ndarray) -> Scores:
-        """Score candidates (impression columns, (N,)) with raw dense features (N, F)."""
+    async def score(
+        self, histories: Sequence[History], candidates: Mapping[str, np.ndarray], dense: np.ndarray
+    ) -> list[Scores]:
+        """Score candidates (impression columns, (N,)) with raw dense features (N, F) against each history."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self.score_now, history, candidates, dense)
+        return await loop.run_in_executor(self._executor, self.score_now, histories, candidates, dense)
 
     @torch.inference_mode()
-    def score_now(self, history: History, candidates: Mapping[str, np.ndarray], dense: np.ndarray) -> Scores:
-        """`score` in the calling thread."""
+    def score_now(
+        self, histories: Sequence[History], candidates: Mapping[str, np.ndarray], dense: np.ndarray
+    ) -> list[Scores]:
+        """`score` in the calling thread; several histories go through the ranker as one batch."""
         model = self._model
-        timeline = event_columns(**history.events)
-        users = encode_users(one_user(0, timeline, candidates, dense), model.features)
-        batch = UserBatch.from_numpy(collate(users, np.zeros(1, np.int64))).to(model.device)
-        padded_TD = np.zeros((max(len(history.states), 1), model.ranker.config.width), np.float32)
-        padded_TD[: len(history.states)] = history.states
-        predictions = model.ranker.score(torch.from_numpy(padded_TD)[None].to(model.device), batch)
+        users = encode_users(_rows(histories, candidates, dense), model.features)
+        batch = UserBatch.from_numpy(collate(users, np.arange(len(histories)))).to(model.device)
+        longest = max(max(len(history.states) for history in histories), 1)
+        states_BTD = np.zeros((len(histories), longest, model.ranker.config.width), np.float32)
+        for row, history in enumerate(histories):
+            states_BTD[row, : len(history.states)] = history.states
+        predictions = model.ranker.score(torch.from_numpy(states_BTD).to(model.device), batch)
         logits = (predictions.ctr_logit, predictions.cvr_logit, predictions.log_value)
-        ctr, cvr, log_value = (head[0].double().cpu() for head in logits)
+        ctr, cvr, log_value = (head.double().cpu() for head in logits)
         raw = {"p_ctr": torch.sigmoid(ctr), "p_cvr": torch.sigmoid(cvr), "value": torch.exp(log_value)}
         scores = model.calibration.apply({name: values.numpy() for name, values in raw.items()})
-        return Scores(scores["p_ctr"], scores["p_cvr"], scores["value"])
+        heads = (scores["p_ctr"], scores["p_cvr"], scores["value"])
+        return [Scores(*(head[row] for head in heads)) for row in range(len(histories))]
+
+
+def _rows(histories: Sequence[History], candidates: Mapping[str, np.ndarray], dense: np.ndarray) -> UserRows:
+    """A user for each history, each with all candidates."""
+    timelines = [event_columns(**history.events) for history in histories]
+    if len(histories) == 1:
+        return one_user(0, timelines[0], candidates, dense)
+    count, shown = len(histories), len(dense)
+    events = {name: np.concatenate([timeline[name] for timeline in timelines]) for name in EVENT_COLUMNS}
+    return replace(
+        one_user(0, events),
+        user_id=np.full(count, "", object),
+        user_key=np.zeros(count, np.int64),
+        event_offsets=np.cumsum([0, *(len(timeline["time_us"]) for timeline in timelines)]),
+        impression_offsets=np.arange(count + 1) * shown,
+        impressions={name: np.tile(values, count) for name, values in candidates.items()},
+        dense=np.tile(dense, (count, 1)),
+    )

@@ -3,16 +3,21 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from rosa_ray.errors import RosaError
-from rosa_ray.serving.api import EventBatch, EventIn, EventsResponse, RankRequest, RejectedEvent
+from rosa_ray.live import LiveRecord, Parsed, RecordParser, Refusal, late_refusals
+from rosa_ray.live.dead_letters import DeadLetter, DeadLetters
+from rosa_ray.serving.api import EventBatch, EventsResponse, RankRequest, RejectedEvent
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.serving.events import as_list, event_store_columns, split_future
+from rosa_ray.serving.messages import Written
 from rosa_ray.serving.problems import Problem
 from rosa_ray.serving.scorer import HybridScorer
-from rosa_ray.serving.telemetry import first_line
+from rosa_ray.serving.telemetry import Telemetry, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +30,16 @@ class RankingService:
             and tries again every `reload_s` seconds.
     """
 
-    def __init__(self, build_scorer: Callable[[], HybridScorer], config: ServingConfig, reload_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        build_scorer: Callable[[], HybridScorer],
+        config: ServingConfig,
+        reload_s: float = 10.0,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self.config, self._build_scorer, self._reload_s = config, build_scorer, reload_s
+        self._telemetry = telemetry or Telemetry()
+        self._dead_letters = DeadLetters(config.dead_letters, "http") if config.dead_letters else None
         self._scorer: HybridScorer | None = None
         self._failure = ""
         self._load()
@@ -56,29 +69,53 @@ class RankingService:
         """Answer `POST /rank`."""
         return await self.scorer.rank(request, request_id)
 
-    async def write_events(self, body: EventIn | EventBatch) -> EventsResponse:
+    async def write_events(self, body: LiveRecord | EventBatch) -> EventsResponse:
         """Answer `POST /events`.
 
         Raises:
             Problem: 422 too many events in one body; 503 the store is down and nothing was stored.
         """
-        events, scorer = as_list(body), self.scorer
-        if len(events) > self.config.max_batch_events:
-            raise Problem(422, f"a batch holds at most {self.config.max_batch_events} events, this one {len(events)}")
-        kept, rejected = split_future(events, scorer.now_us(), self.config.max_future_s)
-        if not len(kept):
-            return EventsResponse(accepted=0, duplicates=0, rejected=rejected)
+        records, scorer = body.events if isinstance(body, EventBatch) else [body], self.scorer
+        if len(records) > self.config.max_batch_events:
+            raise Problem(422, f"a batch holds at most {self.config.max_batch_events} events, this one {len(records)}")
+        parser = RecordParser(
+            scorer.model.catalogue.table, self.config.max_future_s, pseudonym=scorer.pseudonym, now_us=scorer.now_us
+        )
+        parsed = parser.admit(records)
+        written = await self._store(scorer, parsed) if len(parsed.rows) else Written(0, 0, ())
+        refusals = [*parsed.refusals, *late_refusals(parsed, np.array(written.late_rows, np.int64))]
+        await self._set_aside(records, refusals)
+        rejected = [
+            RejectedEvent(index=refusal.index, code=refusal.reason, reason=refusal.detail)
+            for refusal in sorted(refusals, key=lambda refusal: refusal.index)
+        ]
+        return EventsResponse(accepted=written.accepted, duplicates=written.duplicates, rejected=rejected)
+
+    async def _store(self, scorer: HybridScorer, parsed: Parsed) -> Written:
         try:
             async with asyncio.timeout(self.config.request_timeout_ms / 1000):
-                written = await scorer.lookup.write(event_store_columns([events[row] for row in kept]))
+                return await scorer.lookup.write(parsed.columns)
         except Exception as error:
             logger.warning("events not stored: %s: %s", type(error).__name__, first_line(error))
             detail = "the store did not take the events; send them again, repeated ids change nothing"
             raise Problem(503, detail, self.config.retry_after_s) from error
-        late = "the event lies further back than the store remembers event ids, and was set aside"
-        rejected += [RejectedEvent(index=int(kept[row]), reason=late) for row in written.late_rows]
-        rejected.sort(key=lambda event: event.index)
-        return EventsResponse(accepted=written.accepted, duplicates=written.duplicates, rejected=rejected)
+
+    async def _set_aside(self, records: Sequence[LiveRecord], refusals: Sequence[Refusal]) -> None:
+        """Count refused records and keep them with their reasons; a full disk must not fail the others."""
+        if not refusals:
+            return
+        self._telemetry.refused(Counter(refusal.reason for refusal in refusals))
+        if self._dead_letters is None:
+            return
+        line_of = _as_line if self.scorer.pseudonym is None else _no_line
+        letters = [
+            DeadLetter(refusal.reason, refusal.detail, "http", refusal.index, line_of(records[refusal.index]))
+            for refusal in refusals
+        ]
+        try:
+            await asyncio.to_thread(self._dead_letters.write, letters)
+        except RosaError as error:
+            logger.warning("%s", error)
 
     async def readiness(self) -> dict[str, Any]:
         """Answer `GET /readyz`.
@@ -112,3 +149,11 @@ class RankingService:
             "score": self.config.score,
             "metrics": model.bundle.metrics,
         }
+
+
+def _as_line(record: LiveRecord) -> bytes:
+    return record.model_dump_json(exclude_unset=True).encode()
+
+
+def _no_line(record: LiveRecord) -> None:
+    """Nothing of a record whose user wants a pseudonym."""

@@ -151,7 +151,8 @@ def timelines(events: pa.Table) -> TimelineBlock:
         user_key=user_key,
         event_offsets=np.r_[0, np.cumsum(counts)],
         events={**keyed_events(events), "event_id": events["event_id"].to_numpy()},
-        seen_event_key=hash_ids(events["event_id"]),
+        last_us=events["event_time"].cast(pa.int64()).to_numpy()[np.cumsum(counts) - 1],
+        seen_key=hash_ids(events["event_id"]),
         seen_time_us=events["event_time"].cast(pa.int64()).to_numpy(),
     )
 

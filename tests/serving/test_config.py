@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"top_k": 0}, "at least 1"),
         ({"min_replicas": 3}, "below serving.min_replicas"),
         ({"max_future_s": -1}, "must not be negative"),
+        ({"encoder_cache_mb": -1}, "must not be negative"),
         ({"ruel": "fresh"}, "has no setting 'ruel'"),
         ({"port": "80"}, "must be of type int"),
         ({"fused": 1}, "must be of type bool"),

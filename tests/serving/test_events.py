@@ -1,15 +1,15 @@
 """Posted events: what is stored, what is not, and that the next ranking sees them."""
 
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
+import pytest
 
 from rosa_ray.schema import EVENTS
 from rosa_ray.serving.api import EventIn
-from rosa_ray.serving.events import event_store_columns
 from rosa_ray.serving.scorer import HybridScorer
 from tests.serving.client import LocalClient
 from tests.serving.conftest import NOW_US, World, client_of
@@ -77,6 +77,7 @@ def test_future_and_long_past_events_are_rejected_with_reasons(client: LocalClie
     answer = client.post("/events", json={"events": events}).json()
     assert answer["accepted"] == 1
     assert [rejected["index"] for rejected in answer["rejected"]] == [0, 2]
+    assert [rejected["code"] for rejected in answer["rejected"]] == ["future", "late"]
     assert "ahead" in answer["rejected"][0]["reason"]
     assert "further back" in answer["rejected"][1]["reason"]
 
@@ -98,9 +99,72 @@ def test_an_event_in_a_closed_bucket_changes_the_counters_of_ads_at_once(
     assert client.post("/rank", json=request).json()["ads"] != before
 
 
-def test_times_keep_their_microseconds_and_zone() -> None:
-    given = EventIn.model_validate(event(event_time="2023-11-20T12:00:00.123456+02:00"))
-    assert event_store_columns([given])["time_us"].tolist() == [1_700_474_400_123_456]
+def shown(kind: str = "impression", ago: timedelta = timedelta(minutes=1), **fields: object) -> dict:
+    more = {
+        "impression": {"bid": 0.1, "cost": 0.05},
+        "click": {},
+        "conversion": {"conversion_time": (NOW - ago + timedelta(seconds=30)).isoformat()},
+    }
+    return {
+        "type": kind,
+        "impression_id": "m-new",
+        "user_id": "u1",
+        "ad_id": "a1",
+        "request_time": (NOW - ago).isoformat(),
+        **more[kind],
+        **fields,
+    }
+
+
+def test_all_four_types_are_stored_once_alone_or_in_a_batch(client: LocalClient) -> None:
+    batch = [event(), shown(), shown("click"), shown("conversion")]
+    assert client.post("/events", json={"events": batch}).json() == {"accepted": 4, "duplicates": 0, "rejected": []}
+    for record in batch:
+        assert client.post("/events", json=record).json() == {"accepted": 0, "duplicates": 1, "rejected": []}
+
+
+def test_impressions_and_clicks_in_closed_buckets_change_the_next_ranking(client: LocalClient) -> None:
+    request = {"user_id": "who", "candidates": ["a1"], "top_k": 1}
+    costs, scores = [], []
+    for record in (None, shown(ago=timedelta(hours=3)), shown("click", timedelta(hours=3))):
+        if record:
+            client.post("/events", json=record)
+        ad = client.post("/rank", json=request).json()["ads"][0]
+        costs.append(ad["expected_cost"])
+        scores.append(ad["p_ctr"])
+    assert costs[0] != costs[1] == costs[2]
+    assert len(set(scores)) == 3
+
+
+def test_impressions_of_unknown_ads_are_rejected_and_the_others_stored(client: LocalClient) -> None:
+    answer = client.post("/events", json={"events": [shown(ad_id="nowhere"), shown()]}).json()
+    assert answer["accepted"] == 1
+    assert [(rejected["index"], rejected["code"]) for rejected in answer["rejected"]] == [(0, "unknown_ad")]
+
+
+def test_what_is_rejected_is_kept_with_its_reason(world: World, store_path: Path, tmp_path: Path) -> None:
+    client = client_of(world.scorer(store_path, dead_letters=str(tmp_path / "dead")))
+    client.post("/events", json={"events": [event(1, -timedelta(hours=1)), event(2), event(3, timedelta(days=300))]})
+    letters = [json.loads(line) for line in (tmp_path / "dead" / "http.jsonl").read_text().splitlines()]
+    assert [(letter["reason"], letter["offset"]) for letter in letters] == [("future", 0), ("late", 2)]
+    assert json.loads(letters[0]["record"])["event_id"] == "new-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"events": [event(), shown(bid=0)]}, "/events/1/bid"),
+        ({"events": [shown("click", click_time="1999-01-01T00:00:00Z")]}, "/events/0"),
+        ({"events": [{**event(), "type": "visit"}]}, "/events/0"),
+        (shown("conversion", conversion_time="2020-01-01"), "/conversion_time"),
+        ({**event(), "price": -1}, "/price"),
+        ({"events": []}, "/events"),
+    ],
+)
+def test_a_malformed_record_is_pointed_at_and_refuses_the_batch(client: LocalClient, body: dict, pointer: str) -> None:
+    answer = client.post("/events", json=body)
+    assert answer.status_code == 422
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
 
 
 def test_what_the_interface_accepts_satisfies_the_events_contract() -> None:
@@ -113,9 +177,3 @@ def test_what_the_interface_accepts_satisfies_the_events_contract() -> None:
     )
     kept, violations = EVENTS.check(table, "interface")
     assert (kept.num_rows, violations) == (2, [])
-
-
-def test_a_missing_price_and_category_are_missing_in_the_store() -> None:
-    columns = event_store_columns([EventIn.model_validate(event(price=None, category=None))])
-    assert np.isnan(columns["price"][0])
-    assert columns["category_key"][0] == 0

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.cross_attention import CandidateAttention
 from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
-from rosa_ray.models.encoder import CausalEncoder, EncoderCache
+from rosa_ray.models.encoder import CausalEncoder, EncoderCache, require_whole_heads
 from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.next_event import NextEvent
@@ -31,6 +31,9 @@ class Config:
         hidden: widths of the head's trunk.
         behavior_bias, decay, cross_attention, exact_match, shared_tables: False turns the part off, for ablations.
         learned_value: False takes the catalogue price as the value of a conversion.
+
+    Raises:
+        ConfigError: the heads do not divide the width.
     """
 
     width: int = 64
@@ -45,6 +48,9 @@ class Config:
     exact_match: bool = True
     shared_tables: bool = True
     learned_value: bool = True
+
+    def __post_init__(self) -> None:
+        require_whole_heads(self.width, self.heads)
 
 
 class Ranker(nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.decay import BehaviorDecayBias
 from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
-from rosa_ray.models.encoder import WindowAttention
+from rosa_ray.models.encoder import WindowAttention, require_whole_heads
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
@@ -34,6 +34,9 @@ class Config:
         window: W, events that an event attends to, itself included.
         hidden: widths of the head's trunk.
         learned_value: False takes the catalogue price as the value of a conversion.
+
+    Raises:
+        ConfigError: the heads do not divide the width.
     """
 
     width: int = 64
@@ -43,6 +46,9 @@ class Config:
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
     learned_value: bool = True
+
+    def __post_init__(self) -> None:
+        require_whole_heads(self.width, self.heads)
 
 
 class PositionBias(BehaviorDecayBias):

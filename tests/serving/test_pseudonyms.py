@@ -1,0 +1,61 @@
+"""A service with a secret knows its users by their pseudonyms, as the log it was trained on does."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from rosa_ray.errors import ConfigError
+from rosa_ray.schema import Pseudonyms, hash_id
+from rosa_ray.serving.api import RankRequest
+from rosa_ray.serving.parts import ServiceSettings, build_scorer
+from rosa_ray.units import HOUR_US
+from tests.serving.conftest import NOW_US, World, client_of
+
+SECRET = "0123456789abcdef"
+NAME = Pseudonyms(SECRET.encode()).of("ann")
+
+
+def iso(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat()
+
+
+@pytest.fixture
+def settings(world: World, store_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceSettings:
+    monkeypatch.setenv("USER_SECRET", SECRET)
+    args = {"bundle": str(world.bundle), "store": {"path": str(store_path)}}
+    return ServiceSettings.of({**args, "privacy": {"user_key_secret_env": "USER_SECRET"}})
+
+
+def test_events_and_requests_of_an_id_meet_under_its_pseudonym(settings: ServiceSettings) -> None:
+    scorer = build_scorer(settings)
+    scorer.now_us = lambda: NOW_US
+    client = client_of(scorer)
+    event = {"event_id": "p1", "user_id": "ann", "item_id": "i1", "behavior": "view"}
+    assert client.post("/rank", json={"user_id": "ann"}).json()["user_known"] is False
+    answer = client.post("/events", json={**event, "event_time": iso(NOW_US - HOUR_US)})
+    assert answer.json()["accepted"] == 1
+    for user_id in ("ann", NAME):
+        assert client.post("/rank", json={"user_id": user_id}).json()["user_known"] is True
+    store = scorer.lookup._open_store()
+    assert store.read_user(hash_id(NAME)).known
+    assert not store.read_user(hash_id("ann")).known
+
+
+def test_a_service_without_its_secret_does_not_start(
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("USER_SECRET")
+    with pytest.raises(ConfigError, match="USER_SECRET"):
+        build_scorer(settings)
+
+
+def test_an_unknown_privacy_setting_is_named(world: World) -> None:
+    with pytest.raises(ConfigError, match="privacy has no setting 'secret'; it has user_key_secret_file"):
+        ServiceSettings.of({"bundle": str(world.bundle), "privacy": {"secret": "x"}})
+
+
+def test_without_a_secret_ids_stay(world: World, store_path: Path) -> None:
+    scorer = world.scorer(store_path)
+    assert scorer.pseudonym is None
+    assert RankRequest(user_id="u1").user_id == "u1"
