@@ -7,7 +7,9 @@
     ├── TrainingError         5   training could not go on (no data, diverged)
     ├── BundleError           6   a model bundle is damaged or does not fit this code
     ├── StoreError            7   the online store is missing, locked or of another version
-    └── ServingError          8   the ranking service did not come up or did not answer
+    ├── ServingError          8   the ranking service did not come up or did not answer
+    ├── StreamError           9   live records cannot be read from, or written to, a log or Kafka
+    └── ParityError          10   the live path computed another feature or score than the offline path
 
 Exit code 4 is not an error: the job finished on the good input and set some input aside.
 """
@@ -55,7 +57,23 @@ class StoreError(RosaError):
     exit_code = 7
 
 
+class StoreMissingError(StoreError):
+    """There is no online store where one should be."""
+
+
 class ServingError(RosaError):
     """The ranking service did not start or did not answer."""
 
     exit_code = 8
+
+
+class StreamError(RosaError):
+    """A stream of live records cannot be read or written."""
+
+    exit_code = 9
+
+
+class ParityError(RosaError):
+    """A feature or a score differs between the offline and the live path."""
+
+    exit_code = 10

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from rosa_ray.bundle import verify_bundle
+from rosa_ray.bundle import open_bundle
+from rosa_ray.storage import absolute, is_remote
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,6 +24,8 @@ RETRY_AFTER_S = 60.0
 MAX_PARAM_CHARS = 6000
 PARAMS_PER_CALL = 100
 METRICS_PER_CALL = 1000
+_PARENT_TAG = "mlflow.parentRunId"
+_MOST_CHILDREN = 1000
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 _Result = TypeVar("_Result")
@@ -47,12 +50,22 @@ class TrackingConfig:
 
 
 def default_uri(run_dir: str | Path) -> str:
-    """Return the SQLite store shared by all runs beside `run_dir`.
+    """Return the MLflow store of `MLFLOW_TRACKING_URI`, else the SQLite file shared by all runs beside `run_dir`.
+
+    A remote run directory cannot hold a database; its file lies in the working directory, named after that place.
 
     >>> default_uri("/data/runs/demo")
     'sqlite:////data/runs/mlflow.db'
+    >>> default_uri("s3://bucket/runs/demo").rpartition("/")[-1]
+    'mlflow-bucket-runs.db'
     """
-    return f"sqlite:///{Path(run_dir).absolute().parent / 'mlflow.db'}"
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    beside = _beside(run_dir)
+    if is_remote(beside):
+        place = beside.partition("://")[2].replace("/", "-")
+        return f"sqlite:///{Path.cwd() / f'mlflow-{place}.db'}"
+    return f"sqlite:///{Path(beside) / 'mlflow.db'}"
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -136,11 +149,12 @@ class Run:
         Raises:
             BundleError: the bundle is damaged; a damaged model is never registered.
         """
-        manifest = verify_bundle(directory)
+        bundle = open_bundle(directory)
+        manifest = bundle.manifest
         tags = {"model_version": manifest.model_version, "feature_fingerprint": manifest.feature_fingerprint}
 
         def register(client: "MlflowClient", run_id: str) -> str:
-            client.log_artifacts(run_id, str(directory), "bundle")
+            client.log_artifacts(run_id, str(bundle.path), "bundle")
             name = self._config.model_name
             if not client.search_registered_models(filter_string=f"name = '{name}'"):
                 client.create_registered_model(name)
@@ -149,8 +163,25 @@ class Run:
 
         return self._attempt("register the bundle", register)
 
+    def end_children(self, status: Status) -> int:
+        """Close the runs nested under this one that are still open, such as those of a process that was killed.
+
+        Returns:
+            How many there were.
+        """
+
+        def end_all(client: "MlflowClient", run_id: str) -> int:
+            experiment = client.get_run(run_id).info.experiment_id
+            mine = f"tags.`{_PARENT_TAG}` = '{run_id}' and attributes.status = 'RUNNING'"
+            left = client.search_runs([experiment], mine, max_results=_MOST_CHILDREN)
+            for child in left:
+                client.set_terminated(child.info.run_id, status)
+            return len(left)
+
+        return self._attempt("end nested runs", end_all) or 0
+
     def end(self, status: Status) -> None:
-        """Close the run. Called by `start_run`; tried even while tracking is paused."""
+        """Close the run; done by `start_run` for its own, and tried even while tracking is paused."""
         self._paused_until_s = 0.0
         self._attempt("end the run", lambda client, run_id: client.set_terminated(run_id, status))
 
@@ -188,15 +219,7 @@ def start_run(
         parent_run_id: nest under this run (a trial of a sweep).
         tags: set on the run.
     """
-    parent = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
-
-    def find_run(client: "MlflowClient") -> str:
-        if run_id is not None:
-            return _continue_run(client, run_id)
-        experiment_id = _experiment_id(client, config, run_dir)
-        return client.create_run(experiment_id, run_name=name, tags={**(tags or {}), **parent}).info.run_id
-
-    run = _open(config, run_dir, find_run)
+    run = open_run(config, run_dir, name, run_id=run_id, parent_run_id=parent_run_id, tags=tags)
     try:
         yield run
     except Exception:
@@ -206,6 +229,27 @@ def start_run(
         run.end("KILLED")
         raise
     run.end("FINISHED")
+
+
+def open_run(
+    config: TrackingConfig,
+    run_dir: str | Path,
+    name: str,
+    *,
+    run_id: str | None = None,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Run:
+    """Open a run that the caller ends, as a sweep does with its trials; arguments as of `start_run`."""
+    parent = {_PARENT_TAG: parent_run_id} if parent_run_id else {}
+
+    def find_run(client: "MlflowClient") -> str:
+        if run_id is not None:
+            return _continue_run(client, run_id)
+        experiment_id = _experiment_id(client, config, run_dir)
+        return client.create_run(experiment_id, run_name=name, tags={**(tags or {}), **parent}).info.run_id
+
+    return _open(config, run_dir, find_run)
 
 
 def attach_run(config: TrackingConfig, run_dir: str | Path, run_id: str | None) -> Run:
@@ -238,7 +282,8 @@ def _connect(config: TrackingConfig, run_dir: str | Path) -> "MlflowClient":
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    Path(run_dir).absolute().parent.mkdir(parents=True, exist_ok=True)
+    if not is_remote(str(run_dir)):
+        Path(run_dir).absolute().parent.mkdir(parents=True, exist_ok=True)
     uri = config.uri or default_uri(run_dir)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
@@ -247,8 +292,18 @@ def _experiment_id(client: "MlflowClient", config: TrackingConfig, run_dir: str 
     found = client.get_experiment_by_name(config.experiment)
     if found is not None:
         return found.experiment_id
-    beside = Path(run_dir).absolute().parent / "mlartifacts"
-    return client.create_experiment(config.experiment, artifact_location=None if config.uri else beside.as_uri())
+    on_server = bool(config.uri or os.environ.get("MLFLOW_TRACKING_URI"))
+    return client.create_experiment(config.experiment, artifact_location=None if on_server else _artifacts(run_dir))
+
+
+def _artifacts(run_dir: str | Path) -> str:
+    beside = f"{_beside(run_dir)}/mlartifacts"
+    return beside if is_remote(beside) else Path(beside).as_uri()
+
+
+def _beside(run_dir: str | Path) -> str:
+    """The directory that a run directory lies in."""
+    return absolute(str(run_dir).rstrip("/")).rpartition("/")[0]
 
 
 def _chunks(items: Sequence[_Result], size: int) -> Iterator[Sequence[_Result]]:

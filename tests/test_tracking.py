@@ -9,7 +9,7 @@ import torch
 
 from rosa_ray.bundle import write_bundle
 from rosa_ray.errors import BundleError
-from rosa_ray.tracking import TrackingConfig, attach_run, default_uri, start_run
+from rosa_ray.tracking import TrackingConfig, attach_run, default_uri, open_run, start_run
 
 CONFIG = TrackingConfig(experiment="test", model_name="ranker")
 
@@ -96,6 +96,20 @@ def test_trials_nest_under_their_parent(run_dir, client):
         start_run(CONFIG, run_dir, "trial", parent_run_id=parent.run_id) as trial,
     ):
         assert client.get_run(trial.run_id).data.tags["mlflow.parentRunId"] == parent.run_id
+
+
+def test_trials_that_a_killed_sweep_left_open_are_closed_and_go_on_as_the_same_run(run_dir, client):
+    with start_run(CONFIG, run_dir, "other") as other, start_run(CONFIG, run_dir, "sweep") as parent:
+        left, done = (open_run(CONFIG, run_dir, name, parent_run_id=parent.run_id) for name in ("left", "done"))
+        stranger = open_run(CONFIG, run_dir, "stranger", parent_run_id=other.run_id)
+        done.end("FINISHED")
+        assert parent.end_children("KILLED") == 1
+        assert client.get_run(left.run_id).info.status == "KILLED"
+        assert client.get_run(done.run_id).info.status == "FINISHED"
+        assert client.get_run(stranger.run_id).info.status == "RUNNING"
+        again = open_run(CONFIG, run_dir, "left", run_id=left.run_id)
+        assert client.get_run(left.run_id).info.status == "RUNNING"
+        again.end("FINISHED")
 
 
 def test_bundles_become_versions_of_the_registered_model(run_dir, client, tmp_path):

@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 2 config, 3 input, 4 done but some input was set aside, 5 training, 6 bundle, "
-    "7 store, 8 serving, 1 anything else.",
+    "7 store, 8 serving, 9 stream, 10 no parity, 1 anything else.",
 )
 
 
@@ -113,6 +113,86 @@ def serve(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption 
 
 
 @app.command()
+def ingest(
+    config: ConfigArgument,
+    actors: Annotated[int, typer.Option(min=0, help="Run as so many Ray actors; 0 runs in this process.")] = 0,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Stop when nothing is left to read.")] = False,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Fold live records from a log or Kafka into the online store until Ctrl-C."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import ingest as verb
+
+        return verb.run(loaded, verb.IngestOptions(actors, until_end))
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
+def replay(
+    config: ConfigArgument,
+    speed: Annotated[float, typer.Option(help="Log time per wall-clock time; 0 is as fast as possible.")] = 60.0,
+    to: Annotated[str, typer.Option(help="http, log or kafka.")] = "http",
+    url: Annotated[str, typer.Option(help="Service to send to; default: the config's serving.host and port.")] = "",
+    from_time: Annotated[str, typer.Option("--from", metavar="TIME", help="First time to send, RFC 3339.")] = "",
+    until_time: Annotated[str, typer.Option("--until", metavar="TIME", help="Stop before this time.")] = "",
+    rank: Annotated[bool, typer.Option(help="Send the log's requests as rankings too.")] = True,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Send the run's log, records and ranking requests, through the live system at a chosen speed."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import replay as verb
+
+        return verb.run(loaded, verb.ReplayOptions(speed, to, url, from_time, until_time, rank))
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
+def parity(
+    config: ConfigArgument,
+    users: Annotated[int, typer.Option(min=0, help="Compare so many users; 0 compares all.")] = 0,
+    shuffle: Annotated[
+        int | None, typer.Option(metavar="SEED", help="Deliver records doubled and shuffled, by this seed.")
+    ] = None,
+    kill: Annotated[int, typer.Option(min=0, help="End the consumer at one in so many calls; 0 never.")] = 0,
+    scores: Annotated[int, typer.Option(min=0, help="Requests whose scores are compared.")] = 500,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Compare every logged request between the offline and the live path, bit for bit."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import parity as verb
+
+        return verb.run(loaded, verb.ParityOptions(users, shuffle, kill, scores))
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
+def forget(
+    config: ConfigArgument,
+    user: Annotated[str, typer.Argument(metavar="USER", help="The user's id, as it stands in the log.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Remove a user from the online store and from every file of the run."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import forget as verb
+
+        return verb.run(loaded, user, dry_run=dry_run)
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
 def compare(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
     """Train the baselines and the model over several seeds, and print the tables with intervals."""
     from workloads import studies
@@ -137,6 +217,14 @@ def weights(config: ConfigArgument, overrides: SetOption = [], debug: DebugOptio
 
 
 @app.command()
+def tune(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Search task weights and other settings for the best held-out return; the same command again goes on."""
+    from workloads import tune as verb
+
+    execute(verb.run, config, overrides, debug)
+
+
+@app.command()
 def report(
     run_dir: Annotated[str, typer.Argument(metavar="RUN", help="Directory of a run, such as runs/demo.")],
     out: Annotated[str, typer.Option(help="Where to write; default: report.html in RUN.")] = "",
@@ -151,6 +239,25 @@ def report(
         from workloads import report as verb
 
         return verb.run(run_dir, out, comparison)
+
+    raise typer.Exit(_guarded(run, debug))
+
+
+cluster = typer.Typer(help="Work with files that describe a cluster.", no_args_is_help=True)
+app.add_typer(cluster, name="cluster")
+
+
+@cluster.command("check")
+def check_cluster(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files for `ray up`, and KubeRay manifests.")],
+    debug: DebugOption = False,
+) -> None:
+    """Name what is wrong with cluster files: nodes, secrets, open ports, versions, commands, mounts."""
+
+    def run() -> int:
+        from workloads import cluster_check as verb
+
+        return verb.run(files)
 
     raise typer.Exit(_guarded(run, debug))
 

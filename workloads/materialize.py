@@ -14,7 +14,7 @@ def run(config: RunConfig) -> int:
     store = run_dir.store(config.store)
     with connected(config.ray):
         result = materialize(run_dir.data, run_dir.bundle, store, config.materialize)
-    print(f"{store.path}: {result.users} users in {result.seconds:.1f} s")
+    print(f"{result.store}: {result.users} users in {result.seconds:.1f} s")
     return 0
 
 

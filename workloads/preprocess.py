@@ -2,10 +2,11 @@
 
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL
-from rosa_ray.sources import SourceConfig, open_source
+from rosa_ray.schema import open_pseudonyms
+from rosa_ray.sources import open_source
 from workloads.cluster import connected
 from workloads.messages import print_set_aside
-from workloads.run_dir import RunDir, brings_impressions
+from workloads.run_dir import RunDir, source_of
 
 
 def run(config: RunConfig) -> int:
@@ -14,13 +15,18 @@ def run(config: RunConfig) -> int:
 
     run_dir = RunDir(config.run_dir)
     run_dir.record(config)
-    source = config.source if brings_impressions(config.source) else SourceConfig(kind="log", path=run_dir.log)
+    source = open_source(source_of(config), open_pseudonyms(config.privacy))
     with connected(config.ray):
-        result = preprocess(open_source(source), run_dir.data, config.preprocess, config.features)
+        result = preprocess(source, run_dir.data, config.preprocess, config.features)
     for file in result.report["ingest"]["files"]:
         if file["reason"]:
             print_set_aside(file["path"], file["reason"])
     report = result.report
+    if reused := report["ingest"]["files_reused"]:
+        print(
+            f"{reused} of {len(report['ingest']['files'])} files were staged already, "
+            f"{report['partitions_reused']} of {config.preprocess.partitions} partitions counted"
+        )
     print(f"{run_dir.data}: {report['users']} users, {report['events']} events, {report['impressions']} impressions")
     return EXIT_PARTIAL if result.partial else 0
 

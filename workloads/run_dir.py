@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import fsspec
-
 from rosa_ray.config import RunConfig, dump
-from rosa_ray.errors import InputError
+from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.sources import SourceConfig
+from rosa_ray.storage import is_remote, write_bytes
 from rosa_ray.store.config import StoreConfig
+from rosa_ray.streaming.config import StreamConfig
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,29 @@ class RunDir:
 
         >>> RunDir("runs/demo").store(StoreConfig(path="store.db")).path
         'runs/demo/store.db'
+
+        Raises:
+            ConfigError: the run is remote, and SQLite needs a disk.
         """
-        return replace(config, path=config.path if Path(config.path).is_absolute() else self._below(config.path))
+        if config.kind != "sqlite" or Path(config.path).is_absolute():
+            return config
+        if is_remote(self.root):
+            raise ConfigError(
+                f"store.path is '{config.path}', inside run_dir '{self.root}', but a SQLite file needs a local disk; "
+                "give an absolute path, or store.kind=redis with store.url"
+            )
+        return replace(config, path=self._below(config.path))
+
+    def stream(self, config: StreamConfig) -> StreamConfig:
+        """Return the stream's settings with its log and dead letters inside the run, where their paths are relative.
+
+        >>> RunDir("runs/demo").stream(StreamConfig()).path
+        'runs/demo/stream'
+        """
+        path, letters = (
+            name if Path(name).is_absolute() else self._below(name) for name in (config.path, config.dead_letters)
+        )
+        return replace(config, path=path, dead_letters=letters)
 
     def record(self, config: RunConfig) -> None:
         """Write the resolved config, which repeats the run.
@@ -56,13 +77,19 @@ class RunDir:
             InputError: the run directory cannot be written.
         """
         try:
-            with fsspec.open(self._below("config.yaml"), "w", auto_mkdir=True) as file:
-                file.write(dump(config))
-        except OSError as error:
-            raise InputError(f"run_dir '{self.root}' cannot be written: {error.strerror or error}") from error
+            write_bytes(dump(config).encode(), self._below("config.yaml"))
+        except InputError as error:
+            raise InputError(f"run_dir '{self.root}' cannot be written: {error}") from error
 
     def _below(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
+
+
+def source_of(config: RunConfig) -> SourceConfig:
+    """The log that a run works on: the source's own where it brings impressions, else what `rosa simulate` wrote."""
+    if brings_impressions(config.source):
+        return config.source
+    return SourceConfig(kind="log", path=RunDir(config.run_dir).log)
 
 
 def brings_impressions(source: SourceConfig) -> bool:

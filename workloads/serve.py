@@ -1,5 +1,6 @@
 """`rosa serve`: answer `POST /rank` from the run's bundle and store until interrupted."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rosa_ray.config import RunConfig
@@ -26,7 +27,9 @@ def settings_of(config: RunConfig) -> "ServiceSettings":
     from rosa_ray.serving.parts import ServiceSettings
 
     run_dir = RunDir(config.run_dir)
-    return ServiceSettings(run_dir.bundle, run_dir.store(config.store), config.serving).absolute()
+    letters = config.serving.dead_letters or run_dir.stream(config.stream).dead_letters
+    serving = replace(config.serving, dead_letters=letters)
+    return ServiceSettings(run_dir.bundle, run_dir.store(config.store), serving, config.privacy).absolute()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ def run(config: RunConfig) -> int:
         ConfigError: the source brings impressions of its own.
     """
     from rosa_ray.data.simulate import expose, simulate
+    from rosa_ray.schema import open_pseudonyms
     from rosa_ray.sources import open_source
 
     if brings_impressions(config.source):
@@ -25,7 +26,8 @@ def run(config: RunConfig) -> int:
         if config.source.kind == "log":
             summary = simulate(config.simulation, run_dir.log)
         else:
-            summary, report = expose(open_source(config.source), config.exposure, run_dir.log)
+            source = open_source(config.source, open_pseudonyms(config.privacy))
+            summary, report = expose(source, config.exposure, run_dir.log)
             partial = report.partial
             for file in report.set_aside:
                 print_set_aside(file.path, file.reason)

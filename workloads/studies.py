@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from rosa_ray.config import RunConfig
+from rosa_ray.errors import ConfigError
+from rosa_ray.storage import absolute, is_remote
 from workloads import preprocess, simulate
 from workloads.cluster import connected
 from workloads.run_dir import RunDir, brings_impressions
@@ -35,10 +37,12 @@ def run(config: RunConfig, kind: str) -> int:
     from rosa_ray.experiments.study import Study, document_name, run_study
     from rosa_ray.experiments.tables import tables
 
-    run_dir = RunDir(str(Path(config.run_dir).absolute()))
+    if is_remote(config.run_dir):
+        raise ConfigError(f"run_dir is '{config.run_dir}'; a study keeps its trials on a disk, give a local directory")
+    run_dir = RunDir(absolute(config.run_dir))
     run_dir.record(config)
     with connected(config.ray):
-        _prepare(config, run_dir)
+        prepare(config, run_dir)
         print("\n".join(guard(run_dir.data, config.leak_guard, config.source).lines()))
         study = Study(
             kind=kind,
@@ -71,7 +75,7 @@ def _variants(config: RunConfig, kind: str) -> list:
     return make[kind]()
 
 
-def _prepare(config: RunConfig, run_dir: RunDir) -> None:
+def prepare(config: RunConfig, run_dir: RunDir) -> None:
     """Simulate and preprocess unless an earlier command did: studies of one run directory share its data."""
     if Path(run_dir.data, "spec.json").exists():
         return

@@ -23,6 +23,7 @@ def run(config: RunConfig) -> int:
             loss=config.loss,
             training=config.training,
             calibration=config.calibration,
+            gate=config.gate,
             tracking=config.tracking,
             seed=config.seed,
             data_dir=run_dir.data,

@@ -15,12 +15,15 @@ from rosa_ray.experiments.config import StudyConfig
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.models.losses import LossConfig
 from rosa_ray.models.rankers import config_class
+from rosa_ray.schema import PrivacyConfig
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.simulation import ExposureConfig, SimulationConfig
 from rosa_ray.sources import SourceConfig
 from rosa_ray.store.config import StoreConfig
+from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.tracking import TrackingConfig
-from rosa_ray.training.config import EvaluationConfig, TrainingConfig
+from rosa_ray.training.config import EvaluationConfig, GateTrainingConfig, TrainingConfig
+from rosa_ray.tuning.config import TuneConfig
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class RunConfig:
     seed: int = 7
     ray: RayConfig = field(default_factory=RayConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
     exposure: ExposureConfig = field(default_factory=ExposureConfig)
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
@@ -46,10 +50,13 @@ class RunConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    gate: GateTrainingConfig = field(default_factory=GateTrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     study: StudyConfig = field(default_factory=StudyConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
     materialize: MaterializeConfig = field(default_factory=MaterializeConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
     serving: ServingConfig = field(default_factory=ServingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 

@@ -14,18 +14,21 @@ from typing import Any
 import ray
 
 from rosa_ray.data.ingest_report import OK, SET_ASIDE, FileReport, IngestReport
-from rosa_ray.data.staging import StagedWriter, clear_staging
+from rosa_ray.data.stage_marks import keep_unchanged, mark_staged, setup_digest
+from rosa_ray.data.staging import StagedWriter
 from rosa_ray.errors import ConfigError, InputError, RosaError
 from rosa_ray.schema import CONTRACTS, Violation
 from rosa_ray.sources import RawBatch, Source, SourceFile
+from rosa_ray.storage import fingerprint
 
 TASKS_PER_CPU = 4
 
 
 def ingest(source: Source, staging_dir: str, partitions: int) -> IngestReport:
-    """Check every file of a source and write its good rows to `staging_dir`, replacing what an earlier run left.
+    """Check every file of a source and write its good rows to `staging_dir`; what lies there unchanged stays.
 
-    Ray must be initialised. The staged rows do not depend on the order in which tasks ran.
+    Ray must be initialised. What the staging area holds in the end depends on the source alone, neither on earlier
+    runs nor on the order in which tasks ran.
 
     Args:
         source: what to read; it is pickled to the tasks.
@@ -43,9 +46,11 @@ def ingest(source: Source, staging_dir: str, partitions: int) -> IngestReport:
     if partitions < 1:
         raise ConfigError(f"preprocess.partitions is {partitions}; give 1 or more")
     files = source.files()
-    clear_staging(staging_dir)
-    reports = _stage_all(source, files, staging_dir, partitions)
-    report = IngestReport(staging_dir, partitions, tuple(reports[file.contract_name, file.name] for file in files))
+    setup = setup_digest(source, partitions)
+    kept = keep_unchanged(staging_dir, setup, files)
+    fresh = [file for file in files if file not in kept]
+    reports = kept | (_stage_all(source, fresh, staging_dir, partitions, setup) if fresh else {})
+    report = IngestReport(staging_dir, partitions, tuple(reports[file] for file in files), files_reused=len(kept))
     _require_usable(report)
     return report
 
@@ -100,24 +105,27 @@ class _Tally:
 
 
 def _stage_all(
-    source: Source, files: list[SourceFile], staging_dir: str, partitions: int
-) -> dict[tuple[str, str], FileReport]:
+    source: Source, files: list[SourceFile], staging_dir: str, partitions: int, setup: str
+) -> dict[SourceFile, FileReport]:
     tasks = min(len(files), TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1))))
-    stage = partial(_stage_row, source=source, staging_dir=staging_dir, partitions=partitions)
+    stage = partial(_stage_row, source=source, staging_dir=staging_dir, partitions=partitions, setup=setup)
     dataset = ray.data.from_items([asdict(file) for file in files], override_num_blocks=tasks).map(stage)
     rows = dataset.take_all()
     failure = next((row["failure"] for row in rows if row["failure"]), "")
     if failure:
         raise RosaError(f"{staging_dir}: staging failed: {failure}; is there space, and is it shared by all nodes?")
-    return {(row["contract_name"], row["name"]): FileReport.from_dict(json.loads(row["report"])) for row in rows}
+    reports = {(row["contract_name"], row["name"]): FileReport.from_dict(json.loads(row["report"])) for row in rows}
+    return {file: reports[file.contract_name, file.name] for file in files}
 
 
-def _stage_row(row: dict[str, Any], source: Source, staging_dir: str, partitions: int) -> dict[str, str]:
+def _stage_row(row: dict[str, Any], source: Source, staging_dir: str, partitions: int, setup: str) -> dict[str, str]:
     file = SourceFile(**row)
     answer = {"contract_name": file.contract_name, "name": file.name, "report": "", "failure": ""}
     try:
+        identity = fingerprint(file.path)
         report = stage_file(source, file, staging_dir, partitions)
-    except OSError as error:
+        mark_staged(staging_dir, setup, file, identity, report)
+    except (OSError, InputError) as error:
         return answer | {"failure": f"{type(error).__name__}: {error}".splitlines()[0]}
     return answer | {"report": json.dumps(report.to_dict())}
 

@@ -1,7 +1,7 @@
 """What became of every input file: the JSON-able result of the ingest pass."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rosa_ray.schema import Violation
@@ -54,11 +54,13 @@ class IngestReport:
     Attributes:
         staging_dir: where the staged Parquet lies.
         partitions: number of hash partitions of users.
+        files_reused: files that an earlier run had staged and that did not change.
     """
 
     staging_dir: str
     partitions: int
     files: tuple[FileReport, ...]
+    files_reused: int = field(default=0, compare=False)
 
     @property
     def partial(self) -> bool:
@@ -92,5 +94,6 @@ class IngestReport:
             "rows_kept": {name: self.rows_kept(name) for name in contracts},
             "rows_rejected": {name: self.rows_rejected(name) for name in contracts},
             "files_set_aside": len(self.set_aside),
+            "files_reused": self.files_reused,
             "files": [file.to_dict() for file in self.files],
         }

@@ -2,17 +2,27 @@
 
 import io
 import json
-import os
-import uuid
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
 from rosa_ray.errors import InputError
 from rosa_ray.sources.paths import readable
+from rosa_ray.storage import remove_tree, write_bytes, write_file
+
+__all__ = [
+    "read_json",
+    "read_parquet",
+    "remove_tree",
+    "write_bytes",
+    "write_json",
+    "write_parquet",
+    "write_row_groups",
+]
 
 
 def write_parquet(table: pa.Table, path: str) -> None:
@@ -20,6 +30,16 @@ def write_parquet(table: pa.Table, path: str) -> None:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     write_bytes(sink.getvalue(), path)
+
+
+def write_row_groups(tables: Iterator[pa.Table], schema: pa.Schema, path: str) -> None:
+    """Write tables one after another, a row group each, in the memory of the largest; readers never see a part."""
+    with tempfile.NamedTemporaryFile() as file:
+        with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        file.flush()
+        write_file(file.name, path)
 
 
 def read_parquet(path: str) -> pa.Table:
@@ -48,24 +68,3 @@ def read_json(path: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InputError(f"{path}: holds a JSON {type(document).__name__}, not an object")
     return document
-
-
-def write_bytes(content: bytes, path: str) -> None:
-    """Put a file in place at once: a rename where the file system has one, one upload elsewhere."""
-    fs, target = fsspec.core.url_to_fs(path)
-    fs.makedirs(os.path.dirname(target), exist_ok=True)
-    if not isinstance(fs, LocalFileSystem):
-        fs.pipe_file(target, content)
-        return
-    temporary = f"{os.path.dirname(target)}/.{uuid.uuid4().hex}"
-    with open(temporary, "wb") as handle:
-        handle.write(content)
-    os.replace(temporary, target)
-
-
-def remove_tree(path: str) -> None:
-    """Remove a file or directory if it is there."""
-    fs, root = fsspec.core.url_to_fs(path)
-    fs.invalidate_cache()
-    if fs.exists(root):
-        fs.rm(root, recursive=True)

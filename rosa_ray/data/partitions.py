@@ -1,20 +1,22 @@
 """The per-partition work of preprocessing: plain functions from staged rows to user rows, testable without Ray."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 
-from rosa_ray.data.parquet import read_parquet, write_parquet
-from rosa_ray.data.staging import read_staged
+from rosa_ray.data.counter_files import counters_of, counters_table, read_counters, shard_count, write_part
+from rosa_ray.data.parquet import read_json, read_parquet, write_json, write_parquet
+from rosa_ray.data.staging import read_staged, staged_files
 from rosa_ray.features import (
-    VIEWS,
     AdTable,
-    Counters,
-    CounterStates,
     FeatureConfig,
     FitPart,
+    Split,
     SplitBounds,
     UserRows,
     build_user_rows,
@@ -24,13 +26,22 @@ from rosa_ray.features import (
     keyed_impressions,
 )
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
+from rosa_ray.sources.paths import readable
+from rosa_ray.storage import exists, fingerprint
+
+__all__ = ["Layout", "counters_table", "fold_partition", "join_partition", "read_counters"]
 
 Columns = dict[str, np.ndarray]
 
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""
 
-_LOGS = (EVENTS.name, IMPRESSIONS.name, CANDIDATES.name)
+FOLDED = (EVENTS, IMPRESSIONS, CANDIDATES)
+"""Contracts whose rows belong to users."""
+
+_LOGS = tuple(contract.name for contract in FOLDED)
+_SHARED_KEYS = ("item_key", "category_key", "ad_key", "campaign_key")
+_PERIODS = tuple(split.name.lower() for split in Split)
 
 
 @dataclass(frozen=True)
@@ -75,28 +86,51 @@ class Layout:
         return f"{self.staging}/keyed/{log}-{part:05d}.parquet"
 
     def part_counters(self, part: int) -> str:
-        return f"{self.staging}/counters/{part:05d}.parquet"
+        return f"{self.staging}/counters/part-{part:05d}.parquet"
+
+    def shared_counters(self, shard: int) -> str:
+        return f"{self.staging}/counters/shared-{shard:05d}.parquet"
+
+    def folded(self, part: int) -> str:
+        return f"{self.staging}/folded/{part:05d}.json"
 
 
-def fold_partition(layout: Layout, part: int, config: FeatureConfig) -> dict[str, Any]:
-    """Deduplicate, sort and key one partition, and count it.
+def fold_partition(layout: Layout, part: int, config: FeatureConfig, partitions: int) -> tuple[dict[str, Any], bool]:
+    """Deduplicate, sort and key one partition, and count it, unless an earlier run did so on the very same files.
 
     Writes the keyed columns of each log and the partition's counters.
 
     Returns:
-        Row counts and the first and last request time, for the report; and the `devices` seen.
+        Row counts, the first and last request time and the `devices` seen; and whether an earlier run's work stands.
     """
+    inputs = _fold_inputs(layout, part, config, partitions)
+    former = read_json(layout.folded(part)) if exists(layout.folded(part)) else {}
+    if former.get("inputs") == inputs:
+        return former["figures"], True
+    figures = _fold(layout, part, config, partitions)
+    write_json({"inputs": inputs, "figures": figures}, layout.folded(part))
+    return figures, False
+
+
+def _fold_inputs(layout: Layout, part: int, config: FeatureConfig, partitions: int) -> str:
+    """Digest of all that decides what `fold_partition` writes."""
+    paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
+    with readable(layout.ads, "a Parquet file"), fsspec.open(layout.ads, "rb") as handle:
+        ads = hashlib.sha256(handle.read()).hexdigest()
+    content = [asdict(config), partitions, ads, [fingerprint(path) for path in paths]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _fold(layout: Layout, part: int, config: FeatureConfig, partitions: int) -> dict[str, Any]:
     ads = AdTable.from_table(read_parquet(layout.ads))
-    staged = {
-        contract.name: read_staged(layout.staging, contract, part) for contract in (EVENTS, IMPRESSIONS, CANDIDATES)
-    }
+    staged = {contract.name: read_staged(layout.staging, contract, part) for contract in FOLDED}
     events = keyed_events(staged[EVENTS.name])
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads)
     candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads)
     for log, columns in zip(_LOGS, (events, impressions, candidates), strict=True):
         write_parquet(pa.table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)
-    write_parquet(counters_table(states), layout.part_counters(part))
+    write_part(states, layout.part_counters(part), shard_count(partitions))
     times = impressions["time_us"]
     return {
         "events": len(events["time_us"]),
@@ -113,7 +147,7 @@ def fold_partition(layout: Layout, part: int, config: FeatureConfig) -> dict[str
 
 
 def join_partition(
-    layout: Layout, part: int, config: FeatureConfig, bounds: SplitBounds
+    layout: Layout, part: int, config: FeatureConfig, bounds: SplitBounds, partitions: int
 ) -> tuple[FitPart, dict[str, Any]]:
     """Read the merged counters at every request of one partition and write its user rows.
 
@@ -121,43 +155,14 @@ def join_partition(
         The partition's share of the feature fit, and figures for the report.
     """
     events, impressions, candidates = (_read_keyed(layout.keyed(log, part)) for log in _LOGS)
-    in_test = candidates["time_us"] >= bounds.test_us
-    candidates = {name: values[in_test] for name, values in candidates.items()}
-    counters = read_counters(layout.counters)
+    held_out = candidates["time_us"] >= bounds.valid_us
+    candidates = {name: values[held_out] for name, values in candidates.items()}
+    asked = np.concatenate([log[name] for log in (impressions, candidates) for name in _SHARED_KEYS])
+    shared = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
+    counters = counters_of(layout.part_counters(part), shared, asked)
     rows = build_user_rows(events, impressions, candidates, counters, config, bounds)
     write_parquet(rows.to_table(), f"{layout.users}/part-{part:05d}.parquet")
     return FitPart.of(rows, bounds.valid_us), _describe(rows, impressions, bounds)
-
-
-def counters_table(states: CounterStates) -> pa.Table:
-    """All views in one table."""
-    return pa.concat_tables([counters.to_table(view) for view, counters in sorted(states.items())])
-
-
-def read_counters(path: str) -> CounterStates:
-    """Counter states by view from a file of `counters_table`; rows of one entity and bucket are summed.
-
-    Raises:
-        InputError: the file is missing or damaged.
-    """
-    return split_counters(read_parquet(path))
-
-
-def split_counters(table: pa.Table) -> CounterStates:
-    """Inverse of `counters_table`."""
-    names = table["view"].to_numpy(zero_copy_only=False)
-    return {
-        str(name): Counters.from_table(table.filter(pa.array(names == name)), len(VIEWS[name].measures))
-        for name in np.unique(names.astype(str))
-    }
-
-
-def merge_counter_files(layout: Layout, partitions: int) -> int:
-    """Sum the partitions' counters into one file; returns its rows."""
-    tables = [read_parquet(layout.part_counters(part)) for part in range(partitions)]
-    merged = counters_table(split_counters(pa.concat_tables(tables)))
-    write_parquet(merged, layout.counters)
-    return merged.num_rows
 
 
 def _distinct(names: pa.ChunkedArray) -> list[str]:
@@ -172,7 +177,7 @@ def _read_keyed(path: str) -> Columns:
 def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict[str, Any]:
     shown = rows.impressions
     splits = {}
-    for code, name in enumerate(("train", "valid", "test", "policy")):
+    for code, name in enumerate(_PERIODS):
         chosen = shown["split"] == code
         splits[name] = {
             "impressions": int(chosen.sum()),

@@ -6,7 +6,11 @@
    training period.
 
 A pass is a Ray Data job of few large tasks whose only output is files under stable names, so a task that is run
-again writes the same bytes.
+again writes the same bytes. A task holds one partition, or one shard of the counters, whatever the size of the log.
+
+Where staging was kept, a run reads only input files that are new or changed, and counts only partitions that they
+touched. The join is always done anew: a new day moves the periods, and with them the splits, the candidates and the
+features' fit.
 """
 
 import tempfile
@@ -17,10 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rosa_ray.data.counter_files import combine, merge_shard, shard_count
 from rosa_ray.data.ingest import ingest
 from rosa_ray.data.ingest_report import IngestReport
 from rosa_ray.data.parquet import remove_tree, write_bytes, write_json, write_parquet
-from rosa_ray.data.partitions import MAX_NAMES, Layout, fold_partition, join_partition, merge_counter_files
+from rosa_ray.data.partitions import MAX_NAMES, Layout, fold_partition, join_partition
 from rosa_ray.data.staging import read_staged
 from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import ConfigError, InputError
@@ -38,7 +43,8 @@ class PreprocessConfig:
         valid_from, test_from: when the validation and the test period begin, ISO 8601 with offset; empty takes the
             fractions below.
         valid_fraction, test_fraction: shares of the log's time span at its end.
-        keep_staging: keep the intermediate files.
+        keep_staging: keep the intermediate files, about the size of the log, so that the next run on it reads only new
+            days.
     """
 
     partitions: int = 4
@@ -69,17 +75,20 @@ def preprocess(source: Source, data_dir: str, config: PreprocessConfig, features
     layout, clock = Layout(data_dir), _Clock()
     ingested = ingest(source, layout.staging, config.partitions)
     _require_impressions(ingested)
+    remove_tree(layout.spec)
     remove_tree(layout.users)
     write_parquet(_unique_ads(layout), layout.ads)
     clock.lap("ingest")
     parts = range(config.partitions)
-    folded = run_tasks(partial(fold_partition, layout, config=features), parts, f"counting {data_dir}")
-    counter_rows = merge_counter_files(layout, config.partitions)
+    fold = partial(fold_partition, layout, config=features, partitions=config.partitions)
+    outcomes = run_tasks(fold, parts, f"counting {data_dir}")
+    folded = [figures for figures, _ in outcomes]
+    counter_rows = _merge_counters(layout, config.partitions)
     write_json(_names(folded), layout.names)
     clock.lap("fold")
     start_us, end_us = _time_span(folded)
     bounds = split_bounds(config, start_us, end_us)
-    join = partial(join_partition, layout, config=features, bounds=bounds)
+    join = partial(join_partition, layout, config=features, bounds=bounds, partitions=config.partitions)
     joined = run_tasks(join, parts, f"writing {layout.users}")
     state = FeatureState.fit([part for part, _ in joined], features)
     _save_features(state, layout)
@@ -87,6 +96,7 @@ def preprocess(source: Source, data_dir: str, config: PreprocessConfig, features
     report = {
         **_merge_reports(folded, [figures for _, figures in joined]),
         "counter_rows": counter_rows,
+        "partitions_reused": sum(reused for _, reused in outcomes),
         "ingest": ingested.to_dict(),
         "feature_fingerprint": state.fingerprint,
         "seconds": clock.laps,
@@ -143,6 +153,18 @@ def _require_impressions(report: IngestReport) -> None:
             )
 
 
+def _merge_counters(layout: Layout, partitions: int) -> int:
+    """Sum the partitions' counters and write all of them into one file; returns its rows."""
+    parts = [layout.part_counters(part) for part in range(partitions)]
+    shards = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
+    run_tasks(partial(_merge_shard, parts), list(enumerate(shards)), f"merging the counters of {layout.root}")
+    return combine(parts, shards, layout.counters)
+
+
+def _merge_shard(parts: list[str], shard: tuple[int, str]) -> int:
+    return merge_shard(parts, *shard)
+
+
 def _unique_ads(layout: Layout) -> Any:
     ads = read_staged(layout.staging, ADS, 0)
     return (
@@ -175,7 +197,11 @@ def _names(folded: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _merge_reports(folded: list[dict[str, Any]], joined: list[dict[str, Any]]) -> dict[str, Any]:
     start_us, end_us = _time_span(folded)
-    counts = [name for name, figure in folded[0].items() if isinstance(figure, int) and not name.endswith("_us")]
+    counts = [
+        name
+        for name, figure in folded[0].items()
+        if isinstance(figure, int) and not name.endswith("_us") and name != "reused"
+    ]
     splits = {name: _sum([part["splits"][name] for part in joined]) for name in joined[0]["splits"]}
     for figures in splits.values():
         figures["ctr"] = figures["clicks"] / figures["impressions"] if figures["impressions"] else None

@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from rosa_ray.schema import CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS, Contract, hash_ids
 from rosa_ray.sources.paths import full_path, readable
+from rosa_ray.storage import make_parent, writable
 
 FLUSH_ROWS = 1 << 19
 KEYS_OF = {
@@ -42,7 +43,6 @@ def staged_schema(contract: Contract) -> pa.Schema:
 def staged_files(staging_dir: str, contract: Contract, part: int) -> list[str]:
     """List the staged files of one partition, sorted by name; none when the contract has no rows there."""
     fs, root = fsspec.core.url_to_fs(staging_dir)
-    fs.invalidate_cache()
     return [full_path(fs, path) for path in sorted(fs.find(f"{root}/{contract.name}/part={part}"))]
 
 
@@ -59,21 +59,25 @@ def read_staged(staging_dir: str, contract: Contract, part: int) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def clear_staging(staging_dir: str) -> None:
-    """Create the directory, and remove the partitions that an earlier run staged there.
+def file_hash(contract: str, name: str) -> str:
+    """What the staged files of an input file are named by.
 
-    Raises:
-        InputError: it cannot be reached or written.
+    Args:
+        contract: name of its contract.
+        name: stable name of the file.
     """
-    with readable(staging_dir):
-        fs, root = fsspec.core.url_to_fs(staging_dir)
-        fs.invalidate_cache()
-        fs.makedirs(root, exist_ok=True)
-        for folder, prefix in [(root, _INCOMING), *((f"{root}/{name}", "part=") for name in CONTRACTS)]:
-            entries = fs.ls(folder, detail=False) if fs.isdir(folder) else []
-            for path in entries:
-                if os.path.basename(path.rstrip("/")).startswith(prefix):
-                    fs.rm(path, recursive=True)
+    return xxhash.xxh64_hexdigest(f"{contract}/{name}".encode())
+
+
+def leftovers(fs: fsspec.AbstractFileSystem, root: str) -> list[str]:
+    """Directories of tasks that died while they wrote."""
+    entries = fs.ls(root, detail=False) if fs.isdir(root) else []
+    return [path for path in entries if os.path.basename(path.rstrip("/")).startswith(_INCOMING)]
+
+
+def all_staged_files(fs: fsspec.AbstractFileSystem, root: str) -> list[str]:
+    """Staged files of all contracts and partitions."""
+    return [path for name in CONTRACTS for path in fs.find(f"{root}/{name}") if "/part=" in path]
 
 
 class StagedWriter:
@@ -96,7 +100,7 @@ class StagedWriter:
         """
         self._fs, self._root = fsspec.core.url_to_fs(staging_dir)
         self._contract = contract
-        self._file_hash = xxhash.xxh64_hexdigest(f"{contract.name}/{name}".encode())
+        self._file_hash = file_hash(contract.name, name)
         self._partitions = partitions
         self._is_local = isinstance(self._fs, LocalFileSystem)
         self._incoming = tempfile.TemporaryDirectory(prefix=_INCOMING, dir=self._root if self._is_local else None)
@@ -120,13 +124,14 @@ class StagedWriter:
     def publish(self) -> None:
         """Move everything written to its partitions."""
         self._flush()
-        for relative in sorted(_files_below(self._incoming.name)):
-            source, target = os.path.join(self._incoming.name, relative), f"{self._root}/{relative}"
-            self._fs.makedirs(os.path.dirname(target), exist_ok=True)
-            if self._is_local:
-                os.replace(source, target)
-            else:
-                self._fs.put_file(source, target)
+        with writable(full_path(self._fs, self._root)):
+            for relative in sorted(_files_below(self._incoming.name)):
+                source, target = os.path.join(self._incoming.name, relative), f"{self._root}/{relative}"
+                make_parent(self._fs, target)
+                if self._is_local:
+                    os.replace(source, target)
+                else:
+                    self._fs.put_file(source, target)
 
     def _flush(self) -> None:
         rows = pa.concat_tables([self._contract.schema.empty_table(), *self._buffer]).combine_chunks()

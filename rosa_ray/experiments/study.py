@@ -51,7 +51,9 @@ class Study:
     def trial(self, variant: Variant, seed: int, learning_rate: float) -> Trial:
         """One trial of a variant, in one process with the batch of all workers; equal arguments name one directory."""
         together = self.training.users_per_batch * self.training.workers
-        training = replace(self.training, learning_rate=learning_rate, workers=1, users_per_batch=together)
+        training = replace(
+            self.training, learning_rate=learning_rate, workers=1, min_workers=None, users_per_batch=together
+        )
         settings = dict(variant.settings)
         job = TrainingJob(variant.model, settings, variant.loss, training, seed, self.data_dir)
         name = f"{variant.name}-lr{learning_rate:g}-s{seed}"

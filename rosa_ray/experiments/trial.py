@@ -1,7 +1,5 @@
 """One trial of a study, in one process and without Ray: train, calibrate, score the test period, measure."""
 
-import copy
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +13,11 @@ from rosa_ray.data.parquet import read_json, read_parquet, remove_tree, write_js
 from rosa_ray.experiments.latency import measure_scoring
 from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, encode_users
 from rosa_ray.inference import context_events, load_ranker, predict
+from rosa_ray.training.alone import own_device, train_alone
 from rosa_ray.training.config import EvaluationConfig
 from rosa_ray.training.evaluate import labelled_metrics, policy_metrics
 from rosa_ray.training.job import TrainingJob, load_features
-from rosa_ray.training.loop import Worker
 from rosa_ray.training.predictions import RAW_SCORES, prediction_columns
-from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.schedule import best_record
 from rosa_ray.training.shards import list_user_files
 
@@ -61,7 +58,7 @@ def fit_trial(trial: Trial) -> dict[str, Any]:
     kept = _read(trial, FIT_FILE, digest)
     if kept is not None:
         return kept
-    weights, history = train_alone(trial.job, [read_parquet(name) for name, _ in files], _device())
+    weights, history = train_alone(trial.job, [read_parquet(name) for name, _ in files], own_device())
     Path(trial.directory).mkdir(parents=True, exist_ok=True)
     torch.save(weights, f"{trial.directory}/{WEIGHTS_FILE}")
     fitted = {"digest": digest, **_figures(trial, history), "history": history}
@@ -85,28 +82,11 @@ def run_trial(trial: Trial) -> dict[str, Any]:
         return kept
     state = load_features(trial.job.layout.features)
     weights = torch.load(f"{trial.directory}/{WEIGHTS_FILE}", map_location="cpu", weights_only=True)
-    ranker = load_ranker(trial.job.describe_model(state), weights).to(_device())
+    ranker = load_ranker(trial.job.describe_model(state), weights).to(own_device())
     tables = [read_parquet(name) for name, _ in list_user_files(trial.job.layout.users)]
-    result = fitted | {"measured": measured} | _measure(trial, tables, state, ranker, _device())
+    result = fitted | {"measured": measured} | _measure(trial, tables, state, ranker, own_device())
     write_json(result, f"{trial.directory}/{RESULT_FILE}")
     return result
-
-
-def train_alone(
-    job: TrainingJob, tables: Iterable[pa.Table], device: str = "cpu"
-) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
-    """Train in this process, as one worker of `rosa train` does; returns the best epoch's weights and the history."""
-    worker = Worker(job, tables, Ranks(device))
-    best: dict[str, torch.Tensor] = {}
-    while not worker.finished:
-        record = worker.run_epoch()
-        if best_record(job.training, worker.history) is record:
-            best = copy.deepcopy(worker.state_dict()["model"])
-    return best, worker.history
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _read(trial: Trial, name: str, digest: str) -> dict[str, Any] | None:

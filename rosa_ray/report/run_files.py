@@ -17,9 +17,11 @@ from rosa_ray.calibration import sampled_probability
 from rosa_ray.errors import InputError
 from rosa_ray.features import Split
 from rosa_ray.schema import hash_ids
+from rosa_ray.storage import is_remote
 
 Columns = dict[str, np.ndarray]
 
+SWEEP = "tune/sweep.json"
 STUDIES = {"compare": "comparison.json", "ablate": "ablation.json"}
 _LANDMARKS = (
     "config.yaml",
@@ -27,6 +29,7 @@ _LANDMARKS = (
     "bundle/manifest.json",
     "evaluation/metrics.json",
     "data/report.json",
+    SWEEP,
     *STUDIES.values(),
 )
 _TRUE_COLUMNS = ("expected_revenue", "expected_cost")
@@ -102,6 +105,11 @@ class RunFiles:
         """The comparison (`compare`) or the ablation (`ablate`)."""
         return self.given_studies.get(kind) or _read_json(self.root / STUDIES[kind])
 
+    @cached_property
+    def sweep(self) -> dict[str, Any] | None:
+        """What `rosa tune` found."""
+        return _read_json(self.root / SWEEP)
+
     def predictions(self, split: Split) -> Columns | None:
         """Scores beside keys and labels of one labelled period, None without any.
 
@@ -170,6 +178,8 @@ def open_run(directory: str | Path, studies: Sequence[str | Path] = ()) -> RunFi
         InputError: it is not a run directory, or a study is not one.
     """
     root = Path(directory)
+    if is_remote(str(directory)):
+        raise InputError(f"{directory}: the report reads local files; copy the run to a directory and give that")
     if not root.is_dir():
         raise InputError(f"{directory}: no such directory; give the run_dir of a run, such as runs/demo")
     if not any((root / name).exists() for name in _LANDMARKS):

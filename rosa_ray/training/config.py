@@ -23,6 +23,9 @@ class TrainingConfig:
 
     Attributes:
         workers: data-parallel processes.
+        min_workers: with fewer than `workers` free places, start with as few as these, and grow and shrink with the
+            cluster, from checkpoint to checkpoint; None waits for all. A step takes `users_per_batch` of each worker,
+            so another number of workers is another batch size.
         use_gpu: a GPU per worker (nccl), none (gloo), or `auto`: where the cluster has one for each.
         cpus_per_worker: logical CPUs that a worker reserves; None leaves one of the cluster's to the tasks that read.
         threads_per_worker: torch threads of a worker.
@@ -51,6 +54,7 @@ class TrainingConfig:
     """
 
     workers: int = 2
+    min_workers: int | None = None
     use_gpu: bool | Literal["auto"] = "auto"
     cpus_per_worker: float | None = None
     threads_per_worker: int = 1
@@ -80,6 +84,10 @@ class TrainingConfig:
         for name in ("weight_decay", "warmup_steps", "min_delta", "max_failures", "memory_gb"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be 0 or more")
+        if self.min_workers is not None and not 1 <= self.min_workers <= self.workers:
+            raise ConfigError(
+                f"training.min_workers is {self.min_workers}; it must be from 1 to training.workers ({self.workers})"
+            )
         if not 0 <= self.weight_average < 1:
             raise ConfigError(f"training.weight_average is {self.weight_average}; it must be from 0 to below 1")
         if self.monitor not in MONITORS:
@@ -115,3 +123,53 @@ class EvaluationConfig:
                 raise ConfigError(f"evaluation.{name} is {getattr(self, name)}; it must be at least 1")
         if self.off_policy_clip is not None and not self.off_policy_clip > 0:
             raise ConfigError(f"evaluation.off_policy_clip is {self.off_policy_clip}; it must be above 0, or null")
+
+
+@dataclass(frozen=True)
+class GateTrainingConfig:
+    """How the gate between offline and online score is fitted, on the validation period.
+
+    Attributes:
+        enabled: False writes a bundle without a gate, which cannot be served by the rule `learned`.
+        users: users looked at, at most; those with impressions in the validation period count.
+        cuts: pairs per impression, each with stored states of another age.
+        daily_share: pairs whose states are of the last midnight, as a daily materialisation leaves them; those of the
+            others are 10 minutes to 7 days old.
+        encode_price: η, the log loss in nats per request that one call of the encoder must gain to be worth it at full
+            load. Higher calls less often under load, 0 never minds the load. None takes the mean gain of the pairs, so
+            that at full load an average call is just not worth it; the report in `gate.json` says how gains spread.
+        label_share: weight of the label in what λ is fitted to; the rest is the online probability. Where that is
+            calibrated both say the same in expectation, and it lacks the label's noise. 1 fits to labels alone.
+        hidden: hidden units.
+        learning_rate: of Adam.
+        steps: most steps, each on up to 2,048 pairs, with loads drawn anew.
+        patience: checks, one every 20 steps, without a new best on the users held out after which fitting stops.
+        holdout: share of users held out; they decide when to stop, the threshold, and the report.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    enabled: bool = True
+    users: int = 2000
+    cuts: int = 2
+    daily_share: float = 0.5
+    encode_price: float | None = None
+    label_share: float = 0.5
+    hidden: int = 8
+    learning_rate: float = 0.02
+    steps: int = 600
+    patience: int = 6
+    holdout: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("users", "cuts", "hidden", "learning_rate", "steps", "patience"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"gate.{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("daily_share", "label_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"gate.{name} is {getattr(self, name)}; it must be from 0 to 1")
+        if not 0 < self.holdout < 1:
+            raise ConfigError(f"gate.holdout is {self.holdout}; it must be above 0 and below 1")
+        if self.encode_price is not None and not self.encode_price >= 0:
+            raise ConfigError(f"gate.encode_price is {self.encode_price}; it must be 0 or more, or null")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from rosa_ray.errors import InputError
 from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, encode_users
 from rosa_ray.inference import context_events, load_ranker, predict
 from rosa_ray.metrics import Evaluation, evaluate_policy
+from rosa_ray.storage import absolute
 from rosa_ray.training.config import EvaluationConfig
 from rosa_ray.training.policy import CANDIDATE_COLUMNS, SHOWN_COLUMNS, join_truth, policy_value, read_truth
 from rosa_ray.training.pool import map_users
@@ -78,8 +78,7 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
         BundleError: the bundle is missing, damaged, or of other features than the data's.
         InputError: there is no preprocessed data, or it has no test impressions.
     """
-    layout = Layout(data_dir if "://" in data_dir else str(Path(data_dir).absolute()))
-    run_dir = run_dir if "://" in run_dir else str(Path(run_dir).absolute())
+    layout, run_dir = Layout(absolute(data_dir)), absolute(run_dir)
     bundle = open_bundle(f"{run_dir}/bundle")
     predictions_dir = f"{run_dir}/evaluation/predictions"
     remove_tree(predictions_dir)
@@ -100,7 +99,7 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
 
 def score_users(bundle: Bundle, layout: Layout, predictions_dir: str, config: EvaluationConfig) -> list[str]:
     """Run the pool over all user rows; returns the files of predictions."""
-    arguments = (str(bundle.path), predictions_dir, config.users_per_batch)
+    arguments = (bundle.location, predictions_dir, config.users_per_batch)
     rows = map_users(layout, Scorer, arguments, config.actors, config.use_gpu)
     return sorted(row["path"] for row in rows if row["rows"])
 

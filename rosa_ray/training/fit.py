@@ -15,6 +15,7 @@ from ray.train.v2.api.result import Result
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from rosa_ray.errors import RosaError, TrainingError
+from rosa_ray.storage import arrow_filesystem
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.feed import EpochCallback, EpochFeed
 from rosa_ray.training.job import TrainingJob
@@ -78,16 +79,18 @@ def scaling_config(training: TrainingConfig, cluster: Mapping[str, float], users
     if users < training.workers:
         raise TrainingError(f"training.workers is {training.workers} but there are {users} users; take fewer workers")
     gpus = cluster.get("GPU", 0)
-    use_gpu = gpus >= training.workers if training.use_gpu == "auto" else training.use_gpu
-    if use_gpu and gpus < training.workers:
+    fewest = training.min_workers or training.workers
+    use_gpu = gpus >= fewest if training.use_gpu == "auto" else training.use_gpu
+    if use_gpu and gpus < fewest:
         raise TrainingError(
-            f"training.use_gpu is true with {training.workers} workers but the cluster has {gpus:g} GPUs; set "
+            f"training.use_gpu is true with {fewest} workers but the cluster has {gpus:g} GPUs; set "
             "training.use_gpu=auto or fewer workers"
         )
     room = max(cluster.get("CPU", 1) - 1, 0.5) / training.workers
     cpus = training.cpus_per_worker or min(1.0, room)
     resources = {"CPU": cpus, "GPU": 1} if use_gpu else {"CPU": cpus}
-    return ScalingConfig(num_workers=training.workers, use_gpu=use_gpu, resources_per_worker=resources)
+    workers = (training.min_workers, training.workers) if training.min_workers else training.workers
+    return ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources)
 
 
 def outcome_of(result: Result) -> dict[str, Any]:
@@ -109,9 +112,11 @@ def _own_interrupt_handler() -> Iterator[None]:
 
 
 def _run_config(training: TrainingConfig, storage: str, name: str, feed_path: str) -> RunConfig:
+    file_system, path = arrow_filesystem(storage)
     return RunConfig(
         name=name,
-        storage_path=storage,
+        storage_path=path,
+        storage_filesystem=file_system,
         failure_config=FailureConfig(max_failures=training.max_failures, controller_failure_limit=_CLUSTER_FAILURES),
         checkpoint_config=CheckpointConfig(
             num_to_keep=training.keep_checkpoints,

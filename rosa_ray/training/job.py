@@ -20,6 +20,7 @@ from rosa_ray.training.config import TrainingConfig
 
 _NOT_IN_DIGEST = (
     "workers",
+    "min_workers",
     "use_gpu",
     "cpus_per_worker",
     "threads_per_worker",

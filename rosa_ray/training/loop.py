@@ -54,6 +54,7 @@ class Worker:
             max_over_ranks=ranks.max,
         )
         self.history: list[dict[str, Any]] = []
+        self._resumed_from: int | None = None
 
     @property
     def finished(self) -> bool:
@@ -72,6 +73,8 @@ class Worker:
             "epoch": len(self.history) + 1,
             "step": self.stepper.step,
             "samples": samples,
+            "workers": self.ranks.world,
+            "resumed_from_step": self._resumed_from,
             "train_seconds": round(train_s, 3),
             "samples_per_s": round(samples / train_s, 1),
             "learning_rate": learning_rate(self.job.training, self.stepper.step, self.history),
@@ -82,6 +85,7 @@ class Worker:
         }
         self._require_monitor(record)
         self.history.append(record)
+        self._resumed_from = None
         return record
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,6 +105,7 @@ class Worker:
         self.ranker.load_state_dict(state["current"])
         self.stepper.load_state_dict(dict(state))
         self.history = list(state["history"])
+        self._resumed_from = self.stepper.step
 
     def _train(self) -> tuple[list[list[float]], int]:
         epoch = len(self.history)

@@ -10,16 +10,18 @@ import fsspec
 import torch
 from ray.train.v2.api.result import Result
 
-from rosa_ray.bundle import write_bundle
+from rosa_ray.bundle import Manifest, write_bundle
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.data.parquet import read_json, remove_tree, write_json
 from rosa_ray.errors import TrainingError
 from rosa_ray.features import FeatureState
 from rosa_ray.models import LossConfig
+from rosa_ray.storage import absolute, exists
 from rosa_ray.tracking import Run, TrackingConfig, start_run
 from rosa_ray.training.calibrate import calibrate
-from rosa_ray.training.config import TrainingConfig
+from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.fit import OnEpoch, fit, outcome_of
+from rosa_ray.training.gate import fit_run_gate
 from rosa_ray.training.job import TrainingJob, load_features
 from rosa_ray.training.ray_worker import CHECKPOINT_FILE
 from rosa_ray.training.schedule import EpochRecord, best_record
@@ -57,6 +59,7 @@ def train(
     loss: LossConfig,
     training: TrainingConfig,
     calibration: CalibrationConfig,
+    gate: GateTrainingConfig,
     tracking: TrackingConfig,
     seed: int,
     data_dir: str,
@@ -67,12 +70,13 @@ def train(
     """Train a ranker on preprocessed data and write `bundle/` and `train.json` under the run directory.
 
     Ray must be initialised. The same call on the same run directory goes on from the last epoch's checkpoint; when
-    training had finished, it only calibrates and writes the bundle again.
+    training had finished, it only calibrates, fits the gate and writes the bundle again.
 
     Args:
         model, settings: name of the ranker and its settings.
         data_dir: what preprocessing wrote.
         calibration: how the best weights' scores are corrected.
+        gate: how λ between stored and fresh scores is fitted.
         config: resolved configuration of the run, plain values, recorded in MLflow and in the bundle.
         on_epoch: called on the driver with every finished epoch's record.
 
@@ -80,8 +84,8 @@ def train(
         TrainingError: training diverged, kept failing, has no data, or the cluster cannot hold the workers.
         InputError: there is no preprocessed data.
     """
-    job = TrainingJob(model, settings, loss, training, seed, _absolute(data_dir))
-    run_dir = _absolute(run_dir)
+    job = TrainingJob(model, settings, loss, training, seed, absolute(data_dir))
+    run_dir = absolute(run_dir)
     state = load_features(job.layout.features)
     files = list_user_files(job.layout.users)
     name = job.digest(state.fingerprint, sum(rows for _, rows in files))
@@ -90,17 +94,18 @@ def train(
         write_json({"digest": name, "mlflow_run_id": run.run_id}, f"{run_dir}/{RECORD_FILE}")
         run.log_params(config)
         result = fit(job, run_dir, name, lambda record: _follow(run, record, on_epoch))
-        return _finish(job, state, result, run, run_dir, name, config, calibration)
+        return _finish(job, state, result, run, run_dir, name, config, calibration, gate)
 
 
 def epoch_line(record: EpochRecord) -> str:
-    """One line for people about an epoch."""
+    """One line for people about an epoch; above it another where the epoch began at a checkpoint."""
     losses = " ".join(f"{task} {record[f'train_{task}_loss']:.4f}" for task in ("ctr", "cvr", "roi", "value"))
     figures = " ".join(
         f"{name} {'–' if record[f'valid_{name}'] is None else format(record[f'valid_{name}'], '.4f')}"
         for name in ("loss", "auc", "logloss", "ctcvr_auc")
     )
-    return (
+    resumed = record.get("resumed_from_step")
+    return ("" if resumed is None else f"resumed from the checkpoint at step {resumed}\n") + (
         f"epoch {record['epoch']:>2}  step {record['step']:>6}  {record['samples_per_s']:>8,.0f} impressions/s  "
         f"train {losses}  valid {figures}  {record['seconds']:.1f} s"
     )
@@ -111,8 +116,7 @@ def _prepare(run_dir: str, name: str, resume: bool) -> str | None:
     if not resume:
         remove_tree(f"{run_dir}/checkpoints/{name}")
         return None
-    fs, root = fsspec.core.url_to_fs(f"{run_dir}/{RECORD_FILE}")
-    former = read_json(f"{run_dir}/{RECORD_FILE}") if fs.exists(root) else {}
+    former = read_json(f"{run_dir}/{RECORD_FILE}") if exists(f"{run_dir}/{RECORD_FILE}") else {}
     return former.get("mlflow_run_id") if former.get("digest") == name else None
 
 
@@ -130,34 +134,21 @@ def _finish(
     name: str,
     config: Mapping[str, Any],
     calibration: CalibrationConfig,
+    gate: GateTrainingConfig,
 ) -> TrainResult:
     history = outcome_of(result)["history"]
     weights, best = best_weights(job.training, result)
-    fitted = calibrate(
-        calibration,
-        description=job.describe_model(state),
-        weights=weights,
-        state=state,
-        layout=job.layout,
-        actors=job.training.workers,
-        use_gpu=job.training.use_gpu,
-    )
     bundle_dir = f"{run_dir}/bundle"
-    with tempfile.TemporaryDirectory() as folder:
-        ads = f"{folder}/ads.parquet"
-        fs, source = fsspec.core.url_to_fs(job.layout.ads)
-        fs.get_file(source, ads)
-        manifest = write_bundle(
-            bundle_dir,
-            weights=weights,
-            model=job.describe_model(state),
-            features_saver=state.save,
-            feature_fingerprint=state.fingerprint,
-            metrics={key: value for key, value in best.items() if key.startswith("valid_")},
-            config=config,
-            calibration=fitted,
-            extra_files={"ads.parquet": ads},
-        )
+    manifest = publish(
+        bundle_dir,
+        job=job,
+        state=state,
+        weights=weights,
+        best=best,
+        config=config,
+        calibration=calibration,
+        gate=gate,
+    )
     run.register_bundle(bundle_dir)
     train_seconds = sum(record["train_seconds"] for record in history)
     outcome = TrainResult(
@@ -174,6 +165,63 @@ def _finish(
     return outcome
 
 
+def publish(
+    bundle_dir: str,
+    *,
+    job: TrainingJob,
+    state: FeatureState,
+    weights: Mapping[str, torch.Tensor],
+    best: Mapping[str, Any],
+    config: Mapping[str, Any],
+    calibration: CalibrationConfig,
+    gate: GateTrainingConfig,
+) -> Manifest:
+    """Calibrate trained weights, fit their gate, and write them as a bundle.
+
+    Ray must be initialised where `calibrate` needs it.
+
+    Args:
+        state: features that the job was trained on.
+        best: record of the epoch that the weights are of; its validation figures go into the bundle.
+        config: resolved configuration of the run, plain values.
+    """
+    fitted = calibrate(
+        calibration,
+        description=job.describe_model(state),
+        weights=weights,
+        state=state,
+        layout=job.layout,
+        actors=job.training.workers,
+        use_gpu=job.training.use_gpu,
+    )
+    fitted_gate = fit_run_gate(
+        gate,
+        description=job.describe_model(state),
+        weights=weights,
+        calibration=fitted,
+        state=state,
+        layout=job.layout,
+        seed=job.seed,
+        use_gpu=job.training.use_gpu,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        ads = f"{folder}/ads.parquet"
+        fs, source = fsspec.core.url_to_fs(job.layout.ads)
+        fs.get_file(source, ads)
+        return write_bundle(
+            bundle_dir,
+            weights=weights,
+            model=job.describe_model(state),
+            features_saver=state.save,
+            feature_fingerprint=state.fingerprint,
+            metrics={key: value for key, value in best.items() if key.startswith("valid_")},
+            config=config,
+            calibration=fitted,
+            gate=None if fitted_gate is None else fitted_gate.to_dict(),
+            extra_files={"ads.parquet": ads},
+        )
+
+
 def best_weights(training: TrainingConfig, result: Result) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Weights and record of the best epoch among the checkpoints kept."""
     kept = sorted(result.best_checkpoints or [], key=lambda pair: pair[1]["epoch"])
@@ -184,7 +232,3 @@ def best_weights(training: TrainingConfig, result: Result) -> tuple[dict[str, to
     with checkpoint.as_directory() as folder:
         state = torch.load(Path(folder) / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
     return state["model"], dict(best)
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else str(Path(path).absolute())

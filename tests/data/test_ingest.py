@@ -103,7 +103,7 @@ def test_staged_bytes_do_not_depend_on_where_the_log_lies(raw, tmp_path):
 def test_staging_that_cannot_be_written_is_a_failure_of_the_job_not_of_the_file(raw, tmp_path):
     source = open_source(SourceConfig(kind="taobao", path=str(raw)))
     row = asdict(source.files()[0])
-    answer = _stage_row(row, source=source, staging_dir=str(tmp_path / "missing"), partitions=2)
+    answer = _stage_row(row, source=source, staging_dir=str(tmp_path / "missing"), partitions=2, setup="any")
     assert answer["report"] == ""
     assert "FileNotFoundError" in answer["failure"]
 

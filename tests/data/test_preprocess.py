@@ -68,6 +68,7 @@ def test_the_report_counts_what_the_log_holds_once(done: tuple[PreprocessResult,
     assert report["splits"]["test"]["impressions"] == test.sum()
     assert report["splits"]["test"]["clicks"] == click[test].sum()
     assert report["splits"]["policy"]["impressions"] == test.sum()
+    assert report["splits"]["valid_policy"]["impressions"] == ((times >= BOUNDS.valid_us) & ~test).sum()
     assert report["splits"]["train"]["impressions"] == (times < BOUNDS.valid_us).sum()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rosa_ray.data import staging
-from rosa_ray.data.staging import StagedWriter, add_keys, clear_staging, partition, read_staged, staged_files
+from rosa_ray.data.staging import StagedWriter, add_keys, partition, read_staged, staged_files
 from rosa_ray.errors import InputError
 from rosa_ray.schema import ADS, CANDIDATES, EVENTS, IMPRESSIONS, MISSING_KEY, hash_id
 from tests.fake_s3 import fake_s3
@@ -69,7 +69,6 @@ def test_staged_rows_come_back_whole_and_in_order(tmp_path, monkeypatch):
 
 
 def test_partition_without_rows_is_an_empty_staged_table(tmp_path):
-    clear_staging(str(tmp_path / "new"))
     table = read_staged(str(tmp_path / "new"), IMPRESSIONS, 0)
     assert (table.num_rows, table.schema) == (0, staging.staged_schema(IMPRESSIONS))
 
@@ -79,20 +78,6 @@ def test_nothing_is_visible_before_publish(tmp_path):
         writer.add(events_of(["u"]))
         writer._flush()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_clear_removes_partitions_and_leftovers_only(tmp_path):
-    stage(tmp_path, ["u"], 1)
-    (tmp_path / ".incoming-dead").mkdir()
-    (tmp_path / "events" / "mine.parquet").write_text("x")
-    clear_staging(str(tmp_path))
-    assert [path.name for path in tmp_path.rglob("*")] == ["events", "mine.parquet"]
-
-
-def test_clear_refuses_a_place_it_cannot_write(tmp_path):
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match=r"/file/staging"):
-        clear_staging(str(tmp_path / "file" / "staging"))
 
 
 def test_damaged_staged_file_is_found(tmp_path):
@@ -108,7 +93,5 @@ def test_damaged_staged_file_is_found(tmp_path):
 
 def test_staging_on_s3(monkeypatch):
     with fake_s3(monkeypatch, "runs"):
-        for user in ("u", "v"):
-            clear_staging("s3://runs/staging")
-            stage("s3://runs/staging", [user], 1)
-        assert read_staged("s3://runs/staging", EVENTS, 0)["user_id"].to_pylist() == ["v"]
+        stage("s3://runs/staging", ["u", "v"], 1)
+        assert read_staged("s3://runs/staging", EVENTS, 0)["user_id"].to_pylist() == ["u", "v"]

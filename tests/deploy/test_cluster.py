@@ -1,42 +1,43 @@
-"""cluster.yaml is one that Ray accepts, scales from zero and never ends other Rays on a host."""
+"""The cluster files of the project: Ray prepares them, and nothing is wrong in them but what is to be filled in."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
-import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from rosa_ray.cluster import check_file
+from tests.deploy.cluster_files import ROOT, filled, load
 
-
-@pytest.fixture(scope="module")
-def cluster() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "cluster.yaml").read_text())
+FILES = ["cluster.yaml", "deploy/cluster-local.yaml"]
 
 
-def test_rays_schema_accepts_it(cluster: dict[str, Any]) -> None:
-    import ray.autoscaler
-
-    schema = json.loads(Path(ray.autoscaler.__file__).with_name("ray-schema.json").read_text())
-    jsonschema.validate(cluster, schema)
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_is_found_in_a_file_that_is_filled_in(name: str, home: Path) -> None:
+    assert check_file(filled(name, home)) == ()
 
 
-def test_node_types_exist_and_workers_scale_from_zero(cluster: dict[str, Any]) -> None:
-    types = cluster["available_node_types"]
-    workers = {name: node for name, node in types.items() if name != cluster["head_node_type"]}
-    assert cluster["head_node_type"] in types
-    assert {node["min_workers"] for node in workers.values()} == {0}
-    assert sum(node["max_workers"] for node in workers.values()) == cluster["max_workers"]
+@pytest.mark.parametrize("name", FILES)
+def test_what_must_be_filled_in_is_named(name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(name, home)
+    found = check_file(ROOT / name)
+    assert len(found) == 3
+    assert all("stands for a value of yours" in finding.problem for finding in found)
 
 
-def test_start_commands_are_given_and_never_stop_ray(cluster: dict[str, Any]) -> None:
-    for key in ("head_start_ray_commands", "worker_start_ray_commands"):
-        assert any("ray start" in command for command in cluster[key])
-        assert not any("ray stop" in command for command in cluster[key])
+@pytest.mark.parametrize("name", FILES)
+def test_ray_prepares_it_without_a_command_that_ends_rays(name: str, home: Path) -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    body = load(filled(name, home))
+    config = prepare_config(body)
+    for node in config["available_node_types"].values():
+        node["resources"] = {key: int(value) for key, value in node["resources"].items()}
+    validate_config(config)
+    assert not [command for key, value in config.items() if key.endswith("commands") for command in value
+                if "ray stop" in command]  # fmt: skip
 
 
-def test_files_it_mounts_exist(cluster: dict[str, Any]) -> None:
-    for local in cluster["file_mounts"].values():
-        assert (ROOT / local / "requirements.lock").is_file()
+def test_workers_scale_from_zero(home: Path) -> None:
+    cluster = load(ROOT / "cluster.yaml")
+    workers = [node for name, node in cluster["available_node_types"].items() if name != cluster["head_node_type"]]
+    assert [node["min_workers"] for node in workers] == [0, 0]
+    assert all(node["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"} for node in workers)

@@ -113,3 +113,47 @@ def _gap(champion: dict[str, Any], other: dict[str, Any], metric: str) -> dict[s
         "high": gap + half,
         "target": TARGETS[metric],
     }
+
+
+def sweep() -> dict[str, Any]:
+    """A sweep of four trials: trial 2 wins, trial 3 was stopped."""
+    space = {
+        "loss.beta": {"log": [0.1, 5.0]},
+        "model.layers": {"integers": [1, 4]},
+        "model.decay": {"choice": [True, False]},
+    }
+    drawn = [(1.0, 2, True), (0.5, 1, False), (4.0, 4, True), (0.2, 3, True)]
+    reached = [(1.5, 0.70, 0.10), (1.2, 0.69, 0.30), (2.5, 0.68, 0.05), ()]
+    objectives = {"policy_roi": "max", "auc": "max", "calibration": "min"}
+    figures = {"policy_roi": 2.25, "auc": 0.68, "pcoc": None}
+    return {
+        "kind": "tune",
+        "metric": "valid_auc",
+        "objectives": objectives,
+        "policy_value": "exact",
+        "policy_value_means": "expected ROI of showing each validation request its best ad",
+        "space": space,
+        "trials": [
+            {
+                "number": number,
+                "state": "complete" if values else "stopped",
+                "params": dict(zip(space, params, strict=True)),
+                "values": dict(zip(objectives, values, strict=False)),
+                "epochs": 3 if values else 1,
+                "seconds": 12.0 if values else None,
+                "error": None,
+            }
+            for number, (params, values) in enumerate(zip(drawn, reached, strict=True))
+        ],
+        "front": [0, 2],
+        "winner": 2,
+        "default": 0,
+        "rule": "best policy_roi of the front",
+        "importance": {"policy_roi": {"loss.beta": 0.7, "model.layers": 0.3}, "auc": {}, "calibration": {}},
+        "sessions": [60.0, 120.0],
+        "test": {
+            "winner": figures,
+            "default": figures | {"policy_roi": 2.0},
+            "policy_roi_gap": {"gap": 0.25, "low": -0.1, "high": 0.6},
+        },
+    }

@@ -11,7 +11,7 @@ from rosa_ray.errors import InputError
 from rosa_ray.report import open_run, render_page, write_report
 from rosa_ray.report.sections import all_sections
 from tests.report.runs import write_json, write_run
-from tests.report.studies import ablation, comparison
+from tests.report.studies import ablation, comparison, sweep
 
 TODAY = date(2026, 1, 31)
 VOID = {"meta", "br", "col"}
@@ -53,6 +53,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_run(tmp_path_factory.mktemp("runs") / "shop")
     write_json(comparison(), root / "comparison.json")
     write_json(ablation(), root / "ablation.json")
+    write_json(sweep(), root / "tune/sweep.json")
     return root
 
 
@@ -68,6 +69,13 @@ def test_a_whole_run_fills_every_section(page: str) -> None:
     lacking = [words for words in parsed.words if "not there yet" in words]
     assert len(lacking) == 1, "only the findings of the leak guard are not in this run"
     assert parsed.tags.count("figure") > 20
+
+
+def test_a_sweep_shows_its_winner_beside_the_config_as_it_is(page: str) -> None:
+    text = Page(page).text
+    assert "3 complete, 1 stopped, 0 failed" in text
+    assert "That is trial 2: beta 4, layers 4, decay yes" in text
+    assert "0.2500 (−0.1000 … 0.6000)" in text
 
 
 def test_the_page_refers_to_nothing_outside(page: str) -> None:

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.errors import ConfigError, ContractError, InputError
-from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema import CONTRACTS, Pseudonyms
 from rosa_ray.sources import SourceConfig, open_source, source_kinds
 
 MAP = {"events": {"event_id": "#row", "user_id": "uid", "item_id": "sku", "behavior": "type", "event_time": "ts"}}
@@ -139,3 +139,16 @@ def test_log_names_the_missing_directory(tmp_path):
     (tmp_path / "events").mkdir()
     with pytest.raises(InputError, match="no directory 'impressions'"):
         open_source(SourceConfig(path=str(tmp_path))).files()
+
+
+def test_user_ids_may_become_pseudonyms_as_they_are_read(tmp_path):
+    ids = ["ann", None, "bob"]
+    pq.write_table(pa.table({"user_id": ids, "event_id": ["1", "2", "3"]}), tmp_path / "events.parquet")
+    pq.write_table(pa.table({"ad_id": ["ann"]}), tmp_path / "ads.parquet")
+    where = {"events": str(tmp_path / "events.parquet"), "ads": str(tmp_path / "ads.parquet")}
+    pseudonyms = Pseudonyms(b"0123456789abcdef")
+    source = open_source(SourceConfig(kind="parquet", **where), pseudonyms)
+    tables = {file.contract_name: next(iter(source.read(file))).table for file in source.files()}
+    assert tables["events"]["user_id"].to_pylist() == [pseudonyms.of("ann"), None, pseudonyms.of("bob")]
+    assert tables["events"]["event_id"].to_pylist() == ["1", "2", "3"]
+    assert tables["ads"]["ad_id"].to_pylist() == ["ann"]

@@ -1,6 +1,9 @@
 import json
 import os
+import random
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,19 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from rosa_ray.bundle import open_bundle
 from rosa_ray.calibration import CalibrationConfig
-from rosa_ray.errors import InputError, TrainingError
+from rosa_ray.errors import ConfigError, InputError, TrainingError
 from rosa_ray.features import Split, UserRows
 from rosa_ray.inference import load_ranker
 from rosa_ray.models import LossConfig
 from rosa_ray.tracking import TrackingConfig
-from rosa_ray.training.config import EvaluationConfig, TrainingConfig
+from rosa_ray.training.config import EvaluationConfig, GateTrainingConfig, TrainingConfig
 from rosa_ray.training.evaluate import evaluate, metrics_table
 from rosa_ray.training.fit import fit, scaling_config
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ray_worker import train_worker
-from rosa_ray.training.trainer import TrainResult, epoch_line, train
+from rosa_ray.training.schedule import EpochRecord
+from rosa_ray.training.trainer import TrainResult, best_weights, epoch_line, train
+from tests.ray_workers import kill_worker, worker_pids
 from tests.tiny_users import tiny_rows, write_data_dir
 
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 8, "hidden": (16,), "dropout": 0.1}
@@ -47,6 +52,7 @@ def run(data_dir: str, run_dir: Path, **changed: Any) -> TrainResult:
         "loss": LossConfig(),
         "training": TRAINING,
         "calibration": CalibrationConfig(),
+        "gate": GateTrainingConfig(),
         "tracking": TrackingConfig(enabled=False),
         "seed": 5,
         "data_dir": data_dir,
@@ -77,6 +83,7 @@ def test_two_workers_train_on_every_impression_and_write_a_bundle(
     load_ranker(bundle.model, bundle.weights())
     assert bundle.calibration.ctr.method == "platt"
     assert bundle.calibration.ctr.rows == (rows.impressions["split"] == Split.VALID).sum()
+    assert bundle.gate is None
 
 
 @pytest.mark.integration
@@ -128,6 +135,45 @@ def test_a_killed_worker_is_replaced_and_the_outcome_is_the_same(
 
 
 @pytest.mark.integration
+def test_a_worker_killed_at_a_random_moment_leaves_the_same_model(
+    trained: tuple[Path, TrainResult], data_dir: str, tmp_path: Path
+) -> None:
+    """SIGKILL from outside, somewhere after the first epoch; epochs go on from the last checkpoint."""
+    killed: list[int] = []
+
+    def kill_some_time(record: EpochRecord) -> None:
+        if not killed:
+            time.sleep(random.uniform(0, record["seconds"]))
+            killed.extend(pid for pid in worker_pids("RayTrainWorker")[:1] if kill_worker(pid))
+
+    job = TrainingJob("rosa", SETTINGS, LossConfig(), TRAINING, 5, data_dir)
+    result = fit(job, str(tmp_path), "interrupted", kill_some_time)
+    assert killed
+    history = result.return_value["history"]
+    resumed = [record for record in history if record["resumed_from_step"] is not None]
+    for record in resumed:
+        assert record["resumed_from_step"] == history[record["epoch"] - 2]["step"]
+        assert "resumed from the checkpoint at step" in epoch_line(record)
+    for name in ("step", "samples", "train_loss", "valid_loss"):
+        expected = [record[name] for record in trained[1].history]
+        assert [record[name] for record in history] == pytest.approx(expected, abs=1e-6)
+    weights, uninterrupted = best_weights(job.training, result)[0], open_bundle(trained[0] / "bundle").weights()
+    assert max(float((weights[name] - uninterrupted[name]).abs().max()) for name in weights) <= 1e-6
+
+
+@pytest.mark.integration
+def test_an_elastic_group_takes_all_places_there_are(
+    trained: tuple[Path, TrainResult], data_dir: str, tmp_path: Path
+) -> None:
+    job = TrainingJob("rosa", SETTINGS, LossConfig(), replace(TRAINING, min_workers=1), 5, data_dir)
+    history = fit(job, str(tmp_path), "elastic").return_value["history"]
+    assert {record["workers"] for record in history} == {2}
+    assert [record["valid_loss"] for record in history] == pytest.approx(
+        [record["valid_loss"] for record in trained[1].history], abs=1e-6
+    )
+
+
+@pytest.mark.integration
 def test_divergence_ends_training_without_another_try(ray_cluster: None, data_dir: str, tmp_path: Path) -> None:
     wild = TrainingConfig(workers=1, epochs=1, learning_rate=1e30, warmup_steps=0, gradient_clip=1e30)
     with pytest.raises(TrainingError, match=r"(is|are) not finite"):
@@ -165,6 +211,15 @@ def test_workers_leave_a_cpu_to_the_readers() -> None:
     on_gpu = scaling_config(TrainingConfig(workers=2), {"CPU": 16.0, "GPU": 2.0}, users=10)
     assert on_gpu.use_gpu
     assert on_gpu.resources_per_worker == {"CPU": 1.0, "GPU": 1}
+
+
+def test_elastic_workers_take_what_there_is() -> None:
+    elastic = scaling_config(TrainingConfig(workers=8, min_workers=2), {"CPU": 16.0}, users=10)
+    assert (elastic.min_workers, elastic.max_workers) == (2, 8)
+    with_gpus = scaling_config(TrainingConfig(workers=8, min_workers=2), {"CPU": 16.0, "GPU": 3.0}, users=10)
+    assert with_gpus.use_gpu
+    with pytest.raises(ConfigError, match=r"min_workers is 3; it must be from 1 to training\.workers \(2\)"):
+        TrainingConfig(workers=2, min_workers=3)
 
 
 def test_more_workers_than_users_or_gpus_are_refused() -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from rosa_ray.config import RunConfig, load_config
-from rosa_ray.errors import InputError
+from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.sources import SourceConfig
+from rosa_ray.store import StoreConfig
 from workloads.run_dir import RunDir, brings_impressions
 
 
@@ -20,6 +21,14 @@ def test_a_run_dir_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match=r"^run_dir '.*/file/run' cannot be written: "):
         RunDir(f"{tmp_path}/file/run").record(RunConfig())
+
+
+def test_a_remote_run_wants_its_store_on_a_disk_or_on_redis() -> None:
+    remote = RunDir("s3://bucket/run")
+    with pytest.raises(ConfigError, match=r"store.path is 'store.db'.*give an absolute path, or store.kind=redis"):
+        remote.store(StoreConfig())
+    for kept in (StoreConfig(path="/data/store.db"), StoreConfig(kind="redis")):
+        assert remote.store(kept) == kept
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,14 @@ from rosa_ray.units import DAY_US
 
 AGAIN = "preprocess again"
 CLOCKS = "check source.time_unit, source.time_zone and this machine's clock, and preprocess again"
-SPLIT_NAMES = ("training", "validation", "test", "policy")
+PERIODS = {
+    Split.TRAIN: ("training", Split.TRAIN),
+    Split.VALID: ("validation", Split.VALID),
+    Split.TEST: ("test", Split.TEST),
+    Split.POLICY: ("policy", Split.TEST),
+    Split.VALID_POLICY: ("validation policy", Split.VALID),
+}
+"""Name of each split, and the period that its impressions must lie in."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,11 @@ class PeriodCheck:
         """Add a block."""
         time_us, split = rows.impressions["time_us"], rows.impressions["split"]
         due = self.span.bounds.of(time_us)
-        for code, name in enumerate(SPLIT_NAMES):
-            wrong = (split == code) & (due != min(code, Split.TEST))
+        for code, (name, period) in PERIODS.items():
+            wrong = (split == code) & (due != period)
             self._count(f"{name} impressions lie outside the {name} period", wrong)
         outside = (time_us < self.span.start_us) | (time_us > self.span.end_us)
-        self._count("impressions lie outside the log's own span", outside & (split != Split.POLICY))
+        self._count("impressions lie outside the log's own span", outside & (split < Split.POLICY))
         self._count("impressions lie in the future", time_us > self.latest_us)
         event_us, owner = rows.events["time_us"], owners(rows.event_offsets)
         self._count("events lie in the future", event_us > self.latest_us)
@@ -93,8 +100,9 @@ class PeriodCheck:
         return f"validation from {_iso(bounds.valid_us)}, test from {_iso(bounds.test_us)}"
 
     def _keys_of_two_periods(self) -> int:
-        """Policy rows are candidates of the test period, so they may share keys with it and with it alone."""
-        key, period = np.concatenate(self.keys), np.minimum(np.concatenate(self.splits), Split.TEST)
+        """Candidates may share keys with the shown ads of their own period, and with these alone."""
+        period_of = np.array([period for _, (_, period) in sorted(PERIODS.items())])
+        key, period = np.concatenate(self.keys), period_of[np.concatenate(self.splits)]
         order = np.lexsort((period, key))
         return int(((np.diff(key[order]) == 0) & (np.diff(period[order]) != 0)).sum())
 

@@ -29,7 +29,7 @@ class Recount:
     """
 
     def __init__(self, rows: UserRows, config: FeatureConfig, requests: int, rng: np.random.Generator) -> None:
-        labelled = np.flatnonzero(rows.impressions["split"] != Split.POLICY)
+        labelled = np.flatnonzero(rows.impressions["split"] < Split.POLICY)
         chosen = np.sort(rng.choice(labelled, min(requests, len(labelled)), replace=False))
         owner = owners(rows.impression_offsets)[chosen]
         self.config = config
@@ -45,7 +45,7 @@ class Recount:
     def update(self, rows: UserRows) -> None:
         """Count a block."""
         events = {**rows.events, "user_key": rows.user_key[owners(rows.event_offsets)]}
-        real = rows.impressions["split"] != Split.POLICY
+        real = rows.impressions["split"] < Split.POLICY
         shown = {**rows.impressions, "user_key": rows.user_key[owners(rows.impression_offsets)]}
         shown = {name: values[real] for name, values in shown.items()}
         for name in self.config.views:

@@ -6,6 +6,7 @@ A chart is at most `WIDTH` wide, so that its text stays readable on a phone. Not
 from rosa_ray.report.charts.axes import Axis, linear_axis, log_axis, sqrt_axis
 from rosa_ray.report.charts.frame import WIDTH
 from rosa_ray.report.charts.lines import Rule, Series, legend, line_chart
+from rosa_ray.report.charts.parallel import Thread, parallel_chart
 from rosa_ray.report.charts.rows import Row, row_chart
 
 __all__ = [
@@ -14,10 +15,12 @@ __all__ = [
     "Row",
     "Rule",
     "Series",
+    "Thread",
     "legend",
     "line_chart",
     "linear_axis",
     "log_axis",
+    "parallel_chart",
     "row_chart",
     "sqrt_axis",
 ]

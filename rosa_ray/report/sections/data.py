@@ -8,7 +8,8 @@ from rosa_ray.report.numbers import MISSING, count, is_number, minute, number, p
 from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "Data", 100
-_PERIODS = {"train": "training", "valid": "validation", "test": "test", "policy": "policy candidates"}
+_PERIODS = {"train": "training", "valid": "validation", "test": "test"}
+_CANDIDATES = {"policy": "test candidates", "valid_policy": "validation candidates"}
 _FINDING = ("severity", "check", "where", "message", "remedy")
 _FAULTS = (
     "duplicate_events",
@@ -54,9 +55,9 @@ def _window(run: RunFiles) -> Markup | None:
 def _periods(data: dict[str, Any]) -> Markup:
     rows = [
         [
-            _PERIODS.get(name, name),
+            {**_PERIODS, **_CANDIDATES}.get(name, name),
             *(count(part.get(key)) for key in ("users", "impressions")),
-            *(_outcomes(part) if name != "policy" else [MISSING] * 6),
+            *(_outcomes(part) if name not in _CANDIDATES else [MISSING] * 6),
         ]
         for name, part in data.get("splits", {}).items()
     ]

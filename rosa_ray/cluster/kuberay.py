@@ -1,0 +1,138 @@
+"""KubeRay manifests: RayCluster, RayJob and RayService of `ray.io/v1`."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from rosa_ray.cluster.document import Document, Finding, mapping, sequence
+from rosa_ray.cluster.serve import object_exists
+
+API = "ray.io/v1"
+CLUSTER_PLACE = {"RayCluster": "spec", "RayJob": "spec.rayClusterSpec", "RayService": "spec.rayClusterConfig"}
+"""Where each kind has the cluster it runs on."""
+
+IMAGE_RAY = re.compile(r"(?:/ray[\w-]*:|[:-]ray)(\d+\.\d+\.\d+)")
+MODULE = re.compile(r"\bpython3?\s+-m\s+([\w.]+)")
+
+
+def kind(document: Document) -> Iterator[Finding]:
+    """`apiVersion` and `kind` must be what current KubeRay serves."""
+    api, name = document.body.get("apiVersion"), document.body.get("kind")
+    if api != API:
+        yield document.finding("apiVersion", f"'{api}' is not served by current KubeRay", f"name {API}")
+    if not isinstance(name, str) or name not in CLUSTER_PLACE:
+        yield document.finding("kind", f"there is no kind '{name}'", f"name one of {', '.join(CLUSTER_PLACE)}")
+    elif not document.get(CLUSTER_PLACE[name]) and not document.get("spec.clusterSelector"):
+        yield document.finding(CLUSTER_PLACE[name], "missing", f"a {name} describes its cluster there")
+
+
+def _cluster(document: Document) -> tuple[str, dict[str, Any]]:
+    place = CLUSTER_PLACE.get(str(document.body.get("kind")), "spec")
+    return place, mapping(document.get(place))
+
+
+def _groups(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
+    place, cluster = _cluster(document)
+    if "headGroupSpec" in cluster:
+        yield f"{place}.headGroupSpec", mapping(cluster["headGroupSpec"])
+    for index, group in enumerate(sequence(cluster.get("workerGroupSpecs"))):
+        yield f"{place}.workerGroupSpecs[{index}]", mapping(group)
+
+
+def _pod(group: dict[str, Any]) -> dict[str, Any]:
+    return mapping(mapping(group.get("template")).get("spec"))
+
+
+def _containers(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, group in _groups(document):
+        for index, container in enumerate(sequence(_pod(group).get("containers"))):
+            yield f"{place}.template.spec.containers[{index}]", mapping(container)
+
+
+def groups(document: Document) -> Iterator[Finding]:
+    """A cluster needs a head, and every group a pod with a container; worker groups have names of their own."""
+    place, cluster = _cluster(document)
+    if cluster and "headGroupSpec" not in cluster:
+        yield document.finding(f"{place}.headGroupSpec", "missing", "describe the head's pod")
+    for where, group in _groups(document):
+        if not sequence(_pod(group).get("containers")):
+            yield document.finding(f"{where}.template.spec.containers", "missing", "name the container of Ray")
+    names = [mapping(group).get("groupName") for group in sequence(cluster.get("workerGroupSpecs"))]
+    for index, name in enumerate(names):
+        if not name or names.index(name) != index:
+            yield document.finding(
+                f"{place}.workerGroupSpecs[{index}].groupName", f"'{name}' is missing or taken", "give each its own"
+            )
+
+
+def replicas(document: Document) -> Iterator[Finding]:
+    """`minReplicas`, `replicas` and `maxReplicas` of a group must be in this order."""
+    for place, group in _groups(document):
+        if place.endswith("headGroupSpec"):
+            continue
+        least, most = group.get("minReplicas", 0), group.get("maxReplicas")
+        wanted = group.get("replicas", least)
+        if most is None:
+            yield document.finding(f"{place}.maxReplicas", "missing: the group may grow without end", "give it")
+        elif not all(isinstance(count, int) for count in (least, wanted, most)) or not least <= wanted <= most:
+            yield document.finding(
+                f"{place}.replicas",
+                f"{wanted} is not between minReplicas {least} and maxReplicas {most}",
+                "put them in order, as whole numbers",
+            )
+
+
+def resources(document: Document) -> Iterator[Finding]:
+    """Ray takes a pod's size from its limits; a request below them promises memory that may not be there."""
+    for place, container in _containers(document):
+        given = mapping(container.get("resources"))
+        requests, limits = mapping(given.get("requests")), mapping(given.get("limits"))
+        for name in ("cpu", "memory"):
+            if name not in requests or name not in limits:
+                yield document.finding(
+                    f"{place}.resources", f"no {name} request or no {name} limit", f"give {name} in both"
+                )
+        if str(requests.get("memory")) != str(limits.get("memory")):
+            yield document.finding(
+                f"{place}.resources.requests.memory",
+                f"{requests.get('memory')} is not the limit {limits.get('memory')}, which Ray counts on",
+                "give the same in both",
+            )
+
+
+def image_version(document: Document) -> Iterator[Finding]:
+    """`rayVersion` must be the Ray that the images say they hold."""
+    place, cluster = _cluster(document)
+    said = cluster.get("rayVersion")
+    if cluster and not said:
+        yield document.finding(f"{place}.rayVersion", "missing", "name the Ray of the images")
+        return
+    for where, container in _containers(document):
+        image = str(container.get("image", ""))
+        held = IMAGE_RAY.search(image)
+        if not held:
+            yield document.finding(f"{where}.image", f"'{image}' does not say its Ray", f"end the tag with -ray{said}")
+        elif held[1] != said:
+            yield document.finding(f"{where}.image", f"Ray {held[1]}, but rayVersion is {said}", "name the same")
+
+
+def token_auth(document: Document) -> Iterator[Finding]:
+    """Without a token whoever reaches the head's service runs code on the cluster."""
+    place, cluster = _cluster(document)
+    if not cluster or mapping(cluster.get("authOptions")).get("mode") == "token":
+        return
+    service = mapping(cluster.get("headGroupSpec")).get("serviceType", "ClusterIP")
+    problem = "Ray starts without token authentication" + (f" behind a {service} service" * (service != "ClusterIP"))
+    yield document.finding(f"{place}.authOptions", problem, "give authOptions: {mode: token}")
+
+
+def entrypoint(document: Document) -> Iterator[Finding]:
+    """A RayJob must run something, and a module that it names must exist."""
+    if document.body.get("kind") != "RayJob":
+        return
+    command = str(document.get("spec.entrypoint", ""))
+    if not command:
+        yield document.finding("spec.entrypoint", "missing", "give the command of the job")
+    for name in MODULE.findall(command):
+        if not object_exists(name):
+            yield document.finding("spec.entrypoint", f"there is no module {name}", "name one, like workloads.train")

@@ -1,0 +1,116 @@
+"""Counters on disk: each partition's own, those that users share merged in shards, and all of them in one file.
+
+A user's counters lie in its partition alone. Those of items, categories, ads and campaigns are fed by every partition:
+each partition cuts them into shards by entity, a shard is summed over the partitions on its own, and a reader filters
+the shards for the entities it asks about. So nothing ever holds all counters in memory.
+"""
+
+from collections.abc import Iterator
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rosa_ray.data.parquet import read_parquet, write_row_groups
+from rosa_ray.features import VIEWS, Counters, CounterStates
+from rosa_ray.sources.paths import readable
+
+MOST_SHARDS = 64
+
+_READ_ROWS = 1 << 18
+
+
+def shard_count(partitions: int) -> int:
+    """Shards of the counters that users share: one per partition, up to a number of row groups that files bear well.
+
+    >>> shard_count(4), shard_count(1000)
+    (4, 64)
+    """
+    return min(partitions, MOST_SHARDS)
+
+
+def counters_table(states: CounterStates) -> pa.Table:
+    """All views in one table."""
+    return pa.concat_tables([counters.to_table(view) for view, counters in sorted(states.items())])
+
+
+def read_counters(path: str) -> CounterStates:
+    """Counter states by view from a file of `counters_table`; rows of one entity and bucket are summed.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    return split_counters(read_parquet(path))
+
+
+def split_counters(table: pa.Table) -> CounterStates:
+    """Inverse of `counters_table`."""
+    names = table["view"].to_numpy(zero_copy_only=False)
+    return {
+        str(name): Counters.from_table(table.filter(pa.array(names == name)), len(VIEWS[name].measures))
+        for name in np.unique(names.astype(str))
+    }
+
+
+def write_part(states: CounterStates, path: str, shards: int) -> None:
+    """Write one partition's counters: a row group per shard of what users share, then one of the users' own."""
+    table = counters_table(states)
+    own = np.isin(table["view"].to_numpy(zero_copy_only=False).astype(str), [*_user_views()])
+    shard = np.where(own, shards, table["entity_key"].to_numpy() % shards)
+    write_row_groups((table.filter(pa.array(shard == group)) for group in range(shards + 1)), table.schema, path)
+
+
+def merge_shard(parts: list[str], shard: int, path: str) -> int:
+    """Sum one shard over all partitions; returns its rows."""
+    merged = split_counters(pa.concat_tables([_row_group(part, shard) for part in parts]))
+    table = counters_table(merged) if merged else _row_group(parts[0], shard)
+    write_row_groups(iter([table]), table.schema, path)
+    return table.num_rows
+
+
+def combine(parts: list[str], merged: list[str], path: str) -> int:
+    """Write the merged shards and every partition's own counters into one file; returns its rows."""
+    rows = 0
+
+    def tables() -> Iterator[pa.Table]:
+        nonlocal rows
+        for shard in merged:
+            table = read_parquet(shard)
+            rows += table.num_rows
+            yield table
+        for part in parts:
+            table = _row_group(part, len(merged))
+            rows += table.num_rows
+            yield table
+
+    write_row_groups(tables(), read_parquet(merged[0]).schema, path)
+    return rows
+
+
+def counters_of(part: str, merged: list[str], entity_keys: np.ndarray) -> CounterStates:
+    """What a partition may read: its users' own counters, and the shared ones of some entities.
+
+    Args:
+        part: the partition's file.
+        merged: all merged shards.
+        entity_keys: int64, of items, categories, ads and campaigns.
+    """
+    wanted = pa.array(np.unique(entity_keys))
+    found = [_row_group(part, len(merged))]
+    for path in merged:
+        with readable(path, "a Parquet file"), fsspec.open(path, "rb") as handle:
+            batches = pq.ParquetFile(handle, page_checksum_verification=True).iter_batches(_READ_ROWS)
+            asked = (batch.filter(pc.is_in(batch["entity_key"], value_set=wanted)) for batch in batches)
+            found.append(pa.Table.from_batches(asked, found[0].schema))
+    return split_counters(pa.concat_tables(found))
+
+
+def _user_views() -> set[str]:
+    return {name for name, view in VIEWS.items() if view.entity == "user_key"}
+
+
+def _row_group(path: str, group: int) -> pa.Table:
+    with readable(path, "a Parquet file"), fsspec.open(path, "rb") as handle:
+        return pq.ParquetFile(handle, page_checksum_verification=True).read_row_group(group)

@@ -1,0 +1,1 @@
+"""Sweeps on Ray Tune: a search over any settings of a trial, several objectives, a front, and a winner."""

@@ -1,0 +1,87 @@
+"""Each rule for KubeRay manifests finds what it is for; the manifests of the project are right."""
+
+from typing import Any
+
+import pytest
+
+from rosa_ray.cluster import check_file
+from tests.cluster.conftest import ROOT, Check, manifest, put
+
+HEAD = "spec.headGroupSpec.template.spec.containers.0"
+GROUP = "spec.workerGroupSpecs.0"
+HEAD_PLACE = "spec.headGroupSpec.template.spec.containers[0]"
+
+
+@pytest.mark.parametrize("kind", ["RayCluster", "RayJob", "RayService"])
+def test_nothing_is_found_in_the_manifests_of_the_project(kind: str) -> None:
+    assert check_file(ROOT / "deploy" / "kuberay" / f"{kind.lower()}.yaml") == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "where", "problem"),
+    [
+        ("apiVersion", "ray.io/v1alpha1", "apiVersion", "not served by current KubeRay"),
+        ("kind", "RayThing", "kind", "there is no kind 'RayThing'"),
+        ("spec", {}, "spec", "missing"),
+        ("spec.headGroupSpec", None, "spec.headGroupSpec", "missing"),
+        (f"{GROUP}.template.spec", {}, "spec.workerGroupSpecs[0].template.spec.containers", "missing"),
+        (f"{GROUP}.groupName", "gpu", "spec.workerGroupSpecs[1].groupName", "'gpu' is missing or taken"),
+        (f"{GROUP}.replicas", 9, "spec.workerGroupSpecs[0].replicas", "9 is not between minReplicas 0"),
+        (f"{GROUP}.maxReplicas", None, "spec.workerGroupSpecs[0].maxReplicas", "grow without end"),
+        (
+            f"{HEAD}.resources.limits.memory",
+            "16Gi",
+            f"{HEAD_PLACE}.resources.requests.memory",
+            "8Gi is not the limit 16Gi",
+        ),
+        (
+            f"{HEAD}.resources",
+            {"requests": {"memory": "1Gi"}, "limits": {"memory": "1Gi"}},
+            f"{HEAD_PLACE}.resources",
+            "no cpu request",
+        ),
+        ("spec.rayVersion", "2.9.0", "spec.rayVersion", "Ray 2.9.0, but"),
+        ("spec.rayVersion", None, "spec.rayVersion", "missing"),
+        (f"{HEAD}.image", "rayproject/ray:2.9.0-py311", f"{HEAD_PLACE}.image", "2.9.0"),
+        (f"{HEAD}.image", "mine:1", f"{HEAD_PLACE}.image", "does not say its Ray"),
+        ("spec.authOptions", None, "spec.authOptions", "without token authentication"),
+        (
+            f"{HEAD}.env.0",
+            {"name": "DB_PASSWORD", "value": "hunter2"},
+            f"{HEAD_PLACE}.env[0].value",
+            "a value for DB_PASSWORD",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_cluster(check: Check, place: str, value: Any, where: str, problem: str) -> None:
+    found = check(put(manifest("RayCluster"), place, value))
+    assert [finding for finding in found if finding.place == where and problem in finding.problem], found
+
+
+def test_a_cluster_open_to_the_world_needs_a_token(check: Check) -> None:
+    body = put(manifest("RayCluster"), "spec.headGroupSpec.serviceType", "LoadBalancer")
+    (finding,) = check(put(body, "spec.authOptions", None))
+    assert "behind a LoadBalancer service" in finding.problem
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "problem"),
+    [("python -m workloads.trian a.yaml", "there is no module workloads.trian"), ("", "missing")],
+)
+def test_a_job_that_runs_nothing(check: Check, entrypoint: str, problem: str) -> None:
+    (finding,) = check(put(manifest("RayJob"), "spec.entrypoint", entrypoint))
+    assert (finding.place, finding.problem) == ("spec.entrypoint", problem)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "problem"),
+    [
+        ("app:build", "app:biuld", "spec.serveConfigV2.applications[0].import_path", "no 'rosa_ray.serving.app:biuld'"),
+        ("port: 8000", "port: high", "spec.serveConfigV2.http_options.port", "valid integer"),
+        ("applications:", "applications: [", "spec.serveConfigV2", "not YAML"),
+    ],
+)
+def test_a_serve_config_that_serve_would_refuse(check: Check, old: str, new: str, where: str, problem: str) -> None:
+    body = manifest("RayService")
+    body["spec"]["serveConfigV2"] = body["spec"]["serveConfigV2"].replace(old, new)
+    assert any(finding.place == where and problem in finding.problem for finding in check(body))

@@ -1,0 +1,70 @@
+"""Counters in shards read the same as all of them in one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rosa_ray.data.counter_files import combine, counters_of, merge_shard, read_counters, write_part
+from rosa_ray.features import Counters, CounterStates, merge_states
+from rosa_ray.features.views import VIEWS
+
+PARTS = 3
+
+
+def states(part: int, rng: np.random.Generator) -> CounterStates:
+    """Random counters; users lie in their own partition, everything else anywhere."""
+    drawn = {}
+    for name in ("user_events", "item_events", "ad_impressions"):
+        entity = rng.integers(-6, 6, 40)
+        entity = entity * PARTS + part if name.startswith("user") else entity
+        amounts = rng.integers(0, 9, (40, len(VIEWS[name].measures)))
+        drawn[name] = Counters.fold(entity, rng.integers(0, 5, 40), amounts)
+    return drawn
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[list[CounterStates], list[str], list[str]]:
+    rng = np.random.default_rng(3)
+    by_part = [states(part, rng) for part in range(PARTS)]
+    parts = [f"{tmp_path}/part-{part}.parquet" for part in range(PARTS)]
+    shards = [f"{tmp_path}/shared-{shard}.parquet" for shard in range(PARTS)]
+    for state, path in zip(by_part, parts, strict=True):
+        write_part(state, path, PARTS)
+    for shard, path in enumerate(shards):
+        merge_shard(parts, shard, path)
+    return by_part, parts, shards
+
+
+def equal(left: Counters, right: Counters) -> bool:
+    names = ("entity_key", "bucket", "sums")
+    return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in names)
+
+
+def test_one_file_of_all_is_their_sum(written: tuple, tmp_path: Path) -> None:
+    by_part, parts, shards = written
+    rows = combine(parts, shards, f"{tmp_path}/all.parquet")
+    total, read = merge_states(*by_part), read_counters(f"{tmp_path}/all.parquet")
+    assert read.keys() == total.keys()
+    assert all(equal(read[name], total[name]) for name in total)
+    assert rows == sum(len(counters.bucket) for counters in total.values())
+
+
+def test_a_partition_reads_its_users_and_the_entities_it_asks_for(written: tuple) -> None:
+    by_part, parts, shards = written
+    total, asked = merge_states(*by_part), np.array([-5, 0, 4, 4])
+    for part, path in enumerate(parts):
+        found = counters_of(path, shards, asked)
+        assert equal(found["user_events"], by_part[part]["user_events"])
+        for name in ("item_events", "ad_impressions"):
+            kept = np.isin(total[name].entity_key, asked)
+            expected = Counters(total[name].entity_key[kept], total[name].bucket[kept], total[name].sums[kept])
+            assert equal(found[name], expected)
+
+
+def test_partitions_without_rows(tmp_path: Path) -> None:
+    nothing = {name: Counters.empty(len(VIEWS[name].measures)) for name in ("user_events", "item_events")}
+    write_part(nothing, f"{tmp_path}/part", 1)
+    assert merge_shard([f"{tmp_path}/part"], 0, f"{tmp_path}/shared") == 0
+    assert combine([f"{tmp_path}/part"], [f"{tmp_path}/shared"], f"{tmp_path}/all") == 0
+    assert counters_of(f"{tmp_path}/part", [f"{tmp_path}/shared"], np.array([1])) == {}

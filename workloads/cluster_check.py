@@ -1,0 +1,25 @@
+"""`rosa cluster check`: hold Ray cluster files and KubeRay manifests against what goes wrong on a cluster."""
+
+from pathlib import Path
+
+import typer
+
+from rosa_ray.cluster import check_file
+from rosa_ray.errors import ConfigError
+
+
+def run(files: list[str]) -> int:
+    """Print what is wrong with the files, a line each.
+
+    Raises:
+        InputError: a file is missing or not YAML.
+        ConfigError: something is wrong.
+    """
+    findings = [finding for file in files for finding in check_file(Path(file))]
+    for finding in findings:
+        typer.secho(str(finding), fg=typer.colors.YELLOW, err=True)
+    if findings:
+        wrong = ", ".join(sorted({finding.file for finding in findings}))
+        raise ConfigError(f"{len(findings)} finding{'s' * (len(findings) > 1)} in {wrong}")
+    print(f"{', '.join(files)}: nothing found")
+    return 0

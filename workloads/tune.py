@@ -1,0 +1,89 @@
+"""`rosa tune`: search task weights and other settings for the best held-out return, and register the winner."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from rosa_ray.config import RunConfig, compose, to_plain
+from rosa_ray.config.layers import Layer
+from rosa_ray.storage import absolute
+from workloads.cluster import connected
+from workloads.run_dir import RunDir, source_of
+from workloads.studies import prepare
+
+if TYPE_CHECKING:
+    from rosa_ray.tuning.trial import Settings
+
+TABLE_WIDTH = 150
+
+
+def run(config: RunConfig) -> int:
+    """Make the data where it is missing, run what is left of the sweep and print its tables."""
+    from rosa_ray.tuning.sweep import DOCUMENT, Sweep, require_local, run_sweep
+    from rosa_ray.tuning.tables import summary, tables
+
+    require_local(config.run_dir)
+    run_dir = RunDir(absolute(config.run_dir))
+    sweep = Sweep(
+        config=config.tune,
+        settle=settle(config, run_dir),
+        configured=configured(config, config.tune.space),
+        tracking=config.tracking,
+        seed=config.seed,
+        command=f"rosa tune {config.run_dir}/config.yaml",
+        log_dir=absolute(source_of(config).path),
+        run_dir=run_dir.root,
+    )
+    sweep.check()
+    run_dir.record(config)
+    with connected(config.ray):
+        prepare(config, run_dir)
+        document = run_sweep(sweep, lambda line: print(line, flush=True))
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    for table in tables(document):
+        console.print(table)
+    print(summary(document))
+    print(f"{config.run_dir}/tune/bundle: the winner; {config.run_dir}/{DOCUMENT}: everything above as JSON")
+    return 0
+
+
+def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]], Settings]":
+    """Return what lays parameters over the run's config."""
+    from rosa_ray.training.job import TrainingJob
+    from rosa_ray.tuning.space import nested
+    from rosa_ray.tuning.trial import Settings
+
+    whole = Layer("config", to_plain(config))
+
+    def over(params: Mapping[str, Any]) -> Settings:
+        where = "tune.space " + ", ".join(f"{key}={value}" for key, value in params.items())
+        one = compose(RunConfig, [whole, Layer(where, nested(params))])
+        settings = asdict(one.model.settings)
+        return Settings(
+            job=TrainingJob(one.model.name, settings, one.loss, one.training, one.seed, run_dir.data),
+            calibration=one.calibration,
+            gate=one.gate,
+            evaluation=one.evaluation,
+            config=to_plain(one),
+        )
+
+    return over
+
+
+def configured(config: RunConfig, space: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the run's own value of every searched key that it has."""
+    found: dict[str, Any] = {}
+    for key in space:
+        value: Any = to_plain(config)
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        found |= {key: value} if value is not None else {}
+    return found
+
+
+if __name__ == "__main__":
+    from workloads.cli import run_as_job
+
+    run_as_job("tune")
