@@ -67,7 +67,7 @@ class RecordParser:
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
 
     def parse_lines(self, lines: Sequence[bytes]) -> Parsed:
-        """Parse one JSON value per line; each stands or falls alone. Blank lines, as `rosa forget` leaves, are nothing."""
+        """Parse one JSON value per line; each stands or falls alone. Lines blanked by `rosa forget` are nothing."""
         refusals: list[Refusal] = []
         records, rows = [], []
         for index, line in enumerate(lines):
