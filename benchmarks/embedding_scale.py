@@ -1,8 +1,8 @@
 """What a training step costs against the rows of the item table, which every worker holds whole.
 
-Takes the CPU time of steps of ROSA-Rec on made-up users with ever larger item tables; the users stay the same, so whatever grows is
-the price of rows that no batch looks at: AdamW and the running mean touch all of them, and DDP would send all of
-their gradients.
+Takes the CPU time of steps of ROSA-Rec on made-up users with ever larger item tables. The users stay the same, so
+what grows is the price of rows that no batch looks at: AdamW and the running mean touch all of them, and DDP would
+send all of their gradients.
 
     python benchmarks/embedding_scale.py --out benchmarks/results/embedding_scale.json
 """

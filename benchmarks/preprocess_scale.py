@@ -5,7 +5,7 @@ a local Ray of its own. Users, items and partitions grow with the log, so a part
 Memory is sampled from outside: private bytes (resident minus shared) of Ray's workers and of the driver.
 
     python benchmarks/preprocess_scale.py --out benchmarks/results/preprocess_scale.json
-    python benchmarks/preprocess_scale.py --millions 1 5 20 50 --out benchmarks/results/preprocess_scale.json
+    python benchmarks/preprocess_scale.py --millions 1 5 20 50 --rows-per-partition 500000 --folder /var/tmp
 """
 
 import argparse
@@ -243,7 +243,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--millions", type=float, nargs="+", default=[0.2, 0.5, 1.0], help="sizes, million events")
     parser.add_argument("--cpus", type=int, default=2, help="tasks at a time")
-    parser.add_argument("--rows-per-partition", type=int, default=500_000)
+    parser.add_argument("--rows-per-partition", type=int, default=100_000)
     parser.add_argument("--folder", default=None, help="where logs and data lie; default: the temporary directory")
     parser.add_argument("--out", default="", help="JSON file to write")
     return parser.parse_args()
