@@ -22,7 +22,7 @@ unit: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m "not integration" -n auto --maxprocesses 4
 
 integration: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -q -m integration tests
+	@$(BIN)/python -m pytest -q -m integration --durations=10 tests
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

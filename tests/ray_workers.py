@@ -33,8 +33,8 @@ def kill_worker(pid: int) -> bool:
 
 
 @contextmanager
-def killing_workers(title: str, most: int, pause_s: float) -> Iterator[list[int]]:
-    """Kill workers of that title as they turn up, at most so many, one every `pause_s`; yields their pids."""
+def killing_workers(title: str, most: int, pause_s: float = 0.0) -> Iterator[list[int]]:
+    """Kill workers of that title, at most so many, one every `pause_s`; yields their pids."""
     killed: list[int] = []
     over = threading.Event()
 
