@@ -128,7 +128,7 @@ def _run_trials(sweep: Sweep, study: Study, run: Run, progress: Progress) -> Non
     if not left:
         return
     cluster = ray.cluster_resources()
-    at_once = concurrency(cluster, config.trials_at_once)
+    at_once = min(concurrency(cluster, config.trials_at_once), left)
     done = sum(trial.state != "running" for trial in former)
     progress(f"{left} of {config.trials} trials to run, {at_once} at once")
     log = SweepLog(sweep.tracking, sweep.run_dir, run, config.trials, done, progress)
