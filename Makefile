@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | lock | clean. Everything is installed into .venv, by pip, at the versions of
+# make demo | test | nightly | lint | bench | lock | clean. Everything is installed into .venv, by pip, at the versions of
 # requirements.lock. Another interpreter: make test PYTHON=/path/to/python3.12
 
 VENV := .venv
@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --disable-pip-versi
 FITS := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))'
 PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do $$p $(FITS) >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: demo test unit integration lint bench lock clean
+.PHONY: demo test unit integration nightly lint bench lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -19,10 +19,14 @@ demo: $(VENV)/.installed
 test: unit integration
 
 unit: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -q -m "not integration" -n auto --maxprocesses 4
+	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4
 
 integration: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m integration --durations=10 tests
+
+# Minutes more than a change should wait for: the loop on S3, users kept to their replica, a sweep.
+nightly: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest -q -m nightly --durations=10 tests
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

@@ -42,7 +42,7 @@ def rosa(verb: str, *values: str) -> str:
     return result.output
 
 
-@pytest.mark.integration
+@pytest.mark.nightly
 def test_the_loop_reads_and_writes_s3(bucket: Any, tmp_path: Path) -> None:
     store = f"store.path={tmp_path}/store.db"
     for verb in ("simulate", "preprocess", "train", "evaluate"):

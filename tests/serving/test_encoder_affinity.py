@@ -26,7 +26,7 @@ def test_the_serve_config_routes_the_encoder_alone_by_user() -> None:
     assert routers == {ENCODER: USER_AFFINITY}
 
 
-@pytest.mark.integration
+@pytest.mark.nightly
 @pytest.mark.usefixtures("ray_cluster")
 def test_users_come_back_to_their_replica_among_two(world: World, store_path: Path) -> None:
     from ray import serve

@@ -43,7 +43,7 @@ def sweep_of(root: Path) -> Sweep:
     )
 
 
-@pytest.mark.integration
+@pytest.mark.nightly
 def test_a_sweep_finds_a_winner_and_runs_nothing_twice(ray_cluster: None, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
