@@ -84,7 +84,7 @@ class Run:
     """One MLflow run. Every method returns at once and does nothing when tracking is off or did not start.
 
     Attributes:
-        run_id: of the MLflow run, None when there is none; give it to `attach_run` in another process.
+        run_id: of the MLflow run, None when there is none; with it `start_run` goes on with the run after a restart.
     """
 
     def __init__(self, client: "MlflowClient | None", run_id: str | None, config: TrackingConfig) -> None:
@@ -250,13 +250,6 @@ def open_run(
         return client.create_run(experiment_id, run_name=name, tags={**(tags or {}), **parent}).info.run_id
 
     return _open(config, run_dir, find_run)
-
-
-def attach_run(config: TrackingConfig, run_dir: str | Path, run_id: str | None) -> Run:
-    """Return an open run for another process (rank 0 of training) to log to; the one who started it ends it."""
-    if run_id is None:
-        return Run(None, None, config)
-    return _open(config, run_dir, lambda client: run_id)
 
 
 def _open(config: TrackingConfig, run_dir: str | Path, find_run: "Callable[[MlflowClient], str]") -> Run:

@@ -9,7 +9,7 @@ import torch
 
 from rosa_ray.bundle import write_bundle
 from rosa_ray.errors import BundleError
-from rosa_ray.tracking import TrackingConfig, attach_run, default_uri, open_run, start_run
+from rosa_ray.tracking import TrackingConfig, default_uri, open_run, start_run
 
 CONFIG = TrackingConfig(experiment="test", model_name="ranker")
 
@@ -79,9 +79,9 @@ def test_a_run_that_does_not_end_well_says_so(run_dir, client, error, status):
     assert client.get_run(seen[0]).info.status == status
 
 
-def test_another_process_logs_to_the_same_run_and_a_restart_continues_it(run_dir, client):
+def test_a_restart_continues_the_run(run_dir, client):
     with start_run(CONFIG, run_dir, "train") as run:
-        attach_run(CONFIG, run_dir, run.run_id).log_metrics({"loss": 1.0}, 0)
+        run.log_metrics({"loss": 1.0}, 0)
     with start_run(CONFIG, run_dir, "train", run_id=run.run_id) as again:
         assert again.run_id == run.run_id
         assert client.get_run(run.run_id).info.status == "RUNNING"

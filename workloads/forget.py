@@ -12,7 +12,7 @@ def run(config: RunConfig, user_id: str, *, dry_run: bool = False) -> int:
     """Remove a user, under the id and under its pseudonym, and say what was removed where.
 
     Files first, so that no materialisation brings the user back into the store. A log outside the run is not touched,
-    only named. Servers that run hold what they read last until they are started again.
+    only named. Servers that run hold what they read last for `serving.user_memory_s`.
     """
     from rosa_ray.data.forget import forget_in_files
 

@@ -15,9 +15,10 @@ def run(config: RunConfig) -> int:
 
     run_dir = RunDir(config.run_dir)
     run_dir.record(config)
-    source = open_source(source_of(config), open_pseudonyms(config.privacy))
+    pseudonyms = open_pseudonyms(config.privacy)
+    source, key_id = open_source(source_of(config), pseudonyms), "" if pseudonyms is None else pseudonyms.key_id
     with connected(config.ray):
-        result = preprocess(source, run_dir.data, config.preprocess, config.features)
+        result = preprocess(source, run_dir.data, config.preprocess, config.features, key_id)
     for file in result.report["ingest"]["files"]:
         if file["reason"]:
             print_set_aside(file["path"], file["reason"])

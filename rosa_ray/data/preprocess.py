@@ -63,10 +63,15 @@ class PreprocessResult:
     partial: bool
 
 
-def preprocess(source: Source, data_dir: str, config: PreprocessConfig, features: FeatureConfig) -> PreprocessResult:
+def preprocess(
+    source: Source, data_dir: str, config: PreprocessConfig, features: FeatureConfig, user_key_id: str = ""
+) -> PreprocessResult:
     """Turn a log into user rows, counters, fitted features and a data report under `data_dir`.
 
     Ray must be initialised. What an earlier run wrote there is replaced once the new input has proved usable.
+
+    Args:
+        user_key_id: of the secret that the source's user ids are made pseudonyms with; it is part of the features.
 
     Raises:
         InputError: the input is missing or unusable, has no impressions, or no training data.
@@ -90,7 +95,7 @@ def preprocess(source: Source, data_dir: str, config: PreprocessConfig, features
     bounds = split_bounds(config, start_us, end_us)
     join = partial(join_partition, layout, config=features, bounds=bounds, partitions=config.partitions)
     joined = run_tasks(join, parts, f"writing {layout.users}")
-    state = FeatureState.fit([part for part, _ in joined], features)
+    state = FeatureState.fit([part for part, _ in joined], features, user_key_id)
     _save_features(state, layout)
     clock.lap("join")
     report = {

@@ -96,6 +96,7 @@ class FeatureState:
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
         totals: impressions, clicks, conversions, revenue and cost of the training period.
+        user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
     """
 
     config: FeatureConfig
@@ -105,9 +106,10 @@ class FeatureState:
     log_money_mean: np.ndarray
     log_money_scale: np.ndarray
     totals: dict[str, float]
+    user_key_id: str = ""
 
     @classmethod
-    def fit(cls, parts: list[FitPart], config: FeatureConfig) -> "FeatureState":
+    def fit(cls, parts: list[FitPart], config: FeatureConfig, user_key_id: str = "") -> "FeatureState":
         """Finish a fit.
 
         Raises:
@@ -139,6 +141,7 @@ class FeatureState:
             merged.log_money.mean,
             merged.log_money.scale,
             totals,
+            user_key_id,
         )
 
     @property
@@ -160,7 +163,7 @@ class FeatureState:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits of everything that decides a feature's value: code version, configuration and fit.
+        """Sixteen hex digits of everything that decides a feature's value: code version, configuration, fit, user key.
 
         A server refuses a store or a bundle with another fingerprint.
         """
@@ -169,6 +172,7 @@ class FeatureState:
             digest.update(self.vocabularies[name].keys.tobytes())
         for array in (self.dense_mean, self.dense_scale, self.log_money_mean, self.log_money_scale):
             digest.update(np.asarray(array, np.float64).tobytes())
+        digest.update(self.user_key_id.encode())
         return digest.hexdigest()
 
     def save(self, directory: Path) -> None:
@@ -179,6 +183,7 @@ class FeatureState:
             "config": asdict(self.config),
             "definition": feature_definition(self.config),
             "totals": self.totals,
+            "user_key_id": self.user_key_id,
             "fingerprint": self.fingerprint,
         }
         (directory / _STATE_FILE).write_text(json.dumps(document, indent=2) + "\n")
@@ -205,6 +210,7 @@ class FeatureState:
             config=config,
             vocabularies={name: Vocabulary(arrays[f"vocabulary_{name}"], oov[name]) for name in TABLES},
             totals=document["totals"],
+            user_key_id=document.get("user_key_id", ""),
             **{name: arrays[name] for name in _ARRAYS},
         )
         if state.fingerprint != document["fingerprint"]:

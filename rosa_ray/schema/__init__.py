@@ -3,7 +3,7 @@
 from rosa_ray.schema.behavior import BEHAVIORS, Behavior
 from rosa_ray.schema.contracts import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS, Column, Contract, Violation
 from rosa_ray.schema.keys import MISSING_KEY, derive_key, hash_id, hash_ids, pseudonym
-from rosa_ray.schema.pseudonyms import PrivacyConfig, Pseudonyms, open_pseudonyms
+from rosa_ray.schema.pseudonyms import PrivacyConfig, Pseudonyms, open_pseudonyms, require_user_key
 
 __all__ = [
     "ADS",
@@ -24,4 +24,5 @@ __all__ = [
     "hash_ids",
     "open_pseudonyms",
     "pseudonym",
+    "require_user_key",
 ]

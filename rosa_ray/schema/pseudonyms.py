@@ -45,6 +45,15 @@ class Pseudonyms:
 
     secret: bytes = field(repr=False)
 
+    @property
+    def key_id(self) -> str:
+        """Sixteen hex digits that name the secret without telling it: a keyed hash of a constant.
+
+        >>> Pseudonyms(b"0123456789abcdef").key_id == Pseudonyms(b"another secret 1").key_id
+        False
+        """
+        return blake2b(b"user key", key=self.secret, digest_size=8).hexdigest()
+
     def of(self, user_id: str) -> str:
         """The pseudonym of one user."""
         return pseudonym(user_id, self.secret)
@@ -75,6 +84,26 @@ def open_pseudonyms(config: PrivacyConfig) -> Pseudonyms | None:
     if len(secret) < _MIN_BYTES:
         raise ConfigError(f"{where} holds {len(secret)} bytes; give a secret of at least {_MIN_BYTES}")
     return Pseudonyms(secret if len(secret) <= _MAX_BYTES else blake2b(secret).digest())
+
+
+def require_user_key(pseudonyms: Pseudonyms | None, key_id: str, where: str) -> None:
+    """Refuse to look users up by other ids than those that something was made from.
+
+    Args:
+        key_id: `Pseudonyms.key_id` of the secret it was made with; empty when user ids were left as they are.
+        where: names it in the message.
+
+    Raises:
+        ConfigError: there is another secret here, or one on one side only.
+    """
+    held = "" if pseudonyms is None else pseudonyms.key_id
+    if held == key_id:
+        return
+    made = f"under pseudonyms of user key {key_id}" if key_id else "under plain user ids"
+    given = f"of this process is another one, {held}" if held else "is not given here"
+    if key_id:
+        raise ConfigError(f"{where} knows users {made}, and the key {given}; set privacy.user_key_secret_file or _env")
+    raise ConfigError(f"{where} knows users {made}, and privacy gives a user key; leave it out, or preprocess with it")
 
 
 def _read_file(path: str, where: str) -> bytes:

@@ -48,6 +48,8 @@ class ServingConfig:
         dead_letters: directory for refused live records, shared by the replicas; empty only counts them.
         counter_ttl_s: age at which cached counters of ads are read again, for changes that other processes write.
         cached_users: users whose last lookup is kept for the time the store is down.
+        user_memory_s: seconds after which a replica lets go of what it holds of a user who did not come back, so that
+            a user who was forgotten in the store is forgotten here.
         store_retry_s: after a failure the store is left alone this long.
         encoder_cache_mb: memory for the keys and values of active users, 10^6 bytes per encoder replica; 0 encodes
             every timeline from the start.
@@ -77,6 +79,7 @@ class ServingConfig:
     dead_letters: str = ""
     counter_ttl_s: float = 60.0
     cached_users: int = 1000
+    user_memory_s: float = 3600
     store_retry_s: float = 1.0
     encoder_cache_mb: int = 64
     threads: int = 1
@@ -97,7 +100,15 @@ class ServingConfig:
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"serving.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("max_future_s", "counter_ttl_s", "store_retry_s", "encoder_cache_mb", "cpus_per_replica", "port"):
+        for name in (
+            "max_future_s",
+            "counter_ttl_s",
+            "user_memory_s",
+            "store_retry_s",
+            "encoder_cache_mb",
+            "cpus_per_replica",
+            "port",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"serving.{name} is {getattr(self, name)}; it must not be negative")
         if self.max_replicas < self.min_replicas:

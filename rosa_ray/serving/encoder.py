@@ -9,9 +9,10 @@ import torch
 
 from rosa_ray.features import EVENT_COLUMNS, encode_timeline
 from rosa_ray.models.encoder import EncoderCache
-from rosa_ray.serving.encoder_cache import ActiveUsers, CachedUser, count_new, ends_before
+from rosa_ray.serving.encoder_cache import CachedUser, count_new, ends_before
 from rosa_ray.serving.messages import Columns, Encoded, EncodeQuery, Outcome
 from rosa_ray.serving.model import ServedModel
+from rosa_ray.serving.recent_users import RecentUsers
 from rosa_ray.serving.telemetry import Telemetry
 
 _MEGABYTE = 1_000_000
@@ -26,13 +27,19 @@ class Encoder:
 
     Args:
         cache_mb: memory for the keys and values of active users, 10^6 bytes; 0 encodes every timeline from the start.
+        memory_s: seconds after which those of a user who did not come back are let go.
     """
 
     def __init__(
-        self, model: ServedModel, threads: int = 1, cache_mb: int = 0, telemetry: Telemetry | None = None
+        self,
+        model: ServedModel,
+        threads: int = 1,
+        cache_mb: int = 0,
+        memory_s: float = 3600,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._model, self._telemetry = model, telemetry or Telemetry()
-        self._users = ActiveUsers(cache_mb * _MEGABYTE)
+        self._users = RecentUsers[CachedUser](cache_mb * _MEGABYTE, memory_s)
         self._outcomes = dict.fromkeys(get_args(Outcome), 0)
         self._executor = ThreadPoolExecutor(1, "encoder", torch.set_num_threads, (threads,))
 
@@ -42,7 +49,7 @@ class Encoder:
 
     async def describe(self) -> dict[str, Any]:
         """Return what is loaded, and what became of the timelines asked for."""
-        cache = {"users": len(self._users), "bytes": self._users.nbytes, "capacity_bytes": self._users.capacity_bytes}
+        cache = {"users": len(self._users), "bytes": self._users.size, "capacity_bytes": self._users.capacity}
         cache |= {**self._outcomes, "evicted": self._users.evicted}
         return {"model_version": self._model.version, "device": self._model.device, "cache": cache}
 
@@ -53,7 +60,7 @@ class Encoder:
         evicted = self._users.evicted
         states, outcome = self._encode(query.user_key, timeline)
         self._outcomes[outcome] += 1
-        self._telemetry.encoded(outcome, self._users.nbytes, self._users.evicted - evicted)
+        self._telemetry.encoded(outcome, self._users.size, self._users.evicted - evicted)
         return Encoded(self._model.version, states, outcome)
 
     def _encode(self, user_key: int, timeline: Columns) -> tuple[np.ndarray, Outcome]:
@@ -63,15 +70,21 @@ class Encoder:
         known = self._users.get(user_key)
         if known is None:
             encoded = self._encode_whole(timeline)
-            self._users.put(user_key, encoded)
+            self._keep(user_key, encoded)
             return encoded.states, "miss"
         new = count_new(timeline, known.timeline, self._model.context_events)
         if new == 0:
             return known.states, "hit"
         encoded = self._encode_whole(timeline) if new is None else self._encode_last(timeline, new, known)
         if not ends_before(timeline, known.timeline):
-            self._users.put(user_key, encoded)
+            self._keep(user_key, encoded)
         return encoded.states, "rebuilt" if new is None else "extended"
+
+    def _keep(self, user_key: int, encoded: CachedUser) -> None:
+        if encoded.nbytes <= self._users.capacity:
+            self._users.put(user_key, encoded.compact(), encoded.nbytes)
+        else:
+            self._users.drop(user_key)
 
     def _encode_whole(self, timeline: Columns) -> CachedUser:
         nothing = CachedUser({}, self._model.ranker.encoder.empty_cache(), self._no_states())

@@ -4,7 +4,6 @@ What may be used again is decided by the events alone: their columns are kept be
 bit for bit with those of the request.
 """
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,48 +45,6 @@ class CachedUser:
             self.layers.behavior_BC.clone(),
         )
         return replace(self, layers=layers, states=self.states.copy())
-
-
-class ActiveUsers:
-    """Encodings of users, the least recently used out when they pass a bound. For one thread at a time.
-
-    Args:
-        capacity_bytes: the bound; 0 keeps nothing.
-    """
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self.capacity_bytes = capacity_bytes
-        self.nbytes = 0
-        self.evicted = 0
-        self._users: OrderedDict[int, tuple[CachedUser, int]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._users)
-
-    def get(self, user_key: int) -> CachedUser | None:
-        """The encoding of a user, who is then the most recently used."""
-        if user_key not in self._users:
-            return None
-        self._users.move_to_end(user_key)
-        return self._users[user_key][0]
-
-    def put(self, user_key: int, encoded: CachedUser) -> None:
-        """Keep the encoding of a user instead of an older one; one larger than all the space is not kept."""
-        self.drop(user_key)
-        size = encoded.nbytes
-        if size > self.capacity_bytes:
-            return
-        while self.nbytes + size > self.capacity_bytes:
-            _, (_, freed) = self._users.popitem(last=False)
-            self.nbytes -= freed
-            self.evicted += 1
-        self._users[user_key] = encoded.compact(), size
-        self.nbytes += size
-
-    def drop(self, user_key: int) -> None:
-        """Forget a user."""
-        _, freed = self._users.pop(user_key, (None, 0))
-        self.nbytes -= freed
 
 
 def count_new(timeline: Columns, known: Columns, context_events: int) -> int | None:

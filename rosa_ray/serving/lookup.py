@@ -6,7 +6,6 @@ features of an unknown user, and says so.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -21,6 +20,7 @@ from rosa_ray.serving.assemble import assemble, cold_start
 from rosa_ray.serving.catalogue import Catalogue
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
+from rosa_ray.serving.recent_users import RecentUsers
 from rosa_ray.serving.requests import no_events
 from rosa_ray.store import OnlineStore, UserRecord
 
@@ -47,8 +47,8 @@ class FeatureLookup:
         self._features, self._fingerprint = features.config, features.fingerprint
         self._catalogue, self._context_events = catalogue, context_events
         self._counters = AdCounters(catalogue.table, features.config, self._read_counters, config.counter_ttl_s)
-        self._users: OrderedDict[int, UserRecord] = OrderedDict()
-        self._cached_users, self._retry_s = config.cached_users, config.store_retry_s
+        self._users = RecentUsers[UserRecord](config.cached_users, config.user_memory_s)
+        self._retry_s = config.store_retry_s
         self._store: OnlineStore | None = None
         self._down_until_s, self._failure = 0.0, StoreError("store: not opened")
         self._executor = ThreadPoolExecutor(1, "lookup")
@@ -120,7 +120,7 @@ class FeatureLookup:
 
     def _read_without_store(self, query: FeatureQuery, row: np.ndarray) -> Features:
         """The user as last read and the ads as far as their counters are known; else what an unknown one has."""
-        record = self._users.get(query.user_key, nobody(query.user_key))
+        record = self._users.get(query.user_key) or nobody(query.user_key)
         try:
             return replace(self._read(query, row, record), degraded=("store",))
         except StoreError:
@@ -128,10 +128,7 @@ class FeatureLookup:
 
     def _read_user(self, user_key: int) -> UserRecord:
         record = self._ask(lambda store: store.read_user(user_key))
-        self._users.pop(user_key, None)
-        self._users[user_key] = record
-        if len(self._users) > self._cached_users:
-            self._users.popitem(last=False)
+        self._users.put(user_key, record, size=1)
         return record
 
     def _read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:

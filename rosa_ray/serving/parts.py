@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.schema import PrivacyConfig, open_pseudonyms
+from rosa_ray.schema import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.lookup import FeatureLookup
@@ -88,7 +88,8 @@ def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup
 
 def build_encoder(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> Encoder:
     """Build the encoder with its cache of active users."""
-    return Encoder(model, settings.serving.threads, settings.serving.encoder_cache_mb, telemetry)
+    serving = settings.serving
+    return Encoder(model, serving.threads, serving.encoder_cache_mb, serving.user_memory_s, telemetry)
 
 
 def build_scorer(
@@ -101,13 +102,15 @@ def build_scorer(
 
     Raises:
         BundleError: the bundle is missing, damaged, or does not fit this code.
+        ConfigError: the user key is missing, or not the one that the bundle was trained with.
     """
-    model = load_model(settings.bundle)
+    model, pseudonyms = load_model(settings.bundle), open_pseudonyms(settings.privacy)
+    require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
     return HybridScorer(
         model,
         lookup or build_lookup(settings, model),
         encoder or build_encoder(settings, model, telemetry),
         settings.serving,
         telemetry,
-        pseudonyms=open_pseudonyms(settings.privacy),
+        pseudonyms=pseudonyms,
     )

@@ -11,7 +11,7 @@ from rosa_ray.errors import BundleError
 from rosa_ray.features import AdTable, FeatureState
 from rosa_ray.live import RecordParser
 from rosa_ray.live.dead_letters import DeadLetters
-from rosa_ray.schema import PrivacyConfig, open_pseudonyms
+from rosa_ray.schema import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
@@ -70,6 +70,7 @@ def build_pipeline(
 
     Raises:
         BundleError: the bundle is missing, damaged, or has no usable ads.
+        ConfigError: the user key is missing, or not the one that the bundle was trained with.
         StoreError: the store is locked, damaged or of other features.
         StreamError: the source cannot be reached.
     """
@@ -80,6 +81,7 @@ def build_pipeline(
     except (OSError, pa.ArrowException) as error:
         raise BundleError(f"bundle {bundle.path}: ads cannot be read: {error}") from error
     pseudonyms = open_pseudonyms(settings.privacy)
+    require_user_key(pseudonyms, state.user_key_id, f"bundle {settings.bundle}")
     parser = RecordParser(
         ads, stream.max_future_s, stream.max_line_bytes, None if pseudonyms is None else pseudonyms.of
     )

@@ -21,6 +21,9 @@ def test_a_saved_state_encodes_the_same(state: FeatureState, tmp_path: Path) -> 
     state.save(tmp_path)
     loaded = FeatureState.load(tmp_path)
     assert loaded.fingerprint == state.fingerprint
+    keyed = replace(state, user_key_id="00112233")
+    keyed.save(tmp_path / "keyed")
+    assert FeatureState.load(tmp_path / "keyed").user_key_id == "00112233"
     before, after = encode_users(user_rows(), state), encode_users(user_rows(), loaded)
     np.testing.assert_array_equal(before.dense, after.dense)
     np.testing.assert_array_equal(before.events["item"], after.events["item"])
@@ -32,6 +35,7 @@ def test_a_saved_state_encodes_the_same(state: FeatureState, tmp_path: Path) -> 
         {"config": replace(CONFIG, bucket_minutes=30)},
         {"config": replace(CONFIG, views=("user_events",))},
         {"dense_mean": np.zeros(3)},
+        {"user_key_id": "00112233"},
     ],
 )
 def test_the_fingerprint_changes_with_what_decides_a_feature(state: FeatureState, change: dict) -> None:

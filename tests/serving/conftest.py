@@ -79,7 +79,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     rows = build_user_rows(keyed, shown, None, counters, CONFIG, BOUNDS)
     features = FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], CONFIG)
     home = tmp_path_factory.mktemp("world")
-    bundle = _write_bundle(home, features)
+    bundle = write_world_bundle(home, features)
     model = load_model(bundle)
     _fill_store(home / "store.db", events, counters, model)
     return World(events, impressions, counters, rows, features, bundle, home / "store.db", model)
@@ -106,7 +106,8 @@ def client_of(scorer: HybridScorer) -> LocalClient:
     return LocalClient(create_app(RankingService(lambda: scorer, scorer.config)))
 
 
-def _write_bundle(home: Path, features: FeatureState) -> Path:
+def write_world_bundle(home: Path, features: FeatureState) -> Path:
+    """A bundle with random weights for these features."""
     torch.manual_seed(11)
     description = {"name": "rosa", "config": MODEL, "sizes": features.table_sizes, "base_rates": features.base_rates}
     ranker = build_ranker(**description)

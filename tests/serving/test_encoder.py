@@ -84,7 +84,7 @@ def test_states_are_those_of_the_whole_timeline_whatever_was_asked_before(
     """Three users in space for one or two, whose timelines grow, are asked for earlier moments, and get late events."""
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     encoder, context = Encoder(model, cache_mb=1), model.context_events
-    encoder._users.capacity_bytes = data.draw(st.sampled_from([0, 7_000, 14_000, 1_000_000]))
+    encoder._users.capacity = data.draw(st.sampled_from([0, 7_000, 14_000, 1_000_000]))
     logs = [log(rng, data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=45))) for _ in range(3)]
     for _ in range(data.draw(st.integers(1, 12))):
         user = data.draw(st.integers(0, 2))
@@ -183,7 +183,7 @@ def test_telemetry_hears_of_every_encoding(model: ServedModel, grown: Columns) -
             heard.append((outcome, cached_bytes, evicted))
 
     encoder = Encoder(model, cache_mb=1, telemetry=Listener())
-    encoder._users.capacity_bytes = 7_000
+    encoder._users.capacity = 7_000
     for user in (1, 1, 2):
         encoder.encode_now(EncodeQuery(user, grown))
     assert [(outcome, evicted) for outcome, _, evicted in heard] == [("miss", 0), ("hit", 0), ("miss", 1)]

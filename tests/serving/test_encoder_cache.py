@@ -1,4 +1,4 @@
-"""What of a user's encoding is used again, and what is let go."""
+"""What of a user's encoding is used again, and what it takes."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from rosa_ray.features import EVENT_COLUMNS
 from rosa_ray.models.encoder import EncoderCache
-from rosa_ray.serving.encoder_cache import OBJECT_BYTES, ActiveUsers, CachedUser, count_new, ends_before
+from rosa_ray.serving.encoder_cache import OBJECT_BYTES, CachedUser, count_new, ends_before
 
 CONTEXT = 5
 
@@ -107,46 +107,15 @@ def test_the_bytes_of_an_entry_are_those_of_its_arrays() -> None:
     assert layers + states + columns + OBJECT_BYTES == SIZE
 
 
-def test_the_least_recently_used_goes_first() -> None:
-    users = ActiveUsers(3 * SIZE)
-    for user in (1, 2, 3):
-        users.put(user, encoding(4))
-    assert users.get(1) is not None
-    users.put(4, encoding(4))
-    assert [users.get(user) is not None for user in (1, 2, 3, 4)] == [True, False, True, True]
-    assert (len(users), users.nbytes, users.evicted) == (3, 3 * SIZE, 1)
-
-
-def test_a_replaced_entry_counts_once_and_a_dropped_one_not_at_all() -> None:
-    users = ActiveUsers(3 * SIZE)
-    users.put(1, encoding(2))
-    users.put(1, encoding(4))
-    assert (len(users), users.nbytes) == (1, SIZE)
-    users.drop(1)
-    users.drop(1)
-    assert (len(users), users.nbytes, users.evicted) == (0, 0, 0)
-
-
-def test_what_is_larger_than_all_the_space_is_not_kept() -> None:
-    users = ActiveUsers(SIZE)
-    users.put(1, encoding(4))
-    users.put(2, encoding(5))
-    assert (len(users), users.nbytes) == (1, SIZE)
-    assert users.get(2) is None
-    ActiveUsers(0).put(1, encoding(1))
-
-
 def test_what_is_kept_keeps_no_larger_array_alive() -> None:
-    users, whole = ActiveUsers(10 * SIZE), encoding(50)
+    whole = encoding(50)
     narrow = EncoderCache(
         tuple(key[:, :, -3:] for key in whole.layers.key_LBHCE),
         tuple(value[:, :, -3:] for value in whole.layers.value_LBHCE),
         whole.layers.time_us_BC[:, -3:],
         whole.layers.behavior_BC[:, -3:],
     )
-    users.put(1, CachedUser(timeline("abc"), narrow, whole.states[-3:]))
-    kept = users.get(1)
-    assert kept is not None
+    kept = CachedUser(timeline("abc"), narrow, whole.states[-3:]).compact()
     tensors = (*kept.layers.key_LBHCE, *kept.layers.value_LBHCE, kept.layers.time_us_BC, kept.layers.behavior_BC)
     held = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
     assert held == kept.layers.nbytes

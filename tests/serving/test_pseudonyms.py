@@ -1,16 +1,18 @@
 """A service with a secret knows its users by their pseudonyms, as the log it was trained on does."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.schema import Pseudonyms, hash_id
+from rosa_ray.schema import PrivacyConfig, Pseudonyms, hash_id
 from rosa_ray.serving.api import RankRequest
 from rosa_ray.serving.parts import ServiceSettings, build_scorer
+from rosa_ray.store import StoreConfig, open_store
 from rosa_ray.units import HOUR_US
-from tests.serving.conftest import NOW_US, World, client_of
+from tests.serving.conftest import NOW_US, World, client_of, write_world_bundle
 
 SECRET = "0123456789abcdef"
 NAME = Pseudonyms(SECRET.encode()).of("ann")
@@ -21,9 +23,12 @@ def iso(time_us: int) -> str:
 
 
 @pytest.fixture
-def settings(world: World, store_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceSettings:
+def settings(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceSettings:
     monkeypatch.setenv("USER_SECRET", SECRET)
-    args = {"bundle": str(world.bundle), "store": {"path": str(store_path)}}
+    features = replace(world.features, user_key_id=Pseudonyms(SECRET.encode()).key_id)
+    bundle, store = write_world_bundle(tmp_path, features), StoreConfig(path=str(tmp_path / "keyed.db"))
+    open_store(store, features.config, features.fingerprint, create=True).close()
+    args = {"bundle": str(bundle), "store": {"path": store.path}}
     return ServiceSettings.of({**args, "privacy": {"user_key_secret_env": "USER_SECRET"}})
 
 
@@ -48,6 +53,30 @@ def test_a_service_without_its_secret_does_not_start(
     monkeypatch.delenv("USER_SECRET")
     with pytest.raises(ConfigError, match="USER_SECRET"):
         build_scorer(settings)
+
+
+def test_a_service_with_another_secret_does_not_start(
+    settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USER_SECRET", "fedcba9876543210")
+    with pytest.raises(ConfigError, match="of this process is another one"):
+        build_scorer(settings)
+
+
+def test_a_service_without_any_secret_does_not_start_on_a_keyed_bundle(settings: ServiceSettings) -> None:
+    with pytest.raises(ConfigError, match="is not given here; set privacy"):
+        build_scorer(replace(settings, privacy=PrivacyConfig()))
+
+
+def test_a_secret_for_a_bundle_of_plain_ids_is_refused(settings: ServiceSettings, world: World) -> None:
+    with pytest.raises(ConfigError, match="under plain user ids, and privacy gives a user key"):
+        build_scorer(replace(settings, bundle=str(world.bundle)))
+
+
+def test_a_store_filled_under_another_key_is_refused(settings: ServiceSettings, store_path: Path) -> None:
+    scorer = build_scorer(replace(settings, store=StoreConfig(path=str(store_path))))
+    scorer.now_us = lambda: NOW_US
+    assert client_of(scorer).post("/rank", json={"user_id": "ann"}).json()["degraded"] == ["store"]
 
 
 def test_an_unknown_privacy_setting_is_named(world: World) -> None:
