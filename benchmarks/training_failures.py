@@ -210,10 +210,9 @@ def _prepare(folder: Path, arguments: argparse.Namespace, address: str) -> list[
             }
         )
     )
-    rosa = [sys.executable, "-m", "workloads.cli"]
     for verb in ("simulate", "preprocess"):
-        subprocess.run([*rosa, verb, str(config)], check=True, stdout=subprocess.DEVNULL)
-    return [*rosa, "train", str(config)]
+        subprocess.run([sys.executable, "-m", f"workloads.{verb}", str(config)], check=True, stdout=subprocess.DEVNULL)
+    return [sys.executable, "-m", "workloads.train", str(config)]
 
 
 def _train(

@@ -71,7 +71,7 @@ def connected(config: RayConfig) -> Iterator[None]:
 
 
 def _quiet_data() -> None:
-    """Leave its warnings and a terminal's bars on the console.
+    """Leave its warnings and a terminal's bars on the console, but for the one that bars are off.
 
     Its errors are raised as well, and plans and progress are in its log files.
     """
@@ -79,7 +79,9 @@ def _quiet_data() -> None:
 
     for handler in logging.getLogger(ray.data.__name__).handlers:
         if handler.name == "console":
-            handler.addFilter(lambda record: record.levelno == logging.WARNING)
+            handler.addFilter(
+                lambda record: record.levelno == logging.WARNING and "Progress bars disabled" not in record.msg
+            )
 
 
 def _require_answer(address: str) -> None:

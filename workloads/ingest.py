@@ -1,12 +1,7 @@
 """`rosa ingest`: fold live records from a log or Kafka into the online store until interrupted."""
 
-import signal
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +12,7 @@ from rosa_ray.streaming.metrics import Metrics
 from rosa_ray.streaming.parts import StreamSettings, build_pipeline
 from workloads.cluster import connected
 from workloads.run_dir import RunDir
+from workloads.signals import stop_signals
 
 POLL_S = 0.5
 
@@ -41,12 +37,7 @@ def run(config: RunConfig, options: IngestOptions) -> int:
         0, or `EXIT_PARTIAL` when records were refused; they are among the dead letters.
     """
     settings = settings_of(config)
-    with stop_signals() as stopped:
-        totals = (
-            _run_actors(config, settings, options, stopped)
-            if options.actors
-            else _run_here(settings, options.until_end, stopped)
-        )
+    totals = _run_actors(config, settings, options) if options.actors else _run_here(settings, options.until_end)
     refused = ", ".join(f"{count} {reason}" for reason, count in sorted(totals["refused"].items())) or "none"
     store = settings.store.path if settings.store.kind == "sqlite" else settings.store.url
     print(
@@ -63,28 +54,9 @@ def settings_of(config: RunConfig) -> StreamSettings:
     return StreamSettings(run_dir.bundle, run_dir.store(config.store), stream, config.privacy).absolute()
 
 
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set."""
-    stopped = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopped.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _run_here(settings: StreamSettings, until_end: bool, stopped: threading.Event) -> dict[str, Any]:
+def _run_here(settings: StreamSettings, until_end: bool) -> dict[str, Any]:
     console = Console(stderr=True)
-    with console.status("waiting for records") as status:
+    with stop_signals() as stopped, console.status("waiting for records") as status:
 
         def show(metrics: Metrics) -> None:
             status.update(metrics.line())
@@ -96,10 +68,8 @@ def _run_here(settings: StreamSettings, until_end: bool, stopped: threading.Even
             pipeline.close()
 
 
-def _run_actors(
-    config: RunConfig, settings: StreamSettings, options: IngestOptions, stopped: threading.Event
-) -> dict[str, Any]:
-    with connected(config.ray):
+def _run_actors(config: RunConfig, settings: StreamSettings, options: IngestOptions) -> dict[str, Any]:
+    with connected(config.ray), stop_signals() as stopped:
         import ray
         from ray.exceptions import RayActorError, RayTaskError
 

@@ -15,8 +15,8 @@ from rosa_ray.sources import open_source
 from rosa_ray.streaming.recorded import RecordedLog
 from rosa_ray.streaming.replay import RankingRequests, replay
 from rosa_ray.streaming.replay_sinks import KafkaSink, LogSink, Sent, Sink
-from workloads.ingest import stop_signals
 from workloads.run_dir import RunDir, source_of
+from workloads.signals import stop_signals
 
 TARGETS = ("http", "log", "kafka")
 

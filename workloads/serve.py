@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 from rosa_ray.config import RunConfig
 from workloads.cluster import connected
 from workloads.run_dir import RunDir
+from workloads.signals import stop_signals
 
 if TYPE_CHECKING:
     from rosa_ray.serving.parts import ServiceSettings
 
 
 def run(config: RunConfig) -> int:
-    """Serve until Ctrl-C."""
-    from rosa_ray.serving.server import running, wait_until_interrupted
+    """Serve until SIGINT or SIGTERM."""
+    from rosa_ray.serving.server import running
 
-    with connected(config.ray), running(settings_of(config)) as service:
+    with connected(config.ray), running(settings_of(config)) as service, stop_signals() as stopped:
         print(f"{service.url}: model {service.model_version}, ready after {service.seconds:.1f} s; Ctrl-C stops it")
         print(f"{service.url}/docs: the interface, with examples", flush=True)
-        wait_until_interrupted(service)
+        stopped.wait()
     return 0
 
 

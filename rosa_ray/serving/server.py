@@ -64,15 +64,6 @@ def running(
         _stop(name, had_serve, had_application)
 
 
-def wait_until_interrupted(service: RunningService) -> None:
-    """Block until Ctrl-C."""
-    try:
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        return
-
-
 def _start_serve(settings: ServiceSettings) -> str:
     serving = settings.serving
     port = _free_port(serving.host, serving.port)

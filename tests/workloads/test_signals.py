@@ -1,0 +1,32 @@
+"""An end that is asked for is told, and handlers are as they were afterwards."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from workloads.signals import stop_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_sets_the_event_and_its_handler_comes_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop_signals() as stopped:
+        assert not stopped.is_set()
+        os.kill(os.getpid(), number)
+        assert stopped.wait(5)
+    assert signal.getsignal(number) is before
+
+
+def test_another_thread_gets_an_event_that_nothing_sets() -> None:
+    seen: list[bool] = []
+
+    def work() -> None:
+        with stop_signals() as stopped:
+            seen.append(stopped.is_set())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False]
