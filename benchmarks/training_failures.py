@@ -6,9 +6,11 @@ SIGKILL, in the middle of the second epoch:
 - `worker`: one training process;
 - `node`: a raylet, with every process it started;
 - `driver`: the command itself; the same command is then given again;
-- `elastic`: a node of a group that may shrink (`training.min_workers=1`); another node joins an epoch later.
+- `elastic`: nothing at first, but a node joins a group that may be of one or two workers (`training.min_workers=1`);
+  an epoch after the group has grown that node dies.
 
     python benchmarks/training_failures.py --out benchmarks/results/training_failures.json
+    python benchmarks/training_failures.py --deaths node elastic
 """
 
 import argparse
@@ -46,11 +48,12 @@ def main() -> None:
         calm = _train(base, Path(folder) / "calm")
         rows = [_row("nothing", calm, calm)]
         print(json.dumps(rows[-1]), flush=True)
-        for name, death in _DEATHS.items():
-            options = ["training.min_workers=1"] if name == "elastic" else []
-            cluster.keep(2 if name == "elastic" else 3)
-            training = _train(base, Path(folder) / name, options, death, cluster)
-            rows.append(_row(name, training, calm))
+        for name in arguments.deaths:
+            elastic = name == "elastic"
+            cluster.keep(0 if elastic else 3)
+            options = ["training.min_workers=1", f"training.epochs={arguments.elastic_epochs}"] if elastic else []
+            training = _train(base, Path(folder) / name, options, _DEATHS[name], cluster)
+            rows.append(_row(name, training, None if elastic else calm))
             print(json.dumps(rows[-1]), flush=True)
     document = {
         "benchmark": "training_failures",
@@ -66,7 +69,7 @@ def main() -> None:
 
 
 class Nodes:
-    """A Ray cluster of several nodes on this machine; each has one logical CPU."""
+    """A Ray cluster of several nodes on this machine; each has one logical CPU, for one worker and what it reads."""
 
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
@@ -168,10 +171,12 @@ def _driver_dies(command: Command, cluster: Nodes) -> Command:
     return Command(command.arguments)
 
 
-def _node_dies_and_another_comes(command: Command, cluster: Nodes) -> Command:
-    cluster.kill_one_with(training_pids())
-    if command.read_until("epoch  2"):
-        cluster.join()
+def _node_comes_and_dies(command: Command, cluster: Nodes) -> Command:
+    cluster.join()
+    while command.read_until("epoch"):
+        if len(training_pids()) == 2 and command.read_until("epoch"):
+            cluster.kill_one_with(training_pids())
+            break
     return command
 
 
@@ -179,7 +184,7 @@ _DEATHS: dict[str, Death] = {
     "worker": _worker_dies,
     "node": _node_dies,
     "driver": _driver_dies,
-    "elastic": _node_dies_and_another_comes,
+    "elastic": _node_comes_and_dies,
 }
 
 
@@ -204,8 +209,8 @@ def _prepare(folder: Path, arguments: argparse.Namespace, address: str) -> list[
                 "preprocess": {"partitions": 2},
                 "tracking": {"uri": f"sqlite:///{folder}/mlflow.db"},
                 "ray": {"address": address},
-                "model": {"name": "rosa", "settings": {"dropout": 0.1}},
-                "training": {"workers": 2, "cpus_per_worker": 1, "epochs": arguments.epochs, "patience": 99},
+                "model": {"name": "rosa", "dropout": 0.1},
+                "training": {"workers": 2, "cpus_per_worker": 0.75, "epochs": arguments.epochs, "patience": 99},
                 "gate": {"enabled": False},
             }
         )
@@ -235,13 +240,18 @@ def _train(
     return Training(record, time.perf_counter() - began, 1 if command is first else 2)
 
 
-def _row(name: str, training: Training, calm: Training) -> dict[str, Any]:
-    history, undisturbed = training.record["history"], calm.record["history"]
-    pairs = [
-        abs(ours[figure] - theirs[figure])
-        for ours, theirs in zip(history, undisturbed, strict=True)
-        for figure in FIGURES
-    ]
+def _row(name: str, training: Training, calm: Training | None) -> dict[str, Any]:
+    """Figures of a training; without another one to compare it with, since other groups take other steps."""
+    history = training.record["history"]
+    pairs = (
+        [
+            abs(ours[figure] - theirs[figure])
+            for ours, theirs in zip(history, calm.record["history"], strict=True)
+            for figure in FIGURES
+        ]
+        if calm
+        else []
+    )
     return {
         "died": name,
         "commands": training.commands,
@@ -249,8 +259,8 @@ def _row(name: str, training: Training, calm: Training) -> dict[str, Any]:
         "resumed_from_step_by_epoch": [record["resumed_from_step"] for record in history],
         "step_by_epoch": [record["step"] for record in history],
         "valid_auc": history[-1]["valid_auc"],
-        "largest_difference": max(pairs),
-        "same_model": training.record["model_version"] == calm.record["model_version"],
+        "largest_difference": max(pairs, default=None),
+        "same_model": calm and training.record["model_version"] == calm.record["model_version"],
         "seconds": round(training.seconds, 1),
     }
 
@@ -267,8 +277,8 @@ def show(document: dict[str, Any]) -> None:
             " ".join(map(str, row["workers_by_epoch"])),
             " ".join(resumed) or "–",
             f"{row['valid_auc']:.4f}",
-            f"{row['largest_difference']:.1e}",
-            "yes" if row["same_model"] else "no",
+            "–" if row["largest_difference"] is None else f"{row['largest_difference']:.1e}",
+            {True: "yes", False: "no", None: "–"}[row["same_model"]],
             f"{row['seconds']:.0f}",
         )
     Console().print(table)
@@ -278,6 +288,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=600)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument(
+        "--elastic-epochs", type=int, default=30, help="Ray looks every minute whether a group can grow"
+    )
+    parser.add_argument("--deaths", nargs="+", choices=list(_DEATHS), default=list(_DEATHS))
     parser.add_argument("--folder", help="where the run directories go; the system's temporary folder when left out")
     parser.add_argument("--out", help="write the figures as JSON")
     return parser.parse_args()
