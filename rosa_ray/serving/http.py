@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 
 from rosa_ray import __version__
 from rosa_ray.live import EXAMPLES
@@ -28,12 +29,12 @@ _EVENT_EXAMPLES: Any = {
 
 
 def create_app(service: RankingService) -> FastAPI:
-    """Build the app.
+    """Build the app. Its pages at `/docs` and `/redoc` load nothing from elsewhere.
 
     Args:
         service: answers the requests; without a model, all but `/healthz` answer 503.
     """
-    app = FastAPI(
+    app = FastAPIOffline(
         title="ROSA-Rec",
         version=__version__,
         summary="Rank ads by expected return on investment; post events and see them in the next ranking.",

@@ -1,6 +1,7 @@
 """Everything that is refused, and how: problem documents that repeat nothing of the request."""
 
 import json
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from rosa_ray.serving.service import RankingService
 from tests.serving.client import LocalClient
 from tests.serving.conftest import World
 
-SECRET = "s3cr3t"
+SECRET = "s3cr3t"  # pragma: allowlist secret
 EVENT = {"event_id": "x1", "user_id": "u1", "item_id": "i1", "behavior": "view", "event_time": "2023-11-20T00:00:00Z"}
 
 
@@ -211,3 +212,13 @@ def test_no_body_makes_the_service_fail(client: LocalClient, path: str, body: ob
     content = json.dumps(body).encode("utf-8", "surrogatepass")
     answer = client.post(path, content=content, headers={"content-type": "application/json"})
     assert answer.status_code < 500, answer.text
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_pages_load_nothing_from_elsewhere(client: LocalClient, page: str) -> None:
+    text = client.get(page).text
+    loaded = re.findall(r"""(?:src|href|url)(?:=|: )["']([^"']+)["']""", text)
+    assert len(loaded) >= 2
+    for path in loaded:
+        assert path.startswith("/"), path
+        assert client.get(path).status_code == 200

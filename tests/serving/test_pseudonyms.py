@@ -29,7 +29,7 @@ def settings(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     bundle, store = write_world_bundle(tmp_path, features), StoreConfig(path=str(tmp_path / "keyed.db"))
     open_store(store, features.config, features.fingerprint, create=True).close()
     args = {"bundle": str(bundle), "store": {"path": store.path}}
-    return ServiceSettings.of({**args, "privacy": {"user_key_secret_env": "USER_SECRET"}})
+    return ServiceSettings.of({**args, "privacy": {"user_key_secret_env": "USER_SECRET"}})  # pragma: allowlist secret
 
 
 def test_events_and_requests_of_an_id_meet_under_its_pseudonym(settings: ServiceSettings) -> None:
@@ -58,7 +58,7 @@ def test_a_service_without_its_secret_does_not_start(
 def test_a_service_with_another_secret_does_not_start(
     settings: ServiceSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("USER_SECRET", "fedcba9876543210")
+    monkeypatch.setenv("USER_SECRET", "fedcba9876543210")  # pragma: allowlist secret
     with pytest.raises(ConfigError, match="of this process is another one"):
         build_scorer(settings)
 

@@ -52,7 +52,7 @@ def server() -> Iterator[RedisServer]:
 
 def test_a_server_that_is_not_there_is_named_without_credentials() -> None:
     with pytest.raises(StoreError) as error:
-        open_at(config_at("redis://ann:secret@127.0.0.1:1/3"))
+        open_at(config_at("redis://ann:secret@127.0.0.1:1/3"))  # pragma: allowlist secret
     assert str(error.value) == ("store redis://127.0.0.1:1/3: cannot be reached; start the server or correct store.url")
 
 

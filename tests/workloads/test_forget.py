@@ -13,7 +13,7 @@ from rosa_ray.schema import PrivacyConfig, hash_id, open_pseudonyms
 from rosa_ray.store import StoreConfig, open_store
 from workloads.cli import main
 
-SECRET = "a secret of 24 characters"
+SECRET = "a secret of 24 characters"  # pragma: allowlist secret
 
 
 @pytest.fixture
