@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +38,8 @@ def main() -> None:
         for folder in [options.run / "trials" / f"{variant['name']}-lr{trial['learning_rate']:g}-s{trial['seed']}"]
     ]
     Console().print(table(rows))
-    options.out.write_text(json.dumps({"run": study["data"] | {"source": "simulator"}, "rows": rows}, indent=1) + "\n")
+    run = study["data"] | {"source": "simulator"}
+    save(record("calibration_against_truth", run=run, rows=rows), options.out)
 
 
 def read_truth(folder: Path) -> dict[str, np.ndarray]:

@@ -9,18 +9,16 @@ send all of their gradients.
 
 import argparse
 import gc
-import json
 import time
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from train_throughput import CATEGORIES, DENSE, machine, synthetic_users
+from train_throughput import CATEGORIES, DENSE, synthetic_users
 
 from rosa_ray.features import batch_users, collate
 from rosa_ray.models import LossConfig, LossScales, UserBatch, build_ranker
@@ -33,19 +31,16 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = [measure(size, arguments) for size in arguments.rows]
     slope_ms, base_ms = np.polyfit([row["item_rows"] / 1e6 for row in rows], [row["step_cpu_ms"] for row in rows], 1)
-    document = {
-        "benchmark": "embedding_scale",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(torch.device("cpu")),
-        "width": arguments.width,
-        "step_cpu_ms_without_rows": round(float(base_ms), 1),
-        "step_cpu_ms_per_million_rows": round(float(slope_ms), 1),
-        "bytes_per_row": rows[-1]["bytes_per_row"],
-        "rows": rows,
-    }
+    document = record(
+        "embedding_scale",
+        width=arguments.width,
+        step_cpu_ms_without_rows=round(float(base_ms), 1),
+        step_cpu_ms_per_million_rows=round(float(slope_ms), 1),
+        bytes_per_row=rows[-1]["bytes_per_row"],
+        rows=rows,
+    )
     show(document)
-    if arguments.out:
-        Path(arguments.out).write_text(json.dumps(document, indent=2) + "\n")
+    save(document, arguments.out)
 
 
 def measure(item_rows: int, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -15,9 +15,6 @@ load that a request of the row met.
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import selectors
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 
@@ -99,19 +97,18 @@ def main() -> None:
     show(f"replayed, online sustains {replayed[0]['capacity_rps']:.0f} requests/s", replayed)
     print(f"{time.perf_counter() - began_s:.0f} s in all")
     if arguments.out:
-        document = {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}",
-            "materialized": arguments.materialized,
-            "requests": len(population.user),
-            "users": len(rows),
-            "encoder_deadline_ms": arguments.encoder_deadline_ms,
-            "encoder_cache_mb": arguments.encoder_cache_mb,
-            "threshold": model.gate.threshold if model.gate else None,
-            "static": static,
-            "replayed": replayed,
-        }
-        arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+        document = record(
+            "gate_frontier",
+            materialized=arguments.materialized,
+            requests=len(population.user),
+            users=len(rows),
+            encoder_deadline_ms=arguments.encoder_deadline_ms,
+            encoder_cache_mb=arguments.encoder_cache_mb,
+            threshold=model.gate.threshold if model.gate else None,
+            static=static,
+            replayed=replayed,
+        )
+        save(document, arguments.out)
         plot(document, arguments.out.with_suffix(".svg"))
 
 

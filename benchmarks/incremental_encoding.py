@@ -9,17 +9,14 @@ their states must agree. Weights are random: they change no time.
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import torch
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 
@@ -53,18 +50,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    document = {
-        "benchmark": "incremental_encoding",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, 1 thread",
-        "weights": "random",
-        "rounds": arguments.rounds,
-        "sizes": [measure(name, settings, arguments.rounds) for name, settings in SIZES.items()],
-    }
+    document = record(
+        "incremental_encoding",
+        weights="random",
+        rounds=arguments.rounds,
+        sizes=[measure(name, settings, arguments.rounds) for name, settings in SIZES.items()],
+    )
     show(document)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+    save(document, arguments.out)
 
 
 def measure(name: str, settings: dict[str, Any], rounds: int) -> dict[str, Any]:

@@ -15,17 +15,15 @@ more than two binomial errors, the table marks it.
 
 import argparse
 import json
-import os
-import platform
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 
@@ -81,25 +79,21 @@ def main() -> None:
     model = noisy_model(population, arguments.model_noise, rng)
     policies = target_policies(population, model)
     rows = measure(population, policies, model, arguments, rng)
-    document = {
-        "benchmark": "off_policy_coverage",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "log": Path(arguments.log_dir).resolve().parent.name,
-        "users": len(population.counts_U),
-        "requests": len(population.price),
-        "conversions_expected": float((population.propensity * population.p_ctr * population.p_cvr).sum()),
-        "model_noise": arguments.model_noise,
-        "draws": arguments.draws,
-        "bootstrapped_draws": arguments.bootstrapped,
-        "level": LEVEL,
-        "seconds": round(time.perf_counter() - began, 1),
-        "rows": rows,
-    }
+    document = record(
+        "off_policy_coverage",
+        log=Path(arguments.log_dir).resolve().parent.name,
+        users=len(population.counts_U),
+        requests=len(population.price),
+        conversions_expected=float((population.propensity * population.p_ctr * population.p_cvr).sum()),
+        model_noise=arguments.model_noise,
+        draws=arguments.draws,
+        bootstrapped_draws=arguments.bootstrapped,
+        level=LEVEL,
+        seconds=round(time.perf_counter() - began, 1),
+        rows=rows,
+    )
     show(document)
-    if arguments.out:
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments.out).write_text(json.dumps(document, indent=2) + "\n")
+    save(document, arguments.out)
 
 
 def read_population(log_dir: str) -> Population:

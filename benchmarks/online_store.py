@@ -10,21 +10,19 @@ users: 100 events, 30 hours of counters and the last 50 states each. The fold al
 
 import argparse
 import importlib.util
-import json
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import redis
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 
@@ -58,18 +56,15 @@ def main() -> None:
                 kind=kind, path=f"{folder}/store.db", url=url, states_dtype="float16", timeout_ms=60_000
             )
             rows[kind] = measure(config, users, arguments.reads)
-    document = {
-        "benchmark": "online_store",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, 1 of {os.cpu_count()} CPUs",
-        "users": arguments.users,
-        "per_user": {"events": EVENTS, "states": WINDOW, "state_width": WIDTH, "states_dtype": "float16"},
-        "record_shares": {kind.name.lower(): share for kind, share in SHARES.items()},
-        "stores": rows,
-    }
+    document = record(
+        "online_store",
+        users=arguments.users,
+        per_user={"events": EVENTS, "states": WINDOW, "state_width": WIDTH, "states_dtype": "float16"},
+        record_shares={kind.name.lower(): share for kind, share in SHARES.items()},
+        stores=rows,
+    )
     show(rows)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+    save(document, arguments.out)
 
 
 def measure(config: StoreConfig, users: np.ndarray, reads: int) -> dict[str, Any]:

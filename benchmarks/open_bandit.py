@@ -17,13 +17,12 @@ no user id, so every row is its own cluster.
 
 import argparse
 import gzip
-import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 
@@ -49,10 +48,7 @@ def main() -> None:
     logs = {"random": read_log(folder / "random_all.csv.gz"), "bts": read_log(folder / "bts_all.csv.gz")}
     rows = [compare(logs, target) for target in ("random", "bts")]
     show(rows)
-    if arguments.out:
-        document = {"benchmark": "open_bandit", "date": datetime.now(UTC).isoformat(timespec="seconds"), "rows": rows}
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments.out).write_text(json.dumps(document, indent=2) + "\n")
+    save(record("open_bandit", rows=rows), arguments.out)
 
 
 def read_log(path: Path) -> BanditLog:

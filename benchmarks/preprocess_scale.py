@@ -12,14 +12,11 @@ import argparse
 import json
 import logging
 import multiprocessing
-import os
-import platform
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 
@@ -45,17 +43,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             rows.append(_in_a_process(folder, round(millions * 1e6), arguments))
         print(json.dumps(rows[-1]), flush=True)
-    document = {
-        "benchmark": "preprocess_scale",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {arguments.cpus} given to Ray",
-        "rows_per_partition": arguments.rows_per_partition,
-        "rows": rows,
-    }
+    document = record(
+        "preprocess_scale",
+        ray_cpus=arguments.cpus,
+        rows_per_partition=arguments.rows_per_partition,
+        rows=rows,
+    )
     show(document)
-    if arguments.out:
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments.out).write_text(json.dumps(document, indent=2) + "\n")
+    save(document, arguments.out)
 
 
 def write_log(folder: Path, events: int, seed: int = 0) -> int:

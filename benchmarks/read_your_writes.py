@@ -7,8 +7,6 @@ Without --url it serves a run's bundle from this process, on a copy of its store
 """
 
 import argparse
-import json
-import platform
 import sqlite3
 import tempfile
 import threading
@@ -16,11 +14,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 import uvicorn
+from record import record, save
 
 from rosa_ray.data.parquet import read_parquet
 from rosa_ray.serving.config import ServingConfig
@@ -50,15 +48,8 @@ def main() -> None:
     print(f"{'post':<24}{report.post_p50_ms:>9.2f}{report.post_p99_ms:>9.2f}")
     print(f"{'post to ranked effect':<24}{report.p50_ms:>9.2f}{report.p99_ms:>9.2f}")
     print(f"{report.at_once:.1%} of {report.events} events were in the first ranking of {len(ads)} ads after the post")
-    if arguments.out:
-        document = {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": platform.machine(),
-            "candidates": len(ads),
-            "served_by": "ray serve" if arguments.url else "one process",
-            **asdict(report),
-        }
-        arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+    served_by = "ray serve" if arguments.url else "one process"
+    save(record("read_your_writes", candidates=len(ads), served_by=served_by, **asdict(report)), arguments.out)
 
 
 @contextmanager

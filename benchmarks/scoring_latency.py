@@ -7,13 +7,12 @@ Models take turns, request by request, so that whatever else the machine does fa
 
 import argparse
 import json
-import platform
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
+from record import record, save
 from torch import nn
 
 from rosa_ray.data.parquet import read_parquet
@@ -47,14 +46,7 @@ def main() -> None:
             f"{entry['model']:<12}{entry['p50_ms']:>9.2f}{entry['p99_ms']:>9.2f}{entry['requests_per_s']:>12.0f}"
             f"{entry['p50_ms'] / slowest:>16.2f}"
         )
-    if arguments.out:
-        document = {
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": platform.machine(),
-            "candidates": arguments.candidates,
-            "models": rows,
-        }
-        arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+    save(record("scoring_latency", candidates=arguments.candidates, models=rows), arguments.out)
 
 
 def load(run: Path, candidates: int) -> dict[str, tuple[nn.Module, list[EncodedUsers]]]:

@@ -11,17 +11,13 @@ depend on. The timed rows carry `window` events, as peers' do: less work than an
 """
 
 import argparse
-import json
-import os
-import platform
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -44,19 +40,16 @@ def main() -> None:
     settings = {"width": arguments.width, "layers": arguments.layers, "heads": 4, "window": arguments.window}
     agreement = check_agreement(settings, device)
     rows = [measure(settings, per_user, arguments, device) for per_user in (12, 50)]
-    document = {
-        "benchmark": "train_throughput",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(device),
-        "model": settings,
-        "impressions_per_step": arguments.impressions_per_step,
-        "largest_difference": agreement,
-        "rows": rows,
-    }
+    document = record(
+        "train_throughput",
+        device=device_name(device),
+        model=settings,
+        impressions_per_step=arguments.impressions_per_step,
+        largest_difference=agreement,
+        rows=rows,
+    )
     show(document)
-    if arguments.out:
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments.out).write_text(json.dumps(document, indent=2) + "\n")
+    save(document, arguments.out)
 
 
 def check_agreement(settings: dict[str, Any], device: torch.device) -> float:
@@ -200,21 +193,15 @@ def scores(model: nn.Module, users: EncodedUsers, device: torch.device) -> np.nd
     return logits
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """What the figures were taken on."""
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
-        "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "load_average": [round(load, 1) for load in os.getloadavg()],
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+def device_name(device: torch.device) -> str:
+    """What the steps ran on, and with how many threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU thread(s)"
 
 
 def show(document: dict[str, Any]) -> None:
-    where = document["machine"]
-    title = f"training throughput, {where['device']}, {where['torch_threads']} thread(s), {document['date'][:10]}"
+    title = f"training throughput, {document['device']}; {document['machine']}; {document['date'][:10]}"
     table = Table(
         "impressions/user", "user-major, impressions/s", "per impression, impressions/s", "ratio", title=title
     )
@@ -230,12 +217,6 @@ def _endless(users: EncodedUsers, users_per_batch: int) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(0)
     while True:
         yield from batch_users(users, users_per_batch, rng)
-
-
-def _cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _arguments() -> argparse.Namespace:

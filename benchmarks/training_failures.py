@@ -16,7 +16,6 @@ SIGKILL, in the middle of the second epoch:
 import argparse
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -25,11 +24,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 
@@ -55,17 +54,13 @@ def main() -> None:
             training = _train(base, Path(folder) / name, options, _DEATHS[name], cluster)
             rows.append(_row(name, training, None if elastic else calm))
             print(json.dumps(rows[-1]), flush=True)
-    document = {
-        "benchmark": "training_failures",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}",
-        "users": arguments.users,
-        "rows": rows,
-    }
+    document = record(
+        "training_failures",
+        users=arguments.users,
+        rows=rows,
+    )
     show(document)
-    if arguments.out:
-        Path(arguments.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(arguments.out).write_text(json.dumps(document, indent=2) + "\n")
+    save(document, arguments.out)
 
 
 class Nodes:

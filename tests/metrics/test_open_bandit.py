@@ -1,8 +1,7 @@
 from pathlib import Path
 
 import pytest
-
-from benchmarks.open_bandit import compare, read_log, target_policy
+from open_bandit import compare, read_log, target_policy
 
 
 @pytest.fixture(scope="module")
