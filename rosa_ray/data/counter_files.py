@@ -2,7 +2,8 @@
 
 A user's counters lie in its partition alone. Those of items, categories, ads and campaigns are fed by every partition:
 each partition cuts them into shards by entity, a shard is summed over the partitions on its own, and a reader filters
-the shards for the entities it asks about. So nothing ever holds all counters in memory.
+the shards for the entities it asks about. So nothing ever holds all counters in memory. Requests ask about what ads
+advertise, often a small part of all items: these entities come first in a shard, and readers read no further.
 """
 
 from collections.abc import Iterator
@@ -62,11 +63,16 @@ def write_part(states: CounterStates, path: str, shards: int) -> None:
     write_row_groups((table.filter(pa.array(shard == group)) for group in range(shards + 1)), table.schema, path)
 
 
-def merge_shard(parts: list[str], shard: int, path: str) -> int:
-    """Sum one shard over all partitions; returns its rows."""
+def merge_shard(parts: list[str], shard: int, path: str, asked_keys: np.ndarray) -> int:
+    """Sum one shard over all partitions; returns its rows.
+
+    Args:
+        asked_keys: int64, entities that `counters_of` may ask for; they go to a row group of their own.
+    """
     merged = split_counters(pa.concat_tables([_row_group(part, shard) for part in parts]))
     table = counters_table(merged) if merged else _row_group(parts[0], shard)
-    write_row_groups(iter([table]), table.schema, path)
+    asked = pc.is_in(table["entity_key"], value_set=pa.array(np.unique(asked_keys)))
+    write_row_groups((table.filter(chosen) for chosen in (asked, pc.invert(asked))), table.schema, path)
     return table.num_rows
 
 
@@ -95,13 +101,13 @@ def counters_of(part: str, merged: list[str], entity_keys: np.ndarray) -> Counte
     Args:
         part: the partition's file.
         merged: all merged shards.
-        entity_keys: int64, of items, categories, ads and campaigns.
+        entity_keys: int64, of items, categories, ads and campaigns; some of those that the shards were merged with.
     """
     wanted = pa.array(np.unique(entity_keys))
     found = [_row_group(part, len(merged))]
     for path in merged:
         with readable(path, "a Parquet file"), fsspec.open(path, "rb") as handle:
-            batches = pq.ParquetFile(handle, page_checksum_verification=True).iter_batches(_READ_ROWS)
+            batches = pq.ParquetFile(handle, page_checksum_verification=True).iter_batches(_READ_ROWS, row_groups=[0])
             asked = (batch.filter(pc.is_in(batch["entity_key"], value_set=wanted)) for batch in batches)
             found.append(pa.Table.from_batches(asked, found[0].schema))
     return split_counters(pa.concat_tables(found))

@@ -157,12 +157,22 @@ def join_partition(
     events, impressions, candidates = (_read_keyed(layout.keyed(log, part)) for log in _LOGS)
     held_out = candidates["time_us"] >= bounds.valid_us
     candidates = {name: values[held_out] for name, values in candidates.items()}
-    asked = np.concatenate([log[name] for log in (impressions, candidates) for name in _SHARED_KEYS])
+    asked = np.concatenate([shared_keys(log) for log in (impressions, candidates)])
     shared = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
     counters = counters_of(layout.part_counters(part), shared, asked)
     rows = build_user_rows(events, impressions, candidates, counters, config, bounds)
     write_parquet(rows.to_table(), f"{layout.users}/part-{part:05d}.parquet")
     return FitPart.of(rows, bounds.valid_us), _describe(rows, impressions, bounds)
+
+
+def shared_keys(columns: Columns) -> np.ndarray:
+    """Entities whose counters users share, of the rows of a log or of the catalogue."""
+    return np.concatenate([columns[name] for name in _SHARED_KEYS])
+
+
+def advertised_keys(layout: Layout) -> np.ndarray:
+    """All that requests can ask about: what stands in the catalogue."""
+    return shared_keys(vars(AdTable.from_table(read_parquet(layout.ads))))
 
 
 def _distinct(names: pa.ChunkedArray) -> list[str]:

@@ -25,7 +25,7 @@ from rosa_ray.data.counter_files import combine, merge_shard, shard_count
 from rosa_ray.data.ingest import ingest
 from rosa_ray.data.ingest_report import IngestReport
 from rosa_ray.data.parquet import remove_tree, write_bytes, write_json, write_parquet
-from rosa_ray.data.partitions import MAX_NAMES, Layout, fold_partition, join_partition
+from rosa_ray.data.partitions import MAX_NAMES, Layout, advertised_keys, fold_partition, join_partition
 from rosa_ray.data.staging import read_staged
 from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import ConfigError, InputError
@@ -162,12 +162,13 @@ def _merge_counters(layout: Layout, partitions: int) -> int:
     """Sum the partitions' counters and write all of them into one file; returns its rows."""
     parts = [layout.part_counters(part) for part in range(partitions)]
     shards = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
-    run_tasks(partial(_merge_shard, parts), list(enumerate(shards)), f"merging the counters of {layout.root}")
+    merge = partial(_merge_shard, layout, parts)
+    run_tasks(merge, list(enumerate(shards)), f"merging the counters of {layout.root}")
     return combine(parts, shards, layout.counters)
 
 
-def _merge_shard(parts: list[str], shard: tuple[int, str]) -> int:
-    return merge_shard(parts, *shard)
+def _merge_shard(layout: Layout, parts: list[str], shard: tuple[int, str]) -> int:
+    return merge_shard(parts, *shard, advertised_keys(layout))
 
 
 def _unique_ads(layout: Layout) -> Any:

@@ -10,6 +10,7 @@ from rosa_ray.features import Counters, CounterStates, merge_states
 from rosa_ray.features.views import VIEWS
 
 PARTS = 3
+ASKED = np.array([-5, 0, 2, 4])
 
 
 def states(part: int, rng: np.random.Generator) -> CounterStates:
@@ -32,7 +33,7 @@ def written(tmp_path: Path) -> tuple[list[CounterStates], list[str], list[str]]:
     for state, path in zip(by_part, parts, strict=True):
         write_part(state, path, PARTS)
     for shard, path in enumerate(shards):
-        merge_shard(parts, shard, path)
+        merge_shard(parts, shard, path, ASKED)
     return by_part, parts, shards
 
 
@@ -53,6 +54,7 @@ def test_one_file_of_all_is_their_sum(written: tuple, tmp_path: Path) -> None:
 def test_a_partition_reads_its_users_and_the_entities_it_asks_for(written: tuple) -> None:
     by_part, parts, shards = written
     total, asked = merge_states(*by_part), np.array([-5, 0, 4, 4])
+    assert set(asked) < set(ASKED)
     for part, path in enumerate(parts):
         found = counters_of(path, shards, asked)
         assert equal(found["user_events"], by_part[part]["user_events"])
@@ -62,9 +64,19 @@ def test_a_partition_reads_its_users_and_the_entities_it_asks_for(written: tuple
             assert equal(found[name], expected)
 
 
+def test_what_nobody_may_ask_for_is_in_the_shards_but_not_read(written: tuple) -> None:
+    by_part, parts, shards = written
+    total, everything = merge_states(*by_part), np.arange(-6, 6)
+    for name in ("item_events", "ad_impressions"):
+        assert set(total[name].entity_key) > set(ASKED)
+        assert set(counters_of(parts[0], shards, everything)[name].entity_key) == set(ASKED) & set(
+            total[name].entity_key
+        )
+
+
 def test_partitions_without_rows(tmp_path: Path) -> None:
     nothing = {name: Counters.empty(len(VIEWS[name].measures)) for name in ("user_events", "item_events")}
     write_part(nothing, f"{tmp_path}/part", 1)
-    assert merge_shard([f"{tmp_path}/part"], 0, f"{tmp_path}/shared") == 0
+    assert merge_shard([f"{tmp_path}/part"], 0, f"{tmp_path}/shared", ASKED) == 0
     assert combine([f"{tmp_path}/part"], [f"{tmp_path}/shared"], f"{tmp_path}/all") == 0
     assert counters_of(f"{tmp_path}/part", [f"{tmp_path}/shared"], np.array([1])) == {}
