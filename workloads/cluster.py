@@ -80,7 +80,7 @@ def _quiet_data() -> None:
     for handler in logging.getLogger(ray.data.__name__).handlers:
         if handler.name == "console":
             handler.addFilter(
-                lambda record: record.levelno == logging.WARNING and "Progress bars disabled" not in record.msg
+                lambda record: record.levelno == logging.WARNING and "Progress bars disabled" not in record.getMessage()
             )
 
 
