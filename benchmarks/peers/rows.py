@@ -4,6 +4,7 @@ Runs in the peers' environment: NumPy, torch, pandas and scikit-learn, nothing o
 """
 
 import argparse
+import itertools
 import json
 import os
 import time
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
+from torch import nn
 
 CONTEXT = ("campaign", "hour", "weekday")
 EVENT = ("item", "category", "behavior", "gap")
@@ -28,10 +30,12 @@ class Trial:
 
     Attributes:
         l2: regularisation of the embedding tables, as the peer defines it.
+        spread: standard deviation that embeddings start with.
     """
 
     learning_rate: float
     l2: float
+    spread: float
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def arguments(description: str, models: tuple[str, ...]) -> argparse.ArgumentPar
     parser.add_argument("--patience", type=int, default=2, help="epochs without a better validation AUC")
     parser.add_argument("--learning-rates", type=float, nargs="+", default=[1e-3, 5e-4])
     parser.add_argument("--l2", type=float, nargs="+", default=[0.0, 1e-5])
+    parser.add_argument("--spreads", type=float, nargs="+", default=[1e-4, 0.1], help="of embeddings at the start")
     parser.add_argument("--fields", nargs="+", choices=EVENT, default=list(EVENT), help="what an event says")
     parser.add_argument("--train-rows", type=int, default=0, help="only so many training rows, drawn at random")
     parser.add_argument("--seed", type=int, default=1)
@@ -89,6 +94,15 @@ class Batches:
             yield self.make({name: values[chosen] for name, values in self.rows.items()})
 
 
+def spread_embeddings(model: nn.Module, spread: float) -> None:
+    """Start every embedding table of a peer's model anew; rows of padding stay zero."""
+    for table in model.modules():
+        if isinstance(table, nn.Embedding):
+            nn.init.normal_(table.weight, std=spread)
+            if table.padding_idx is not None:
+                nn.init.zeros_(table.weight[table.padding_idx])
+
+
 def search(
     options: argparse.Namespace, peer: str, fit: Callable[[Trial, dict[str, Any], dict[str, Rows]], Fit]
 ) -> None:
@@ -101,7 +115,8 @@ def search(
     options.out.mkdir(parents=True, exist_ok=True)
     trials: list[dict[str, Any]] = []
     best: tuple[float, np.ndarray] | None = None
-    for trial in (Trial(rate, l2) for l2 in options.l2 for rate in options.learning_rates):
+    for point in itertools.product(options.learning_rates, options.l2, options.spreads):
+        trial = Trial(*point)
         torch.manual_seed(options.seed)
         started = time.perf_counter()
         fitted = fit(trial, spec, splits)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from fuxictr.features import FeatureMap
 from fuxictr.pytorch.torch_utils import seed_everything
-from rows import CONTEXT, Batches, Fit, Rows, Trial, arguments, search
+from rows import CONTEXT, Batches, Fit, Rows, Trial, arguments, search, spread_embeddings
 
 HIDDEN, DROPOUT = [200, 80], 0.2
 SETTINGS = {
@@ -62,6 +62,7 @@ def fit(
         verbose=0,
         **SETTINGS[options.model],
     )
+    spread_embeddings(model, trial.spread)
     valid = Batches(splits["valid"], 2048, make)
     model.fit(Batches(splits["train"], options.batch, make, options.seed), options.epochs, validation_data=valid)
     return Fit(lambda rows: model.predict(Batches(rows, 2048, make)), model._epoch_index + 1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rows import CONTEXT, Batches, Fit, Rows, Trial, arguments, search
+from rows import CONTEXT, Batches, Fit, Rows, Trial, arguments, search, spread_embeddings
 from torch import nn
 from torch_rechub.basic.features import DenseFeature, SequenceFeature, SparseFeature
 from torch_rechub.models.ranking import BST, DIN, DeepFM
@@ -30,6 +30,7 @@ def main() -> None:
 def fit(options: argparse.Namespace, trial: Trial, spec: dict[str, Any], splits: dict[str, Rows]) -> Fit:
     """Fit one model and leave the weights of its best epoch."""
     model = build(options, spec)
+    spread_embeddings(model, trial.spread)
     trainer = CTRTrainer(
         model,
         optimizer_params={"lr": trial.learning_rate},

@@ -29,6 +29,7 @@ OFF_POLICY = {
     },
     "dr": None,
 }
+OFF_POLICY_RANDOM = {**OFF_POLICY, "ips": {"roi": {"estimate": -0.25, "low": -0.4, "high": -0.1}}}
 
 
 def write_run(root: Path) -> Path:
@@ -44,6 +45,7 @@ def write_run(root: Path) -> Path:
         **evaluate_policy("roi", policy, true),
         "segments": _segments(test),
         "off_policy": OFF_POLICY,
+        "off_policy_random": OFF_POLICY_RANDOM,
     }
     write_json({"model_version": "0123456789abcdef", "test": metrics, "valid": valid}, root / "evaluation/metrics.json")
     write_json({"best_epoch": 2, "epochs": 3, "seconds": 9.5, "history": _history()}, root / "train.json")

@@ -151,5 +151,6 @@ def test_raw_scores_stand_beside_calibrated_ones(run_dir: Path) -> None:
 def test_estimates_from_the_log_stand_beside_the_exact_value(run_dir: Path) -> None:
     html = section(run_dir, "off_policy")
     assert ["IPS, roi", "1.2345", "0.5000", "2.0000"] in rows(html)
-    assert "exact (truth)" in html
+    assert ["random, IPS, roi", "−0.2500", "−0.4000", "−0.1000"] in rows(html)
+    assert "this model, exact (truth)" in html
     assert "as much as 21 drawn" in html

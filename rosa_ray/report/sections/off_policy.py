@@ -1,6 +1,7 @@
 """What the ranking would earn, estimated from the log alone: IPS, SNIPS, doubly robust, with intervals."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rosa_ray.report.blocks import figure, figures, missing, table
@@ -13,8 +14,22 @@ TITLE, ORDER = "Estimated from the log", 25
 _NAMES = {"ips": "IPS", "snips": "SNIPS", "dr": "doubly robust", "dm": "direct model"}
 
 
+@dataclass(frozen=True)
+class _Estimate:
+    """One reward of one policy by one estimator."""
+
+    name: str
+    reward: str
+    figures: Mapping[str, Any]
+    style: int
+
+    def row(self) -> Row:
+        at = self.figures["estimate"]
+        return Row(self.name, at, number(at, 3), self.figures.get("low"), self.figures.get("high"), style=self.style)
+
+
 def render(run: RunFiles) -> Child:
-    """A chart of the ROI estimates beside the exact value, and all estimates."""
+    """A chart of the ROI estimates beside random choice and the exact value, and all estimates."""
     if run.metrics is None:
         return missing("Test metrics are", run.command("evaluate"))
     test = run.metrics["test"]
@@ -26,15 +41,15 @@ def render(run: RunFiles) -> Child:
             if reason
             else missing("Off-policy estimates (they need logged propensities) are", run.command("evaluate"))
         )
-    estimates = list(_estimates(found))
+    estimates = [*_estimates(found, ""), *_estimates(test.get("off_policy_random") or {}, "random, ")]
     return [_about(found), figures(_chart(estimates, test.get("policy_roi")), _table(estimates))]
 
 
-def _estimates(found: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    for estimator in _NAMES:
+def _estimates(found: Mapping[str, Any], policy: str) -> Iterator[_Estimate]:
+    for estimator, name in _NAMES.items():
         for reward, one in (found.get(estimator) or {}).items():
             if isinstance(one, Mapping) and is_number(one.get("estimate")):
-                yield estimator, reward, one
+                yield _Estimate(f"{policy}{name}", reward, one, style=8 if policy else 1)
 
 
 def _about(found: Mapping[str, Any]) -> Markup:
@@ -50,26 +65,20 @@ def _about(found: Mapping[str, Any]) -> Markup:
     return tag("p", words)
 
 
-def _chart(estimates: list[tuple[str, str, Mapping[str, Any]]], exact: Any) -> Markup | None:
-    shown = [(name, one) for name, reward, one in estimates if reward == "roi"]
-    if not shown:
+def _chart(estimates: list[_Estimate], exact: Any) -> Markup | None:
+    rows = [one.row() for one in estimates if one.reward == "roi"]
+    if not rows:
         return None
-    rows = [
-        Row(_NAMES[name], one["estimate"], number(one["estimate"], 3), one.get("low"), one.get("high"))
-        for name, one in shown
-    ]
     if is_number(exact):
-        rows.append(Row("exact (truth)", exact, number(exact, 3), style=3))
+        rows.append(Row("this model, exact (truth)", exact, number(exact, 3), style=3))
     ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
     chart = row_chart("ROI estimates.", linear_axis("ROI", [0.0, *ends]), rows, zero=0.0)
     return figure("ROI, estimated from what another policy showed", chart, "Bars: 95 % intervals over users.")
 
 
-def _table(estimates: list[tuple[str, str, Mapping[str, Any]]]) -> Markup:
-    keys = list(dict.fromkeys(key for *_, one in estimates for key, _ in leaves(dict(one))))
-    rows = [
-        [f"{_NAMES[name]}, {reward}", *(number(one.get(key), 4) for key in keys)] for name, reward, one in estimates
-    ]
+def _table(estimates: list[_Estimate]) -> Markup:
+    keys = list(dict.fromkeys(key for one in estimates for key, _ in leaves(dict(one.figures))))
+    rows = [[f"{one.name}, {one.reward}", *(number(one.figures.get(key), 4) for key in keys)] for one in estimates]
     return figure(
         "Every estimate, per request", table("Estimates", ["Estimate", *(key.replace("_", " ") for key in keys)], rows)
     )
