@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,16 +64,7 @@ def write_bytes(content: bytes, path: str) -> None:
     Raises:
         InputError: its place is missing, full, read-only or cannot be reached.
     """
-    with writable(path):
-        fs, target = fsspec.core.url_to_fs(path)
-        make_parent(fs, target)
-        if not isinstance(fs, LocalFileSystem):
-            fs.pipe_file(target, content)
-            return
-        temporary = f"{os.path.dirname(target)}/.{uuid.uuid4().hex}"
-        with open(temporary, "wb") as handle:
-            handle.write(content)
-        os.replace(temporary, target)
+    _put_in_place(path, lambda fs, target: fs.pipe_file(target, content), lambda at: at.write_bytes(content))
 
 
 def write_file(source: str, path: str) -> None:
@@ -82,15 +73,24 @@ def write_file(source: str, path: str) -> None:
     Raises:
         InputError: its place is missing, full, read-only or cannot be reached.
     """
+    _put_in_place(path, lambda fs, target: fs.put_file(source, target), lambda at: shutil.copyfile(source, at))
+
+
+def _put_in_place(
+    path: str, upload: Callable[[fsspec.AbstractFileSystem, str], object], write: Callable[[Path], object]
+) -> None:
     with writable(path):
         fs, target = fsspec.core.url_to_fs(path)
         make_parent(fs, target)
         if not isinstance(fs, LocalFileSystem):
-            fs.put_file(source, target)
+            upload(fs, target)
             return
-        temporary = f"{os.path.dirname(target)}/.{uuid.uuid4().hex}"
-        shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
+        temporary = Path(target).with_name(f".{uuid.uuid4().hex}")
+        try:
+            write(temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def make_parent(fs: fsspec.AbstractFileSystem, target: str) -> None:

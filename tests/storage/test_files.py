@@ -1,5 +1,6 @@
 """Writes are whole or absent, on a disk and on S3."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,21 @@ def test_an_unwritable_place_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file/below: cannot be written: "):
         write_bytes(b"x", f"{tmp_path}/file/below")
+
+
+def test_a_disk_that_fills_leaves_the_former_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, source = tmp_path / "place/file", tmp_path / "source"
+    write_bytes(b"former", str(path))
+    source.write_bytes(b"longer content")
+
+    def fill(_: str, at: Path) -> None:
+        at.write_bytes(b"longer")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", fill)
+    with pytest.raises(InputError, match=r"place/file.*No space left on device"):
+        write_file(str(source), str(path))
+    assert [(one.name, one.read_bytes()) for one in path.parent.iterdir()] == [("file", b"former")]
 
 
 def test_paths_mean_the_same_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
