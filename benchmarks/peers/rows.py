@@ -21,6 +21,8 @@ from torch import nn
 
 CONTEXT = ("campaign", "hour", "weekday")
 EVENT = ("item", "category", "behavior", "gap")
+GRID = ("learning_rates", "l2", "spreads", "threads", "out", "zoo")
+"""Options that trials of one search may differ in."""
 Rows = dict[str, np.ndarray]
 
 
@@ -108,15 +110,18 @@ def search(
 ) -> None:
     """Fit every point of the grid, keep the one of best validation AUC, and write its test predictions.
 
-    Writes `predictions.parquet` (impression_key, user_key, p_ctr of the test rows) and `result.json`.
+    Writes `predictions.parquet` (impression_key, user_key, p_ctr of the test rows) and `result.json` after every point
+    that is the best so far. Points that an earlier run into the same folder has fitted are not fitted again, so a
+    search goes on after a stop, and a wider grid adds to a narrower one.
     """
     torch.set_num_threads(options.threads)
     spec, splits = load(options.data, options.train_rows, options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
-    trials: list[dict[str, Any]] = []
-    best: tuple[float, np.ndarray] | None = None
+    trials = earlier_trials(options)
     for point in itertools.product(options.learning_rates, options.l2, options.spreads):
         trial = Trial(*point)
+        if any(asdict(trial).items() <= known.items() for known in trials):
+            continue
         torch.manual_seed(options.seed)
         started = time.perf_counter()
         fitted = fit(trial, spec, splits)
@@ -124,31 +129,57 @@ def search(
         valid = metrics(splits["valid"], fitted.predict(splits["valid"]))
         trials.append({**asdict(trial), "epochs": fitted.epochs, "seconds": round(seconds, 1), "valid": valid})
         print(peer, options.model, json.dumps(trials[-1]), flush=True)
-        if best is None or valid["auc"] > best[0]:
-            best = valid["auc"], fitted.predict(splits["test"])
-            write(options, peer, trials, splits, best[1])
-    assert best is not None
-    write(options, peer, trials, splits, best[1])
+        if best(trials) is trials[-1]:
+            write_predictions(options.out, splits["test"], fitted.predict(splits["test"]))
+        write_result(options, peer, trials, splits)
 
 
-def write(
-    options: argparse.Namespace, peer: str, trials: list[dict[str, Any]], splits: Mapping[str, Rows], p_ctr: np.ndarray
-) -> None:
-    """Write predictions and result of the best trial so far."""
-    test = splits["test"]
+def best(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """The trial of best validation AUC."""
+    return max(trials, key=lambda trial: trial["valid"]["auc"])
+
+
+def earlier_trials(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Trials of an earlier run into the same folder.
+
+    Raises:
+        SystemExit: it ran with other settings than the grid's.
+    """
+    path = options.out / "result.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    now = settings(options)
+    if other := [name for name in now if name not in GRID and found["settings"].get(name) != now[name]]:
+        raise SystemExit(f"{path} is of another {', '.join(other)}; give another --out")
+    return list(found["trials"])
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The options, ready for JSON."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+
+
+def write_predictions(folder: Path, test: Rows, p_ctr: np.ndarray) -> None:
+    """Write the click probabilities of the test rows."""
     keys = {name: test[name] for name in ("impression_key", "user_key")}
-    pd.DataFrame({**keys, "p_ctr": p_ctr}).to_parquet(options.out / "predictions.parquet")
-    chosen = max(trials, key=lambda trial: trial["valid"]["auc"])
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
+    pd.DataFrame({**keys, "p_ctr": p_ctr}).to_parquet(folder / "predictions.parquet")
+
+
+def write_result(
+    options: argparse.Namespace, peer: str, trials: list[dict[str, Any]], splits: Mapping[str, Rows]
+) -> None:
+    """Write what was tried and what the best of it reached on the test rows."""
+    test = splits["test"]
     result = {
         "peer": peer,
         "model": options.model,
-        "settings": settings,
+        "settings": settings(options),
         "cores": os.cpu_count(),
         "train_rows": len(splits["train"]["click"]),
         "trials": trials,
-        "chosen": chosen,
-        "test": metrics(test, p_ctr),
+        "chosen": best(trials),
+        "test": metrics(test, pd.read_parquet(options.out / "predictions.parquet")["p_ctr"].to_numpy()),
     }
     (options.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
 
