@@ -1,0 +1,1 @@
+"""Parts of `gate_frontier.py`: exact value, replay, its clock, and the plot."""
