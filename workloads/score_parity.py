@@ -12,7 +12,6 @@ from rosa_ray.serving.messages import EncodeQuery, Features
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.requests import candidate_columns
 from rosa_ray.serving.scoring import CandidateScorer, History
-from rosa_ray.store import STATE_EVENT_COLUMNS
 from rosa_ray.streaming.parity import Request
 from rosa_ray.streaming.recorded import iso
 
@@ -81,8 +80,7 @@ class ScoreParity:
 
     def _score(self, request: Request, found: Features) -> dict[str, np.ndarray]:
         states = self._encoder.encode_now(EncodeQuery(request.user_key, found.events)).states
-        last = slice(len(found.events["time_us"]) - len(states), None)
-        history = History({name: found.events[name][last] for name in STATE_EVENT_COLUMNS}, states)
+        history = History.of(found.events, states, self._model.score_events)
         catalogue, shown = self._model.catalogue, self._rows.impressions
         places, _ = catalogue.table.lookup(request.ad_key)
         candidates = candidate_columns(

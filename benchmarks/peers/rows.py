@@ -19,7 +19,7 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
 
-CONTEXT = ("campaign", "hour", "weekday")
+CONTEXT = ("campaign", "hour", "weekday", "recency")
 EVENT = ("item", "category", "behavior", "gap")
 GRID = ("learning_rates", "l2", "spreads", "threads", "out", "zoo")
 """Options that trials of one search may differ in."""

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from rosa_ray.models.batch import UserBatch
 from rosa_ray.schema import Behavior
+from rosa_ray.units import SECOND_US
 
 HOURS, WEEKDAYS, GAP_BUCKETS = 24, 7, 34
 
@@ -77,14 +79,19 @@ class AdEmbedding(nn.Module):
 
 
 class ContextEncoder(nn.Module):
-    """Device, region, hour, weekday and the dense features of a request and ad, projected to (B, N, D)."""
+    """Device, region, hour, weekday and the dense features of a request and ad, projected to (B, N, D).
 
-    def __init__(self, sizes: TableSizes, width: int, dropout: float) -> None:
+    Args:
+        recency: also how long before the request the user's last event was.
+    """
+
+    def __init__(self, sizes: TableSizes, width: int, dropout: float, recency: bool) -> None:
         super().__init__()
         self.device = _table(sizes["device"], width)
         self.region = _table(sizes["region"], width)
         self.hour = _table(HOURS, width)
         self.weekday = _table(WEEKDAYS, width)
+        self.recency = _table(GAP_BUCKETS + 1, width) if recency else None
         self.dense = nn.Sequential(nn.Linear(sizes["dense"], width), nn.ReLU(), nn.Dropout(dropout))
         self.norm = nn.LayerNorm(width)
 
@@ -93,14 +100,33 @@ class ContextEncoder(nn.Module):
 
     def join(self, fields: list[Tensor]) -> Tensor:
         """Sum and normalise what `fields` gave."""
-        device, region, hour, weekday, dense = fields
-        return self.norm((device + region) + (hour + weekday) + dense)
+        device, region, hour, weekday, dense, *recency = fields
+        return self.norm(sum(recency, (device + region) + (hour + weekday) + dense))
 
     def fields(self, batch: UserBatch) -> list[Tensor]:
-        """The five vectors one by one, each (B, N, D)."""
+        """The vectors one by one, each (B, N, D)."""
         shown = batch.impressions
         where = [self.device(shown["device"]), self.region(shown["region"])]
-        return [*where, self.hour(shown["hour"]), self.weekday(shown["weekday"]), self.dense(batch.dense)]
+        when = [self.hour(shown["hour"]), self.weekday(shown["weekday"])]
+        recency = [] if self.recency is None else [self.recency(recency_buckets(batch))]
+        return [*where, *when, self.dense(batch.dense), *recency]
+
+
+def elapsed_buckets(elapsed_us: Tensor) -> Tensor:
+    """Log2 bucket of the time from an event to the request, as events bucket the time since the one before.
+
+    >>> elapsed_buckets(torch.tensor([1, 1_000_000, 3_600_000_000])).tolist()
+    [1, 2, 12]
+    """
+    seconds = (elapsed_us // SECOND_US).clamp_min(0).double()
+    return (1 + torch.log2(1 + seconds).long()).clamp_max(GAP_BUCKETS - 1)
+
+
+def recency_buckets(batch: UserBatch) -> Tensor:
+    """Bucket of the time from the user's last event to each impression, (B, N); `GAP_BUCKETS` where there is none."""
+    visible = batch.impressions["visible"]
+    last_us = functional.pad(batch.events["time_us"], (1, 0)).gather(1, visible)
+    return torch.where(visible > 0, elapsed_buckets(batch.impressions["time_us"] - last_us), GAP_BUCKETS)
 
 
 def attribute_table(rows: int, width: int) -> nn.Embedding:

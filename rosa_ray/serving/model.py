@@ -43,6 +43,10 @@ class ServedModel:
         return self.ranker.config.window
 
     @property
+    def score_events(self) -> int:
+        return self.ranker.score_events
+
+    @property
     def context_events(self) -> int:
         return self.ranker.context_events
 

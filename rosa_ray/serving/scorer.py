@@ -28,7 +28,6 @@ from rosa_ray.serving.requests import candidate_columns
 from rosa_ray.serving.rules import Decision, check_rule, decide
 from rosa_ray.serving.scoring import CandidateScorer, History, Scores
 from rosa_ray.serving.telemetry import Telemetry
-from rosa_ray.store import STATE_EVENT_COLUMNS
 from rosa_ray.units import SECOND_US
 
 
@@ -190,9 +189,7 @@ class HybridScorer:
         )
         histories: list[History] = [] if online is None else [online]
         if decision.offline_weight > 0:
-            histories.append(
-                History(offline.events, offline.states) if offline is not None else self._scorer.empty_history()
-            )
+            histories.append(self._offline(offline, features))
         scores = await self._scorer.score(histories, candidates, features.dense)
         trace.stop("scoring_ms", started_s)
         return scores[0].mix(scores[-1], 1 - decision.offline_weight) if len(scores) > 1 else scores[0], decision
@@ -212,8 +209,12 @@ class HybridScorer:
         finally:
             trace.stop("encoder_ms", started_s)
         self._meter.encoded(trace.elapsed_ms["encoder_ms"])
-        last = slice(len(features.events["time_us"]) - len(encoded.states), None)
-        return History({name: features.events[name][last] for name in STATE_EVENT_COLUMNS}, encoded.states)
+        return History.of(features.events, encoded.states, self.model.score_events)
+
+    def _offline(self, offline: OfflineStates | None, features: Features) -> History:
+        if offline is None:
+            return self._scorer.empty_history()
+        return History(offline.events, offline.states).preceded_by(features.events, self.model.score_events)
 
     def _answer(self, request: RankRequest, chosen: _Chosen, features: Features, scores: Scores) -> dict[str, Any]:
         cost, kind = features.expected_cost, self.config.score

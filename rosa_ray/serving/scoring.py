@@ -18,15 +18,31 @@ from rosa_ray.store import STATE_EVENT_COLUMNS
 
 @dataclass(frozen=True)
 class History:
-    """The states ads attend to: those of C events, at most the window.
+    """What ads are scored against: C events, at most those the model counts, and the states of the last S of them.
 
     Attributes:
         events: `STATE_EVENT_COLUMNS` of the events, each (C,).
-        states: float32 (C, D).
+        states: float32 (S, D), S at most the window and at most C.
     """
 
     events: Columns
     states: np.ndarray
+
+    @classmethod
+    def of(cls, events: Columns, states: np.ndarray, score_events: int) -> "History":
+        """The last `score_events` of a timeline that the states end with."""
+        return cls({name: events[name][-score_events:] for name in STATE_EVENT_COLUMNS}, states)
+
+    def preceded_by(self, timeline: Columns, score_events: int) -> "History":
+        """The same with as many earlier events of the timeline before its own as there is room for."""
+        own = len(self.events["time_us"])
+        room = score_events - own if own else 0
+        before = timeline["time_us"] < self.events["time_us"].min(initial=np.iinfo(np.int64).max)
+        if room <= 0 or not before.any():
+            return self
+        earlier = {name: timeline[name][before][-room:] for name in STATE_EVENT_COLUMNS}
+        events = {name: np.concatenate([earlier[name], values]) for name, values in self.events.items()}
+        return History(events, self.states)
 
 
 @dataclass(frozen=True)
@@ -76,10 +92,10 @@ class CandidateScorer:
         model = self._model
         users = encode_users(_rows(histories, candidates, dense), model.features)
         batch = UserBatch.from_numpy(collate(users, np.arange(len(histories)))).to(model.device)
-        longest = max(max(len(history.states) for history in histories), 1)
-        states_BTD = np.zeros((len(histories), longest, model.ranker.config.width), np.float32)
-        for row, history in enumerate(histories):
-            states_BTD[row, : len(history.states)] = history.states
+        lengths = [len(history.events["time_us"]) for history in histories]
+        states_BTD = np.zeros((len(histories), max(*lengths, 1), model.ranker.config.width), np.float32)
+        for row, (history, length) in enumerate(zip(histories, lengths, strict=True)):
+            states_BTD[row, length - len(history.states) : length] = history.states
         predictions = model.ranker.score(torch.from_numpy(states_BTD).to(model.device), batch)
         logits = (predictions.ctr_logit, predictions.cvr_logit, predictions.log_value)
         ctr, cvr, log_value = (head.double().cpu() for head in logits)

@@ -28,7 +28,12 @@ SMALL = {"width": 16, "layers": 2, "heads": 2, "window": WINDOW, "hidden": (16,)
 ABLATIONS = [
     ("rosa", {part: False}) for part in ("behavior_bias", "decay", "cross_attention", "shared_tables", "learned_value")
 ]
-VARIANTS = [(name, {}) for name in ranker_names()] + ABLATIONS
+ADDITIONS = [
+    *((name, {"recency": True}) for name in ranker_names()),
+    ("rosa", {"match_window": 3 * WINDOW + 5}),
+    ("din", {"exact_match": True, "match_window": 2 * WINDOW}),
+]
+VARIANTS = [(name, {}) for name in ranker_names()] + ABLATIONS + ADDITIONS
 
 
 def small(name: str, **settings: object) -> dict[str, Any]:

@@ -44,7 +44,16 @@ NOW_US = START_US + DAYS * DAY_US
 CALIBRATION = Calibration(
     ctr=Curve((-3.0, -1.0, 1.0), (-4.0, -1.5, 0.2)), cvr=Curve((-2.0, 2.0), (-1.0, 0.5)), value_factor=1.25
 )
-MODEL = {"width": 16, "layers": 2, "heads": 2, "window": 4, "hidden": [16], "dropout": 0.0}
+MODEL = {
+    "width": 16,
+    "layers": 2,
+    "heads": 2,
+    "window": 4,
+    "match_window": 10,
+    "recency": True,
+    "hidden": [16],
+    "dropout": 0.0,
+}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Config:
         width: D of embeddings.
         window: W, events before an impression that are used.
         hidden: widths of the head's trunk.
+        recency: True also tells the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
     """
 
@@ -34,6 +35,7 @@ class Config:
     window: int = 50
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
+    recency: bool = False
     learned_value: bool = True
 
 
@@ -50,7 +52,7 @@ class Ranker(nn.Module):
         self.tables = SharedTables(sizes, config.width)
         self.events = EventEmbedding(config.width, config.dropout)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
-        self.context = ContextEncoder(sizes, config.width, config.dropout)
+        self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.first_order = FirstOrder(sizes)
         self.heads = TaskHeads(
             3 * config.width, config.width + 2, config.hidden, config.dropout, base_rates, config.learned_value

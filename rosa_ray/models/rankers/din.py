@@ -25,11 +25,11 @@ from rosa_ray.models.embedding import (
     SharedTables,
     TableSizes,
     attribute_table,
+    elapsed_buckets,
 )
 from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import WindowPairs, window_mask, window_mean
-from rosa_ray.units import SECOND_US
 
 STARTING_STD = 0.01
 PAIRS_AT_ONCE = 1 << 18
@@ -45,16 +45,20 @@ class Config:
         window: W, events before an impression that are used.
         units: hidden units of the activation unit.
         hidden: widths of the head's trunk.
+        match_window: events before an impression that the exact match counts; None takes W.
         exact_match: True also gives the head the counts that ROSA-Rec has, to tell what they alone add.
+        recency: True also tells the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
     """
 
     width: int = 64
     window: int = 50
+    match_window: int | None = None
     units: int = 36
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
     exact_match: bool = False
+    recency: bool = False
     learned_value: bool = True
 
 
@@ -91,8 +95,8 @@ class Ranker(nn.Module):
         self.elapsed = attribute_table(GAP_BUCKETS, config.width)
         self.activation = ActivationUnit(config.width, config.units, config.window)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
-        self.context = ContextEncoder(sizes, config.width, config.dropout)
-        self.exact_match = ExactMatch(config.window) if config.exact_match else None
+        self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
+        self.exact_match = ExactMatch(self.context_events) if config.exact_match else None
         matches = 3 + (self.exact_match.width if self.exact_match else 0)
         self.heads = TaskHeads(
             6 * config.width, matches, config.hidden, config.dropout, base_rates, config.learned_value
@@ -100,8 +104,8 @@ class Ranker(nn.Module):
 
     @property
     def context_events(self) -> int:
-        """Raw events to keep before an impression: W."""
-        return self.config.window
+        """Raw events to keep before an impression: W, or what the exact match counts."""
+        return max(self.config.window, (self.config.match_window or 0) if self.config.exact_match else 0)
 
     def forward(self, batch: UserBatch) -> Predictions:
         """Logits of every impression of every user."""
@@ -140,13 +144,3 @@ class Ranker(nn.Module):
         behavior_PD = pairs.events(events_BTD) + self.elapsed(elapsed_buckets(elapsed_us))
         weight_P1 = self.activation(behavior_PD, pairs.ads(ads_BND), pairs.ads(self.activation.ad(ads_BND)))
         return pairs.total(torch.cat([weight_P1 * behavior_PD, weight_P1], dim=-1))
-
-
-def elapsed_buckets(elapsed_us: Tensor) -> Tensor:
-    """Log2 bucket of the time from an event to the request, as events bucket the time since the one before.
-
-    >>> elapsed_buckets(torch.tensor([1, 1_000_000, 3_600_000_000])).tolist()
-    [1, 2, 12]
-    """
-    seconds = (elapsed_us // SECOND_US).clamp_min(0).double()
-    return (1 + torch.log2(1 + seconds).long()).clamp_max(GAP_BUCKETS - 1)

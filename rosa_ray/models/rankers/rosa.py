@@ -28,8 +28,10 @@ class Config:
     Attributes:
         width: D of embeddings and states.
         window: W, events that an event or an ad can attend to.
+        match_window: events before an impression that the exact match counts; None takes W.
         hidden: widths of the head's trunk.
         behavior_bias, decay, cross_attention, exact_match, shared_tables: False turns the part off, for ablations.
+        recency: True also tells the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
 
     Raises:
@@ -40,6 +42,7 @@ class Config:
     layers: int = 2
     heads: int = 4
     window: int = 50
+    match_window: int | None = None
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
     behavior_bias: bool = True
@@ -47,6 +50,7 @@ class Config:
     cross_attention: bool = True
     exact_match: bool = True
     shared_tables: bool = True
+    recency: bool = False
     learned_value: bool = True
 
     def __post_init__(self) -> None:
@@ -71,7 +75,7 @@ class Ranker(nn.Module):
             decay=config.decay,
         )
         self.ads = AdEmbedding(sizes, config.width, config.dropout, config.shared_tables)
-        self.context = ContextEncoder(sizes, config.width, config.dropout)
+        self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.attention = (
             CandidateAttention(config.width, config.heads, config.window, config.behavior_bias, config.decay)
             if config.cross_attention
@@ -79,7 +83,7 @@ class Ranker(nn.Module):
         )
         self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
         self.next_event = NextEvent(config.width)
-        self.exact_match = ExactMatch(config.window) if config.exact_match else None
+        self.exact_match = ExactMatch(self.score_events) if config.exact_match else None
         matches = 3 + (self.attention.intensities if self.attention else 0)
         matches += self.exact_match.width if self.exact_match else 0
         self.heads = TaskHeads(
@@ -87,9 +91,14 @@ class Ranker(nn.Module):
         )
 
     @property
+    def score_events(self) -> int:
+        """Events before an impression that `score` reads: W with their states, and what the exact match counts."""
+        return max(self.config.window, self.config.match_window or 0)
+
+    @property
     def context_events(self) -> int:
-        """Raw events to keep so that the last W states can be recomputed exactly: (L + 1)·W."""
-        return (self.config.layers + 1) * self.config.window
+        """Raw events to keep so that the last W states can be recomputed exactly, (L + 1)·W, or to be counted."""
+        return max((self.config.layers + 1) * self.config.window, self.score_events)
 
     def forward(self, batch: UserBatch) -> Predictions:
         """Logits of every impression of every user."""
@@ -111,7 +120,10 @@ class Ranker(nn.Module):
         return self.encoder.extend(self.events(self.tables, events), events, cache)
 
     def score(self, states_BTD: Tensor, batch: UserBatch) -> Predictions:
-        """Score impressions against given states; of the events, times, behaviours, items and categories are used."""
+        """Score impressions against given states; of the events, times, behaviours, items and categories are used.
+
+        States of events that are more than W before an impression are not looked at.
+        """
         ads_BND = self.ads(self.tables, batch.impressions)
         user_BND = self._last_visible(states_BTD, batch.impressions["visible"])
         interest_BND, intensity = self._interest(ads_BND, user_BND, states_BTD, batch)

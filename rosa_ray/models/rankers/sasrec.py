@@ -33,6 +33,7 @@ class Config:
         width: D of embeddings and states.
         window: W, events that an event attends to, itself included.
         hidden: widths of the head's trunk.
+        recency: True also tells the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
 
     Raises:
@@ -45,6 +46,7 @@ class Config:
     window: int = 50
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
+    recency: bool = False
     learned_value: bool = True
 
     def __post_init__(self) -> None:
@@ -99,7 +101,7 @@ class Ranker(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
-        self.context = ContextEncoder(sizes, config.width, config.dropout)
+        self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.next_event = NextEvent(config.width)
         self.heads = TaskHeads(4 * config.width, 2, config.hidden, config.dropout, base_rates, config.learned_value)
 

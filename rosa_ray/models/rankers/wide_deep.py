@@ -33,6 +33,7 @@ class Config:
         window: W, events before an impression that are used.
         hidden: widths of the head's trunk.
         cross_rows: rows that the pairs of ad category and history category are hashed into.
+        recency: True also tells the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
     """
 
@@ -41,6 +42,7 @@ class Config:
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
     cross_rows: int = 65_536
+    recency: bool = False
     learned_value: bool = True
 
 
@@ -53,7 +55,7 @@ class Ranker(nn.Module):
         self.tables = SharedTables(sizes, config.width)
         self.events = EventEmbedding(config.width, config.dropout)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
-        self.context = ContextEncoder(sizes, config.width, config.dropout)
+        self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.wide = FirstOrder(sizes, extra=2 * len(Behavior))
         self.cross = zero_table(config.cross_rows)
         self.heads = TaskHeads(3 * config.width, 1, config.hidden, config.dropout, base_rates, config.learned_value)
