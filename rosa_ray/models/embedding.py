@@ -46,9 +46,14 @@ class EventEmbedding(nn.Module):
 
     def forward(self, tables: SharedTables, events: Mapping[str, Tensor]) -> Tensor:
         """(B, T) columns to (B, T, D)."""
-        what = tables.item(events["item"]) + tables.category(events["category"]) + self.behavior(events["behavior"])
+        item, category, behavior, when = self.fields(tables, events)
+        return self.dropout(item + category + behavior + when)
+
+    def fields(self, tables: SharedTables, events: Mapping[str, Tensor]) -> list[Tensor]:
+        """Item, category, behaviour and time one by one, each (B, T, D)."""
         when = self.gap(events["gap"]) + self.hour(events["hour"]) + self.weekday(events["weekday"])
-        return self.dropout(what + when)
+        what = [tables.item(events["item"]), tables.category(events["category"])]
+        return [*what, self.behavior(events["behavior"]), when]
 
 
 class AdEmbedding(nn.Module):

@@ -67,19 +67,37 @@ def test_din_adds_up_behaviours_without_softmax() -> None:
     ranker = random_din(users, state).eval()
     batch = UserBatch.from_numpy(collate(users, np.arange(len(users))))
     with torch.no_grad():
-        events, ads = ranker.events(ranker.tables, batch.events), ranker.ads(ranker.tables, batch.impressions)
+        events, ads = ranker._side_by_side(batch)
         interest, strength = ranker._interest(events, ads, batch)
         user, row = (index.item() for index in (batch.impressions["visible"] >= 8).nonzero()[0])
         visible, ad = batch.impressions["visible"][user, row], ads[user, row][None]
-        total, weights = torch.zeros(8), torch.zeros(())
+        total, weights = torch.zeros(3 * SETTINGS["width"]), torch.zeros(())
         for event in range(visible - SETTINGS["window"], visible):
             gap_s = (batch.impressions["time_us"][user, row] - batch.events["time_us"][user, event]).item() / 1e6
-            behavior = events[user, event] + ranker.elapsed.weight[1 + int(math.log2(1 + gap_s))]
+            behavior = events[user, event].clone()
+            behavior[2 * SETTINGS["width"] :] += ranker.elapsed.weight[1 + int(math.log2(1 + gap_s))]
             weight = ranker.activation(behavior[None], ad, ranker.activation.ad(ad))[0, 0]
             total, weights = total + weight * behavior, weights + weight
     torch.testing.assert_close(interest[user, row], total, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(strength[user, row, 0], weights, atol=1e-5, rtol=1e-5)
     assert abs(weights.item() - 1) > 0.1
+
+
+def test_din_compares_item_with_item_and_category_with_category() -> None:
+    """Changing the category of an event and an ad leaves their items' part of the product as it was."""
+    users, state = encoded_users()
+    ranker = random_din(users, state).eval()
+    batch = UserBatch.from_numpy(collate(users, np.arange(len(users))))
+    other = dataclasses.replace(
+        batch,
+        events={**batch.events, "category": 1 - batch.events["category"].clamp_max(1)},
+        impressions={**batch.impressions, "category": 1 - batch.impressions["category"].clamp_max(1)},
+    )
+    width = SETTINGS["width"]
+    for one, two in zip(ranker._side_by_side(batch), ranker._side_by_side(other), strict=True):
+        assert torch.equal(one[..., :width], two[..., :width])
+        assert not torch.isclose(one[..., width : 2 * width], two[..., width : 2 * width]).all(-1).any()
+        assert torch.equal(one[..., 2 * width :], two[..., 2 * width :])
 
 
 def test_din_in_parts_gives_the_same_scores_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:

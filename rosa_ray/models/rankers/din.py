@@ -1,11 +1,13 @@
 """DIN: each ad weighs each behaviour of its window by a small network (Zhou et al. 2018, arXiv 1706.06978).
 
+An event is three fields side by side (§4.2), and so is an ad: its item, its category, and all else that is said of it.
+Summed, as other rankers have them, the fields hide from the unit whether an event has the ad's item or its category.
 The activation unit (§4.3) reads the behaviour, its product with the ad, and the ad; their difference is left out, being
 a linear combination of two of these. The weights are not normalised: their sum says how strong the interest is. The
 unit uses Dice (§5.3). A behaviour also says how long before the request it was, which the paper leaves out and today's
 implementations add. As in the authors' code, the heads see the plain mean of the window as well.
 
-Shape legend: B users, T events, N impressions, D width, W window, U units, P pairs of an impression and an event.
+Shape legend: B users, T events, N impressions, K = 3·D, W window, U units, P pairs of an impression and an event.
 """
 
 from collections.abc import Mapping
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from rosa_ray.models.activation import Dice
@@ -31,9 +34,11 @@ from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import WindowPairs, window_mask, window_mean
 
+FIELDS = 3
+"""Item, category, and all else."""
 STARTING_STD = 0.01
-PAIRS_AT_ONCE = 1 << 18
-"""Pairs of an impression and an event in one pass of the activation unit: 64 MiB for each tensor (P, 64)."""
+PAIRS_AT_ONCE = 1 << 16
+"""Pairs of an impression and an event in one pass of the activation unit: 48 MiB for each tensor (P, K) at D = 64."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Config:
     """Settings of DIN.
 
     Attributes:
-        width: D of embeddings.
+        width: D of each field.
         window: W, events before an impression that are used.
         units: hidden units of the activation unit.
         hidden: widths of the head's trunk.
@@ -68,18 +73,18 @@ class ActivationUnit(nn.Module):
     It starts close to 1 / W for every pair, so that the sum over a window starts close to the mean.
     """
 
-    def __init__(self, width: int, units: int, window: int) -> None:
+    def __init__(self, fields: int, units: int, window: int) -> None:
         super().__init__()
-        self.pair = nn.Linear(2 * width, units)
-        self.ad = nn.Linear(width, units, bias=False)
+        self.pair = nn.Linear(2 * fields, units)
+        self.ad = nn.Linear(fields, units, bias=False)
         self.dice = Dice(units)
         self.weight = nn.Linear(units, 1)
         nn.init.normal_(self.weight.weight, std=STARTING_STD)
         nn.init.constant_(self.weight.bias, 1 / window)
 
-    def forward(self, behavior_PD: Tensor, ad_PD: Tensor, ad_PU: Tensor) -> Tensor:
+    def forward(self, behavior_PK: Tensor, ad_PK: Tensor, ad_PU: Tensor) -> Tensor:
         """Weights (P, 1), of any sign and size; `ad_PU` is `self.ad` of the ads, computed once per ad."""
-        hidden_PU = self.pair(torch.cat([behavior_PD, behavior_PD * ad_PD], dim=-1)) + ad_PU
+        hidden_PU = self.pair(torch.cat([behavior_PK, behavior_PK * ad_PK], dim=-1)) + ad_PU
         weight: Tensor = self.weight(self.dice(hidden_PU))
         return weight
 
@@ -93,14 +98,13 @@ class Ranker(nn.Module):
         self.tables = SharedTables(sizes, config.width)
         self.events = EventEmbedding(config.width, config.dropout)
         self.elapsed = attribute_table(GAP_BUCKETS, config.width)
-        self.activation = ActivationUnit(config.width, config.units, config.window)
+        self.activation = ActivationUnit(FIELDS * config.width, config.units, config.window)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.exact_match = ExactMatch(self.context_events) if config.exact_match else None
         matches = 3 + (self.exact_match.width if self.exact_match else 0)
-        self.heads = TaskHeads(
-            6 * config.width, matches, config.hidden, config.dropout, base_rates, config.learned_value
-        )
+        inputs = (5 * FIELDS + 1) * config.width
+        self.heads = TaskHeads(inputs, matches, config.hidden, config.dropout, base_rates, config.learned_value)
 
     @property
     def context_events(self) -> int:
@@ -109,38 +113,45 @@ class Ranker(nn.Module):
 
     def forward(self, batch: UserBatch) -> Predictions:
         """Logits of every impression of every user."""
-        events_BTD = self.events(self.tables, batch.events)
-        ads_BND = self.ads(self.tables, batch.impressions)
-        mask_BNT = window_mask(batch.impressions["visible"], events_BTD.shape[1], self.config.window)
-        history_BND = window_mean(events_BTD, mask_BNT)
-        interest_BND, strength_BN1 = self._interest(events_BTD, ads_BND, batch)
-        products = interest_BND * ads_BND, history_BND * ads_BND
+        events_BTK, ads_BNK = self._side_by_side(batch)
+        mask_BNT = window_mask(batch.impressions["visible"], events_BTK.shape[1], self.config.window)
+        history_BNK = window_mean(events_BTK, mask_BNT)
+        interest_BNK, strength_BN1 = self._interest(events_BTK, ads_BNK, batch)
+        products = interest_BNK * ads_BNK, history_BNK * ads_BNK
         likeness = torch.stack([product.sum(-1) / self.config.width**0.5 for product in products], dim=-1)
-        interaction = torch.cat([interest_BND, ads_BND, history_BND, *products, self.context(batch)], dim=-1)
+        interaction = torch.cat([interest_BNK, ads_BNK, history_BNK, *products, self.context(batch)], dim=-1)
         exact = [self.exact_match(batch.impressions, batch.events)] if self.exact_match else []
         match = torch.cat([likeness, strength_BN1, *exact], dim=-1)
         predictions: Predictions = self.heads(interaction, match, batch.labels["price"])
         return predictions
 
-    def _interest(self, events_BTD: Tensor, ads_BND: Tensor, batch: UserBatch) -> tuple[Tensor, Tensor]:
-        """Weighted sums of the windows, (B, N, D), and sums of the weights, (B, N, 1).
+    def _side_by_side(self, batch: UserBatch) -> tuple[Tensor, Tensor]:
+        """Fields of the events, (B, T, K), and of the ads, (B, N, K), in the same order."""
+        item, category, behavior, when = self.events.fields(self.tables, batch.events)
+        events_BTK = torch.cat([item, category, behavior + when], dim=-1)
+        item, category, *offer = self.ads.fields(self.tables, batch.impressions)
+        return events_BTK, torch.cat([item, category, self.ads.norm(sum(offer))], dim=-1)
+
+    def _interest(self, events_BTK: Tensor, ads_BNK: Tensor, batch: UserBatch) -> tuple[Tensor, Tensor]:
+        """Weighted sums of the windows, (B, N, K), and sums of the weights, (B, N, 1).
 
         More than `PAIRS_AT_ONCE` pairs are worked off in parts, which are computed again on the way back: memory stays
         bounded for users with thousands of impressions, and Dice then takes its statistics from each part.
         """
         visible_BN = batch.impressions["visible"]
-        parts = WindowPairs.of(visible_BN, events_BTD.shape[1], self.config.window).split(PAIRS_AT_ONCE)
+        parts = WindowPairs.of(visible_BN, events_BTK.shape[1], self.config.window).split(PAIRS_AT_ONCE)
         if len(parts) == 1:
-            total = self._part(parts[0], events_BTD, ads_BND, batch)
+            total = self._part(parts[0], events_BTK, ads_BNK, batch)
         else:
-            totals = [checkpoint(self._part, part, events_BTD, ads_BND, batch, use_reentrant=False) for part in parts]
+            totals = [checkpoint(self._part, part, events_BTK, ads_BNK, batch, use_reentrant=False) for part in parts]
             total = torch.stack(totals).sum(0)
-        interest_BND, strength_BN1 = total.unflatten(0, visible_BN.shape).split([self.config.width, 1], dim=-1)
-        return interest_BND, strength_BN1
+        interest_BNK, strength_BN1 = total.unflatten(0, visible_BN.shape).split([FIELDS * self.config.width, 1], dim=-1)
+        return interest_BNK, strength_BN1
 
-    def _part(self, pairs: WindowPairs, events_BTD: Tensor, ads_BND: Tensor, batch: UserBatch) -> Tensor:
-        """Sums of `[weight · behaviour, weight]` over some pairs, (B·N, D + 1)."""
+    def _part(self, pairs: WindowPairs, events_BTK: Tensor, ads_BNK: Tensor, batch: UserBatch) -> Tensor:
+        """Sums of `[weight · behaviour, weight]` over some pairs, (B·N, K + 1)."""
         elapsed_us = pairs.ads(batch.impressions["time_us"]) - pairs.events(batch.events["time_us"])
-        behavior_PD = pairs.events(events_BTD) + self.elapsed(elapsed_buckets(elapsed_us))
-        weight_P1 = self.activation(behavior_PD, pairs.ads(ads_BND), pairs.ads(self.activation.ad(ads_BND)))
-        return pairs.total(torch.cat([weight_P1 * behavior_PD, weight_P1], dim=-1))
+        elapsed_PK = functional.pad(self.elapsed(elapsed_buckets(elapsed_us)), ((FIELDS - 1) * self.config.width, 0))
+        behavior_PK = pairs.events(events_BTK) + elapsed_PK
+        weight_P1 = self.activation(behavior_PK, pairs.ads(ads_BNK), pairs.ads(self.activation.ad(ads_BNK)))
+        return pairs.total(torch.cat([weight_P1 * behavior_PK, weight_P1], dim=-1))
