@@ -2,8 +2,7 @@
 
 Ids are those of our vocabularies, fitted on the training period, plus one: 0 is padding. The history is the last
 `--window` events strictly before the impression, oldest first, padded at the start. The gap is the bucket of the time
-from an event to the impression, and recency is that of the last event. Dense features that never vary in the training
-period are left out.
+from an event to the impression. Dense features that never vary in the training period are left out.
 
     python benchmarks/peers/export.py runs/taobao/data --out peers-data
 """
@@ -21,7 +20,7 @@ from rosa_ray.schema import Behavior
 from rosa_ray.units import SECOND_US
 
 SPLITS = {"train": Split.TRAIN, "valid": Split.VALID, "test": Split.TEST}
-CONTEXT = ("campaign", "hour", "weekday", "recency")
+CONTEXT = ("campaign", "hour", "weekday")
 HOURS, WEEKDAYS = 24, 7
 
 
@@ -46,7 +45,6 @@ def main() -> None:
         counts[name] = len(rows["click"])
     sizes = {name: state.table_sizes[name] + 1 for name in ("item", "category", "campaign")}
     sizes |= {"hour": HOURS + 1, "weekday": WEEKDAYS + 1, "behavior": len(Behavior) + 2, "gap": GAP_BUCKETS + 2}
-    sizes["recency"] = sizes["gap"]
     document = {"rows": counts, "sizes": sizes, "dense": int(varying.sum()), "window": arguments.window}
     (arguments.out / "spec.json").write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document))
@@ -66,8 +64,7 @@ def to_rows(users: EncodedUsers, window: int, varying: np.ndarray) -> dict[str, 
     gap = np.minimum(1 + np.floor(np.log2(1.0 + np.maximum(elapsed_s, 0))), GAP_BUCKETS - 1)
     events = {name: users.events[name][row] for name in ("item", "category", "behavior")} | {"gap": gap}
     ads = {"behavior": np.full(len(owner), len(Behavior)), "gap": np.full(len(owner), GAP_BUCKETS)}
-    ads |= {name: shown[name] for name in ("item", "category", *CONTEXT[:-1])}
-    ads["recency"] = np.where(seen[:, -1], gap[:, -1], GAP_BUCKETS)
+    ads |= {name: shown[name] for name in ("item", "category", *CONTEXT)}
     return {
         "impression_key": shown["impression_key"],
         "user_key": users.user_key[owner],

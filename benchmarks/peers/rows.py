@@ -19,7 +19,7 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
 
-CONTEXT = ("campaign", "hour", "weekday", "recency")
+CONTEXT = ("campaign", "hour", "weekday")
 EVENT = ("item", "category", "behavior", "gap")
 GRID = ("learning_rates", "l2", "spreads", "threads", "out", "zoo")
 """Options that trials of one search may differ in."""
@@ -60,7 +60,7 @@ def arguments(description: str, models: tuple[str, ...]) -> argparse.ArgumentPar
     parser.add_argument("--patience", type=int, default=2, help="epochs without a better validation AUC")
     parser.add_argument("--learning-rates", type=float, nargs="+", default=[1e-3, 5e-4])
     parser.add_argument("--l2", type=float, nargs="+", default=[0.0, 1e-5])
-    parser.add_argument("--spreads", type=float, nargs="+", default=[1e-4, 0.1], help="of embeddings at the start")
+    parser.add_argument("--spreads", type=float, nargs="+", default=[1e-4, 0.1, 0.3], help="of embeddings at the start")
     parser.add_argument("--fields", nargs="+", choices=EVENT, default=list(EVENT), help="what an event says")
     parser.add_argument("--train-rows", type=int, default=0, help="only so many training rows, drawn at random")
     parser.add_argument("--seed", type=int, default=1)
