@@ -184,3 +184,8 @@ def test_an_unknown_model_is_named() -> None:
         ConfigError, match=r"model.name is 'dien'; known models are deepfm, din, rosa, sasrec, wide_deep"
     ):
         build_ranker("dien", {}, {}, {})
+
+
+def test_a_match_window_below_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"model\.match_window is 0; it must be at least 1"):
+        config_class("rosa")(match_window=0)

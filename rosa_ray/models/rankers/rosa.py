@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from rosa_ray.errors import ConfigError
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.cross_attention import CandidateAttention
 from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
 from rosa_ray.models.encoder import CausalEncoder, EncoderCache, require_whole_heads
 from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
+from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
 
 
@@ -35,7 +37,7 @@ class Config:
         learned_value: False takes the catalogue price as the value of a conversion.
 
     Raises:
-        ConfigError: the heads do not divide the width.
+        ConfigError: the heads do not divide the width, or `match_window` is below 1.
     """
 
     width: int = 64
@@ -55,6 +57,8 @@ class Config:
 
     def __post_init__(self) -> None:
         require_whole_heads(self.width, self.heads)
+        if self.match_window is not None and self.match_window < 1:
+            raise ConfigError(f"model.match_window is {self.match_window}; it must be at least 1, or null for W")
 
 
 class Ranker(nn.Module):
@@ -125,7 +129,7 @@ class Ranker(nn.Module):
         States of events that are more than W before an impression are not looked at.
         """
         ads_BND = self.ads(self.tables, batch.impressions)
-        user_BND = self._last_visible(states_BTD, batch.impressions["visible"])
+        user_BND = last_visible(states_BTD, batch.impressions["visible"], self.null_state_D)
         interest_BND, intensity = self._interest(ads_BND, user_BND, states_BTD, batch)
         products = interest_BND * ads_BND, user_BND * ads_BND
         likeness = [product.sum(-1) / self.config.width**0.5 for product in products]
@@ -153,8 +157,3 @@ class Ranker(nn.Module):
             visible_BN=batch.impressions["visible"],
         )
         return interest_BND, [intensity]
-
-    def _last_visible(self, states_BTD: Tensor, visible_BN: Tensor) -> Tensor:
-        null_B1D = self.null_state_D.to(states_BTD.dtype).expand(states_BTD.shape[0], 1, -1)
-        states = torch.cat([null_B1D, states_BTD], dim=1)
-        return states.gather(1, visible_BN[..., None].expand(-1, -1, states.shape[-1]))
