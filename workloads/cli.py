@@ -217,6 +217,14 @@ def weights(config: ConfigArgument, overrides: SetOption = [], debug: DebugOptio
 
 
 @app.command()
+def curve(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+    """Train the baselines and the model on fewer users, and the model wider, deeper and longer: learning curves."""
+    from workloads import studies
+
+    execute(studies.curve, config, overrides, debug)
+
+
+@app.command()
 def tune(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
     """Search task weights and other settings for the best held-out return; the same command again goes on."""
     from workloads import tune as verb
@@ -229,7 +237,7 @@ def report(
     run_dir: Annotated[str, typer.Argument(metavar="RUN", help="Directory of a run, such as runs/demo.")],
     out: Annotated[str, typer.Option(help="Where to write; default: report.html in RUN.")] = "",
     comparison: Annotated[
-        list[str], typer.Option(metavar="PATH", help="comparison.json or ablation.json of a study; repeatable.")
+        list[str], typer.Option(metavar="PATH", help="comparison.json or such of a study; repeatable.")
     ] = [],  # noqa: B006
     debug: DebugOption = False,
 ) -> None:

@@ -1,8 +1,9 @@
-"""`rosa compare`, `rosa ablate` and `rosa weights`: train models or variants on the run's log and compare them."""
+"""`rosa compare`, `ablate`, `weights` and `curve`: train models or variants on the run's log and compare them."""
 
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,6 +13,9 @@ from rosa_ray.storage import absolute, is_remote
 from workloads import preprocess, simulate
 from workloads.cluster import connected
 from workloads.run_dir import RunDir, brings_impressions
+
+if TYPE_CHECKING:
+    from rosa_ray.experiments.variants import Variant
 
 TABLE_WIDTH = 150
 
@@ -29,6 +33,11 @@ def ablate(config: RunConfig) -> int:
 def weights(config: RunConfig) -> int:
     """Set the configured model beside itself under other task weights."""
     return run(config, "weights")
+
+
+def curve(config: RunConfig) -> int:
+    """Train the configured model and the baselines on fewer users, and the model wider, deeper and longer."""
+    return run(config, "curve")
 
 
 def run(config: RunConfig, kind: str) -> int:
@@ -55,7 +64,9 @@ def run(config: RunConfig, kind: str) -> int:
             log_dir=config.source.path if brings_impressions(config.source) else run_dir.log,
             run_dir=run_dir.root,
         )
-        document = run_study(study, _variants(config, kind), config.model.name, lambda line: print(line, flush=True))
+        variants = _variants(config, kind)
+        pairs = _pairs(kind, variants, config.model.name)
+        document = run_study(study, variants, config.model.name, pairs, lambda line: print(line, flush=True))
     console = Console(width=max(Console().width, TABLE_WIDTH))
     for table in tables(document):
         console.print(table)
@@ -63,16 +74,27 @@ def run(config: RunConfig, kind: str) -> int:
     return 0
 
 
-def _variants(config: RunConfig, kind: str) -> list:
-    from rosa_ray.experiments.variants import ablation_variants, compare_variants, weight_variants
+def _variants(config: RunConfig, kind: str) -> "list[Variant]":
+    from rosa_ray.experiments.variants import ablation_variants, compare_variants, curve_variants, weight_variants
 
     name, settings = config.model.name, asdict(config.model.settings)
-    make: dict[str, Callable[[], list]] = {
+    make: dict[str, Callable[[], list[Variant]]] = {
         "compare": lambda: compare_variants(config.study.models, name, settings, config.loss),
         "ablate": lambda: ablation_variants(name, settings, config.loss),
         "weights": lambda: weight_variants(name, settings, config.loss),
+        "curve": lambda: curve_variants(
+            config.study.models, name, settings, config.loss, config.study.shares, config.training.epochs
+        ),
     }
     return make[kind]()
+
+
+def _pairs(kind: str, variants: "list[Variant]", champion: str) -> list[tuple[str, str]]:
+    from rosa_ray.experiments.variants import curve_pairs
+
+    if kind == "curve":
+        return curve_pairs(variants, champion)
+    return [(champion, variant.name) for variant in variants if variant.name != champion]
 
 
 def prepare(config: RunConfig, run_dir: RunDir) -> None:

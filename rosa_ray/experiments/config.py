@@ -14,6 +14,7 @@ class StudyConfig:
         models: rankers that `rosa compare` sets beside the configured one; the first is the reference, 100 in ROI Gain.
         learning_rates: tried by every variant with the first seed; the one with the best monitor on the validation
             period is kept for the other seeds. Empty takes `training.learning_rate`.
+        shares: shares of the users that `rosa curve` trains on, each above 0 to 1; the whole is always among them.
         trials_at_once: trials that train at the same time, one process each; None for the cluster's CPUs.
         replicates: bootstrap samples, of users and seeds together, behind the 95 % intervals.
         latency_requests: requests timed in each trial; 0 leaves latency out.
@@ -30,6 +31,7 @@ class StudyConfig:
     seeds: tuple[int, ...] = (1, 2, 3)
     models: tuple[str, ...] = ("wide_deep", "deepfm", "din", "sasrec")
     learning_rates: tuple[float, ...] = (5e-4, 1e-3)
+    shares: tuple[float, ...] = (0.125, 0.25, 0.5)
     trials_at_once: int | None = None
     replicates: int = 400
     latency_requests: int = 200
@@ -43,6 +45,8 @@ class StudyConfig:
                 raise ConfigError(f"study.{name} is {list(getattr(self, name))}; name each {what} once")
         if any(rate <= 0 for rate in self.learning_rates):
             raise ConfigError(f"study.learning_rates is {list(self.learning_rates)}; each must be above 0")
+        if any(not 0 < share <= 1 for share in self.shares) or len(set(self.shares)) < len(self.shares):
+            raise ConfigError(f"study.shares is {list(self.shares)}; each must be above 0, up to 1, and named once")
         for name in ("replicates", "candidates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"study.{name} is {getattr(self, name)}; it must be at least 1")

@@ -32,7 +32,7 @@ class Study:
     """What all trials share.
 
     Attributes:
-        kind: `compare`, `ablate` or `weights`; names the study's files.
+        kind: `compare`, `ablate`, `weights` or `curve`; names the study's files.
         command: what repeats it.
         run_dir: absolute; trials go to `run_dir/trials`.
         log_dir: the log behind the data.
@@ -52,7 +52,12 @@ class Study:
         """One trial of a variant, in one process with the batch of all workers; equal arguments name one directory."""
         together = self.training.users_per_batch * self.training.workers
         training = replace(
-            self.training, learning_rate=learning_rate, workers=1, min_workers=None, users_per_batch=together
+            self.training,
+            learning_rate=learning_rate,
+            workers=1,
+            min_workers=None,
+            users_per_batch=together,
+            **variant.training,
         )
         settings = dict(variant.settings)
         job = TrainingJob(variant.model, settings, variant.loss, training, seed, self.data_dir)
@@ -68,10 +73,19 @@ class Study:
         )
 
 
-def run_study(study: Study, variants: Sequence[Variant], champion: str, progress: Progress = print) -> dict[str, Any]:
+def run_study(
+    study: Study,
+    variants: Sequence[Variant],
+    champion: str,
+    pairs: Sequence[tuple[str, str]],
+    progress: Progress = print,
+) -> dict[str, Any]:
     """Run all trials of a study and write its document, `comparison.json` or `<kind>.json`, into the run directory.
 
     Ray must be initialised.
+
+    Args:
+        pairs: names of the variants whose gaps are wanted, the first less the second.
 
     Returns:
         The document.
@@ -88,7 +102,7 @@ def run_study(study: Study, variants: Sequence[Variant], champion: str, progress
     }
     picked = {v.name: [study.trial(v, seed, chosen[v.name]) for seed in seeds] for v in variants}
     run_trials(run_trial, [trial for each in picked.values() for trial in each], study.config.trials_at_once, progress)
-    document = _document(study, variants, champion, picked)
+    document = _document(study, variants, champion, pairs, picked)
     write_json(document, f"{study.run_dir}/{document_name(study.kind)}")
     return document
 
@@ -153,7 +167,11 @@ def _line(name: str, result: Mapping[str, Any], done: int, total: int) -> str:
 
 
 def _document(
-    study: Study, variants: Sequence[Variant], champion: str, picked: Mapping[str, Sequence[Trial]]
+    study: Study,
+    variants: Sequence[Variant],
+    champion: str,
+    pairs: Sequence[tuple[str, str]],
+    picked: Mapping[str, Sequence[Trial]],
 ) -> dict[str, Any]:
     results = {
         name: [read_json(f"{trial.directory}/{RESULT_FILE}") for trial in trials] for name, trials in picked.items()
@@ -186,7 +204,7 @@ def _document(
             log_dir=study.log_dir,
             kind=study.evaluation.score,
             reference=variants[0].name,
-            champion=champion,
+            pairs=pairs,
             replicates=study.config.replicates,
             targets=TARGET_GAPS if study.kind == "compare" else {},
         ),

@@ -25,14 +25,15 @@ def summarise(
     log_dir: str,
     kind: ScoreKind,
     reference: str,
-    champion: str,
+    pairs: Sequence[tuple[str, str]],
     replicates: int,
     targets: Mapping[str, float] = TARGET_GAPS,
 ) -> dict[str, Any]:
-    """Means over seeds with 95 % intervals, and the champion's gaps to each other variant, paired by users.
+    """Means over seeds with 95 % intervals, and gaps between pairs of variants, paired by users.
 
     Args:
         trials: results of every variant, one per seed; `files` their predictions, in the same order.
+        pairs: names of variants; a gap is the first less the second.
         targets: gaps to reach, by metric.
 
     Returns:
@@ -48,15 +49,14 @@ def summarise(
         "variants": [_describe(variant, trials[variant.name], drawn[variant.name], files) for variant in variants],
         "gaps": [
             gap
-            for variant in variants
-            if variant.name != champion
-            for gap in gaps(variant.name, drawn[champion], drawn[variant.name], targets)
+            for champion, baseline in pairs
+            for gap in gaps((champion, baseline), drawn[champion], drawn[baseline], targets)
         ],
     }
 
 
 def gaps(
-    baseline: str,
+    names: tuple[str, str],
     champion: Sequence[Figures],
     other: Sequence[Figures],
     targets: Mapping[str, float] = TARGET_GAPS,
@@ -71,7 +71,15 @@ def gaps(
         low, high = bounds(values[1:])
         target = targets.get(metric)
         found.append(
-            {"baseline": baseline, "metric": metric, "gap": values[0], "low": low, "high": high, "target": target}
+            {
+                "champion": names[0],
+                "baseline": names[1],
+                "metric": metric,
+                "gap": values[0],
+                "low": low,
+                "high": high,
+                "target": target,
+            }
         )
     return found
 
@@ -123,6 +131,8 @@ def _describe(
     return {
         "name": variant.name,
         "label": variant.label,
+        "model": variant.model,
+        "training": dict(variant.training),
         "settings": dict(variant.settings),
         "learning_rate": trials[0]["learning_rate"],
         "trials": [dict(trial) for trial in trials],

@@ -55,15 +55,16 @@ def speed_table(document: Mapping[str, Any]) -> Table:
 
 
 def gap_table(document: Mapping[str, Any]) -> Table:
-    """By how much the champion is above each other variant, paired by users."""
+    """By how much one variant of each pair is above the other, paired by users."""
     labels = {row["name"]: row["label"] for row in document["variants"]}
     shown = [gap for gap in document["gaps"] if gap["gap"] is not None]
-    table = Table(f"{labels[document['champion']]} against", "metric", "gap", "95 % interval", "target")
+    table = Table("", "against", "metric", "gap", "95 % interval", "target")
     for gap in shown:
         percent = gap["metric"] == "roi_gain_percent"
         form = "+.1f" if percent else "+.4f"
         name = _GAP_NAMES.get(gap["metric"], gap["metric"])
         table.add_row(
+            labels[gap["champion"]],
             labels[gap["baseline"]],
             name,
             format(gap["gap"], form),

@@ -1,7 +1,7 @@
-"""What a study sets side by side: the baselines of the paper, and ROSA-Rec with one part taken away."""
+"""What a study sets side by side: the baselines of the paper, ROSA-Rec with one part taken away, more and less data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from rosa_ray.errors import ConfigError
@@ -25,6 +25,7 @@ class Variant:
         label: for people.
         model, settings: ranker and its settings.
         loss: task weights.
+        training: settings of training that differ from the study's.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Variant:
     model: str
     settings: Mapping[str, Any]
     loss: LossConfig
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compare_variants(
@@ -95,6 +97,75 @@ def weight_variants(champion: str, settings: Mapping[str, Any], loss: LossConfig
     return [
         Variant(name, label, champion, settings, replace(loss, **weights)) for name, (label, weights) in choices.items()
     ]
+
+
+def curve_variants(
+    models: tuple[str, ...],
+    champion: str,
+    settings: Mapping[str, Any],
+    loss: LossConfig,
+    shares: tuple[float, ...],
+    epochs: int,
+) -> list[Variant]:
+    """The baselines and the configured model trained on shares of the users, and the model wider, deeper and longer.
+
+    Args:
+        shares: each above 0 to 1; the whole is added.
+        epochs: with a patience of as many, training goes on to the last one.
+
+    >>> names = [variant.name for variant in curve_variants(("din",), "rosa", {"width": 8}, LossConfig(), (0.5,), 9)]
+    >>> names
+    ['din-share0.5', 'din', 'rosa-share0.5', 'rosa', 'rosa-wider', 'rosa-longer']
+    """
+    whole = compare_variants(models, champion, settings, loss)
+    found = [_on_share(variant, share) for variant in whole for share in sorted({*shares, 1.0})]
+    grown: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+        "wider": ("twice as wide", _times(settings, ("width", "hidden"), 2), {}),
+        "deeper": ("twice as deep", _times(settings, ("layers",), 2), {}),
+        "longer": ("without early stopping", {}, {"patience": epochs}),
+    }
+    model = whole[-1]
+    return found + [
+        Variant(f"{champion}-{name}", f"{model.label}, {label}", champion, {**settings, **parts}, loss, training)
+        for name, (label, parts, training) in grown.items()
+        if parts or training
+    ]
+
+
+def curve_pairs(variants: list[Variant], champion: str) -> list[tuple[str, str]]:
+    """What a learning curve sets against what: models trained on the same users, and the model against itself grown.
+
+    >>> variants = curve_variants(("din",), "rosa", {"width": 8}, LossConfig(), (0.5,), 9)
+    >>> curve_pairs(variants, "rosa")
+    [('rosa-share0.5', 'din-share0.5'), ('rosa', 'din'), ('rosa-wider', 'rosa'), ('rosa-longer', 'rosa')]
+    """
+    mine = {_share(variant): variant for variant in variants if _is_point(variant, champion)}
+    pairs = [(mine[_share(variant)].name, variant.name) for variant in variants if variant.model != champion]
+    grown = [variant for variant in variants if variant.model == champion and variant not in mine.values()]
+    return pairs + [(variant.name, champion) for variant in grown]
+
+
+def _share(variant: Variant) -> float:
+    return float(variant.training.get("user_share", 1.0))
+
+
+def _is_point(variant: Variant, champion: str) -> bool:
+    return variant.name == champion or (variant.model == champion and "user_share" in variant.training)
+
+
+def _on_share(variant: Variant, share: float) -> Variant:
+    if share == 1:
+        return variant
+    name, label = f"{variant.name}-share{share:g}", f"{variant.label}, {share:.3g} of the users"
+    return replace(variant, name=name, label=label, training={"user_share": share})
+
+
+def _times(settings: Mapping[str, Any], names: tuple[str, ...], factor: int) -> dict[str, Any]:
+    found = {name: settings[name] for name in names if name in settings}
+    return {
+        name: tuple(factor * part for part in value) if isinstance(value, (tuple, list)) else factor * value
+        for name, value in found.items()
+    }
 
 
 def _shared(model: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,12 @@ from rosa_ray.storage import is_remote
 Columns = dict[str, np.ndarray]
 
 SWEEP = "tune/sweep.json"
-STUDIES = {"compare": "comparison.json", "ablate": "ablation.json"}
+STUDIES = {
+    "compare": "comparison.json",
+    "ablate": "ablation.json",
+    "weights": "weights.json",
+    "curve": "curve.json",
+}
 _LANDMARKS = (
     "config.yaml",
     "train.json",
@@ -102,7 +107,7 @@ class RunFiles:
         return open_bundle(self.root / "bundle") if (self.root / "bundle").is_dir() else None
 
     def study(self, kind: str) -> dict[str, Any] | None:
-        """The comparison (`compare`) or the ablation (`ablate`)."""
+        """The study of a kind: `compare`, `ablate`, `weights` or `curve`."""
         return self.given_studies.get(kind) or _read_json(self.root / STUDIES[kind])
 
     @cached_property
@@ -190,9 +195,9 @@ def open_run(directory: str | Path, studies: Sequence[str | Path] = ()) -> RunFi
 def _read_study(path: str | Path) -> dict[str, Any]:
     study = _read_json(Path(path))
     if study is None:
-        raise InputError(f"{path}: no such file; give the comparison.json or ablation.json of a study")
+        raise InputError(f"{path}: no such file; give the document of a study, such as comparison.json")
     if study.get("kind") not in STUDIES or not isinstance(study.get("variants"), list):
-        raise InputError(f"{path}: kind is '{study.get('kind')}'; a study is of kind {' or '.join(STUDIES)}")
+        raise InputError(f"{path}: kind is '{study.get('kind')}'; a study is of kind {', '.join(STUDIES)}")
     return study
 
 

@@ -1,4 +1,4 @@
-"""What the tables of a comparison and of an ablation share: variants, intervals, gaps, the paper's figures."""
+"""What the pages of all studies share: variants, intervals, gaps, the paper's figures, trials."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -139,6 +139,22 @@ def _gap_chart(metric: str, champion: str, names: dict[str, str], gaps: list[Stu
         note + ("Hollow marks: the target." if targeted else ""),
         table(f"Gaps in {name}", ["Against", "Gap", "from", "to", "Target"], values),
     )
+
+
+def gap_table(study: Study) -> Markup:
+    """Every pair that the study sets against each other, by metric."""
+    names = {one["name"]: label(one) for one in study["variants"]}
+    rows = [
+        [
+            names.get(gap["champion"]) or str(gap["champion"]),
+            names.get(gap["baseline"]) or str(gap["baseline"]),
+            NAMES.get(gap["metric"], gap["metric"]),
+            *(number(gap.get(key), 1 if gap["metric"] == "roi_gain_percent" else 4) for key in ("gap", "low", "high")),
+        ]
+        for gap in study.get("gaps") or []
+        if is_number(gap.get("gap"))
+    ]
+    return table("Gaps", ["Variant", "less", "in", "Gap", "from", "to"], rows)
 
 
 def trials_table(study: Study) -> Markup:

@@ -38,6 +38,8 @@ class TrainingConfig:
         gradient_clip: largest norm of the gradient.
         weight_average: decay per step of the running mean of the weights, which is what is validated and kept; 0 takes
             the last step's weights (Polyak & Juditsky 1992).
+        user_share: share of the users that are trained on, above 0 to 1: the same ones in every run, those of a smaller
+            share among those of a larger one. All users are validated.
         patience: epochs without a new best after which training stops.
         min_delta: by how much an epoch must beat the best to count as new best for `patience`.
         monitor: validation figure that decides the best epoch, one of `MONITORS`. `valid_loss` weighs the tasks as
@@ -66,6 +68,7 @@ class TrainingConfig:
     warmup_steps: int = 50
     gradient_clip: float = 5.0
     weight_average: float = 0.99
+    user_share: float = 1.0
     patience: int = 2
     min_delta: float = 0.0
     monitor: str = "valid_loss"
@@ -90,6 +93,8 @@ class TrainingConfig:
             )
         if not 0 <= self.weight_average < 1:
             raise ConfigError(f"training.weight_average is {self.weight_average}; it must be from 0 to below 1")
+        if not 0 < self.user_share <= 1:
+            raise ConfigError(f"training.user_share is {self.user_share}; it must be above 0, up to 1")
         if self.monitor not in MONITORS:
             raise ConfigError(f"training.monitor is '{self.monitor}'; choose one of {', '.join(MONITORS)}")
 

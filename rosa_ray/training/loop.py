@@ -39,7 +39,9 @@ class Worker:
         state = load_features(job.layout.features)
         torch.manual_seed(job.seed)
         self.ranker = job.build(state)
-        self.users = ShardReader(tables, state, context_events(self.ranker), job.training.memory_gb * 1e9)
+        self.users = ShardReader(
+            tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
+        )
         self.scales = LossScales.of(state.base_rates)
         self.model = ranks.wrap(self.ranker)
         self.averaged = AveragedModel(self.ranker, multi_avg_fn=_running_mean(job.training), use_buffers=True)

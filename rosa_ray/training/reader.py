@@ -7,6 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, concat_users, encode_users
+from rosa_ray.schema import derive_key
+
+_SHARE_KIND = 0x5A
+"""Draws users for a share by other bits of their keys than partitions do."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,18 @@ class ShardReader:
         tables: gives the worker's user rows, block by block, on every iteration.
         context: raw events that a score can depend on; older ones are dropped.
         memory_bytes: limit of what is kept.
+        user_share: share of the users that are trained on, above 0 to 1.
     """
 
     def __init__(
-        self, tables: Iterable[pa.Table], state: FeatureState, context: int, memory_bytes: float = float("inf")
+        self,
+        tables: Iterable[pa.Table],
+        state: FeatureState,
+        context: int,
+        memory_bytes: float = float("inf"),
+        user_share: float = 1.0,
     ) -> None:
-        self._tables, self._state, self._context = tables, state, context
+        self._tables, self._state, self._context, self._user_share = tables, state, context, user_share
         self._kept = self._collect(memory_bytes)
 
     @property
@@ -62,8 +72,20 @@ class ShardReader:
 
     def _encode(self, table: pa.Table) -> Periods:
         users = encode_users(UserRows.from_table(table), self._state)
-        train, valid = (users.select(split).trim(self._context) for split in (Split.TRAIN, Split.VALID))
-        return Periods(train, valid)
+        trained = users.take(np.flatnonzero(in_share(users.user_key, self._user_share)))
+        train, valid = trained.select(Split.TRAIN), users.select(Split.VALID)
+        return Periods(train.trim(self._context), valid.trim(self._context))
+
+
+def in_share(user_key: np.ndarray, share: float) -> np.ndarray:
+    """Whether each user is among a share of all, decided by its key alone; a smaller share is part of a larger one.
+
+    >>> keys = np.arange(1000)
+    >>> half, quarter = in_share(keys, 0.5), in_share(keys, 0.25)
+    >>> int(half.sum()), int(quarter.sum()), bool((quarter <= half).all()), bool(in_share(keys, 1.0).all())
+    (504, 247, True, True)
+    """
+    return derive_key(user_key, _SHARE_KIND).astype(np.uint64) >> np.uint64(11) < share * 2.0**53
 
 
 def nobody(users: EncodedUsers) -> EncodedUsers:

@@ -23,7 +23,8 @@ def test_gaps_are_differences_and_percent() -> None:
     names = ("auc", "cvr_auc", "ctcvr_auc", "logloss", "policy_roi", "covered_share", "policy_roas")
     mine = [dict.fromkeys(names, 0.75) | {"policy_roas": 3.0}] * 3
     theirs = [dict.fromkeys(names, 0.5) | {"policy_roas": 2.0, "cvr_auc": None}] * 3
-    found = {gap["metric"]: gap for gap in gaps("din", mine, theirs)}
-    assert found["auc"] == {"baseline": "din", "metric": "auc", "gap": 0.25, "low": 0.25, "high": 0.25, "target": 0.028}
+    found = {gap["metric"]: gap for gap in gaps(("rosa", "din"), mine, theirs)}
+    interval = {"gap": 0.25, "low": 0.25, "high": 0.25}
+    assert found["auc"] == {"champion": "rosa", "baseline": "din", "metric": "auc", **interval, "target": 0.028}
     assert found["roi_gain_percent"]["gap"] == pytest.approx(50.0)
     assert found["cvr_auc"]["gap"] is None

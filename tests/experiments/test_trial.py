@@ -9,9 +9,11 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.errors import TrainingError
+from rosa_ray.experiments.config import StudyConfig
 from rosa_ray.experiments.statistics import TrialStatistics, bootstrap, read_columns
-from rosa_ray.experiments.study import best_rate
+from rosa_ray.experiments.study import Study, best_rate
 from rosa_ray.experiments.trial import Trial, fit_trial, run_trial
+from rosa_ray.experiments.variants import curve_variants
 from rosa_ray.features import Split
 from rosa_ray.models import LossConfig
 from rosa_ray.training.config import EvaluationConfig, TrainingConfig
@@ -102,3 +104,19 @@ def test_the_best_rate_follows_the_monitor() -> None:
     results = [{"learning_rate": 1e-3, "monitor": 0.3}, {"learning_rate": 2e-3, "monitor": 0.2}]
     assert best_rate(TrainingConfig(monitor="valid_loss"), results) == 2e-3
     assert best_rate(TrainingConfig(monitor="valid_auc"), results) == 1e-3
+
+
+def test_a_trial_of_a_curve_differs_in_what_its_name_says(data_dir: str) -> None:
+    plain = Study("curve", "", StudyConfig(), TRAINING, CalibrationConfig(), EvaluationConfig(), data_dir, "", "/run")
+    variants = curve_variants(
+        ("wide_deep",), "rosa", {"width": 8, "hidden": (8,), "layers": 1}, LossConfig(), (0.5,), 7
+    )
+    trials = {variant.name: plain.trial(variant, 1, 1e-2) for variant in variants}
+    assert trials["wide_deep-share0.5"].directory == "/run/trials/wide_deep-share0.5-lr0.01-s1"
+    assert [name for name, trial in trials.items() if trial.job.training.user_share == 0.5] == [
+        "wide_deep-share0.5",
+        "rosa-share0.5",
+    ]
+    assert trials["rosa-longer"].job.training == replace(trials["rosa"].job.training, patience=7)
+    assert trials["rosa-wider"].job.settings == {"width": 16, "hidden": (16,), "layers": 1}
+    assert trials["rosa-deeper"].job.settings == {"width": 8, "hidden": (8,), "layers": 2}

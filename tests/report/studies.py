@@ -1,4 +1,4 @@
-"""Synthetic studies: the shape of a comparison and of an ablation, with invented figures."""
+"""Synthetic studies: the shape of each kind's document, with invented figures."""
 
 from typing import Any
 
@@ -30,6 +30,28 @@ def ablation() -> dict[str, Any]:
     ]
     variants = [_variant("rosa", "ROSA-Rec, whole", 0.748), *less]
     return _study("ablate", "rosa ablate simulator", "rosa", variants) | {"paper": {}}
+
+
+def weights() -> dict[str, Any]:
+    """Other task weights, all worse."""
+    others = [_variant("ctr_only", "clicks only", 0.74), _variant("gradnorm", "learned: GradNorm", 0.745)]
+    return _study("weights", "rosa weights simulator", "rosa", [_variant("rosa", "ROSA-Rec", 0.748), *others])
+
+
+def curve() -> dict[str, Any]:
+    """Two models on a quarter and on all of the users, and ROSA-Rec wider."""
+    variants = [
+        _on_share(_variant(f"{model}-share0.25", f"{label}, 0.25 of the users", auc - 0.03), model, 0.25)
+        for model, label, auc in (("din", "DIN", 0.73), ("rosa", "ROSA-Rec", 0.748))
+    ]
+    variants += [_variant("din", "DIN", 0.73), _variant("rosa", "ROSA-Rec", 0.748)]
+    wider = _variant("rosa-wider", "ROSA-Rec, twice as wide", 0.746) | {"model": "rosa"}
+    return _study("curve", "rosa curve simulator", "din-share0.25", [*variants, wider])
+
+
+def _on_share(variant: dict[str, Any], model: str, share: float) -> dict[str, Any]:
+    trials = [trial | {"history": [{"samples": int(100_000 * share)}]} for trial in variant["trials"]]
+    return variant | {"model": model, "training": {"user_share": share}, "trials": trials}
 
 
 def _study(kind: str, command: str, reference: str, variants: list[dict[str, Any]]) -> dict[str, Any]:
@@ -74,6 +96,8 @@ def _variant(name: str, label: str, auc: float) -> dict[str, Any]:
     return {
         "name": name,
         "label": label,
+        "model": name,
+        "training": {},
         "settings": {"width": 64},
         "learning_rate": 5e-4,
         "trials": [_trial(seed, auc) for seed in (1, 2, 3)],
@@ -99,13 +123,14 @@ def _trial(seed: int, auc: float) -> dict[str, Any]:
         "train_seconds": 200.0,
         "valid": {},
         "test": test,
-        "history": [],
+        "history": [{"samples": 100_000}],
     }
 
 
 def _gap(champion: dict[str, Any], other: dict[str, Any], metric: str) -> dict[str, Any]:
     gap, half = champion["mean"][metric] - other["mean"][metric], 0.6 * WIDTHS[metric]
     return {
+        "champion": champion["name"],
         "baseline": other["name"],
         "metric": metric,
         "gap": gap,

@@ -11,7 +11,7 @@ from rosa_ray.errors import InputError
 from rosa_ray.report import open_run, render_page, write_report
 from rosa_ray.report.sections import all_sections
 from tests.report.runs import write_json, write_run
-from tests.report.studies import ablation, comparison, sweep
+from tests.report.studies import ablation, comparison, curve, sweep, weights
 
 TODAY = date(2026, 1, 31)
 VOID = {"meta", "br", "col"}
@@ -53,6 +53,8 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_run(tmp_path_factory.mktemp("runs") / "shop")
     write_json(comparison(), root / "comparison.json")
     write_json(ablation(), root / "ablation.json")
+    write_json(weights(), root / "weights.json")
+    write_json(curve(), root / "curve.json")
     write_json(sweep(), root / "tune/sweep.json")
     return root
 
@@ -76,6 +78,15 @@ def test_a_sweep_shows_its_winner_beside_the_config_as_it_is(page: str) -> None:
     assert "3 complete, 1 stopped, 0 failed" in text
     assert "That is trial 2: beta 4, layers 4, decay yes" in text
     assert "0.2500 (−0.1000 … 0.6000)" in text
+
+
+def test_a_learning_curve_is_drawn_over_the_impressions_trained_on(page: str) -> None:
+    section = page[page.index('id="learning_curve"') :]
+    text = Page(section[section.index(">") + 1 : section.index("</section>")]).text
+    assert "DIN: 2.5e+04, 0.7" in text
+    assert "ROSA-Rec: 1e+05, 0.748" in text
+    assert "ROSA-Rec, twice as wide: " not in text
+    assert "ROSA-Rec, twice as wide" in text
 
 
 def test_the_page_refers_to_nothing_outside(page: str) -> None:
@@ -149,7 +160,7 @@ def test_what_is_no_run_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text("{")
     with pytest.raises(InputError, match=r"train\.json: damaged, expected JSON"):
         render_page(open_run(tmp_path), TODAY)
-    with pytest.raises(InputError, match="a study is of kind compare or ablate"):
+    with pytest.raises(InputError, match="a study is of kind compare, ablate, weights, curve"):
         open_run(tmp_path, [_written(tmp_path / "other.json")])
 
 

@@ -60,6 +60,21 @@ def test_a_shard_beyond_the_limit_is_read_again() -> None:
     assert not reader.in_memory
 
 
+@pytest.mark.parametrize("memory_bytes", [1, float("inf")])
+def test_a_share_of_the_users_is_trained_on_and_all_are_validated(memory_bytes: float) -> None:
+    rows = tiny_rows(users=40)
+    state, blocks = tiny_state(rows), [rows.to_table()]
+    whole, half, quarter = (
+        next(iter(ShardReader(blocks, state, context=12, memory_bytes=memory_bytes, user_share=share)))
+        for share in (1.0, 0.5, 0.25)
+    )
+    trained = [set(part.train.user_key.tolist()) for part in (quarter, half, whole)]
+    assert trained[0] < trained[1] < trained[2]
+    assert len(trained[1]) == pytest.approx(len(trained[2]) / 2, abs=8)
+    for part in (half, quarter):
+        assert np.array_equal(part.valid.impressions["impression_key"], whole.valid.impressions["impression_key"])
+
+
 def test_no_user_rows_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no user rows; run `rosa preprocess` first"):
         list_user_files(str(tmp_path))

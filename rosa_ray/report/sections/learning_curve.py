@@ -1,0 +1,88 @@
+"""What more data, a larger model and longer training bring: learning curves of the model and the baselines."""
+
+import math
+from typing import Any
+
+from rosa_ray.report.blocks import figure, figures, missing, table
+from rosa_ray.report.charts import Series, line_chart, linear_axis, log_axis
+from rosa_ray.report.markup import Child, Markup, tag
+from rosa_ray.report.numbers import count, is_number, number
+from rosa_ray.report.run_files import RunFiles
+from rosa_ray.report.studies import NAMES, QUALITY, Study, about, gap_table, metrics_table, trials_table
+
+TITLE, ORDER = "More data, a larger model", 75
+Point = tuple[float, float, float, float]
+_CURVES = ("auc", "cvr_auc", "policy_roi")
+
+
+def render(run: RunFiles) -> Child:
+    """A chart per metric over the impressions trained on, the table of all variants, gaps on the same users."""
+    study = run.study("curve")
+    if study is None:
+        return missing("Learning curves are", "rosa curve CONFIG")
+    return [
+        about(study),
+        figures(*(_curve(study, metric) for metric in _CURVES)),
+        metrics_table("Learning curves", study, QUALITY, with_paper=False),
+        tag("p", "Means over seeds, 95 % intervals below, the best in bold.", class_="note"),
+        gap_table(study),
+        trials_table(study),
+    ]
+
+
+def _curve(study: Study, metric: str) -> Markup | None:
+    models = list(dict.fromkeys(one["model"] for one in study["variants"]))
+    points = {model: _points(study, model, metric) for model in models}
+    if not any(points.values()):
+        return None
+    names = {model: next(one["label"] for one in study["variants"] if one["name"] == model) for model in models}
+    champion = next((one["model"] for one in study["variants"] if one["name"] == study.get("champion")), None)
+    others = iter(range(2, 9))
+    series = [
+        Series(
+            names[model],
+            [trained for trained, *_ in points[model]],
+            [mean for _, mean, *_ in points[model]],
+            style=1 if model == champion else next(others, 8),
+            low=[low for _, _, low, _ in points[model]],
+            high=[high for _, _, _, high in points[model]],
+            mark=True,
+        )
+        for model in models
+        if points[model]
+    ]
+    trained = [point[0] for model in models for point in points[model]]
+    ends = [end for model in models for point in points[model] for end in point[1:] if math.isfinite(end)]
+    rows = [
+        [names[model], count(point[0]), *(number(value) for value in point[1:])]
+        for model in models
+        for point in points[model]
+    ]
+    name = NAMES[metric]
+    return figure(
+        f"{name} by the impressions trained on",
+        line_chart(
+            f"{name} of each model over the number of impressions it was trained on.",
+            log_axis("impressions", trained),
+            linear_axis(name, ends),
+            series,
+        ),
+        "Users are left out whole, the same ones for all models; bands: 95 %. The test period is the same throughout.",
+        table(f"{name} by training data", ["Model", "Impressions", name, "from", "to"], rows),
+    )
+
+
+def _points(study: Study, model: str, metric: str) -> list[Point]:
+    """Impressions trained on, mean, low and high of a model's variants that differ in data alone, fewest first."""
+    found: list[Point] = []
+    for one in study["variants"]:
+        on_share = one["name"] == model or "user_share" in (one.get("training") or {})
+        history = next((trial["history"] for trial in one.get("trials") or [] if trial.get("history")), None)
+        mean, low, high = (_float((one.get(part) or {}).get(metric)) for part in ("mean", "low", "high"))
+        if one["model"] == model and on_share and history and math.isfinite(mean):
+            found.append((_float(history[0].get("samples")), mean, low, high))
+    return sorted(found)
+
+
+def _float(value: Any) -> float:
+    return float(value) if is_number(value) else math.nan
