@@ -127,7 +127,7 @@ def test_gradnorm_pulls_the_norms_of_unequal_tasks_together() -> None:
 
 
 def heads(hidden: tuple[int, ...] = (4,)) -> TaskHeads:
-    return TaskHeads(3, 2, hidden, 0.0, {"ctr": 0.1, "cvr": 0.2})
+    return TaskHeads(3, 2, 1, hidden, 0.0, {"ctr": 0.1, "cvr": 0.2})
 
 
 def test_gradients_meet_at_the_last_trunk_layer_else_at_the_tables() -> None:

@@ -22,7 +22,15 @@ def trained(request: pytest.FixtureRequest) -> tuple[Ranker, EncodedUsers]:
     """A ranker whose every weight is random, so that no part is silent at its starting value."""
     users, state = encoded_users(events=600)
     torch.manual_seed(1)
-    config = {"width": 16, "layers": 2, "heads": 2, "window": WINDOW, "hidden": (16,), **request.param}
+    config = {
+        "width": 16,
+        "layers": 2,
+        "heads": 2,
+        "window": WINDOW,
+        "match_window": WINDOW,
+        "hidden": (16,),
+        **request.param,
+    }
     ranker = build_ranker("rosa", config, state.table_sizes, state.base_rates)
     with torch.no_grad():
         for parameter in ranker.parameters():

@@ -24,7 +24,17 @@ from tests.synthetic import encoded_users
 from tests.tiny_users import tiny_users
 
 WINDOW = 6
-SMALL = {"width": 16, "layers": 2, "heads": 2, "window": WINDOW, "hidden": (16,), "cross_rows": 64, "units": 8}
+SMALL = {
+    "width": 16,
+    "layers": 2,
+    "heads": 2,
+    "window": WINDOW,
+    "match_window": WINDOW,
+    "hidden": (16,),
+    "cross_rows": 64,
+    "units": 8,
+    "recency": False,
+}
 ABLATIONS = [
     ("rosa", {part: False}) for part in ("behavior_bias", "decay", "cross_attention", "shared_tables", "learned_value")
 ]
@@ -32,6 +42,7 @@ ADDITIONS = [
     *((name, {"recency": True}) for name in ranker_names()),
     ("rosa", {"match_window": 3 * WINDOW + 5}),
     ("din", {"exact_match": True, "match_window": 2 * WINDOW}),
+    ("wide_deep", {"match_window": 3 * WINDOW + 5}),
 ]
 VARIANTS = [(name, {}) for name in ranker_names()] + ABLATIONS + ADDITIONS
 
@@ -186,6 +197,7 @@ def test_an_unknown_model_is_named() -> None:
         build_ranker("dien", {}, {}, {})
 
 
-def test_a_match_window_below_one_is_refused() -> None:
+@pytest.mark.parametrize("name", ["din", "rosa", "wide_deep"])
+def test_a_match_window_below_one_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"model\.match_window is 0; it must be at least 1"):
-        config_class("rosa")(match_window=0)
+        config_class(name)(match_window=0)

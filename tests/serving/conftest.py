@@ -50,7 +50,6 @@ MODEL = {
     "heads": 2,
     "window": 4,
     "match_window": 10,
-    "recency": True,
     "hidden": [16],
     "dropout": 0.0,
 }

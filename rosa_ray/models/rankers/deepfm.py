@@ -27,7 +27,7 @@ class Config:
         width: D of embeddings.
         window: W, events before an impression that are used.
         hidden: widths of the head's trunk.
-        recency: True also tells the head how long before the request the user's last event was.
+        recency: tell the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
     """
 
@@ -35,7 +35,7 @@ class Config:
     window: int = 50
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
-    recency: bool = False
+    recency: bool = True
     learned_value: bool = True
 
 
@@ -55,7 +55,13 @@ class Ranker(nn.Module):
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.first_order = FirstOrder(sizes)
         self.heads = TaskHeads(
-            3 * config.width, config.width + 2, config.hidden, config.dropout, base_rates, config.learned_value
+            3 * config.width,
+            config.width + 2,
+            sizes["dense"],
+            config.hidden,
+            config.dropout,
+            base_rates,
+            config.learned_value,
         )
 
     @property
@@ -73,7 +79,7 @@ class Ranker(nn.Module):
         scalars = torch.stack([crossed_BND.sum(-1), (history_BND * ads_BND).sum(-1)], dim=-1)
         match = torch.cat([crossed_BND, scalars / self.config.width**0.5], dim=-1)
         deep = torch.cat([history_BND, ads_BND, self.context.join(context_fields)], dim=-1)
-        return add_logits(self.heads(deep, match, batch.labels["price"]), self.first_order(batch))
+        return add_logits(self.heads(deep, match, batch), self.first_order(batch))
 
 
 def pairwise_products(fields: list[Tensor]) -> Tensor:

@@ -30,7 +30,7 @@ from rosa_ray.models.embedding import (
     attribute_table,
     elapsed_buckets,
 )
-from rosa_ray.models.exact_match import ExactMatch
+from rosa_ray.models.exact_match import ExactMatch, require_match_window
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import WindowPairs, window_mask, window_mean
 
@@ -50,21 +50,27 @@ class Config:
         window: W, events before an impression that are used.
         units: hidden units of the activation unit.
         hidden: widths of the head's trunk.
-        match_window: events before an impression that the exact match counts; None takes W.
+        match_window: events before an impression that the exact match counts, at least 1.
         exact_match: True also gives the head the counts that ROSA-Rec has, to tell what they alone add.
-        recency: True also tells the head how long before the request the user's last event was.
+        recency: tell the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
+
+    Raises:
+        ConfigError: `match_window` is below 1.
     """
 
     width: int = 64
     window: int = 50
-    match_window: int | None = None
+    match_window: int = 150
     units: int = 36
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
     exact_match: bool = False
-    recency: bool = False
+    recency: bool = True
     learned_value: bool = True
+
+    def __post_init__(self) -> None:
+        require_match_window(self.match_window)
 
 
 class ActivationUnit(nn.Module):
@@ -101,15 +107,17 @@ class Ranker(nn.Module):
         self.activation = ActivationUnit(FIELDS * config.width, config.units, config.window)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
-        self.exact_match = ExactMatch(self.context_events) if config.exact_match else None
+        self.exact_match = ExactMatch(config.match_window) if config.exact_match else None
         matches = 3 + (self.exact_match.width if self.exact_match else 0)
         inputs = (5 * FIELDS + 1) * config.width
-        self.heads = TaskHeads(inputs, matches, config.hidden, config.dropout, base_rates, config.learned_value)
+        self.heads = TaskHeads(
+            inputs, matches, sizes["dense"], config.hidden, config.dropout, base_rates, config.learned_value
+        )
 
     @property
     def context_events(self) -> int:
         """Raw events to keep before an impression: W, or what the exact match counts."""
-        return max(self.config.window, (self.config.match_window or 0) if self.config.exact_match else 0)
+        return max(self.config.window, self.config.match_window if self.config.exact_match else 0)
 
     def forward(self, batch: UserBatch) -> Predictions:
         """Logits of every impression of every user."""
@@ -122,7 +130,7 @@ class Ranker(nn.Module):
         interaction = torch.cat([interest_BNK, ads_BNK, history_BNK, *products, self.context(batch)], dim=-1)
         exact = [self.exact_match(batch.impressions, batch.events)] if self.exact_match else []
         match = torch.cat([likeness, strength_BN1, *exact], dim=-1)
-        predictions: Predictions = self.heads(interaction, match, batch.labels["price"])
+        predictions: Predictions = self.heads(interaction, match, batch)
         return predictions
 
     def _side_by_side(self, batch: UserBatch) -> tuple[Tensor, Tensor]:

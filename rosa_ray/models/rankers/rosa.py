@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from rosa_ray.errors import ConfigError
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.cross_attention import CandidateAttention
 from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
 from rosa_ray.models.encoder import CausalEncoder, EncoderCache, require_whole_heads
-from rosa_ray.models.exact_match import ExactMatch
+from rosa_ray.models.exact_match import ExactMatch, require_match_window
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
@@ -30,10 +29,11 @@ class Config:
     Attributes:
         width: D of embeddings and states.
         window: W, events that an event or an ad can attend to.
-        match_window: events before an impression that the exact match counts; None takes W.
+        match_window: events before an impression that the exact match counts, at least 1. As many as the encoder needs
+            raw, (L + 1)·W, are there anyway.
         hidden: widths of the head's trunk.
         behavior_bias, decay, cross_attention, exact_match, shared_tables: False turns the part off, for ablations.
-        recency: True also tells the head how long before the request the user's last event was.
+        recency: tell the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
 
     Raises:
@@ -44,7 +44,7 @@ class Config:
     layers: int = 2
     heads: int = 4
     window: int = 50
-    match_window: int | None = None
+    match_window: int = 150
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
     behavior_bias: bool = True
@@ -52,13 +52,12 @@ class Config:
     cross_attention: bool = True
     exact_match: bool = True
     shared_tables: bool = True
-    recency: bool = False
+    recency: bool = True
     learned_value: bool = True
 
     def __post_init__(self) -> None:
         require_whole_heads(self.width, self.heads)
-        if self.match_window is not None and self.match_window < 1:
-            raise ConfigError(f"model.match_window is {self.match_window}; it must be at least 1, or null for W")
+        require_match_window(self.match_window)
 
 
 class Ranker(nn.Module):
@@ -87,17 +86,23 @@ class Ranker(nn.Module):
         )
         self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
         self.next_event = NextEvent(config.width)
-        self.exact_match = ExactMatch(self.score_events) if config.exact_match else None
+        self.exact_match = ExactMatch(config.match_window) if config.exact_match else None
         matches = 3 + (self.attention.intensities if self.attention else 0)
         matches += self.exact_match.width if self.exact_match else 0
         self.heads = TaskHeads(
-            6 * config.width, matches, config.hidden, config.dropout, base_rates, config.learned_value
+            6 * config.width,
+            matches,
+            sizes["dense"],
+            config.hidden,
+            config.dropout,
+            base_rates,
+            config.learned_value,
         )
 
     @property
     def score_events(self) -> int:
         """Events before an impression that `score` reads: W with their states, and what the exact match counts."""
-        return max(self.config.window, self.config.match_window or 0)
+        return max(self.config.window, self.config.match_window if self.config.exact_match else 0)
 
     @property
     def context_events(self) -> int:
@@ -137,7 +142,7 @@ class Ranker(nn.Module):
         interaction = torch.cat([interest_BND, ads_BND, user_BND, *products, self.context(batch)], dim=-1)
         exact = [self.exact_match(batch.impressions, batch.events)] if self.exact_match else []
         match = torch.cat([torch.stack(likeness, dim=-1), *intensity, *exact], dim=-1)
-        predictions: Predictions = self.heads(interaction, match, batch.labels["price"])
+        predictions: Predictions = self.heads(interaction, match, batch)
         return predictions
 
     def _things(self, batch: UserBatch) -> Tensor:

@@ -33,7 +33,7 @@ class Config:
         width: D of embeddings and states.
         window: W, events that an event attends to, itself included.
         hidden: widths of the head's trunk.
-        recency: True also tells the head how long before the request the user's last event was.
+        recency: tell the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
 
     Raises:
@@ -46,7 +46,7 @@ class Config:
     window: int = 50
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
-    recency: bool = False
+    recency: bool = True
     learned_value: bool = True
 
     def __post_init__(self) -> None:
@@ -103,7 +103,9 @@ class Ranker(nn.Module):
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.next_event = NextEvent(config.width)
-        self.heads = TaskHeads(4 * config.width, 2, config.hidden, config.dropout, base_rates, config.learned_value)
+        self.heads = TaskHeads(
+            4 * config.width, 2, sizes["dense"], config.hidden, config.dropout, base_rates, config.learned_value
+        )
 
     @property
     def context_events(self) -> int:
@@ -127,7 +129,7 @@ class Ranker(nn.Module):
         thing_BND = self.tables.item(shown["item"]) + self.tables.category(shown["category"])
         likeness = product.sum(-1) / self.config.width**0.5, self.next_event.likeness(user_BND, thing_BND)
         interaction = torch.cat([user_BND, ads_BND, product, self.context(batch)], dim=-1)
-        predictions: Predictions = self.heads(interaction, torch.stack(likeness, dim=-1), batch.labels["price"])
+        predictions: Predictions = self.heads(interaction, torch.stack(likeness, dim=-1), batch)
         return predictions
 
     def encode(self, events: Mapping[str, Tensor]) -> Tensor:

@@ -1,8 +1,8 @@
 """Wide & Deep: linear logits of ids and crosses beside an MLP on embeddings (Cheng et al. 2016, arXiv 1606.07792).
 
 The wide part crosses the ad with the history, as the paper crosses the shown app with the installed ones (§3.1): a
-weight per pair of ad category and history category, hashed, and the counts of window events that share the ad's item
-or category, by behaviour. The deep part sees the history as the mean of its last W event embeddings.
+weight per pair of ad category and history category, hashed, and the counts of events that share the ad's item or
+category, by behaviour. The deep part sees the history as the mean of its last W event embeddings.
 
 Shape legend: B users, T events, N impressions, D width, P pairs of an impression and an event.
 """
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
+from rosa_ray.models.exact_match import require_match_window
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import WindowPairs, window_mask, window_mean
 from rosa_ray.models.linear import FirstOrder, add_logits, zero_table
@@ -31,19 +32,27 @@ class Config:
     Attributes:
         width: D of embeddings.
         window: W, events before an impression that are used.
+        match_window: events before an impression that are counted where they share its item or category, at least 1.
         hidden: widths of the head's trunk.
         cross_rows: rows that the pairs of ad category and history category are hashed into.
-        recency: True also tells the head how long before the request the user's last event was.
+        recency: tell the head how long before the request the user's last event was.
         learned_value: False takes the catalogue price as the value of a conversion.
+
+    Raises:
+        ConfigError: `match_window` is below 1.
     """
 
     width: int = 64
     window: int = 50
+    match_window: int = 150
     hidden: tuple[int, ...] = (128, 64)
     dropout: float = 0.2
     cross_rows: int = 65_536
-    recency: bool = False
+    recency: bool = True
     learned_value: bool = True
+
+    def __post_init__(self) -> None:
+        require_match_window(self.match_window)
 
 
 class Ranker(nn.Module):
@@ -58,21 +67,25 @@ class Ranker(nn.Module):
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.wide = FirstOrder(sizes, extra=2 * len(Behavior))
         self.cross = zero_table(config.cross_rows)
-        self.heads = TaskHeads(3 * config.width, 1, config.hidden, config.dropout, base_rates, config.learned_value)
+        self.heads = TaskHeads(
+            3 * config.width, 1, sizes["dense"], config.hidden, config.dropout, base_rates, config.learned_value
+        )
 
     @property
     def context_events(self) -> int:
-        """Raw events to keep before an impression: W."""
-        return self.config.window
+        """Raw events to keep before an impression: W, or what is counted."""
+        return max(self.config.window, self.config.match_window)
 
     def forward(self, batch: UserBatch) -> Predictions:
         """Logits of every impression of every user."""
-        mask_BNT = window_mask(batch.impressions["visible"], batch.event_mask.shape[1], self.config.window)
+        visible_BN, length = batch.impressions["visible"], batch.event_mask.shape[1]
+        mask_BNT = window_mask(visible_BN, length, self.config.window)
         history_BND = window_mean(self.events(self.tables, batch.events), mask_BNT)
         ads_BND = self.ads(self.tables, batch.impressions)
         match = (history_BND * ads_BND).sum(-1, keepdim=True) / self.config.width**0.5
-        deep = self.heads(torch.cat([history_BND, ads_BND, self.context(batch)], dim=-1), match, batch.labels["price"])
-        return add_logits(deep, self.wide(batch, *shared_counts(batch, mask_BNT)) + self._crosses(batch))
+        deep = self.heads(torch.cat([history_BND, ads_BND, self.context(batch)], dim=-1), match, batch)
+        shared = shared_counts(batch, window_mask(visible_BN, length, self.config.match_window))
+        return add_logits(deep, self.wide(batch, *shared) + self._crosses(batch))
 
     def _crosses(self, batch: UserBatch) -> Tensor:
         """Mean weight of the pairs (ad category, history category) of a window, (B, N, 2)."""
@@ -84,7 +97,7 @@ class Ranker(nn.Module):
 
 
 def shared_counts(batch: UserBatch, mask_BNT: Tensor) -> list[Tensor]:
-    """`log1p` of the window events that share the ad's item, and its category; two of (B, N, behaviours)."""
+    """`log1p` of the masked events that share the ad's item, and its category; two of (B, N, behaviours)."""
     behavior = functional.one_hot(batch.events["behavior"], len(Behavior)).float()
     same = (
         mask_BNT & (batch.impressions[name][..., None] == batch.events[name][:, None]) for name in ("item", "category")
