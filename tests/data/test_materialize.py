@@ -24,7 +24,7 @@ from rosa_ray.units import MINUTE_US
 T0 = 1_700_000_000_000_000
 USERS, WINDOW = 40, 4
 FEATURES = FeatureConfig(views=("user_events",), item_oov_buckets=4, oov_buckets=4)
-RANKER = {"width": 8, "heads": 2, "layers": 1, "window": WINDOW, "hidden": [8]}
+RANKER = {"width": 8, "heads": 2, "layers": 1, "window": WINDOW, "match_window": WINDOW, "hidden": [8]}
 BASE_RATES = {"ctr": 0.1, "cvr": 0.1, "log_value": 0.0, "revenue_per_cost": 1.0}
 
 

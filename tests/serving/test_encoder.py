@@ -33,7 +33,7 @@ def model() -> ServedModel:
     """A ranker whose every weight is random, so that no part is silent at its starting value."""
     torch.manual_seed(11)
     features = FeatureState.fit([FitPart.of(ROWS, BOUNDS.valid_us)], CONFIG)
-    config = {"width": 16, "layers": 2, "heads": 2, "window": 4, "hidden": [16], "dropout": 0.0}
+    config = {"width": 16, "layers": 2, "heads": 2, "window": 4, "match_window": 4, "hidden": [16], "dropout": 0.0}
     ranker = build_ranker("rosa", config, features.table_sizes, features.base_rates).eval()
     with torch.no_grad():
         for parameter in ranker.parameters():
