@@ -66,7 +66,7 @@ def test_online_scores_of_logged_impressions_are_the_offline_scores(world: World
     """Calibrated as evaluation does it; the calibration of this world moves every head."""
     raw = predict(world.model.ranker, encode_users(world.rows, world.features))
     expected = CALIBRATION.apply(raw)
-    assert all(np.abs(expected[name] / raw[name] - 1).min() > 1e-3 for name in ("p_ctr", "value"))
+    assert all((np.abs(expected[name] / raw[name] - 1) > 1e-3).mean() > 0.9 for name in ("p_ctr", "value"))
     scorer = world.scorer(store_path, rule="online")
     for shown in logged(world)[::3]:
         ad = asyncio.run(scorer.rank(request_of(shown)))["ads"][0]
