@@ -42,8 +42,9 @@ class TrainingConfig:
             share among those of a larger one. All users are validated.
         patience: epochs without a new best after which training stops.
         min_delta: by how much an epoch must beat the best to count as new best for `patience`.
-        monitor: validation figure that decides the best epoch, one of `MONITORS`. `valid_loss` weighs the tasks as
-            training does; take another one to compare task weights.
+        monitor: validation figure that decides the best epoch, one of `MONITORS`. Clicks are the most frequent label,
+            so their log loss says most reliably where overfitting begins. `valid_loss` weighs the tasks as training
+            does: it moves with the value of some hundred conversions, and cannot compare task weights.
         precision: of the forward pass; `auto` is bf16, else fp16, on a GPU and fp32 on a CPU.
         max_failures: how often a died worker is replaced and training goes on from the last epoch.
         keep_checkpoints: best epochs kept, beside the last one.
@@ -71,7 +72,7 @@ class TrainingConfig:
     user_share: float = 1.0
     patience: int = 2
     min_delta: float = 0.0
-    monitor: str = "valid_loss"
+    monitor: str = "valid_logloss"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     max_failures: int = 2
     keep_checkpoints: int = 2

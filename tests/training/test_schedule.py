@@ -6,7 +6,7 @@ from rosa_ray.training.schedule import best_record, is_finished, learning_rate
 
 
 def history(*losses: float) -> list[dict[str, float]]:
-    return [{"epoch": epoch, "valid_loss": loss} for epoch, loss in enumerate(losses, start=1)]
+    return [{"epoch": epoch, "valid_logloss": loss} for epoch, loss in enumerate(losses, start=1)]
 
 
 def test_stops_after_patience_epochs_without_a_new_best() -> None:

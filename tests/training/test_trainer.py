@@ -73,7 +73,7 @@ def test_two_workers_train_on_every_impression_and_write_a_bundle(
     assert result.history[-1]["train_ctr_loss"] < result.history[0]["train_ctr_loss"]
     assert result.samples_per_s > 0
     bundle = open_bundle(run_dir / "bundle")
-    assert bundle.metrics["valid_loss"] == min(record["valid_loss"] for record in result.history)
+    assert bundle.metrics["valid_logloss"] == min(record["valid_logloss"] for record in result.history)
     assert json.loads((run_dir / "train.json").read_text())["model_version"] == bundle.model_version
     load_ranker(bundle.model, bundle.weights())
     assert bundle.calibration.ctr.method == "platt"
