@@ -115,10 +115,10 @@ def curve_variants(
 
     >>> names = [variant.name for variant in curve_variants(("din",), "rosa", {"width": 8}, LossConfig(), (0.5,), 9)]
     >>> names
-    ['din-share0.5', 'din', 'rosa-share0.5', 'rosa', 'rosa-wider', 'rosa-longer']
+    ['din', 'din-share0.5', 'rosa', 'rosa-share0.5', 'rosa-wider', 'rosa-longer']
     """
     whole = compare_variants(models, champion, settings, loss)
-    found = [_on_share(variant, share) for variant in whole for share in sorted({*shares, 1.0})]
+    found = [_on_share(variant, share) for variant in whole for share in sorted({*shares, 1.0}, reverse=True)]
     grown: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "wider": ("twice as wide", _times(settings, ("width", "hidden"), 2), {}),
         "deeper": ("twice as deep", _times(settings, ("layers",), 2), {}),
@@ -137,7 +137,7 @@ def curve_pairs(variants: list[Variant], champion: str) -> list[tuple[str, str]]
 
     >>> variants = curve_variants(("din",), "rosa", {"width": 8}, LossConfig(), (0.5,), 9)
     >>> curve_pairs(variants, "rosa")
-    [('rosa-share0.5', 'din-share0.5'), ('rosa', 'din'), ('rosa-wider', 'rosa'), ('rosa-longer', 'rosa')]
+    [('rosa', 'din'), ('rosa-share0.5', 'din-share0.5'), ('rosa-wider', 'rosa'), ('rosa-longer', 'rosa')]
     """
     mine = {_share(variant): variant for variant in variants if _is_point(variant, champion)}
     pairs = [(mine[_share(variant)].name, variant.name) for variant in variants if variant.model != champion]
