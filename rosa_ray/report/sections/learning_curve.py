@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from rosa_ray.report.blocks import figure, figures, missing, table
+from rosa_ray.report.blocks import figure, figures, fold, missing, table
 from rosa_ray.report.charts import Series, line_chart, linear_axis, log_axis
 from rosa_ray.report.markup import Child, Markup, tag
 from rosa_ray.report.numbers import count, is_number, number
@@ -25,7 +25,7 @@ def render(run: RunFiles) -> Child:
         figures(*(_curve(study, metric) for metric in _CURVES)),
         metrics_table("Learning curves", study, QUALITY, with_paper=False),
         tag("p", "Means over seeds, 95 % intervals below, the best in bold.", class_="note"),
-        gap_table(study),
+        fold("Gaps between variants", gap_table(study)),
         trials_table(study),
     ]
 
