@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rosa_ray.report.blocks import figure, fold, table
+from rosa_ray.report.blocks import figure, figures, fold, table
 from rosa_ray.report.charts import Row, linear_axis, row_chart
 from rosa_ray.report.markup import Child, Markup, tag
 from rosa_ray.report.numbers import count, is_number, number, plain
@@ -139,6 +139,17 @@ def _gap_chart(metric: str, champion: str, names: dict[str, str], gaps: list[Stu
         note + ("Hollow marks: the target." if targeted else ""),
         table(f"Gaps in {name}", ["Against", "Gap", "from", "to", "Target"], values),
     )
+
+
+def variants_page(title: str, study: Study, metrics: Sequence[Metric]) -> list[Child]:
+    """All of a study that sets variants of one model side by side."""
+    return [
+        about(study),
+        metrics_table(title, study, metrics, with_paper=False),
+        tag("p", "Means over seeds, 95 % intervals below, the best in bold.", class_="note"),
+        figures(gap_charts(study)),
+        trials_table(study),
+    ]
 
 
 def gap_table(study: Study) -> Markup:
