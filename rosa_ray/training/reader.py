@@ -72,7 +72,9 @@ class ShardReader:
 
     def _encode(self, table: pa.Table) -> Periods:
         users = encode_users(UserRows.from_table(table), self._state)
-        trained = users.take(np.flatnonzero(in_share(users.user_key, self._user_share)))
+        trained = users
+        if self._user_share < 1:
+            trained = users.take(np.flatnonzero(in_share(users.user_key, self._user_share)))
         train, valid = trained.select(Split.TRAIN), users.select(Split.VALID)
         return Periods(train.trim(self._context), valid.trim(self._context))
 
