@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rosa_ray.config import RayConfig
+from rosa_ray.cluster.config import RayConfig
 from rosa_ray.errors import InputError
 
 MIB = 1 << 20

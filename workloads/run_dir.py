@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rosa_ray.config import RunConfig, dump
+from rosa_ray.config import RunConfig
 from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.settings import dump
 from rosa_ray.sources import SourceConfig
 from rosa_ray.storage import is_remote, write_bytes
 from rosa_ray.store.config import StoreConfig

@@ -2,7 +2,8 @@
 
 from dataclasses import asdict
 
-from rosa_ray.config import RunConfig, to_plain
+from rosa_ray.config import RunConfig
+from rosa_ray.settings import to_plain
 from workloads.cluster import connected
 from workloads.run_dir import RunDir
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from rosa_ray.config import RunConfig, compose, to_plain
-from rosa_ray.config.layers import Layer
+from rosa_ray.config import RunConfig
+from rosa_ray.settings import Layer, compose, to_plain
 from rosa_ray.storage import absolute
 from workloads.cluster import connected
 from workloads.run_dir import RunDir, source_of

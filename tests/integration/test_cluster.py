@@ -2,7 +2,7 @@
 
 import pytest
 
-from rosa_ray.config import RayConfig
+from rosa_ray.cluster.config import RayConfig
 from workloads.cluster import connected
 
 

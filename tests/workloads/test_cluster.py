@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from rosa_ray.config import RayConfig
+from rosa_ray.cluster.config import RayConfig
 from rosa_ray.errors import InputError
 from workloads.cluster import connected
 
