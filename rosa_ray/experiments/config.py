@@ -16,7 +16,7 @@ class StudyConfig:
 
     >>> StudyConfig(seeds=())
     Traceback (most recent call last):
-    rosa_ray.settings.fields.SettingError: study.seeds is []; it must name at least one and name each once
+    rosa_ray.settings.fields.SettingError: study.seeds is []; it must name at least one
     """
 
     seeds: Annotated[tuple[Annotated[int, Ge(0)], ...], MinLen(1), Distinct()] = (1, 2, 3)

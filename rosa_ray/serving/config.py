@@ -48,7 +48,7 @@ class ServingConfig:
     cached_users: Annotated[int, Ge(1)] = 1000
     """Users whose last lookup is kept for the time the store is down."""
     user_memory_s: Annotated[float, Ge(0)] = 3600
-    """A replica forgets a user who did not come back for this long, so that who is forgotten in the store is so here."""
+    """A replica forgets a user who did not come back for this long, so that it keeps nothing that the store forgot."""
     store_retry_s: Annotated[float, Ge(0)] = 1.0
     """After a failure the store is left alone this long."""
     encoder_cache_mb: Annotated[int, Ge(0)] = 64

@@ -46,9 +46,9 @@ def misfit(hint: Any, value: Any, path: KeyPath = ()) -> Misfit | None:
         found = [misfit(branch, value, path) for branch in get_args(kind) if _admits(branch, value)]
         deeper = next((wrong for wrong in found if wrong and wrong.path != path), None)
         return None if None in found or not in_words(hint) else deeper or Misfit(path, value, in_words(hint))
-    chosen = get_origin(kind) is not Literal or _admits(kind, value)
-    if not (chosen and all(_holds(bound, value) for bound in bounds_of(hint))):
-        return Misfit(path, value, in_words(hint))
+    broken = [bound for bound in bounds_of(hint) if not _holds(bound, value)]
+    if broken or (get_origin(kind) is Literal and not _admits(kind, value)):
+        return Misfit(path, value, _count_in_words(broken[0], kind) if element_hints(kind) else in_words(hint))
     parts = (misfit(inner, part, (*path, at)) for inner, part, at in _parts(kind, value))
     return next((wrong for wrong in parts if wrong), None)
 
@@ -164,7 +164,7 @@ def _range_in_words(bounds: list[Any]) -> str:
     high = next((bound for bound in bounds if isinstance(bound, Le | Lt)), None)
     match low, high:
         case Ge(), None:
-            return f"be at least {low.ge}"
+            return f"be at least {low.ge}" if low.ge else "be 0 or more"
         case Gt(), None:
             return f"be above {low.gt}"
         case None, Le():

@@ -51,11 +51,7 @@ class TuneConfig:
     metric: Annotated[str, OneOf(MONITORS.keys)] = "valid_auc"
     """Validation figure by which hopeless trials are stopped, and which decides the best epoch of a trial. `valid_loss`
     is refused: it weighs the tasks as training does."""
-    objectives: Annotated[_Objectives, MinLen(1), Distinct()] = (
-        "policy_roi",
-        "auc",
-        "calibration",
-    )
+    objectives: Annotated[_Objectives, MinLen(1), Distinct()] = ("policy_roi", "auc", "calibration")
     """What Optuna searches for, a Pareto front of them."""
     pick: str = "policy_roi"
     """The objective that decides between the trials of the front."""
