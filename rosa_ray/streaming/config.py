@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, MinLen
 
-from rosa_ray.live.log import LogConfig
+from rosa_ray.records.log import LogConfig
 from rosa_ray.settings import section, wrong
 
 

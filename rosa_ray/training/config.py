@@ -1,10 +1,9 @@
-"""Settings of training and evaluation."""
+"""Settings of training."""
 
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from rosa_ray.metrics import ScoreKind
 from rosa_ray.settings import OneOf, section, wrong
 
 MONITORS = {
@@ -83,22 +82,6 @@ class TrainingConfig:
     def monitor_mode(self) -> Literal["min", "max"]:
         """Whether a lower or a higher monitor is better."""
         return "min" if MONITORS[self.monitor] == "min" else "max"
-
-
-@section("evaluation")
-class EvaluationConfig:
-    """How a trained ranker is evaluated."""
-
-    score: ScoreKind = "roi"
-    """What the policy ranks by."""
-    users_per_batch: Annotated[int, Ge(1)] = 64
-    """Users padded to one rectangle."""
-    actors: Annotated[int, Ge(1)] = 1
-    """Scoring processes, each with a GPU where `use_gpu` says so."""
-    use_gpu: bool | Literal["auto"] = "auto"
-    """As in training."""
-    off_policy_clip: Annotated[float, Gt(0)] | None = None
-    """Largest importance weight of off-policy estimates. null clips nothing."""
 
 
 @section("gate")

@@ -3,7 +3,7 @@
 import pytest
 
 from rosa_ray.cluster.config import RayConfig
-from workloads.cluster import connected
+from rosa_ray.cluster.connect import connected
 
 
 @pytest.mark.integration
