@@ -15,7 +15,7 @@ from rosa_ray.data.preprocess import PreprocessConfig
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.models.losses import LossConfig
-from rosa_ray.models.rankers import config_class
+from rosa_ray.models.rankers import config_class, ranker_names
 from rosa_ray.schema import PrivacyConfig
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.settings import Tagged, load, section, tagged
@@ -56,7 +56,7 @@ class RunConfig:
     """The feature computation, the same offline and online."""
     leak_guard: LeakGuardConfig = field(default_factory=LeakGuardConfig)
     """Checks of the data before training."""
-    model: Tagged = tagged("rosa", config_class)
+    model: Tagged = tagged("rosa", config_class, ranker_names)
     """`name` picks the ranker; the other keys are that ranker's settings."""
     loss: LossConfig = field(default_factory=LossConfig)
     """Task weights."""

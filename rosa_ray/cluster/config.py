@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Unit
 
 from rosa_ray.settings import section
 
@@ -22,7 +22,7 @@ class RayConfig:
     num_cpus: Annotated[int, Ge(1)] | None = None
     """Logical CPUs of a local cluster. null takes the number of cores. Workers that mostly wait (serving replicas, a
     training driver) may share a core."""
-    object_store_mb: Annotated[int, Ge(80)] | None = None
-    """Shared memory of a local cluster, in 10^6 bytes. null leaves it to Ray."""
+    object_store_mb: Annotated[int, Ge(80), Unit("2^20 bytes")] | None = None
+    """Shared memory of a local cluster. null leaves it to Ray."""
     dashboard: bool = False
     """Start the dashboard of a local cluster."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Annotated, BinaryIO, Literal, Self, get_args
 
-from annotated_types import Ge
+from annotated_types import Ge, Unit
 
 from rosa_ray.errors import StreamError
 from rosa_ray.settings import section
@@ -28,14 +28,14 @@ _BLOCK = 1 << 20
 class LogConfig:
     """How a log is written."""
 
-    segment_mb: Annotated[int, Ge(1)] = 64
-    """A segment that grows beyond this, in 10^6 bytes, is closed, and the next begun."""
+    segment_mb: Annotated[int, Ge(1), Unit("2^20 bytes")] = 64
+    """A segment that grows beyond this is closed, and the next begun."""
     fsync: Fsync = "always"
     """When appended records are forced to disk: `always` before an append returns, `segment` when a segment is closed.
     `never` leaves it to the system."""
     retention_hours: Annotated[int, Ge(0)] = 0
     """Closed segments whose last record is older are removed. 0 keeps all."""
-    retention_mb: Annotated[int, Ge(0)] = 0
+    retention_mb: Annotated[int, Ge(0), Unit("2^20 bytes")] = 0
     """Oldest closed segments are removed while a partition is larger. 0 keeps all."""
 
 

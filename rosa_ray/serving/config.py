@@ -52,7 +52,7 @@ class ServingConfig:
     store_retry_s: Annotated[float, Ge(0)] = 1.0
     """After a failure the store is left alone this long."""
     encoder_cache_mb: Annotated[int, Ge(0)] = 64
-    """Memory for the keys and values of active users, 10^6 bytes per encoder replica. 0 encodes every timeline from the
+    """Memory for the keys and values of active users, per encoder replica. 0 encodes every timeline from the
     start."""
     threads: Annotated[int, Ge(1)] = 1
     """Torch threads per replica."""

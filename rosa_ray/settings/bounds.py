@@ -68,9 +68,8 @@ def in_words(hint: Any) -> str:
         branches = [in_words(branch).removeprefix("be ") for branch in get_args(kind)]
         return f"be {', or '.join(branches)}" if all(branches) else ""
     if get_origin(kind) is Literal:
-        return (
-            f"be one of {', '.join(map(str, get_args(kind)))}" if len(get_args(kind)) > 1 else f"be {get_args(kind)[0]}"
-        )
+        choices = ", ".join(str(choice) or "''" for choice in get_args(kind))
+        return f"be one of {choices}" if len(get_args(kind)) > 1 else f"be {choices}"
     if kind in (bool, NoneType):
         return "be true or false" if kind is bool else "be null"
     bounds = bounds_of(hint)

@@ -10,7 +10,7 @@
 Bounds hold whoever builds the dataclass. A check of several fields together stands in its `__post_init__`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
@@ -52,10 +52,12 @@ class Choice:
     Attributes:
         class_of: the settings dataclass of a name; raises ConfigError for an unknown one.
         default: the name where none is given; None where one must be.
+        names: the names there are.
     """
 
     class_of: Callable[[str], type]
     default: str | None = None
+    names: Callable[[], Iterable[str]] = tuple
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -89,21 +91,29 @@ def section(name: str) -> Callable[[type[Settings]], type[Settings]]:
     return decorate
 
 
-def tagged(default: str, class_of: Callable[[str], type]) -> Any:
+def tagged(default: str, class_of: Callable[[str], type], names: Callable[[], Iterable[str]] = tuple) -> Any:
     """Declare a field of `Tagged` settings.
 
     Args:
         default: the name used when none is given.
         class_of: the settings dataclass of a name; raises ConfigError for an unknown one. See `by_name`.
+        names: the names there are, for the reference of settings.
     """
-    return field(
-        default_factory=lambda: Tagged(default, class_of(default)()), metadata={"choice": Choice(class_of, default)}
-    )
+    choice = Choice(class_of, default, names)
+    return field(default_factory=lambda: Tagged(default, class_of(default)()), metadata={"choice": choice})
 
 
-def tagged_each(class_of: Callable[[str], type], *default: Tagged) -> Any:
-    """Declare a field of many `Tagged` settings, such as `tuple[Tagged, ...]`; each names its own dataclass."""
-    return field(default=default, metadata={"choice": Choice(class_of)})
+def tagged_each(
+    class_of: Callable[[str], type], default: tuple[Tagged, ...] = (), names: Callable[[], Iterable[str]] = tuple
+) -> Any:
+    """Declare a field of many `Tagged` settings, `tuple[Tagged, ...]`; each names its own dataclass.
+
+    Args:
+        class_of: as of `tagged`.
+        default: used where the config gives none.
+        names: as of `tagged`.
+    """
+    return field(default=default, metadata={"choice": Choice(class_of, None, names)})
 
 
 def by_name(classes: Mapping[str, type]) -> Callable[[str], type]:

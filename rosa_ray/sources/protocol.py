@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import pyarrow as pa
 
@@ -39,7 +39,7 @@ class SourceConfig:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Contract name to {contract column: file column}; a column left out keeps its name. The file column `#row` stands
     for the row's number in its file, for logs without ids."""
-    time_unit: str = ""
+    time_unit: Literal["", "s", "ms", "us", "ns"] = ""
     """Unit of integer times: `s`, `ms`, `us` or `ns`. Empty refuses integer times."""
     time_zone: str = ""
     """Zone of times written without one, such as `UTC`. Empty refuses them."""

@@ -47,7 +47,7 @@ class StreamConfig:
     dead_letters: str = "dead-letters"
     """Directory of refused records, below the run when relative."""
     dead_letter_mb: Annotated[int, Ge(1)] = 64
-    """Size of that directory, 10^6 bytes per process."""
+    """Size of that directory, per process."""
 
     def __post_init__(self) -> None:
         if self.max_batch < self.min_batch:
