@@ -46,6 +46,10 @@ def misfit(hint: Any, value: Any, path: KeyPath = ()) -> Misfit | None:
         found = [misfit(branch, value, path) for branch in get_args(kind) if _admits(branch, value)]
         deeper = next((wrong for wrong in found if wrong and wrong.path != path), None)
         return None if None in found or not in_words(hint) else deeper or Misfit(path, value, in_words(hint))
+    if is_list(kind) and not isinstance(value, list | tuple):
+        return Misfit(path, value, "be a list")
+    if is_mapping(kind) and not isinstance(value, Mapping):
+        return Misfit(path, value, "be a mapping")
     broken = [bound for bound in bounds_of(hint) if not _holds(bound, value)]
     if broken or (get_origin(kind) is Literal and not _admits(kind, value)):
         return Misfit(path, value, _count_in_words(broken[0], kind) if element_hints(kind) else in_words(hint))

@@ -84,8 +84,8 @@ class _Composing:
         noted, entries = len(self._problems), {entry.name: entry for entry in fields(kind) if entry.init}
         for key in data:
             if key not in entries:
-                unknown = dotted(*path, key)
-                self._note((*path, key), f"unknown key '{unknown}'; {suggest(unknown, self._known)}")
+                unknown, here = dotted(*path, key), Place(kind).keys(data, dotted(*path))
+                self._note((*path, key), f"unknown key '{unknown}'; {suggest(unknown, [*self._known, *here])}")
         built = {}
         for name, entry in entries.items():
             place = Place(hints_of(kind)[name], entry.metadata.get("choice"))
