@@ -1,7 +1,6 @@
 """`rosa compare`, `ablate`, `weights` and `curve`: train models or variants on the run's log and compare them."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -78,14 +77,12 @@ def run(config: RunConfig, kind: str) -> int:
 def _variants(config: RunConfig, kind: str) -> "list[Variant]":
     from rosa_ray.studies.compare.variants import ablation_variants, compare_variants, curve_variants, weight_variants
 
-    name, settings = config.model.name, asdict(config.model.settings)
+    model, loss, models = config.model, config.loss, config.study.models
     make: dict[str, Callable[[], list[Variant]]] = {
-        "compare": lambda: compare_variants(config.study.models, name, settings, config.loss),
-        "ablate": lambda: ablation_variants(name, settings, config.loss),
-        "weights": lambda: weight_variants(name, settings, config.loss),
-        "curve": lambda: curve_variants(
-            config.study.models, name, settings, config.loss, config.study.shares, config.training.epochs
-        ),
+        "compare": lambda: compare_variants(models, model, loss),
+        "ablate": lambda: ablation_variants(model, loss),
+        "weights": lambda: weight_variants(model, loss),
+        "curve": lambda: curve_variants(models, model, loss, config.study.shares, config.training.epochs),
     }
     return make[kind]()
 

@@ -1,7 +1,6 @@
 """`rosa tune`: search task weights and other settings for the best held-out return, and register the winner."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -62,9 +61,8 @@ def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]],
     def over(params: Mapping[str, Any]) -> Settings:
         where = "tune.space " + ", ".join(f"{key}={value}" for key, value in params.items())
         one = compose(RunConfig, [whole, Layer(where, nested(params))])
-        settings = asdict(one.model.settings)
         return Settings(
-            job=TrainingJob(one.model.name, settings, one.loss, one.training, one.seed, run_dir.data.root),
+            job=TrainingJob(one.model, one.loss, one.training, one.seed, run_dir.data.root),
             calibration=one.calibration,
             gate=one.gate,
             evaluation=one.evaluation,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 
 from rosa_ray.metrics import ScoreKind
-from rosa_ray.settings import read, section, wrong
+from rosa_ray.settings import section, wrong
 
 RuleName = Literal["offline", "online", "fresh", "learned"]
 
@@ -74,15 +74,3 @@ class ServingConfig:
     def __post_init__(self) -> None:
         if self.max_replicas < self.min_replicas:
             raise wrong(self, "max_replicas", f"it must be at least serving.min_replicas ({self.min_replicas})")
-
-    @classmethod
-    def of(cls, settings: dict[str, object]) -> "ServingConfig":
-        """Build from the `serving` mapping of a Serve config file.
-
-        >>> ServingConfig.of({"rule": "online"}).rule
-        'online'
-
-        Raises:
-            ConfigError: a key is unknown or a value does not fit.
-        """
-        return read(cls, settings)

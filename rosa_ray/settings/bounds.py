@@ -1,7 +1,8 @@
 """Bounds of a setting, written in its annotation: does a value hold them, and how are they said."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -33,7 +34,11 @@ class Misfit:
     must: str
 
 
-def misfit(hint: Any, value: Any, path: KeyPath = ()) -> Misfit | None:
+Check = Callable[[Any, KeyPath], Misfit | None]
+"""Takes a value and where it lies; returns what is wrong with it, None when nothing is."""
+
+
+def misfit(hint: Any, value: Any) -> Misfit | None:
     """Return the first part of a value that does not hold the bounds of its annotation; None when all do.
 
     >>> misfit(Annotated[int, Ge(1)] | None, 0)
@@ -41,20 +46,56 @@ def misfit(hint: Any, value: Any, path: KeyPath = ()) -> Misfit | None:
     >>> misfit(tuple[Annotated[float, Gt(0), Le(1)], ...], (0.5, 2.0))
     Misfit(path=(1,), value=2.0, must='be above 0, up to 1')
     """
+    return check_of(hint)(value, ())
+
+
+def check_of(hint: Any) -> Check:
+    """Read the bounds of an annotation once, for many values."""
     kind = without_bounds(hint)
     if is_union(kind):
-        found = [misfit(branch, value, path) for branch in get_args(kind) if _admits(branch, value)]
-        deeper = next((wrong for wrong in found if wrong and wrong.path != path), None)
-        return None if None in found or not in_words(hint) else deeper or Misfit(path, value, in_words(hint))
-    if is_list(kind) and not isinstance(value, list | tuple):
-        return Misfit(path, value, "be a list")
-    if is_mapping(kind) and not isinstance(value, Mapping):
-        return Misfit(path, value, "be a mapping")
-    broken = [bound for bound in bounds_of(hint) if not _holds(bound, value)]
-    if broken or (get_origin(kind) is Literal and not _admits(kind, value)):
-        return Misfit(path, value, _count_in_words(broken[0], kind) if element_hints(kind) else in_words(hint))
-    parts = (misfit(inner, part, (*path, at)) for inner, part, at in _parts(kind, value))
-    return next((wrong for wrong in parts if wrong), None)
+        return _union_check(hint)
+    if element_hints(kind):
+        return _elements_check(hint)
+    tests = [_test(bound) for bound in bounds_of(hint)]
+    tests += [partial(_admits, kind)] if get_origin(kind) is Literal else []
+
+    def check(value: Any, path: KeyPath) -> Misfit | None:
+        return None if all(test(value) for test in tests) else Misfit(path, value, in_words(hint))
+
+    return check
+
+
+def _union_check(hint: Any) -> Check:
+    """Of the branches that admit a value by its type, one must hold; another type is refused where all say a bound."""
+    branches = [(branch, check_of(branch)) for branch in get_args(without_bounds(hint))]
+
+    def check(value: Any, path: KeyPath) -> Misfit | None:
+        found = [branch_check(value, path) for branch, branch_check in branches if _admits(branch, value)]
+        if None in found or not in_words(hint):
+            return None
+        inside = next((wrong for wrong in found if wrong and wrong.path != path), None)
+        return inside or Misfit(path, value, in_words(hint))
+
+    return check
+
+
+def _elements_check(hint: Any) -> Check:
+    """A list or a mapping must be one, hold its own bounds, and so must each of its elements."""
+    kind = without_bounds(hint)
+    types: Any = (list, tuple) if is_list(kind) else (Mapping,)
+    bounds = [(_test(bound), _count_in_words(bound, kind)) for bound in bounds_of(hint)]
+    element_check = check_of(element_hints(kind)[0])
+
+    def check(value: Any, path: KeyPath) -> Misfit | None:
+        if not isinstance(value, types):
+            return Misfit(path, value, "be a list" if is_list(kind) else "be a mapping")
+        broken = next((words for test, words in bounds if not test(value)), None)
+        if broken:
+            return Misfit(path, value, broken)
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+        return next((wrong for at, part in parts if (wrong := element_check(part, (*path, at)))), None)
+
+    return check
 
 
 def in_words(hint: Any) -> str:
@@ -138,11 +179,17 @@ _TESTS: dict[type, Callable[[Any, Any], bool]] = {
 }
 
 
-def _holds(bound: Any, value: Any) -> bool:
-    try:
-        return _TESTS[type(bound)](bound, value)
-    except TypeError:  # a value of another type, given to the dataclass itself
-        return False
+def _test(bound: Any) -> Callable[[Any], bool]:
+    """Whether a value holds a bound; a value of another type, given to the dataclass itself, does not."""
+    holds = _TESTS[type(bound)]
+
+    def test(value: Any) -> bool:
+        try:
+            return holds(bound, value)
+        except TypeError:
+            return False
+
+    return test
 
 
 def _admits(hint: Any, value: Any) -> bool:
@@ -153,12 +200,6 @@ def _admits(hint: Any, value: Any) -> bool:
     if kind in (int, float):
         return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
     return isinstance(value, kind) if kind in (bool, str, NoneType) else True
-
-
-def _parts(kind: Any, value: Any) -> Iterator[tuple[Any, Any, str | int]]:
-    for inner in element_hints(kind):
-        pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
-        yield from ((inner, part, at) for at, part in pairs)
 
 
 def _range_in_words(bounds: list[Any]) -> str:

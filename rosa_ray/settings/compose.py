@@ -79,7 +79,7 @@ class _Composing:
     def dataclass(self, kind: Any, data: Any, path: KeyPath) -> Any:
         """Build a dataclass from the mapping of its fields; None is an empty one, a section all commented out."""
         data = {} if data is None else data
-        if not isinstance(data, dict):
+        if not isinstance(data, Mapping):
             return self._mistyped(data, path, "a mapping")
         noted, entries = len(self._problems), {entry.name: entry for entry in fields(kind) if entry.init}
         for key in data:
@@ -143,7 +143,7 @@ class _Composing:
 
     def _tagged(self, choice: Choice, value: Any, path: KeyPath) -> Any:
         key, value = dotted(*path), {} if value is None else value
-        if not isinstance(value, dict):
+        if not isinstance(value, Mapping):
             return self._note(path, f"{key} is {_json(value)}; write {key}: {{name: ...}}")
         name = name_in(value, choice)
         if name is None:

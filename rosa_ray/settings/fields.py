@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.settings.bounds import KeyPath, misfit
+from rosa_ray.settings.bounds import Check, KeyPath, check_of
 
 Settings = TypeVar("Settings")
 
@@ -145,11 +145,15 @@ def check_bounds(config: Any) -> None:
         SettingError: names the key, the value and what it must be.
     """
     kind: Any = type(config)
-    hints = hints_of(kind)
-    for entry in fields(config):
-        found = misfit(hints[entry.name], getattr(config, entry.name), (entry.name,))
+    for name, check in _checks_of(kind).items():
+        found = check(getattr(config, name), (name,))
         if found:
             raise SettingError(section_of(config), found.path, f"is {in_line(found.value)}; it must {found.must}")
+
+
+@cache
+def _checks_of(cls: Any) -> dict[str, Check]:
+    return {entry.name: check_of(hints_of(cls)[entry.name]) for entry in fields(cls)}
 
 
 def section_of(config: Any) -> str:

@@ -8,6 +8,7 @@ from rosa_ray.errors import BundleError, ConfigError
 from rosa_ray.serving.app import ENCODER, LOOKUP, SCORER, build
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.settings import read
 from tests.serving.conftest import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,15 +30,15 @@ ROOT = Path(__file__).resolve().parents[2]
 )
 def test_a_wrong_setting_is_named(settings: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        ServingConfig.of(settings)
+        read(ServingConfig, settings)
 
 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ({}, "need 'bundle'"),
+        ({}, "application args: bundle is missing"),
         ({"bundle": "b", "gate": 1}, "unknown key 'gate'"),
-        ({"bundle": "b", "store": {"pth": "x"}}, "store has no setting 'pth'"),
+        ({"bundle": "b", "store": {"pth": "x"}}, "unknown key 'store.pth'; did you mean 'store.path'"),
     ],
 )
 def test_wrong_application_args_are_named(args: dict, said: str) -> None:

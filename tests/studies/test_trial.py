@@ -11,7 +11,7 @@ from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.features import Split
-from rosa_ray.models import LossConfig
+from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.studies.compare.config import StudyConfig
 from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap, read_columns
 from rosa_ray.studies.compare.study import Study, best_rate
@@ -32,7 +32,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def trial_of(data_dir: str, directory: Path, seed: int = 1, training: TrainingConfig = TRAINING) -> Trial:
     return Trial(
-        job=TrainingJob("wide_deep", SETTINGS, LossConfig(), training, seed, data_dir),
+        job=TrainingJob(ranker_settings("wide_deep", SETTINGS), LossConfig(), training, seed, data_dir),
         calibration=CalibrationConfig(),
         evaluation=EvaluationConfig(),
         log_dir=f"{data_dir}/no-log",
@@ -109,9 +109,8 @@ def test_the_best_rate_follows_the_monitor() -> None:
 
 def test_a_trial_of_a_curve_differs_in_what_its_name_says(data_dir: str) -> None:
     plain = Study("curve", "", StudyConfig(), TRAINING, CalibrationConfig(), EvaluationConfig(), data_dir, "", "/run")
-    variants = curve_variants(
-        ("wide_deep",), "rosa", {"width": 8, "hidden": (8,), "layers": 1}, LossConfig(), (0.5,), 7
-    )
+    rosa = ranker_settings("rosa", {"width": 8, "hidden": (8,), "layers": 1})
+    variants = curve_variants(("wide_deep",), rosa, LossConfig(), (0.5,), 7)
     trials = {variant.name: plain.trial(variant, 1, 1e-2) for variant in variants}
     assert trials["wide_deep-share0.5"].directory == "/run/trials/wide_deep-share0.5-lr0.01-s1"
     assert [name for name, trial in trials.items() if trial.job.training.user_share == 0.5] == [
@@ -119,5 +118,5 @@ def test_a_trial_of_a_curve_differs_in_what_its_name_says(data_dir: str) -> None
         "rosa-share0.5",
     ]
     assert trials["rosa-longer"].job.training == replace(trials["rosa"].job.training, patience=7)
-    assert trials["rosa-wider"].job.settings == {"width": 16, "hidden": (16,), "layers": 1}
-    assert trials["rosa-deeper"].job.settings == {"width": 8, "hidden": (8,), "layers": 2}
+    assert trials["rosa-wider"].job.model.settings == replace(rosa.settings, width=16, hidden=(16,))
+    assert trials["rosa-deeper"].job.model.settings == replace(rosa.settings, layers=2)

@@ -14,7 +14,7 @@ from rosa_ray.calibration import Calibration, CalibrationConfig, Curve
 from rosa_ray.errors import ConfigError
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.inference import predict
-from rosa_ray.models import LossConfig, build_ranker
+from rosa_ray.models import LossConfig, build_ranker, ranker_settings
 from rosa_ray.models.gate import HISTORY_INPUTS
 from rosa_ray.run_dir import DataDir
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
@@ -185,7 +185,7 @@ def test_the_offline_prediction_is_that_of_a_timeline_cut_off(users: EncodedUser
 def test_publishing_a_run_fits_its_gate_into_the_bundle(tmp_path: Path) -> None:
     rows = tiny_rows(users=60, per_user=40)
     data_dir, state = write_data_dir(tmp_path / "data", rows), tiny_state(rows)
-    job = TrainingJob("rosa", SETTINGS, LossConfig(), TrainingConfig(workers=1), 3, data_dir)
+    job = TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), TrainingConfig(workers=1), 3, data_dir)
     weights = job.build(state).state_dict()
     given = {"job": job, "state": state, "weights": weights, "best": {}, "config": {}, "calibration": CALIBRATING}
     publish(str(tmp_path / "bundle"), gate=GateTrainingConfig(steps=20), **given)

@@ -16,7 +16,7 @@ from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.evaluate import evaluate, metrics_table
 from rosa_ray.features import Split, UserRows
 from rosa_ray.inference import load_ranker
-from rosa_ray.models import LossConfig
+from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.tracking import TrackingConfig
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.fit import fit, scaling_config
@@ -43,8 +43,7 @@ def data_dir(rows: UserRows, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def run(data_dir: str, run_dir: Path, **changed: Any) -> TrainResult:
     arguments = {
-        "model": "rosa",
-        "settings": SETTINGS,
+        "model": ranker_settings("rosa", SETTINGS),
         "loss": LossConfig(),
         "training": TRAINING,
         "calibration": CalibrationConfig(),
@@ -120,7 +119,7 @@ def test_a_killed_worker_is_replaced_and_the_outcome_is_the_same(
         finally:
             Worker._step = take_step
 
-    job = TrainingJob("rosa", SETTINGS, LossConfig(), TRAINING, 5, data_dir)
+    job = TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), TRAINING, 5, data_dir)
     result = fit(job, str(tmp_path), "mortal", worker=mortal)
     assert marker.exists()
     figures = ("epoch", "step", "samples", "train_loss", "valid_loss", "valid_auc")

@@ -60,8 +60,7 @@ class Study:
             users_per_batch=together,
             **variant.training,
         )
-        settings = dict(variant.settings)
-        job = TrainingJob(variant.model, settings, variant.loss, training, seed, self.data_dir)
+        job = TrainingJob(variant.model, variant.loss, training, seed, self.data_dir, variant.not_shared)
         name = f"{variant.name}-lr{learning_rate:g}-s{seed}"
         return Trial(
             job=job,

@@ -131,9 +131,9 @@ def _describe(
     return {
         "name": variant.name,
         "label": variant.label,
-        "model": variant.model,
+        "model": variant.model.name,
         "training": dict(variant.training),
-        "settings": dict(variant.settings),
+        "settings": variant.plain_settings(),
         "learning_rate": trials[0]["learning_rate"],
         "trials": [dict(trial) for trial in trials],
         "mean": {**drawn[0], **means},

@@ -10,7 +10,7 @@ import pytest
 from rosa_ray.bundle import open_bundle
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.evaluation.config import EvaluationConfig
-from rosa_ray.models import LossConfig
+from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.storage import read_json
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.studies.sweep.sweep import Sweep, run_sweep
@@ -27,7 +27,8 @@ TRAINING = TrainingConfig(workers=1, epochs=2, users_per_batch=4, warmup_steps=0
 def sweep_of(root: Path) -> Sweep:
     def settle(params: Mapping[str, Any]) -> Settings:
         loss = replace(LossConfig(), **{key.removeprefix("loss."): value for key, value in params.items()})
-        job = TrainingJob("wide_deep", {"width": 8, "window": 8, "hidden": (8,)}, loss, TRAINING, 7, f"{root}/data")
+        model = ranker_settings("wide_deep", {"width": 8, "window": 8, "hidden": (8,)})
+        job = TrainingJob(model, loss, TRAINING, 7, f"{root}/data")
         config = {"model": {}, "loss": asdict(loss), "training": asdict(TRAINING), "evaluation": {}, "seed": 7}
         return Settings(job, CalibrationConfig(), GateTrainingConfig(), EvaluationConfig(), config)
 

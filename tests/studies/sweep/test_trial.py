@@ -10,7 +10,7 @@ import torch
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.config import EvaluationConfig
-from rosa_ray.models import LossConfig
+from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.schema import hash_ids
 from rosa_ray.storage import write_parquet
 from rosa_ray.studies.sweep.held_out import policy_values, require_objectives
@@ -30,7 +30,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def trial_of(data_dir: str, directory: Path, training: TrainingConfig = TRAINING) -> SweepTrial:
-    job = TrainingJob("wide_deep", MODEL, LossConfig(), training, 1, data_dir)
+    job = TrainingJob(ranker_settings("wide_deep", MODEL), LossConfig(), training, 1, data_dir)
     settings = Settings(job, CalibrationConfig(), GateTrainingConfig(), EvaluationConfig(), {})
     return SweepTrial(0, {}, settings, str(directory), f"{data_dir}/no-log")
 
