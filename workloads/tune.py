@@ -15,7 +15,7 @@ from workloads.places import record_config, source_of
 from workloads.studies import prepare
 
 if TYPE_CHECKING:
-    from rosa_ray.studies.sweep.trial import Settings
+    from rosa_ray.studies.sweep.space import TrialSettings
 
 TABLE_WIDTH = 150
 
@@ -51,19 +51,18 @@ def run(config: RunConfig) -> int:
     return 0
 
 
-def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]], Settings]":
+def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]], TrialSettings]":
     """Return what lays parameters over the run's config."""
-    from rosa_ray.studies.sweep.space import nested
-    from rosa_ray.studies.sweep.trial import Settings
+    from rosa_ray.studies.sweep.space import TrialSettings, nested
     from rosa_ray.training.job import TrainingJob
 
     whole = Layer("config", to_plain(config))
 
-    def over(params: Mapping[str, Any]) -> Settings:
+    def over(params: Mapping[str, Any]) -> TrialSettings:
         where = "tune.space " + ", ".join(f"{key}={value}" for key, value in params.items())
         one = compose(RunConfig, [whole, Layer(where, nested(params))])
         settings = asdict(one.model.settings)
-        return Settings(
+        return TrialSettings(
             job=TrainingJob(one.model.name, settings, one.loss, one.training, one.seed, run_dir.data.root),
             calibration=one.calibration,
             gate=one.gate,
