@@ -44,7 +44,7 @@ def run(config: RunConfig, kind: str) -> int:
     """Make the data where it is missing, run the study and print its tables."""
     from rosa_ray.data.leakage.guard import guard
     from rosa_ray.studies.compare.comparison import Comparison, run_comparison
-    from rosa_ray.studies.compare.tables import tables
+    from rosa_ray.studies.compare.tables import comparison_tables
 
     if is_remote(config.run_dir):
         raise ConfigError(f"run_dir is '{config.run_dir}'; a study keeps its trials on a disk, give a local directory")
@@ -68,7 +68,7 @@ def run(config: RunConfig, kind: str) -> int:
         pairs = _pairs(kind, variants, config.model.name)
         document = run_comparison(comparison, variants, config.model.name, pairs, lambda line: print(line, flush=True))
     console = Console(width=max(Console().width, TABLE_WIDTH))
-    for table in tables(document):
+    for table in comparison_tables(document):
         console.print(table)
     place = RunDir(config.run_dir).study(kind)
     print(f"{place}: everything above as JSON; `rosa report {config.run_dir}` draws it")

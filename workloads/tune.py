@@ -23,7 +23,7 @@ TABLE_WIDTH = 150
 def run(config: RunConfig) -> int:
     """Make the data where it is missing, run what is left of the sweep and print its tables."""
     from rosa_ray.studies.sweep.sweep import Sweep, require_local, run_sweep
-    from rosa_ray.studies.sweep.tables import summary, tables
+    from rosa_ray.studies.sweep.tables import sweep_summary, sweep_tables
 
     require_local(config.run_dir)
     run_dir = RunDir(absolute(config.run_dir))
@@ -43,9 +43,9 @@ def run(config: RunConfig) -> int:
         prepare(config, run_dir)
         document = run_sweep(sweep, lambda line: print(line, flush=True))
     console = Console(width=max(Console().width, TABLE_WIDTH))
-    for table in tables(document):
+    for table in sweep_tables(document):
         console.print(table)
-    print(summary(document))
+    print(sweep_summary(document))
     place = RunDir(config.run_dir).sweep
     print(f"{place.winner.bundle}: the winner; {place.document}: everything above as JSON")
     return 0

@@ -7,7 +7,7 @@ from typing import Any
 from rosa_ray.errors import ConfigError
 from rosa_ray.models import LossConfig, config_class
 
-LABELS = {
+MODEL_LABELS = {
     "wide_deep": "Wide & Deep",
     "deepfm": "DeepFM",
     "din": "DIN",
@@ -45,11 +45,11 @@ def compare_variants(
     ['din', 'rosa']
     """
     baselines = [
-        Variant(name, LABELS.get(name, name), name, _shared(name, settings), loss)
+        Variant(name, MODEL_LABELS.get(name, name), name, _shared(name, settings), loss)
         for name in models
         if name != champion
     ]
-    return [*baselines, Variant(champion, LABELS.get(champion, champion), champion, settings, loss)]
+    return [*baselines, Variant(champion, MODEL_LABELS.get(champion, champion), champion, settings, loss)]
 
 
 def ablation_variants(champion: str, settings: Mapping[str, Any], loss: LossConfig) -> list[Variant]:
@@ -70,7 +70,7 @@ def ablation_variants(champion: str, settings: Mapping[str, Any], loss: LossConf
         "no_shared_tables": ("without shared tables", {"shared_tables": False}, {}),
         "no_next_event": ("without next-event task", {}, {"next_event": 0.0}),
     }
-    whole = Variant(champion, LABELS[champion], champion, settings, loss)
+    whole = Variant(champion, MODEL_LABELS[champion], champion, settings, loss)
     given = {**_shared("din", settings), "exact_match": True}
     return [
         whole,
@@ -85,7 +85,7 @@ def ablation_variants(champion: str, settings: Mapping[str, Any], loss: LossConf
 def weight_variants(champion: str, settings: Mapping[str, Any], loss: LossConfig) -> list[Variant]:
     """The configured model under other task weights, fixed and learned: which win on AUC, and which on ROI?"""
     choices: dict[str, tuple[str, dict[str, Any]]] = {
-        champion: (LABELS.get(champion, champion), {}),
+        champion: (MODEL_LABELS.get(champion, champion), {}),
         "ctr_only": ("clicks only (α)", {"beta": 0.0, "gamma": 0.0, "value": 0.0}),
         "ctr_cvr": ("clicks and conversions (α, β)", {"gamma": 0.0}),
         "cvr_heavy": ("conversions heavy (β = 5)", {"beta": 5.0}),

@@ -14,7 +14,7 @@ from rosa_ray.metrics import BootstrapConfig, greedy_policy, interval, roi_stati
 from rosa_ray.metrics.bootstrap import Statistic
 from rosa_ray.run_dir import RunDir, SweepDir
 from rosa_ray.studies.sweep.trial import SweepTrial
-from rosa_ray.training.trainer import publish
+from rosa_ray.training.trainer import make_bundle
 
 COMPARED = ("policy_roi", "policy_roi_share", "auc", "cvr_auc", "ctcvr_auc", "logloss", "pcoc", "ctcvr_pcoc")
 
@@ -35,7 +35,7 @@ def measure_winner(default: SweepTrial, winner: SweepTrial, sweep: SweepDir) -> 
 
 def _measure(trial: SweepTrial, place: RunDir) -> dict[str, Any]:
     job = trial.job
-    publish(
+    make_bundle(
         place.bundle,
         job=job,
         state=read_feature_state(job.layout.features),

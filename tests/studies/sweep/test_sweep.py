@@ -15,7 +15,7 @@ from rosa_ray.storage import read_json
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.studies.sweep.space import TrialSettings
 from rosa_ray.studies.sweep.sweep import Sweep, run_sweep
-from rosa_ray.studies.sweep.tables import summary, tables
+from rosa_ray.studies.sweep.tables import sweep_summary, sweep_tables
 from rosa_ray.tracking import TrackingConfig, default_uri
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.job import TrainingJob
@@ -60,8 +60,8 @@ def test_a_sweep_finds_a_winner_and_runs_nothing_twice(ray_cluster: None, tmp_pa
     assert read_json(f"{sweep.run_dir}/tune/sweep.json") == document
     bundle = open_bundle(f"{sweep.run_dir}/tune/bundle")
     assert bundle.model_version == document["test"]["winner"]["model_version"]
-    assert next(table.row_count for table in tables(document)) >= 1
-    assert summary(document).startswith("2 trials: ")
+    assert next(table.row_count for table in sweep_tables(document)) >= 1
+    assert sweep_summary(document).startswith("2 trials: ")
 
     client = MlflowClient(default_uri(sweep.run_dir))
     runs = client.search_runs([client.get_experiment_by_name("rosa-rec").experiment_id])
