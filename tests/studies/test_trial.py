@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
 from rosa_ray.calibration import CalibrationConfig
@@ -18,7 +19,7 @@ from rosa_ray.studies.compare.config import StudyConfig
 from rosa_ray.studies.compare.measure import measure_trial
 from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap
 from rosa_ray.studies.compare.variants import curve_variants
-from rosa_ray.studies.trial import Trial, fit_trial
+from rosa_ray.studies.trial import Trial, TrialRun, fit_trial
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
@@ -82,6 +83,20 @@ def test_a_finished_trial_is_read_and_a_changed_one_is_run_again(
     assert other["test"]["pcoc"] == other["test"]["raw_pcoc"] == result["test"]["raw_pcoc"]
     with pytest.raises(AssertionError, match="trained again"):
         fit_trial(replace(trial, job=replace(trial.job, seed=2)))
+
+
+def test_a_killed_fit_goes_on_from_its_last_epoch(ran: tuple[Trial, dict], data_dir: str, tmp_path: Path) -> None:
+    trial = trial_of(data_dir, tmp_path)
+    epochs = TrialRun(trial).epochs()
+    next(epochs)
+    epochs.close()
+    assert Path(trial.place.state).exists()
+    fitted = fit_trial(trial)
+    assert [record["resumed_from_step"] is None for record in fitted["history"]] == [True, False]
+    assert fitted["monitor"] == ran[1]["monitor"]
+    assert not Path(trial.place.state).exists()
+    for name, weight in ran[0].weights().items():
+        torch.testing.assert_close(trial.weights()[name], weight, rtol=0, atol=0)
 
 
 def test_divergence_is_an_error(data_dir: str, tmp_path: Path) -> None:
