@@ -4,7 +4,7 @@ Workers hold different users, so their batches hold different numbers of impress
 of the workers' means would weigh impressions unevenly; here every term is divided by its weight over all workers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,13 +22,12 @@ from rosa_ray.models import (
     parameter_groups,
     task_weights,
 )
+from rosa_ray.models.balance import Reduce
 from rosa_ray.training.config import TrainingConfig
 
 WATCHED = (*TASKS, "gradient")
 CHECK_EVERY = 50
 """Steps between two looks at the recorded losses; a look makes the CPU wait for the GPU."""
-
-Reduce = Callable[[Tensor], Tensor]
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:

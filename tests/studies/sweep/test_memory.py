@@ -1,4 +1,4 @@
-"""The searcher, ASHA and the study, driven by hand as Ray Tune drives them, with trials that train nothing."""
+"""The searcher, ASHA and the memory, driven by hand as Ray Tune drives them, with trials that train nothing."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ from ray.tune.utils.util import flatten_dict
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.studies.sweep.config import TuneConfig
-from rosa_ray.studies.sweep.searcher import TRIAL, StudySearcher, SweepAsha
+from rosa_ray.studies.sweep.memory import SweepMemory
+from rosa_ray.studies.sweep.searcher import TRIAL, SweepAsha, SweepSearcher
 from rosa_ray.studies.sweep.space import Space
-from rosa_ray.studies.sweep.study import Study
 
 SPACE = {"loss.beta": {"log": (0.1, 5.0)}, "model.decay": {"choice": (True, False)}}
 CONFIGURED = {"loss.beta": 1.0, "model.decay": True}
@@ -36,13 +36,13 @@ class Log:
         return lambda trial, *_: self.told.append((name, trial.number))
 
 
-def session(run_dir: Path, config: TuneConfig = CONFIG, make: Any = None) -> tuple[Study, StudySearcher, Log]:
-    study, log = Study(config, Space.parse(config.space), "one", str(run_dir), CONFIGURED, seed=7), Log()
+def session(run_dir: Path, config: TuneConfig = CONFIG, make: Any = None) -> tuple[SweepMemory, SweepSearcher, Log]:
+    memory, log = SweepMemory(config, Space.parse(config.space), "one", str(run_dir), CONFIGURED, seed=7), Log()
 
     def trial(number: int, params: Mapping[str, Any]) -> Any:
         return SimpleNamespace(number=number, params=params, discard=lambda: None)
 
-    return study, StudySearcher(config, study, make or trial, log), log  # type: ignore[arg-type]
+    return memory, SweepSearcher(config, memory, make or trial, log), log  # type: ignore[arg-type]
 
 
 def record(epoch: int, auc: float = 0.7, roi: float | None = None, off: float = 0.1) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def record(epoch: int, auc: float = 0.7, roi: float | None = None, off: float = 
     return flatten_dict({"epoch": epoch, "valid_auc": auc, **last})  # as Ray Tune hands results over
 
 
-def drawn(searcher: StudySearcher, trial_id: str) -> Any:
+def drawn(searcher: SweepSearcher, trial_id: str) -> Any:
     return (searcher.suggest(trial_id) or {})[TRIAL]
 
 
@@ -65,9 +65,9 @@ def test_a_killed_sweep_goes_on_without_running_a_finished_trial_again(tmp_path:
     searcher.on_trial_complete("b", record(1, auc=0.5))
     searcher.on_trial_result("c", record(1))
 
-    study, searcher, log = session(tmp_path)  # the first was killed here: c was under way
-    assert [trial.state for trial in study.trials()] == ["complete", "stopped", "running"]
-    assert study.remaining == 2
+    memory, searcher, log = session(tmp_path)  # the first was killed here: c was under way
+    assert [trial.state for trial in memory.trials()] == ["complete", "stopped", "running"]
+    assert memory.remaining == 2
     again, new = drawn(searcher, "d"), drawn(searcher, "e")
     assert (again.number, again.params) == (third.number, third.params)
     assert new.number == 3
@@ -75,13 +75,13 @@ def test_a_killed_sweep_goes_on_without_running_a_finished_trial_again(tmp_path:
     assert log.told == [("again", 2), ("started", 3)]
     searcher.on_trial_complete("d", record(2, roi=2.0))
     searcher.on_trial_complete("e", record(2, roi=1.0))
-    assert study.remaining == 0
-    assert [trial.values for trial in study.trials()][::2] == [
+    assert memory.remaining == 0
+    assert [trial.values for trial in memory.trials()][::2] == [
         {"policy_roi": 1.5, "calibration": 0.1},
         {"policy_roi": 2.0, "calibration": 0.1},
     ]
-    assert study.trials()[0].history == [(1, 0.7), (2, 0.7)]
-    assert len(study.sessions) == 2
+    assert memory.trials()[0].history == [(1, 0.7), (2, 0.7)]
+    assert len(memory.sessions) == 2
 
 
 def test_more_trials_are_added_to_a_finished_sweep_and_resume_off_starts_over(tmp_path: Path) -> None:
@@ -96,19 +96,19 @@ def test_more_trials_are_added_to_a_finished_sweep_and_resume_off_starts_over(tm
 
 
 def test_failures_are_told_apart_from_trials_that_are_stopped(tmp_path: Path) -> None:
-    study, searcher, _ = session(tmp_path)
+    memory, searcher, _ = session(tmp_path)
     for name in "abcd":
         drawn(searcher, name)
     searcher.on_trial_complete("a", {"error": "training diverged"})
     searcher.on_trial_complete("b", error=True)
     searcher.on_trial_complete("c", {**record(2, roi=1.0), "figures/policy_roi": None})
     searcher.on_trial_complete("d", record(1))
-    assert [trial.state for trial in study.trials()] == ["failed", "failed", "failed", "stopped"]
-    reasons = [trial.error for trial in study.trials()[:3]]
+    assert [trial.state for trial in memory.trials()] == ["failed", "failed", "failed", "stopped"]
+    reasons = [trial.error for trial in memory.trials()[:3]]
     assert reasons[:2] == ["training diverged", "its process died"]
     assert "policy_roi undefined" in str(reasons[2])
-    assert study.remaining == 0
-    assert study.importance(0) == {"policy_roi": {}, "calibration": {}}
+    assert memory.remaining == 0
+    assert memory.importance(0) == {"policy_roi": {}, "calibration": {}}
 
 
 def test_a_draw_that_makes_no_config_is_drawn_again_and_does_not_count(tmp_path: Path) -> None:
@@ -117,19 +117,19 @@ def test_a_draw_that_makes_no_config_is_drawn_again_and_does_not_count(tmp_path:
             raise ConfigError("together they make no config")
         return SimpleNamespace(number=number, params=params)
 
-    study, searcher, _ = session(tmp_path, make=odd_only)
+    memory, searcher, _ = session(tmp_path, make=odd_only)
     assert [drawn(searcher, name).number for name in "ab"] == [1, 3]
-    assert [trial.number for trial in study.trials()] == [1, 3]
-    assert study.remaining == 4
+    assert [trial.number for trial in memory.trials()] == [1, 3]
+    assert memory.remaining == 4
 
 
 def test_importance_finds_what_matters(tmp_path: Path) -> None:
     config = TuneConfig(space=SPACE, trials=10, objectives=("policy_roi",), random_trials=10)
-    study, searcher, _ = session(tmp_path, config)
+    memory, searcher, _ = session(tmp_path, config)
     for at in range(10):
         trial = drawn(searcher, str(at))
         searcher.on_trial_complete(str(at), record(1, roi=trial.params["loss.beta"]))
-    found = study.importance(0)["policy_roi"]
+    found = memory.importance(0)["policy_roi"]
     assert found["loss.beta"] > 0.8 > found["model.decay"]
 
 

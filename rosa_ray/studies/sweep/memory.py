@@ -1,4 +1,4 @@
-"""The sweep's memory: an Optuna study in a database of its own, from which a killed sweep goes on.
+"""The memory of a sweep: an Optuna study in a database of its own, from which a killed sweep goes on.
 
 Ray Tune's snapshots lag behind what happened and know nothing of Optuna's trials; so the study is the truth. Each step
 is one transaction there, and the next session asks it which trials are finished, which were under way, and what is
@@ -30,7 +30,7 @@ _DONE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 @dataclass(frozen=True)
 class StoredTrial:
-    """One trial as the study knows it.
+    """One trial as the memory knows it.
 
     Attributes:
         state: `complete`, `stopped` (by ASHA), `failed`, or `running`, which a killed sweep leaves behind.
@@ -51,7 +51,7 @@ class StoredTrial:
     mlflow_run_id: str | None
 
 
-class Study:
+class SweepMemory:
     """Trials of one sweep.
 
     Args:
