@@ -18,9 +18,9 @@ from rosa_ray.serving import scorer as scorer_module
 from rosa_ray.serving.api import Candidate, Context, RankRequest
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
-from rosa_ray.serving.load import LoadMeter
 from rosa_ray.serving.messages import EncodeQuery, FeatureQuery, Features, OfflineStates
 from rosa_ray.serving.model import ServedModel
+from rosa_ray.serving.offline_weight import LoadMeter
 from rosa_ray.serving.scorer import HybridScorer
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.store import STATE_EVENT_COLUMNS

@@ -17,9 +17,9 @@ from rosa_ray.serving.http import create_app
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import Encoded, EncodeQuery, FeatureQuery, Features, Written
 from rosa_ray.serving.model import load_model
+from rosa_ray.serving.offline_weight import check_rule
 from rosa_ray.serving.ray_metrics import RayTelemetry
 from rosa_ray.serving.remote import RemoteEncoder, RemoteLookup
-from rosa_ray.serving.rules import check_rule
 from rosa_ray.serving.service import RankingService
 
 LOOKUP, ENCODER, SCORER = "FeatureLookup", "Encoder", "HybridScorer"

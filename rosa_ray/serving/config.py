@@ -35,7 +35,7 @@ class ServingConfig:
         port: of the HTTP proxy, 0 for any free one where the proxy is started by us.
         fused: True runs lookup, encoder and scorer in one replica, without hops between processes; False gives each
             its own deployment, scaled on its own.
-        rule: how λ is chosen, see `rosa_ray.serving.rules`.
+        rule: how λ is chosen, see `rosa_ray.serving.offline_weight`.
         score: what ads are ranked by, see `rosa_ray.metrics.score`.
         lookup_deadline_ms: a lookup that takes longer is replaced by cold-start features.
         encoder_deadline_ms: an encoding that takes longer is replaced by the offline score.

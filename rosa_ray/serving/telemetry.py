@@ -15,7 +15,7 @@ class Telemetry:
         """A request was ranked."""
 
     def decided(self, offline_weight: float, cause: str, load: float) -> None:
-        """λ was decided under a load in [0, 1]; `cause` is one of `rosa_ray.serving.rules.Cause`."""
+        """λ was decided under a load in [0, 1]; `cause` is one of `rosa_ray.serving.offline_weight.Cause`."""
 
     def encoded(self, outcome: Outcome, cached_bytes: int, evicted: int) -> None:
         """A timeline was encoded; the cache then held `cached_bytes`, and had let go of `evicted` users for it."""
