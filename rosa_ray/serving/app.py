@@ -18,9 +18,9 @@ from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import Encoded, EncodeQuery, FeatureQuery, Features, Written
 from rosa_ray.serving.model import load_model
 from rosa_ray.serving.offline_weight import check_rule
-from rosa_ray.serving.ray_metrics import RayTelemetry
 from rosa_ray.serving.remote import RemoteEncoder, RemoteLookup
 from rosa_ray.serving.service import RankingService
+from rosa_ray.serving.telemetry import RayTelemetry
 
 LOOKUP, ENCODER, SCORER = "FeatureLookup", "Encoder", "HybridScorer"
 USER_AFFINITY = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
