@@ -27,10 +27,9 @@ from rosa_ray.features.state import TABLES
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.models import build_ranker
 from rosa_ray.models.rankers.rosa import Ranker
-from rosa_ray.serving.catalogue import Catalogue
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import Columns, EncodeQuery
-from rosa_ray.serving.model import ServedModel
+from rosa_ray.serving.model import Catalogue, ServedModel
 from rosa_ray.serving.requests import event_columns, no_events
 from rosa_ray.units import MINUTE_US
 

@@ -19,8 +19,7 @@ from rosa_ray.parity.live_path import LivePath
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.scores import ScoreParity
 from rosa_ray.run_dir import RunDir
-from rosa_ray.serving.catalogue import Catalogue
-from rosa_ray.serving.model import ServedModel, load_model
+from rosa_ray.serving.model import Catalogue, ServedModel, load_model
 from rosa_ray.sources.paths import list_files
 from rosa_ray.storage import exists, read_parquet
 from rosa_ray.store import StoreConfig

@@ -15,10 +15,10 @@ from rosa_ray.parity.features import Request
 from rosa_ray.records import RecordParser
 from rosa_ray.records.columns import Pseudonym
 from rosa_ray.records.log import LogConfig, LogWriter
-from rosa_ray.serving.catalogue import Catalogue
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import FeatureQuery, Features
+from rosa_ray.serving.model import Catalogue
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer

@@ -5,7 +5,7 @@ import numpy as np
 from rosa_ray.features import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
 from rosa_ray.features.rows import Columns
 from rosa_ray.schema import hash_id
-from rosa_ray.serving.catalogue import Catalogue
+from rosa_ray.serving.model import Catalogue
 
 
 def event_columns(**given: np.ndarray) -> dict[str, np.ndarray]:

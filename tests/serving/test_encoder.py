@@ -15,10 +15,9 @@ from rosa_ray.calibration import Calibration
 from rosa_ray.features import FeatureState, FitPart, collate, encode_users
 from rosa_ray.models import UserBatch, build_ranker
 from rosa_ray.models.rankers.rosa import Ranker
-from rosa_ray.serving.catalogue import Catalogue
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery
-from rosa_ray.serving.model import ServedModel
+from rosa_ray.serving.model import Catalogue, ServedModel
 from rosa_ray.serving.requests import event_columns, no_events, one_user
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import MINUTE_US
