@@ -30,7 +30,7 @@ from rosa_ray.models.rankers.rosa import Ranker
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import Columns, EncodeQuery
 from rosa_ray.serving.model import Catalogue, ServedModel
-from rosa_ray.serving.requests import event_columns, no_events
+from rosa_ray.serving.request_features import event_columns, no_events
 from rosa_ray.units import MINUTE_US
 
 SIZES: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from rosa_ray.parity.recorded_log import iso
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery, Features
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.requests import candidate_columns
+from rosa_ray.serving.request_features import candidate_columns
 from rosa_ray.serving.scoring import CandidateScorer, History
 
 TOLERANCE = 1e-5

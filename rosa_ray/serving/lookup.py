@@ -16,12 +16,11 @@ import numpy as np
 from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates, FeatureState, RecordKind
 from rosa_ray.serving.ad_counters import AdCounters
-from rosa_ray.serving.assemble import assemble, cold_start
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
 from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.recent_users import RecentUsers
-from rosa_ray.serving.requests import no_events
+from rosa_ray.serving.request_features import assemble, cold_start, no_events
 from rosa_ray.store import OnlineStore, UserRecord
 
 Answer = TypeVar("Answer")

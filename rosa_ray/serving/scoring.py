@@ -12,7 +12,7 @@ from rosa_ray.features import EVENT_COLUMNS, UserRows, collate, encode_users
 from rosa_ray.features.rows import Columns
 from rosa_ray.models import UserBatch
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.requests import event_columns, no_events, one_user
+from rosa_ray.serving.request_features import event_columns, no_events, one_user
 from rosa_ray.store import STATE_EVENT_COLUMNS
 
 

@@ -117,8 +117,8 @@ def test_a_store_that_goes_away_is_answered_from_memory_until_it_is_back(world: 
 
 
 def test_a_store_of_other_features_is_not_read(world: World, store_path: Path) -> None:
-    from rosa_ray.serving.assemble import cold_start
     from rosa_ray.serving.messages import FeatureQuery
+    from rosa_ray.serving.request_features import cold_start
 
     lookup = world.scorer(store_path).lookup
     query = FeatureQuery(1, NOW_US, world.model.catalogue.table.ad_key[:1], np.ones(1), "other")

@@ -18,7 +18,7 @@ from rosa_ray.models.rankers.rosa import Ranker
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery
 from rosa_ray.serving.model import Catalogue, ServedModel
-from rosa_ray.serving.requests import event_columns, no_events, one_user
+from rosa_ray.serving.request_features import event_columns, no_events, one_user
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import MINUTE_US
 from tests.synthetic import BOUNDS, CONFIG, START_US, user_rows
