@@ -9,11 +9,11 @@ from rosa_ray.features import UserRows, encode_users
 from rosa_ray.inference import predict
 from rosa_ray.parity.features import Request
 from rosa_ray.parity.recorded_log import iso
+from rosa_ray.serving.candidate_scorer import CandidateScorer, History
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery, Features
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.request_features import candidate_columns
-from rosa_ray.serving.scoring import CandidateScorer, History
 
 TOLERANCE = 1e-5
 HEADS = ("p_ctr", "p_cvr", "value")

@@ -14,8 +14,8 @@ from rosa_ray.records import LiveRecord, Parsed, RecordParser, Refusal, late_ref
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.serving.api import EventBatch, EventsResponse, Problem, RankRequest, RejectedEvent
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Written
-from rosa_ray.serving.scorer import HybridScorer
 from rosa_ray.serving.telemetry import Telemetry, first_line
 
 logger = logging.getLogger(__name__)

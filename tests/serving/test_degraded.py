@@ -8,8 +8,8 @@ import pytest
 
 from rosa_ray.errors import StoreError
 from rosa_ray.serving.api import RankRequest
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Encoded, EncodeQuery
-from rosa_ray.serving.scorer import HybridScorer
 from tests.serving.conftest import NOW_US, World, client_of
 from tests.serving.test_events import event
 

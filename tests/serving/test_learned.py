@@ -13,10 +13,10 @@ from rosa_ray.errors import BundleError
 from rosa_ray.models.gate import Gate
 from rosa_ray.serving.api import Explanation, RankRequest
 from rosa_ray.serving.app import compose
+from rosa_ray.serving.candidate_scorer import CandidateScorer
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Encoded, EncodeQuery
-from rosa_ray.serving.scorer import HybridScorer
-from rosa_ray.serving.scoring import CandidateScorer
 from rosa_ray.serving.telemetry import Telemetry
 from tests.serving.conftest import NOW_US, World, client_of
 from tests.serving.test_degraded import Broken, Late

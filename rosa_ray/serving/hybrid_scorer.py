@@ -16,12 +16,12 @@ from rosa_ray.errors import ServingError
 from rosa_ray.metrics import score
 from rosa_ray.schema import Pseudonyms, hash_id
 from rosa_ray.serving.api import Candidate, Problem, RankRequest, to_us
+from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.offline_weight import Decision, LoadMeter, check_rule, decide, explain, freshness_of
 from rosa_ray.serving.request_features import candidate_columns, cold_start
-from rosa_ray.serving.scoring import CandidateScorer, History, Scores
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import SECOND_US
 
