@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Any
 
 import fsspec
-import numpy as np
 import pyarrow as pa
 
 from rosa_ray.data.counter_files import shard_count, write_part
@@ -22,8 +21,6 @@ from rosa_ray.features import (
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
 from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, readable, write_json, write_parquet
-
-Columns = dict[str, np.ndarray]
 
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""

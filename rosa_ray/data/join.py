@@ -4,13 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.data.counter_files import counters_of, shard_count
 from rosa_ray.data.fold import FOLDED_LOGS
 from rosa_ray.features import AdTable, FeatureConfig, FitPart, Split, SplitBounds, UserRows, build_user_rows
 from rosa_ray.run_dir import DataDir
 from rosa_ray.storage import read_parquet, write_parquet
-
-Columns = dict[str, np.ndarray]
 
 _SHARED_KEYS = ("item_key", "category_key", "ad_key", "campaign_key")
 _PERIODS = tuple(split.name.lower() for split in Split)

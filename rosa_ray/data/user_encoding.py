@@ -5,7 +5,7 @@ records come out. The states are those of the whole timeline: W states of an enc
 most (L + 1)·W events, and the gap of the first of these is taken from the event before it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, FeatureState, RecordKind, Split, encode_events
 from rosa_ray.features.batching import EVENT_INPUTS
 from rosa_ray.features.encoding import gather_segments
@@ -28,8 +29,6 @@ USER_COLUMNS = ("user_key", "event_id", *(f"event_{name}" for name in EVENT_COLU
 """Columns of the user rows that are read."""
 
 _NEVER_US = np.iinfo(np.int64).min
-
-Columns = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
 from rosa_ray.features.views import CounterStates, expected_cost, read_dense
@@ -134,9 +135,9 @@ def behavior_codes(behavior: pa.ChunkedArray) -> np.ndarray:
 
 
 def build_user_rows(
-    events: dict[str, np.ndarray],
-    impressions: dict[str, np.ndarray],
-    candidates: dict[str, np.ndarray] | None,
+    events: Columns,
+    impressions: Columns,
+    candidates: Columns | None,
     counters: CounterStates,
     config: FeatureConfig,
     bounds: SplitBounds,

@@ -3,11 +3,11 @@
 The same function encodes a partition of a million users and the single user of one online request.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.state import TABLES, FeatureState
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
@@ -17,8 +17,6 @@ GAP_BUCKETS = 34
 
 _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday; Monday is 0."""
-
-Columns = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

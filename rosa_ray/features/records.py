@@ -5,19 +5,17 @@ impression, its click and its conversion together; `impression_records` takes it
 the one `fold_records`, so that features are the same offline and live, bit for bit.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 import pyarrow as pa
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Counters
 from rosa_ray.features.views import IMPRESSION_MEASURES, CounterStates, buckets_of, counted_views, to_micros
 from rosa_ray.schema import BEHAVIORS, derive_key, hash_ids
-
-Columns = Mapping[str, np.ndarray]
 
 
 class RecordKind(IntEnum):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rosa_ray.metrics.checks import Ints, as_amounts, as_keys, as_labels, as_not_negative, require_same_length
+from rosa_ray.arrays import Ints
+from rosa_ray.metrics.checks import as_amounts, as_keys, as_labels, as_not_negative, require_same_length
 
 Statistic = Callable[[Ints], float | None]
 

@@ -1,11 +1,11 @@
 """All metrics of one prediction table, as one mergeable state, and the value of the policy behind it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
 
+from rosa_ray.arrays import Columns
 from rosa_ray.metrics.calibration import Ece, LogLoss, Pcoc
 from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities
 from rosa_ray.metrics.ranking import AucHistogram, Gauc
@@ -19,8 +19,6 @@ from rosa_ray.metrics.value import (
     score_revenue,
     uniform_policy,
 )
-
-Columns = Mapping[str, npt.NDArray[Any]]
 
 EVALUATED_COLUMNS = (
     "user_key",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, UserRows, collate, encode_users
-from rosa_ray.features.rows import Columns
 from rosa_ray.models import UserBatch
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.request_features import event_columns, no_events, one_user

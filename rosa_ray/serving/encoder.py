@@ -12,9 +12,10 @@ from typing import Any, get_args
 import numpy as np
 import torch
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, encode_timeline
 from rosa_ray.models.encoder import EncoderCache
-from rosa_ray.serving.messages import Columns, Encoded, EncodeQuery, Outcome
+from rosa_ray.serving.messages import Encoded, EncodeQuery, Outcome
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.recent_users import RecentUsers
 from rosa_ray.serving.telemetry import Telemetry

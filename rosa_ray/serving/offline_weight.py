@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import BundleError
 from rosa_ray.models.gate import HISTORY_INPUTS, Gate
 from rosa_ray.schema import Behavior
 from rosa_ray.serving.config import RuleName
-from rosa_ray.serving.messages import Columns, OfflineStates
+from rosa_ray.serving.messages import OfflineStates
 from rosa_ray.units import HOUR_US, SECOND_US
 
 Cause = Literal["rule", "no_history", "no_states", "late_event", "new_events", "nothing_new", "gate", "encoder_failed"]

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import (
     EVENT_COLUMNS,
     IMPRESSION_COLUMNS,
@@ -15,7 +16,6 @@ from rosa_ray.features import (
     expected_cost,
     read_dense,
 )
-from rosa_ray.features.rows import Columns
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.messages import FeatureQuery, Features, OfflineStates
 from rosa_ray.serving.model import Catalogue

@@ -5,8 +5,9 @@ import struct
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, Counters
-from rosa_ray.store.protocol import STATE_EVENT_COLUMNS, Columns
+from rosa_ray.store.protocol import STATE_EVENT_COLUMNS
 
 EVENT_RECORD = np.dtype(
     [(name, np.dtype(type_.to_pandas_dtype()).newbyteorder("<")) for name, type_ in EVENT_COLUMNS.items()]

@@ -8,15 +8,14 @@ A store holds two versions: the active one, which is read and updated, and one t
 and that `activate` puts in its place at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import CounterStates
-
-Columns = Mapping[str, np.ndarray]
 
 STATE_EVENT_COLUMNS = ("time_us", "item_key", "category_key", "behavior")
 """What is kept of an encoded event beside its state: what an ad compares itself with."""

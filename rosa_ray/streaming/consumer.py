@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features.rows import Columns
 from rosa_ray.records import Parsed, RecordParser, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.store import ApplyResult, StreamPosition

@@ -15,11 +15,11 @@ from typing import Literal
 import fsspec
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.data.leakage.findings import FeaturePower, Finding, LeakReport
 from rosa_ray.data.leakage.mapping import check_mapping
 from rosa_ray.data.leakage.periods import FitCheck, PeriodCheck, Span
 from rosa_ray.data.leakage.predictive_inputs import (
-    Columns,
     Limits,
     check_correlations,
     check_powers,

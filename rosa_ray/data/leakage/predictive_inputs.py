@@ -1,18 +1,17 @@
 """How well each input alone predicts each label: a single one that nearly does is a leak, not a feature."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.data.leakage.findings import ANYWAY, FeaturePower, Finding
 from rosa_ray.features import FeatureConfig, Split, UserRows, dense_names
 from rosa_ray.features.encoding import owners
 from rosa_ray.metrics import tied_auc
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
-
-Columns = Mapping[str, np.ndarray]
 
 IDS = ("ad", "item", "campaign", "category", "device", "region", "user")
 LABELS = ("click", "conversion given click", "click and conversion")

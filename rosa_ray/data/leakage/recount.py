@@ -5,17 +5,17 @@ are not there.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.data.leakage.findings import Finding
 from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows
 from rosa_ray.features.encoding import count_visible, owners
 from rosa_ray.schema import BEHAVIORS
 from rosa_ray.units import MINUTE_US
 
-Columns = Mapping[str, np.ndarray]
 TOLERANCE = 1e-4
 SHOWN, CLICKED, BOUGHT = range(3)
 

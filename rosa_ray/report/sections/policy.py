@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.metrics import (
     BootstrapConfig,
     best_roi_policy,
@@ -18,7 +19,7 @@ from rosa_ray.report.blocks import figure, figures, missing, table
 from rosa_ray.report.charts import Row, Series, line_chart, linear_axis, row_chart
 from rosa_ray.report.markup import Child, Markup, tag
 from rosa_ray.report.numbers import SCORES, is_number, number, percent
-from rosa_ray.report.run_files import Columns, RunFiles
+from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "What the ranking earns", 20
 _BOOTSTRAP = BootstrapConfig(replicates=200)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rosa_ray.arrays import Columns
 from rosa_ray.data.user_rows import list_user_files
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.config import EvaluationConfig
@@ -24,7 +25,6 @@ from rosa_ray.evaluation.predictions import prediction_columns
 from rosa_ray.features import FeatureState, Split, UserRows, encode_users
 from rosa_ray.inference import context_events, load_ranker, predict
 from rosa_ray.metrics import evaluate_policy, evaluate_predictions, score, serving_curve
-from rosa_ray.metrics.evaluation import Columns
 from rosa_ray.storage import read_parquet
 from rosa_ray.training.job import TrainingJob
 

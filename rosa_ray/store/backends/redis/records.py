@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import (
     EVENT_COLUMNS,
@@ -14,7 +15,6 @@ from rosa_ray.features import (
 )
 from rosa_ray.store.backends.redis.connection import Argument
 from rosa_ray.store.packing import EVENT_RECORD
-from rosa_ray.store.protocol import Columns
 from rosa_ray.units import DAY_US
 
 SEPARATOR = b"\xff"

@@ -6,12 +6,13 @@ when no record is left out.
 
 from collections.abc import Callable, Iterable, Sequence
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureConfig
 from rosa_ray.store.backends.redis.connection import Connection
 from rosa_ray.store.backends.redis.generations import Generation, read_generation, replaced, sweep
 from rosa_ray.store.backends.redis.records import record_arguments, unpack_entries
-from rosa_ray.store.protocol import ApplyResult, Columns, StoreVersion, merge_results
+from rosa_ray.store.protocol import ApplyResult, StoreVersion, merge_results
 
 BATCH_RECORDS = 200
 """Records that one script handles: it keeps the server from others for some milliseconds."""

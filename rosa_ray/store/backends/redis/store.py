@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import RECORD_COLUMNS, VIEWS, CounterStates, FeatureConfig
 from rosa_ray.features.views import counted_views
@@ -15,7 +16,6 @@ from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
 from rosa_ray.store.packing import unpack_records, unpack_states
 from rosa_ray.store.protocol import (
     ApplyResult,
-    Columns,
     StateBlock,
     StoredStates,
     StoreInfo,

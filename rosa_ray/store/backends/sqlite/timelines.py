@@ -5,6 +5,7 @@ import sqlite3
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.store.packing import (
     EVENT_RECORD,
     pack_events,
@@ -14,7 +15,7 @@ from rosa_ray.store.packing import (
     unpack_states,
     unpack_timeline,
 )
-from rosa_ray.store.protocol import Columns, StateBlock, StoredStates, TimelineBlock
+from rosa_ray.store.protocol import StateBlock, StoredStates, TimelineBlock
 
 _EMPTY = ("[]", b"")
 
