@@ -1,6 +1,6 @@
 """The rules that each kind of cluster file is held against."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rosa_ray.cluster import aws, commands, kuberay, mounts, nodes, ports, schema, secrets, serve, versions
@@ -51,15 +51,19 @@ KUBERAY: tuple[Rule, ...] = (
 )
 
 
-def check_file(path: Path) -> tuple[Finding, ...]:
+def check_file(path: Path, verbs: Mapping[str, Sequence[str]] | None = None) -> tuple[Finding, ...]:
     """Return what is wrong with a Ray cluster file or a KubeRay manifest, in the order of the rules.
 
     Relative paths of `file_mounts` count from the working directory, as for `ray up`.
 
+    Args:
+        verbs: by module, the verbs that `python -m MODULE VERB` takes; jobs of other modules may name any.
+
     Raises:
         InputError: the file is missing or not YAML.
     """
-    return tuple(finding for document in read_documents(path) for rule in rules(document) for finding in rule(document))
+    documents = read_documents(path, verbs or {})
+    return tuple(finding for document in documents for rule in rules(document) for finding in rule(document))
 
 
 def rules(document: Document) -> tuple[Rule, ...]:

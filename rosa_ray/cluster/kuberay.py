@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from rosa_ray.cluster.document import Document, Finding, mapping, sequence
@@ -12,7 +13,8 @@ CLUSTER_PLACE = {"RayCluster": "spec", "RayJob": "spec.rayClusterSpec", "RayServ
 """Where each kind has the cluster it runs on."""
 
 IMAGE_RAY = re.compile(r"(?:/ray[\w-]*:|[:-]ray)(\d+\.\d+\.\d+)")
-MODULE = re.compile(r"\bpython3?\s+-m\s+([\w.]+)")
+JOB = re.compile(r"\bpython3?\s+-m\s+(?P<module>[\w.]+)(?:[ \t]+(?P<verb>[^\s;&|]+))?")
+"""A module that is run, and its first argument."""
 
 
 def kind(document: Document) -> Iterator[Finding]:
@@ -127,12 +129,31 @@ def token_auth(document: Document) -> Iterator[Finding]:
 
 
 def entrypoint(document: Document) -> Iterator[Finding]:
-    """A RayJob must run something, and a module that it names must exist."""
+    """A RayJob must run something: a module that exists, with a verb that it has."""
     if document.body.get("kind") != "RayJob":
         return
     command = str(document.get("spec.entrypoint", ""))
     if not command:
         yield document.finding("spec.entrypoint", "missing", "give the command of the job")
-    for name in MODULE.findall(command):
-        if not object_exists(name):
-            yield document.finding("spec.entrypoint", f"there is no module {name}", "name one, like workloads.train")
+    for job in JOB.finditer(command):
+        problem, remedy = _job_fault(document, job["module"], job["verb"] or "")
+        if problem:
+            yield document.finding("spec.entrypoint", problem, remedy)
+
+
+def _job_fault(document: Document, module: str, verb: str) -> tuple[str, str]:
+    """Return what is wrong with `python -m MODULE VERB` and what would be right; two empty texts where nothing is."""
+    if not object_exists(module):
+        return f"there is no module {module}", "name one, as in `python -m workloads train CONFIG`"
+    package, _, below = module.partition(".")
+    verbs = document.verbs.get(package)
+    if verbs is None or (verb.startswith(("-", "$")) and not below):
+        return "", ""
+    if below:
+        name = below if below in verbs else "VERB"
+        return f"running module {module} does nothing", f"write `python -m {package} {name} CONFIG`"
+    if verb in verbs:
+        return "", ""
+    near = get_close_matches(verb, verbs, n=1)
+    problem = f"{package} has no verb '{verb}'" if verb else f"no verb of {package} is named"
+    return problem, f"did you mean '{near[0]}'" if near else f"name one of {', '.join(verbs)}"
