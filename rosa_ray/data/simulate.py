@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rosa_ray.data.stage import ingest
-from rosa_ray.data.stage_report import IngestReport
+from rosa_ray.data.stage import stage_source
+from rosa_ray.data.stage_report import StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import InputError
@@ -76,7 +76,7 @@ def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
     return summary
 
 
-def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[str, Any], IngestReport]:
+def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[str, Any], StageReport]:
     """Put simulated exposure on a source's real timelines, replacing what an earlier run left in `log_dir`.
 
     Ray must be initialised. The events of one source must fit in one worker's memory.
@@ -94,7 +94,7 @@ def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[s
     """
     _clear(log_dir)
     staging = LogDir(log_dir).staging
-    report = ingest(source, staging, partitions=1)
+    report = stage_source(source, staging, partitions=1)
     (counts,) = run_tasks(partial(_expose_part, config, staging, log_dir), [0], f"writing {log_dir}")
     remove_tree(staging)
     summary = {

@@ -71,7 +71,10 @@ class HeadMetrics:
 
 @dataclass
 class Evaluation:
-    """The metrics of DESIGN §7 that need no baseline. Workers update their users, the driver merges and computes."""
+    """The metrics of one model that need no other model to compare with.
+
+    Each worker adds its own users; the driver merges the sums and computes.
+    """
 
     ctr: HeadMetrics = field(default_factory=HeadMetrics)
     cvr: HeadMetrics = field(default_factory=HeadMetrics)

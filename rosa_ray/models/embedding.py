@@ -1,7 +1,8 @@
 """Embedding tables and the two towers that share them: timeline events and ads.
 
-Ads and history items share one item table and one category table (DESIGN: without that, a model cannot match an ad to
-the history and stays at chance). Shapes: see `rosa_ray.models.batch`.
+Ads and history items share one item table and one category table. With tables of its own an ad is never like an event
+of its item, and a few thousand clicks do not teach that: such a model stays at chance. Shapes: see
+`rosa_ray.models.batch`.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
-"""The joint loss `α·L_ctr + β·L_cvr + γ·L_roi` (paper §3.5), resolved as DESIGN §3 says.
+"""The joint loss `α·L_ctr + β·L_cvr + γ·L_roi` (Ni, Li, Zhang 2026, §3.5).
 
-Every term is a pair (weighted sum, weight), so that sums over workers and accumulation steps are divided once.
+The paper names the terms and leaves their form open: conversions are learned over all impressions (`ctcvr_loss`), and
+the return by a deviance that is least at the mean (`roi_loss`). Every term is a pair (weighted sum, weight), so that sums over workers and accumulation steps are divided once.
 """
 
 import math

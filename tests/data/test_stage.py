@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.data import staging_area
-from rosa_ray.data.stage import _stage_row, ingest, stage_file
-from rosa_ray.data.stage_report import FileReport, IngestReport
+from rosa_ray.data.stage import _stage_row, stage_file, stage_source
+from rosa_ray.data.stage_report import FileReport, StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.schema import ADS, EVENTS, Violation
@@ -114,9 +114,9 @@ def test_report_totals_and_json():
         FileReport("b", "events", "set_aside", 5, 0, (), "b: is truncated"),
         FileReport("c", "ads", "ok", 3, 3),
     )
-    report = IngestReport("staging", 4, files)
+    report = StageReport("staging", 4, files)
     assert report.partial
-    assert not IngestReport("staging", 4, files[:1]).partial
+    assert not StageReport("staging", 4, files[:1]).partial
     plain = json.loads(json.dumps(report.to_dict()))
     assert plain["rows_kept"] == {"events": 8, "ads": 3}
     assert plain["rows_rejected"] == {"events": 2, "ads": 0}
@@ -126,7 +126,7 @@ def test_report_totals_and_json():
 
 def test_partitions_must_be_positive(raw):
     with pytest.raises(ConfigError, match="partitions is 0"):
-        ingest(open_source(SourceConfig(kind="taobao", path=str(raw))), "staging", 0)
+        stage_source(open_source(SourceConfig(kind="taobao", path=str(raw))), "staging", 0)
 
 
 @pytest.mark.integration
@@ -136,7 +136,7 @@ def test_ingest_names_bad_files_keeps_good_ones_and_repeats_itself(raw, tmp_path
     (raw / "second.csv").write_bytes(LINES.replace(b",pv,", b",buy,"))
     source = open_source(SourceConfig(kind="taobao", path=str(raw)))
     staging_dir = tmp_path / "staging"
-    first = ingest(source, str(staging_dir), 3)
+    first = stage_source(source, str(staging_dir), 3)
     written = content(staging_dir)
     assert [(file.path.rpartition("/")[2], file.status) for file in first.files] == [
         ("cut.csv.gz", "set_aside"),
@@ -146,10 +146,10 @@ def test_ingest_names_bad_files_keeps_good_ones_and_repeats_itself(raw, tmp_path
     ]
     assert first.partial
     assert first.rows_kept("events") == 80
-    assert ingest(source, str(staging_dir), 3) == first
+    assert stage_source(source, str(staging_dir), 3) == first
     assert content(staging_dir) == written
 
     (raw / "good.csv.gz").unlink()
     (raw / "second.csv").unlink()
     with pytest.raises(InputError, match=r"none of 2 events files is usable; the first: .*cut"):
-        ingest(source, str(staging_dir), 3)
+        stage_source(source, str(staging_dir), 3)

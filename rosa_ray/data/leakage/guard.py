@@ -170,7 +170,7 @@ class _Look:
 
 
 def _early_conversions(layout: DataDir) -> Iterator[Finding]:
-    """What ingest set aside for converting before its request: a few are clocks, many a wrong column."""
+    """What staging set aside for converting before its request: a few are clocks, many a wrong column."""
     fs, path = fsspec.core.url_to_fs(layout.report)
     files = read_json(layout.report).get("ingest", {}).get("files", []) if fs.exists(path) else []
     early = sum(broken["rows"] for file in files for broken in file["violations"] if broken["reason"] == _EARLY)
