@@ -1,7 +1,9 @@
 """The joint loss `α·L_ctr + β·L_cvr + γ·L_roi` (Ni, Li, Zhang 2026, §3.5).
 
 The paper names the terms and leaves their form open: conversions are learned over all impressions (`ctcvr_loss`), and
-the return by a deviance that is least at the mean (`roi_loss`). Every term is a pair (weighted sum, weight), so that sums over workers and accumulation steps are divided once.
+the return by a deviance that is least at the mean (`roi_loss`).
+
+Every term is a pair (weighted sum, weight), so that sums over workers and accumulation steps are divided once.
 """
 
 import math
