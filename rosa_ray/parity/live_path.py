@@ -22,8 +22,8 @@ from rosa_ray.serving.model import Catalogue
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
+from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from rosa_ray.streaming.local_log import LocalLog
-from rosa_ray.streaming.metrics import Metrics
 
 _CONSUMER = StreamConfig(poll_ms=1, min_batch=512, max_batch=8192, batch_ms=1000)
 _LOG = LogConfig(segment_mb=16, retention_mb=64, fsync="never")
@@ -54,7 +54,7 @@ class LivePath:
         self._kill, self._rng, self._clock_us = kill, np.random.default_rng(kill), 0
         self._parser = RecordParser(catalogue.table, pseudonym=pseudonym, now_us=lambda: self._clock_us)
         self._writer = LogWriter(self._log / "0", _LOG)
-        self.metrics, self.restarts = Metrics(), 0
+        self.metrics, self.restarts = ConsumerMetrics(), 0
         self._start()
         settings = ServingConfig(counter_ttl_s=3600.0)
         self.lookup = FeatureLookup(self._open, state, catalogue, context_events, settings)

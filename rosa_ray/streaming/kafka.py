@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rosa_ray.errors import StreamError
-from rosa_ray.streaming.protocol import PositionOf, RawBatch
+from rosa_ray.streaming.protocol import PolledRecords, PositionOf
 
 try:
     import confluent_kafka
@@ -73,7 +73,7 @@ class KafkaSource:
         except KafkaException as error:
             raise self._error(error.args[0]) from error
 
-    def poll(self, max_records: int, timeout_s: float) -> list[RawBatch]:
+    def poll(self, max_records: int, timeout_s: float) -> list[PolledRecords]:
         """See `RecordSource.poll`."""
         try:
             messages = self._consumer.consume(max_records, timeout_s)
@@ -90,13 +90,13 @@ class KafkaSource:
             offsets.append(int(message.offset() or 0))
             records.append(message.value() or b"")
         batches = [
-            RawBatch(self._stream(number), offsets, offsets[-1] + 1, records)
+            PolledRecords(self._stream(number), offsets, offsets[-1] + 1, records)
             for number, (offsets, records) in found.items()
         ]
         self._next |= {number: offsets[-1] + 1 for number, (offsets, _) in found.items()}
         return batches
 
-    def acknowledge(self, batches: Sequence[RawBatch]) -> None:
+    def acknowledge(self, batches: Sequence[PolledRecords]) -> None:
         """See `RecordSource.acknowledge`."""
         offsets = [TopicPartition(self._topic, _number(batch.stream), batch.next_offset) for batch in batches]
         try:
