@@ -10,7 +10,7 @@ import numpy as np
 from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureState
 from rosa_ray.features.views import buckets_of
-from rosa_ray.parity.faults import Interruption, Unreliable
+from rosa_ray.parity.faults import RandomlyKilled, SimulatedKill
 from rosa_ray.parity.features import Request
 from rosa_ray.records import RecordParser
 from rosa_ray.records.columns import Pseudonym
@@ -74,7 +74,7 @@ class LivePath:
             try:
                 self._consumer.run(until_end=True)
                 return
-            except Interruption:
+            except SimulatedKill:
                 self._stop()
                 self.restarts += 1
                 self._start()
@@ -107,12 +107,12 @@ class LivePath:
 
     def _start(self) -> None:
         self._source, self._store = LocalLog(self._log, "parity"), self._open()
-        source, store = self._risky(self._source, "resume", "poll"), self._risky(self._store, "apply")
+        source, store = self._killing(self._source, "resume", "poll"), self._killing(self._store, "apply")
         self._consumer = Consumer(source, store, self._parser, config=_CONSUMER, metrics=self.metrics)
 
     def _stop(self) -> None:
         self._source.close()
         self._store.close()
 
-    def _risky(self, inner: Any, *methods: str) -> Any:
-        return Unreliable(inner, self._rng, self._kill, methods) if self._kill else inner
+    def _killing(self, inner: Any, *methods: str) -> Any:
+        return RandomlyKilled(inner, self._rng, self._kill, methods) if self._kill else inner

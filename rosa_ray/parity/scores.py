@@ -15,7 +15,9 @@ from rosa_ray.serving.messages import EncodeQuery, Features
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.request_features import candidate_columns
 
-TOLERANCE = 1e-5
+SCORE_TOLERANCE = 1e-5
+"""Relative: states are computed in other batches offline and live, so that sums of floats round otherwise."""
+
 HEADS = ("p_ctr", "p_cvr", "value")
 
 
@@ -40,7 +42,7 @@ class ScoreParity:
         self._chosen = set(spread.tolist())
         self._live: list[_Scored] = []
 
-    def take(self, index: int, request: Request, found: Features) -> None:
+    def score_if_sampled(self, index: int, request: Request, found: Features) -> None:
         """Score a request if it is in the sample."""
         if index in self._chosen:
             self._live.append(_Scored(request, self._score(request, found)))
@@ -52,7 +54,7 @@ class ScoreParity:
             Ads scored, and the largest relative difference.
 
         Raises:
-            ParityError: a score differs by more than `TOLERANCE`.
+            ParityError: a score differs by more than `SCORE_TOLERANCE`.
         """
         if not self._live:
             return 0, 0.0
@@ -68,12 +70,12 @@ class ScoreParity:
         at, worst = np.searchsorted(rows, scored.request.rows), 0.0
         for name in HEADS:
             difference = np.abs(scored.scores[name] / offline[name][at] - 1)
-            if not (difference <= TOLERANCE).all():
-                first = int(np.argmax(~(difference <= TOLERANCE)))
+            if not (difference <= SCORE_TOLERANCE).all():
+                first = int(np.argmax(~(difference <= SCORE_TOLERANCE)))
                 raise ParityError(
                     f"user '{scored.request.user_id}' at {iso(scored.request.time_us)}: score '{name}': "
                     f"{offline[name][at][first]} offline, {scored.scores[name][first]} online, "
-                    f"more than {TOLERANCE:g} apart"
+                    f"more than {SCORE_TOLERANCE:g} apart"
                 )
             worst = max(worst, float(difference.max()))
         return worst

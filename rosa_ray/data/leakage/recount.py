@@ -16,7 +16,7 @@ from rosa_ray.features.encoding import count_visible, owners
 from rosa_ray.schema import BEHAVIORS
 from rosa_ray.units import MINUTE_US
 
-TOLERANCE = 1e-4
+READING_TOLERANCE = 1e-4
 SHOWN, CLICKED, BOUGHT = range(3)
 
 
@@ -114,7 +114,9 @@ class Recount:
 
     def _differ(self, where: str, what: str, pair: tuple[np.ndarray, np.ndarray]) -> Iterator[Finding]:
         stored, due = (np.asarray(side, np.float64).reshape(len(self._end_us), -1) for side in pair)
-        rows, columns = np.nonzero(~np.isclose(stored, due, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
+        rows, columns = np.nonzero(
+            ~np.isclose(stored, due, rtol=READING_TOLERANCE, atol=READING_TOLERANCE, equal_nan=True)
+        )
         if not len(rows):
             return
         row, column = int(rows[0]), int(columns[0])
