@@ -11,7 +11,7 @@ from rosa_ray.errors import InputError
 
 
 @dataclass(frozen=True)
-class Finding:
+class ClusterFinding:
     """One thing that is wrong with a cluster file.
 
     Attributes:
@@ -46,9 +46,9 @@ class Document:
     prefix: str = ""
     verbs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def finding(self, place: str, problem: str, remedy: str) -> Finding:
+    def finding(self, place: str, problem: str, remedy: str) -> ClusterFinding:
         """Return a finding at a place of this document."""
-        return Finding(self.file, self.prefix + place, problem, remedy)
+        return ClusterFinding(self.file, self.prefix + place, problem, remedy)
 
     def get(self, place: str, default: Any = None) -> Any:
         """Return the value at a dotted path of mapping keys, or the default where there is none.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from rosa_ray.cluster.document import Document, Finding, mapping, sequence
+from rosa_ray.cluster.document import ClusterFinding, Document, mapping, sequence
 from rosa_ray.cluster.serve import object_exists
 
 API = "ray.io/v1"
@@ -17,7 +17,7 @@ JOB = re.compile(r"\bpython3?\s+-m\s+(?P<module>[\w.]+)(?:[ \t]+(?P<verb>[^\s;&|
 """A module that is run, and its first argument."""
 
 
-def kind(document: Document) -> Iterator[Finding]:
+def kind(document: Document) -> Iterator[ClusterFinding]:
     """`apiVersion` and `kind` must be what current KubeRay serves."""
     api, name = document.body.get("apiVersion"), document.body.get("kind")
     if api != API:
@@ -51,7 +51,7 @@ def _containers(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{place}.template.spec.containers[{index}]", mapping(container)
 
 
-def groups(document: Document) -> Iterator[Finding]:
+def groups(document: Document) -> Iterator[ClusterFinding]:
     """A cluster needs a head, and every group a pod with a container; worker groups have names of their own."""
     place, cluster = _cluster(document)
     if cluster and "headGroupSpec" not in cluster:
@@ -67,7 +67,7 @@ def groups(document: Document) -> Iterator[Finding]:
             )
 
 
-def replicas(document: Document) -> Iterator[Finding]:
+def replicas(document: Document) -> Iterator[ClusterFinding]:
     """`minReplicas`, `replicas` and `maxReplicas` of a group must be in this order."""
     for place, group in _groups(document):
         if place.endswith("headGroupSpec"):
@@ -84,7 +84,7 @@ def replicas(document: Document) -> Iterator[Finding]:
             )
 
 
-def resources(document: Document) -> Iterator[Finding]:
+def resources(document: Document) -> Iterator[ClusterFinding]:
     """Ray takes a pod's size from its limits; a request below them promises memory that may not be there."""
     for place, container in _containers(document):
         given = mapping(container.get("resources"))
@@ -102,7 +102,7 @@ def resources(document: Document) -> Iterator[Finding]:
             )
 
 
-def image_version(document: Document) -> Iterator[Finding]:
+def image_version(document: Document) -> Iterator[ClusterFinding]:
     """`rayVersion` must be the Ray that the images say they hold."""
     place, cluster = _cluster(document)
     said = cluster.get("rayVersion")
@@ -118,7 +118,7 @@ def image_version(document: Document) -> Iterator[Finding]:
             yield document.finding(f"{where}.image", f"Ray {held[1]}, but rayVersion is {said}", "name the same")
 
 
-def token_auth(document: Document) -> Iterator[Finding]:
+def token_auth(document: Document) -> Iterator[ClusterFinding]:
     """Without a token whoever reaches the head's service runs code on the cluster."""
     place, cluster = _cluster(document)
     if not cluster or mapping(cluster.get("authOptions")).get("mode") == "token":
@@ -128,7 +128,7 @@ def token_auth(document: Document) -> Iterator[Finding]:
     yield document.finding(f"{place}.authOptions", problem, "give authOptions: {mode: token}")
 
 
-def entrypoint(document: Document) -> Iterator[Finding]:
+def entrypoint(document: Document) -> Iterator[ClusterFinding]:
     """A RayJob must run something: a module that exists, with a verb that it has."""
     if document.body.get("kind") != "RayJob":
         return

@@ -16,7 +16,7 @@ import fsspec
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.data.leakage.findings import FeaturePower, Finding, LeakReport
+from rosa_ray.data.leakage.findings import FeaturePower, LeakFinding, LeakReport
 from rosa_ray.data.leakage.mapping import check_mapping
 from rosa_ray.data.leakage.periods import FitCheck, PeriodCheck, Span
 from rosa_ray.data.leakage.predictive_inputs import (
@@ -146,7 +146,7 @@ class _Look:
         reason = f"{self.files_read} of {self.files} files read (leak_guard.max_rows)"
         return () if self.whole else (f"fitted on later periods: {reason}", f"counters shared by users: {reason}")
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[LeakFinding]:
         yield from check_powers(self.powers, self.limits)
         yield from check_reversals(self.powers)
         yield from check_correlations(self.sample, self.state.config, self.limits)
@@ -169,13 +169,13 @@ class _Look:
         return labelled_columns(rows, features)
 
 
-def _early_conversions(layout: DataDir) -> Iterator[Finding]:
+def _early_conversions(layout: DataDir) -> Iterator[LeakFinding]:
     """What staging set aside for converting before its request: a few are clocks, many a wrong column."""
     fs, path = fsspec.core.url_to_fs(layout.report)
     files = read_json(layout.report).get("ingest", {}).get("files", []) if fs.exists(path) else []
     early = sum(broken["rows"] for file in files for broken in file["violations"] if broken["reason"] == _EARLY)
     if early:
-        yield Finding(
+        yield LeakFinding(
             "periods",
             "warning",
             "conversion_time",

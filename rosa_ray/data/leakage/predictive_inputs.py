@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.data.leakage.findings import ANYWAY, FeaturePower, Finding
+from rosa_ray.data.leakage.findings import ANYWAY, FeaturePower, LeakFinding
 from rosa_ray.features import FeatureConfig, Split, UserRows, dense_names
 from rosa_ray.features.encoding import owners
 from rosa_ray.metrics import tied_auc
@@ -57,11 +57,11 @@ def labelled_columns(rows: UserRows, config: FeatureConfig) -> dict[str, np.ndar
     }
 
 
-def check_powers(powers: list[FeaturePower], limits: Limits) -> Iterator[Finding]:
+def check_powers(powers: list[FeaturePower], limits: Limits) -> Iterator[LeakFinding]:
     """Findings on single inputs that predict a label too well."""
     for power in powers:
         if power.power > limits.auc:
-            yield Finding(
+            yield LeakFinding(
                 "single feature",
                 "leak",
                 power.feature,
@@ -71,7 +71,7 @@ def check_powers(powers: list[FeaturePower], limits: Limits) -> Iterator[Finding
             )
 
 
-def check_reversals(powers: list[FeaturePower]) -> Iterator[Finding]:
+def check_reversals(powers: list[FeaturePower]) -> Iterator[LeakFinding]:
     """Findings on ids whose rates in training rank the validation period backwards, far beyond chance.
 
     Honest ids say something or nothing. They mislead where both periods draw on one pool: negatives sampled from the
@@ -80,7 +80,7 @@ def check_reversals(powers: list[FeaturePower]) -> Iterator[Finding]:
     for power in powers:
         chance = 1 / np.sqrt(12 * min(power.positives, power.rows - power.positives))
         if power.feature.startswith(MEAN_BY) and power.auc < 0.5 - max(_MISLEADING, 4 * chance):
-            yield Finding(
+            yield LeakFinding(
                 "validation unlike training",
                 "warning",
                 power.feature,
@@ -102,14 +102,14 @@ def feature_powers(sample: Columns, config: FeatureConfig, limits: Limits) -> li
     return sorted(powers, key=lambda power: -power.power)
 
 
-def check_correlations(sample: Columns, config: FeatureConfig, limits: Limits) -> Iterator[Finding]:
+def check_correlations(sample: Columns, config: FeatureConfig, limits: Limits) -> Iterator[LeakFinding]:
     """Findings on dense features that rank impressions as their revenue or cost does."""
     for amount in AMOUNTS:
         paid = np.flatnonzero(sample[amount] > 0)[:CORRELATED_ROWS]
         for place, name in enumerate(dense_names(config)):
             found = _rank_correlation(sample["dense"][paid, place], sample[amount][paid], limits.positives)
             if abs(found) > limits.correlation:
-                yield Finding(
+                yield LeakFinding(
                     "label among the inputs",
                     "leak",
                     name,

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from rosa_ray.report.blocks import figure, figures, fold, missing, table
-from rosa_ray.report.charts import Rule, Series, line_chart, linear_axis
+from rosa_ray.report.charts import GuideLine, Series, line_chart, linear_axis
 from rosa_ray.report.markup import Child, Markup, tag
 from rosa_ray.report.numbers import MISSING, count, is_number, number
 from rosa_ray.report.run_files import RunFiles
@@ -74,7 +74,7 @@ def _chart(
     curves = {name: [_float(one.get(key)) for one in history] for name, key, _ in shown}
     series = [Series(name, epochs, curves[name], style, mark=True) for name, _, style in shown]
     axis = linear_axis("epoch", epochs, low=min(epochs), high=max(max(epochs), min(epochs) + 1), ticks=_steps(epochs))
-    rules = [Rule(best, "best epoch")] if is_number(best) and best is not None else []
+    rules = [GuideLine(best, "best epoch")] if is_number(best) and best is not None else []
     chart = line_chart(f"{title} over the epochs.", axis, linear_axis(unit, *curves.values()), series, rules)
     rows = [[count(epoch), *(number(curve[at]) for curve in curves.values())] for at, epoch in enumerate(epochs)]
     return figure(title, chart, None, table(title, ["Epoch", *curves], rows))
