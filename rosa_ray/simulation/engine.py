@@ -11,7 +11,7 @@ from rosa_ray.simulation.config import SimulationConfig
 from rosa_ray.simulation.marginals import ONE_CLICK_CONVERSIONS
 from rosa_ray.simulation.organic import next_event
 from rosa_ray.simulation.state import UserState
-from rosa_ray.simulation.users import Plan, Users, draw_plan, draw_users
+from rosa_ray.simulation.users import Moments, Users, draw_moments, draw_users
 from rosa_ray.simulation.world import World
 from rosa_ray.units import HOUR_US, MINUTE_US, SECOND_US
 
@@ -41,7 +41,7 @@ def simulate_chunk(config: SimulationConfig, world: World, chunk: int) -> ChunkL
     first = chunk * config.chunk_users
     count = min(config.chunk_users, config.users - first)
     users = draw_users(config, world, first, count, rng)
-    plan = draw_plan(config, count, rng)
+    plan = draw_moments(config, count, rng)
     run = _ChunkRun(config, world, users, plan, rng)
     for step in range(plan.time_us_NL.shape[1]):
         run.advance(step)
@@ -52,7 +52,7 @@ class _ChunkRun:
     """Mutable state of one simulated chunk; conversions wait in `due_us_NP` until their moment has come."""
 
     def __init__(
-        self, config: SimulationConfig, world: World, users: Users, plan: Plan, rng: np.random.Generator
+        self, config: SimulationConfig, world: World, users: Users, plan: Moments, rng: np.random.Generator
     ) -> None:
         self.config, self.world, self.users, self.plan, self.rng = config, world, users, plan, rng
         self.state = UserState(len(users), world)

@@ -41,7 +41,7 @@ class Users:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Moments:
     """Moments of n users' lives in time order, padded to the longest; users stand longest first.
 
     Attributes:
@@ -77,7 +77,7 @@ def draw_users(config: SimulationConfig, world: World, first_id: int, count: int
     )
 
 
-def draw_plan(config: SimulationConfig, count: int, rng: np.random.Generator) -> Plan:
+def draw_moments(config: SimulationConfig, count: int, rng: np.random.Generator) -> Moments:
     """Draw when each user acts and when they meet an ad; users come out sorted by number of moments, falling."""
     event_user, event_time = _draw_event_times(config, count, rng)
     requests = rng.poisson(config.requests_per_user / config.events_per_user, len(event_user))
@@ -105,7 +105,7 @@ def _draw_event_times(config: SimulationConfig, count: int, rng: np.random.Gener
     return user, begin[session] + elapsed - elapsed[opens][session]
 
 
-def _pad(user: np.ndarray, time: np.ndarray, is_request: np.ndarray, count: int) -> Plan:
+def _pad(user: np.ndarray, time: np.ndarray, is_request: np.ndarray, count: int) -> Moments:
     order = np.lexsort((is_request, time, user))
     user, time, is_request = user[order], time[order], is_request[order]
     length = np.bincount(user, minlength=count)
@@ -120,4 +120,4 @@ def _pad(user: np.ndarray, time: np.ndarray, is_request: np.ndarray, count: int)
     time_us_NL = np.maximum.accumulate(time_us_NL - spacing, axis=1) + spacing
     opens = np.ones((count, longest), dtype=bool)
     opens[:, 1:] = np.diff(time_us_NL, axis=1) > _SESSION_SILENCE_US
-    return Plan(time_us_NL, is_request_NL, opens, np.sort(length)[::-1])
+    return Moments(time_us_NL, is_request_NL, opens, np.sort(length)[::-1])
