@@ -159,7 +159,7 @@ def _with_raw(rows: Columns, keep_rate: float) -> Columns:
     return {**rows, "p_ctr": p_ctr, "p_ctcvr": p_ctr * rows["p_cvr"], "raw_p_ctcvr": raw}
 
 
-def open_run(directory: str | Path, studies: Sequence[str | Path] = ()) -> RunFiles:
+def open_run_files(directory: str | Path, studies: Sequence[str | Path] = ()) -> RunFiles:
     """Return the files of a run.
 
     Args:

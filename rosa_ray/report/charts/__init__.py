@@ -12,8 +12,8 @@ from rosa_ray.report.charts.rows import Row, row_chart
 __all__ = [
     "WIDTH",
     "Axis",
-    "Row",
     "GuideLine",
+    "Row",
     "Series",
     "Thread",
     "legend",
