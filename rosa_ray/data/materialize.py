@@ -26,7 +26,7 @@ from rosa_ray.errors import ConfigError, InputError, RosaError
 from rosa_ray.features import FeatureState
 from rosa_ray.inference import load_ranker
 from rosa_ray.run_dir import DataDir
-from rosa_ray.sources.paths import list_files
+from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import read_json, readable
 from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, open_store
 
@@ -223,7 +223,7 @@ def _require_same_features(layout: DataDir, state: FeatureState) -> None:
 
 def _user_files(layout: DataDir) -> list[_UserFile]:
     files = []
-    for file in list_files(layout.users, "users"):
+    for file in find_files(layout.users, "users"):
         with readable(file.path, "a Parquet file of user rows"), fsspec.open(file.path, "rb") as handle:
             parquet = pq.ParquetFile(handle)
             files.append(_UserFile(file.path, parquet.metadata.num_rows, handle.seek(0, 2)))

@@ -20,7 +20,7 @@ from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.scores import ScoreParity
 from rosa_ray.run_dir import RunDir
 from rosa_ray.serving.model import Catalogue, ServedModel, load_model
-from rosa_ray.sources.paths import list_files
+from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import exists, read_parquet
 from rosa_ray.store import StoreConfig
 
@@ -106,7 +106,7 @@ def check_run(
 
 def _read_rows(run_dir: RunDir, users: int) -> UserRows:
     """User rows of all files, or of the first users by key, which is as good as random."""
-    tables = [read_parquet(file.path) for file in list_files(run_dir.data.users, "users")]
+    tables = [read_parquet(file.path) for file in find_files(run_dir.data.users, "users")]
     table = pa.concat_tables([table.drop_columns(["event_id"]) for table in tables])
     if users:
         chosen = np.sort(table["user_key"].to_numpy())[:users]

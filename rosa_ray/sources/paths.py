@@ -11,7 +11,7 @@ from rosa_ray.storage import full_path, readable
 _MAGIC = "*?["
 
 
-def list_files(location: str, contract_name: str) -> list[SourceFile]:
+def find_files(location: str, contract_name: str) -> list[SourceFile]:
     """List the files of a path, directory or glob, sorted by path.
 
     In a directory every file counts, at any depth, except those with a part of the path below it that

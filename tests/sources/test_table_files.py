@@ -6,7 +6,7 @@ import pytest
 
 from rosa_ray.errors import ContractError, InputError
 from rosa_ray.sources import SourceFile, tabular
-from rosa_ray.sources.tabular import csv_names, row_ids, stream_csv, stream_parquet, times_from_integers
+from rosa_ray.sources.table_files import csv_names, row_ids, stream_csv, stream_parquet, times_from_integers
 
 
 def read_rows(path, **options):
