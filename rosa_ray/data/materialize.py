@@ -29,8 +29,7 @@ from rosa_ray.run_dir import DataDir
 from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import read_json, readable
 from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, open_store
-
-DEFAULT_TIMELINE_EVENTS = 256
+from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS
 
 
 @dataclass(frozen=True)

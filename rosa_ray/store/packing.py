@@ -34,7 +34,7 @@ def pack_events(events: Columns) -> np.ndarray:
 
 def unpack_timeline(records: bytes, event_ids: str) -> dict[str, np.ndarray]:
     """Bytes of records and packed ids to `EVENT_COLUMNS` and `event_id`."""
-    return unpack_records(records) | {"event_id": np.array(unpack_ids(event_ids), dtype=object)}
+    return unpack_records(records) | {"event_id": np.array(ids_of_json(event_ids), dtype=object)}
 
 
 def unpack_records(records: bytes) -> dict[str, np.ndarray]:
@@ -43,17 +43,17 @@ def unpack_records(records: bytes) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(table[name]) for name in EVENT_COLUMNS}
 
 
-def pack_ids(event_ids: list[str]) -> str:
+def ids_to_json(event_ids: list[str]) -> str:
     """Event ids as JSON, safe for any character.
 
-    >>> unpack_ids(pack_ids(["a", "b,c"]))
+    >>> ids_of_json(ids_to_json(["a", "b,c"]))
     ['a', 'b,c']
     """
     return _ENCODE_IDS(event_ids)
 
 
-def unpack_ids(event_ids: str) -> list[str]:
-    """Inverse of `pack_ids`."""
+def ids_of_json(event_ids: str) -> list[str]:
+    """Inverse of `ids_to_json`."""
     ids: list[str] = json.loads(event_ids)
     return ids
 

@@ -88,7 +88,7 @@ def counter_fields(counters: Counters, low: int, high: int) -> dict[str, int]:
     }
 
 
-def unpack_counters(entity_keys: list[int], fields: list[list[bytes]], measures: int) -> Counters:
+def counters_of_fields(entity_keys: list[int], fields: list[list[bytes]], measures: int) -> Counters:
     """Counters of entities in ascending order from their flat lists of fields and amounts."""
     entity, bucket, measure, amount = [], [], [], []
     for key, found in zip(entity_keys, fields, strict=True):
