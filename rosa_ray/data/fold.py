@@ -8,7 +8,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 
-from rosa_ray.data.counter_files import shard_count, write_part
+from rosa_ray.data.counter_files import shard_count, write_partition_counters
 from rosa_ray.data.staging_area import read_staged, staged_files
 from rosa_ray.features import (
     AdTable,
@@ -67,7 +67,7 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int) ->
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
         write_parquet(pa.table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)
-    write_part(states, layout.part_counters(part), shard_count(partitions))
+    write_partition_counters(states, layout.part_counters(part), shard_count(partitions))
     times = impressions["time_us"]
     return {
         "events": len(events["time_us"]),

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.data.counter_files import counters_of, shard_count
+from rosa_ray.data.counter_files import counters_for_partition, shard_count
 from rosa_ray.data.fold import FOLDED_LOGS
-from rosa_ray.features import AdTable, FeatureConfig, FitPart, Split, SplitBounds, UserRows, build_user_rows
+from rosa_ray.features import AdTable, FeatureConfig, FitSums, Split, SplitBounds, UserRows, build_user_rows
 from rosa_ray.run_dir import DataDir
 from rosa_ray.storage import read_parquet, write_parquet
 
@@ -17,7 +17,7 @@ _PERIODS = tuple(split.name.lower() for split in Split)
 
 def join_partition(
     layout: DataDir, part: int, config: FeatureConfig, bounds: SplitBounds, partitions: int
-) -> tuple[FitPart, dict[str, Any]]:
+) -> tuple[FitSums, dict[str, Any]]:
     """Read the merged counters at every request of one partition and write its user rows.
 
     Returns:
@@ -28,10 +28,10 @@ def join_partition(
     candidates = {name: values[held_out] for name, values in candidates.items()}
     asked = np.concatenate([shared_keys(log) for log in (impressions, candidates)])
     shared = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
-    counters = counters_of(layout.part_counters(part), shared, asked)
+    counters = counters_for_partition(layout.part_counters(part), shared, asked)
     rows = build_user_rows(events, impressions, candidates, counters, config, bounds)
     write_parquet(rows.to_table(), layout.user_rows(part))
-    return FitPart.of(rows, bounds.valid_us), _describe(rows, impressions, bounds)
+    return FitSums.of(rows, bounds.valid_us), _describe(rows, impressions, bounds)
 
 
 def shared_keys(columns: Columns) -> np.ndarray:

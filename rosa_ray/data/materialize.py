@@ -20,7 +20,7 @@ import xxhash
 from ray.exceptions import RayTaskError
 
 from rosa_ray.bundle import Bundle, open_bundle
-from rosa_ray.data.counter_files import read_counters
+from rosa_ray.data.counter_files import read_counters_file
 from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, timeline_block, with_events
 from rosa_ray.errors import ConfigError, InputError, RosaError
 from rosa_ray.features import FeatureState
@@ -107,7 +107,7 @@ def materialize(
         for rows, written in _write_users(store, version, encoder, todo, _encoded(encoder, todo, config)):
             users += written
             progress(rows)
-        store.load_counters(version, read_counters(layout.counters))
+        store.load_counters(version, read_counters_file(layout.counters))
         replayed, where = store.activate(version), store.info().location
     finally:
         store.close()

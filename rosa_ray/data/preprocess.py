@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rosa_ray.data.counter_files import combine, merge_shard, shard_count
+from rosa_ray.data.counter_files import combine_counters, merge_shard, shard_count
 from rosa_ray.data.fold import MAX_NAMES, fold_partition
 from rosa_ray.data.join import advertised_keys, join_partition
 from rosa_ray.data.stage import stage_source
@@ -166,7 +166,7 @@ def _merge_counters(layout: DataDir, partitions: int) -> int:
     shards = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
     merge = partial(_merge_shard, layout, parts)
     run_tasks(merge, list(enumerate(shards)), f"merging the counters of {layout.root}")
-    return combine(parts, shards, layout.counters)
+    return combine_counters(parts, shards, layout.counters)
 
 
 def _merge_shard(layout: DataDir, parts: list[str], shard: tuple[int, str]) -> int:

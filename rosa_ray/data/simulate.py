@@ -34,7 +34,7 @@ from rosa_ray.simulation import (
 from rosa_ray.sources import Source
 from rosa_ray.storage import remove_tree, write_json, write_parquet
 
-TABLES = ("events", "impressions", "ads", "candidates", "truth")
+LOG_TABLES = ("events", "impressions", "ads", "candidates", "truth")
 
 
 def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _with_rates(counts: dict[str, Any]) -> dict[str, Any]:
 
 def _clear(log_dir: str) -> None:
     remove_tree(LogDir(log_dir).summary)
-    for name in TABLES:
+    for name in LOG_TABLES:
         remove_tree(LogDir(log_dir).table(name))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy.typing as npt
 
 from rosa_ray.arrays import Columns
-from rosa_ray.metrics.calibration import Ece, LogLoss, Pcoc
+from rosa_ray.metrics.calibration_error import Ece, LogLoss, Pcoc
 from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities
 from rosa_ray.metrics.ranking import AucHistogram, Gauc
 from rosa_ray.metrics.value import (

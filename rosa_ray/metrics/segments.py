@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rosa_ray.arrays import Columns, Ints
-from rosa_ray.metrics.calibration import Ece, Pcoc
+from rosa_ray.metrics.calibration_error import Ece, Pcoc
 from rosa_ray.metrics.checks import as_keys
 from rosa_ray.units import DAY_US
 

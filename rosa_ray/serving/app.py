@@ -145,10 +145,10 @@ def build(args: dict[str, Any]) -> Application:
         ConfigError: the args are wrong.
         BundleError: the bundle is missing or damaged, or has no gate where the rule is `learned`.
     """
-    return compose(ServiceSettings.of(args))
+    return build_application(ServiceSettings.of(args))
 
 
-def compose(settings: ServiceSettings) -> Application:
+def build_application(settings: ServiceSettings) -> Application:
     """Build the application from settings; see `build`."""
     settings = settings.absolute()
     manifest, config = verify_bundle(settings.bundle), settings.serving

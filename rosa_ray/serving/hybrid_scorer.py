@@ -20,7 +20,7 @@ from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.offline_weight import Decision, LoadMeter, check_rule, decide, explain, freshness_of
+from rosa_ray.serving.offline_weight import Decision, LoadMeter, check_rule, decide, explanation_of, freshness_of
 from rosa_ray.serving.request_features import candidate_columns, cold_start
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import SECOND_US
@@ -101,7 +101,7 @@ class HybridScorer:
         answer = self._answer(request, chosen, features, scores)
         answer |= {"request_id": request_id, "lambda": decision.offline_weight, "degraded": trace.degraded}
         if request.explain:
-            answer["explanation"] = explain(self.config.rule, freshness, load, decision, trace.elapsed_ms)
+            answer["explanation"] = explanation_of(self.config.rule, freshness, load, decision, trace.elapsed_ms)
         self._telemetry.decided(decision.offline_weight, decision.cause, load)
         self._telemetry.ranked(
             time.perf_counter() - started_s, len(chosen.rows), decision.offline_weight, trace.degraded

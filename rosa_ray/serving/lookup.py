@@ -119,7 +119,7 @@ class FeatureLookup:
 
     def _read_without_store(self, query: FeatureQuery, row: np.ndarray) -> Features:
         """The user as last read and the ads as far as their counters are known; else what an unknown one has."""
-        record = self._users.get(query.user_key) or nobody(query.user_key)
+        record = self._users.get(query.user_key) or unknown_user(query.user_key)
         try:
             return replace(self._read(query, row, record), degraded=("store",))
         except StoreError:
@@ -148,7 +148,7 @@ class FeatureLookup:
             raise
 
 
-def nobody(user_key: int) -> UserRecord:
+def unknown_user(user_key: int) -> UserRecord:
     """The record of a user that the store does not know."""
     timeline = {**no_events(), "event_id": np.empty(0, object)}
     return UserRecord(user_key, timeline, None, {}, "")

@@ -81,7 +81,7 @@ class ServedModel:
         return self.ranker.context_events
 
 
-def load_features(bundle: Bundle) -> FeatureState:
+def load_feature_state(bundle: Bundle) -> FeatureState:
     """Load the fitted features.
 
     Raises:
@@ -120,7 +120,7 @@ def load_model(bundle_path: str | Path) -> ServedModel:
         BundleError: the bundle is missing, damaged, or does not fit this code.
     """
     bundle = open_bundle(bundle_path)
-    features = load_features(bundle)
+    features = load_feature_state(bundle)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ranker = load_served_ranker(bundle, features, device)
     return ServedModel(bundle, features, Catalogue.of(bundle.ads), ranker, device, bundle.calibration, bundle.gate)

@@ -231,7 +231,7 @@ def _required(gate: Gate | None) -> Gate:
     return gate
 
 
-def explain(
+def explanation_of(
     rule: RuleName, freshness: Freshness, load: float, decision: Decision, elapsed_ms: Mapping[str, float]
 ) -> dict[str, Any]:
     """Fields of `rosa_ray.serving.api.Explanation`.

@@ -13,7 +13,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
 from rosa_ray.errors import ServingError
-from rosa_ray.serving.app import compose
+from rosa_ray.serving.app import build_application
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.client import RankingClient
 
@@ -50,7 +50,7 @@ def running(
         ServingError: the port is taken, the deployment failed, or it was not ready in time.
     """
     started_s = time.monotonic()
-    application = compose(settings)
+    application = build_application(settings)
     had_serve = _get_global_client(raise_if_no_controller_running=False) is not None
     had_application = had_serve and name in serve.status().applications
     url = _existing_url(settings) if had_serve else _start_serve(settings)

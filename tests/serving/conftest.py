@@ -17,7 +17,7 @@ from rosa_ray.features import (
     AdTable,
     CounterStates,
     FeatureState,
-    FitPart,
+    FitSums,
     UserRows,
     build_user_rows,
     fold_events,
@@ -85,7 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     keyed = keyed_events(events)
     counters = fold_events(keyed, CONFIG) | fold_impressions(shown, CONFIG)
     rows = build_user_rows(keyed, shown, None, counters, CONFIG, BOUNDS)
-    features = FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], CONFIG)
+    features = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], CONFIG)
     home = tmp_path_factory.mktemp("world")
     bundle = write_world_bundle(home, features)
     model = load_model(bundle)

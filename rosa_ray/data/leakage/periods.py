@@ -8,7 +8,7 @@ import numpy as np
 
 from rosa_ray.data.leakage.findings import LeakFinding
 from rosa_ray.errors import InputError
-from rosa_ray.features import FeatureState, FitPart, Split, SplitBounds, UserRows, dense_names
+from rosa_ray.features import FeatureState, FitSums, Split, SplitBounds, UserRows, dense_names
 from rosa_ray.features.encoding import owners
 from rosa_ray.features.state import TABLES
 from rosa_ray.units import DAY_US
@@ -113,11 +113,11 @@ class FitCheck:
 
     state: FeatureState
     valid_us: int
-    parts: list[FitPart] = field(default_factory=list)
+    parts: list[FitSums] = field(default_factory=list)
 
     def update(self, rows: UserRows) -> None:
         """Add a block."""
-        self.parts.append(FitPart.of(rows, self.valid_us))
+        self.parts.append(FitSums.of(rows, self.valid_us))
 
     def findings(self) -> Iterator[LeakFinding]:
         """Where the stored features know more than the training period tells, or other things."""

@@ -14,7 +14,7 @@ from rosa_ray.schema import MISSING_KEY
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
 
 IDS = ("ad", "item", "campaign", "category", "device", "region", "user")
-LABELS = ("click", "conversion given click", "click and conversion")
+OUTCOMES = ("click", "conversion given click", "click and conversion")
 AMOUNTS = ("revenue", "cost")
 CORRELATED_ROWS = 20_000
 MEAN_BY = "mean of the label by "
@@ -161,7 +161,7 @@ def _target_means(name: str, sample: Columns, limits: Limits) -> Iterator[Featur
     """The mean label per id, of the training period, against the labels of the validation period."""
     keys, place = np.unique(sample[f"{name}_key"], return_inverse=True)
     train, valid = sample["split"] == Split.TRAIN, sample["split"] == Split.VALID
-    for label in LABELS:
+    for label in OUTCOMES:
         values, chosen = _label(label, sample)
         counts = np.bincount(place[train & chosen], minlength=len(keys))
         sums = np.bincount(place[train & chosen], values[train & chosen], minlength=len(keys))
@@ -175,7 +175,7 @@ def _against_labels(
     name: str, values: np.ndarray, sample: Columns, usable: np.ndarray, limits: Limits, only: str = ""
 ) -> Iterator[FeaturePower]:
     levels, level = np.unique(values[usable], return_inverse=True)
-    for label in (only,) if only else LABELS:
+    for label in (only,) if only else OUTCOMES:
         found, chosen = _label(label, sample)
         positive, counted = found[usable] > 0, chosen[usable]
         positives = np.bincount(level[counted & positive], minlength=len(levels))
