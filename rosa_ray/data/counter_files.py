@@ -58,6 +58,7 @@ def write_partition_counters(states: CounterStates, path: str, shards: int) -> N
     """Write one partition's counters: a row group per shard of what users share, then one of the users' own."""
     table = counters_table(states)
     own = np.isin(table["view"].to_numpy(zero_copy_only=False).astype(str), [*_user_views()])
+    # Group `shards`, the last, holds the users' own counters: no other partition has any of these users.
     shard = np.where(own, shards, table["entity_key"].to_numpy() % shards)
     write_row_groups((table.filter(pa.array(shard == group)) for group in range(shards + 1)), table.schema, path)
 
@@ -72,6 +73,7 @@ def merge_shard(partition_files: list[str], shard: int, path: str, asked_keys: n
     merged = split_counters(pa.concat_tables([_row_group(part, shard) for part in partition_files]))
     table = counters_table(merged) if merged else _row_group(partition_files[0], shard)
     asked = pc.is_in(table["entity_key"], value_set=pa.array(np.unique(asked_keys)))
+    # Two row groups: readers take the first, what requests can ask about, and never read the second.
     write_row_groups((table.filter(chosen) for chosen in (asked, pc.invert(asked))), table.schema, path)
     return table.num_rows
 

@@ -60,6 +60,7 @@ def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict
             "conversions": int(shown["conversion"][chosen].sum()),
             "revenue": float(shown["revenue"][chosen].sum()),
             "cost": float(shown["cost"][chosen].sum()),
+            # The False in the end keeps the offset of a last user without impressions in bounds.
             "users": int((np.add.reduceat(np.r_[chosen, False], rows.impression_offsets[:-1]) > 0).sum())
             if len(rows)
             else 0,
@@ -74,6 +75,7 @@ def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict
 
 def _leakage(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict[str, int]:
     order = np.diff(rows.events["time_us"])
+    # Steps from one user's last event to the next user's first may go back in time: they are left out.
     inside = np.ones(max(len(order), 0), bool)
     starts = rows.event_offsets[1:-1]
     inside[starts[(starts > 0) & (starts <= len(order))] - 1] = False

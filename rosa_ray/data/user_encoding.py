@@ -115,6 +115,7 @@ def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, a
     keys += [derive_key(key[mask], kind) for kind, (mask, _) in chosen.items()]
     times = [events["time_us"], *(when[mask] for mask, when in chosen.values())]
     last_us = np.full(len(offsets) - 1, _NEVER_US)
+    # Events and impressions only: a click has its impression's time, and the time of a conversion is not known.
     for rows, when in zip(owners[:2], times[:2], strict=True):
         np.maximum.at(last_us, rows, when)
     order = np.argsort(np.concatenate(owners), kind="stable")
@@ -188,6 +189,7 @@ def last_states(
     """
     lengths = np.diff(offsets)
     state_offsets = np.r_[0, np.cumsum(np.minimum(lengths, window))]
+    # Shortest first, so that the users of a batch are padded to nearly their own length; empty timelines are skipped.
     order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
     found: np.ndarray | None = None
     for start in range(0, len(order), users_per_batch):

@@ -95,6 +95,7 @@ class CandidateScorer:
         lengths = [len(history.events["time_us"]) for history in histories]
         states_BTD = np.zeros((len(histories), max(*lengths, 1), model.ranker.config.width), np.float32)
         for row, (history, length) in enumerate(zip(histories, lengths, strict=True)):
+            # States belong to the last events; earlier ones are only counted, so that their rows may stay zero.
             states_BTD[row, length - len(history.states) : length] = history.states
         predictions = model.ranker.score(torch.from_numpy(states_BTD).to(model.device), batch)
         logits = (predictions.ctr_logit, predictions.cvr_logit, predictions.log_value)

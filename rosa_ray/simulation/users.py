@@ -116,6 +116,7 @@ def _pad(user: np.ndarray, time: np.ndarray, is_request: np.ndarray, count: int)
     time_us_NL = np.full((count, longest), np.iinfo(np.int64).max // 4)
     is_request_NL = np.zeros((count, longest), dtype=bool)
     time_us_NL[row, step], is_request_NL[row, step] = time, is_request
+    # Moments of one user that coincide are pushed a millisecond apart, so that each has its place in time.
     spacing = np.arange(longest) * 1000
     time_us_NL = np.maximum.accumulate(time_us_NL - spacing, axis=1) + spacing
     opens = np.ones((count, longest), dtype=bool)

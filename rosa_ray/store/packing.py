@@ -90,6 +90,7 @@ def pack_counters(counters: Counters, chunk_buckets: int) -> tuple[np.ndarray, n
     starts = np.flatnonzero(begins)
     rows = np.column_stack([counters.bucket - chunk * chunk_buckets, counters.sums])
     peaks = np.maximum.reduceat(rows.max(axis=1), starts) if len(starts) else starts
+    # A run is as wide as its largest number needs: a code 0, 1, 2, 3 stands for 1, 2, 4, 8 bytes.
     codes = np.searchsorted(_WIDEST, peaks)
     narrowed = {code: rows.astype(_WIDTHS[code]) for code in np.unique(codes).tolist()}
     bounds = [*starts.tolist(), len(rows)]

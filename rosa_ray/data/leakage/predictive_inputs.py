@@ -124,6 +124,7 @@ def _last_event(rows: UserRows, owner: np.ndarray, kept: np.ndarray) -> dict[str
     time_us, event_us = rows.impressions["time_us"][kept], rows.events["time_us"]
     event_owner = owners(rows.event_offsets).astype(np.uint64)
     items = rows.events["item_key"].view(np.uint64), rows.impressions["item_key"][kept].view(np.uint64)
+    # User and item as one key: a product with an odd number, which wraps at 2^64, is another one for every user.
     pairs = (event_owner * _ODD + items[0], owner.astype(np.uint64) * _ODD + items[1])
     found = (
         _seconds_since(event_owner, event_us, owner.astype(np.uint64), time_us),
@@ -134,6 +135,8 @@ def _last_event(rows: UserRows, owner: np.ndarray, kept: np.ndarray) -> dict[str
 
 def _seconds_since(event_group: np.ndarray, event_us: np.ndarray, group: np.ndarray, time_us: np.ndarray) -> np.ndarray:
     """Seconds from the last event of its group strictly before each impression; NaN where there is none."""
+    # Events and impressions in one order of group and time, an impression before events of its own moment. A running
+    # maximum of the events' places then gives every impression the last event before it.
     order = np.lexsort((np.r_[np.ones(len(event_us)), np.zeros(len(time_us))], np.r_[event_us, time_us]))
     order = order[np.argsort(np.r_[event_group, group][order], kind="stable")]
     is_event = order < len(event_us)
