@@ -1,5 +1,5 @@
-# make demo | test | nightly | lint | bench | lock | clean. Everything is installed into .venv, by pip, at the versions of
-# requirements.lock. Another interpreter: make test PYTHON=/path/to/python3.12
+# make demo | test | nightly | lint | hooks | bench | lock | clean. Everything is installed into .venv, by pip, at the
+# versions of requirements.lock. Another interpreter: make test PYTHON=/path/to/python3.12
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do $$p $(FITS) 
 # Without cached bytecode every worker process that Ray starts compiles torch anew: 16 s of CPU instead of 6.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test unit integration nightly lint bench lock clean
+.PHONY: demo test unit integration nightly lint hooks bench lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -22,7 +22,7 @@ demo: $(VENV)/.installed
 test: unit integration
 
 unit: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4
+	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4 --cov --cov-report=
 
 integration: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m integration --durations=10 tests
@@ -38,6 +38,10 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/lint-imports
 	@git ls-files -z -- ':!benchmarks/results' ':!requirements.lock' | xargs -0 $(BIN)/detect-secrets-hook --no-verify \
 	  --exclude-lines '"model_version": "[0-9a-f]{16}"|ann:secret@'
+
+# From then on every commit runs what .pre-commit-config.yaml lists.
+hooks: $(VENV)/.installed-dev
+	@$(BIN)/pre-commit install
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/train_throughput.py
