@@ -18,7 +18,7 @@ from rosa_ray.serving.request_features import candidate_columns
 SCORE_TOLERANCE = 1e-5
 """Relative: states are computed in other batches offline and live, so that sums of floats round otherwise."""
 
-HEADS = ("p_ctr", "p_cvr", "value")
+SCORED_HEADS = ("p_ctr", "p_cvr", "value")
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,12 @@ class ScoreParity:
         kept[rows] = True
         users = encode_users(self._rows, self._model.features).keep_impressions(kept)
         raw = predict(self._model.ranker, users, device=self._model.device)
-        offline = self._model.calibration.apply({name: raw[name] for name in HEADS})
+        offline = self._model.calibration.apply({name: raw[name] for name in SCORED_HEADS})
         return len(rows), max(self._worst(scored, rows, offline) for scored in self._live)
 
     def _worst(self, scored: _Scored, rows: np.ndarray, offline: dict[str, np.ndarray]) -> float:
         at, worst = np.searchsorted(rows, scored.request.rows), 0.0
-        for name in HEADS:
+        for name in SCORED_HEADS:
             difference = np.abs(scored.scores[name] / offline[name][at] - 1)
             if not (difference <= SCORE_TOLERANCE).all():
                 first = int(np.argmax(~(difference <= SCORE_TOLERANCE)))
@@ -89,4 +89,4 @@ class ScoreParity:
             catalogue, places, request.bid, found.expected_cost, request.time_us, None, None
         ) | {name: shown[name][request.rows] for name in ("device_key", "region_key")}
         (scores,) = self._scorer.score_now([history], candidates, found.dense)
-        return {name: getattr(scores, name) for name in HEADS}
+        return {name: getattr(scores, name) for name in SCORED_HEADS}

@@ -13,7 +13,7 @@ try:
 except ImportError:
     confluent_kafka = None  # type: ignore[assignment]
 
-ANSWER_TIMEOUT_S = 10.0
+BROKER_TIMEOUT_S = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class KafkaSource:
         total = 0 if self._joined else 1
         try:
             for partition in self._consumer.assignment():
-                low, high = self._consumer.get_watermark_offsets(partition, ANSWER_TIMEOUT_S, cached=False)
+                low, high = self._consumer.get_watermark_offsets(partition, BROKER_TIMEOUT_S, cached=False)
                 total += max(high - max(self._next.get(partition.partition, low), low), 0)
         except KafkaException as error:
             raise self._error(error.args[0]) from error
@@ -125,7 +125,7 @@ class KafkaSource:
         return sorted(partition.partition for partition in self._consumer.assignment())
 
     def _require_topic(self) -> None:
-        known = self._consumer.list_topics(self._topic, ANSWER_TIMEOUT_S).topics[self._topic]
+        known = self._consumer.list_topics(self._topic, BROKER_TIMEOUT_S).topics[self._topic]
         if known.error is not None:
             raise StreamError(f"kafka {self._brokers}: topic '{self._topic}': {known.error.str()}")
 
@@ -141,7 +141,7 @@ class KafkaSource:
         """Where to read a partition from; remembered, so that the lag counts from there."""
         position = self._position_of(self._stream(partition.partition))
         if position is None:
-            low, _ = self._consumer.get_watermark_offsets(partition, ANSWER_TIMEOUT_S, cached=False)
+            low, _ = self._consumer.get_watermark_offsets(partition, BROKER_TIMEOUT_S, cached=False)
             position = low
         self._next[partition.partition] = position
         return TopicPartition(self._topic, partition.partition, position)

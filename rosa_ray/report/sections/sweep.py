@@ -19,7 +19,7 @@ from rosa_ray.report.numbers import MISSING, count, is_number, number, plain
 from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "The sweep", 75
-OBJECTIVES = {"policy_roi": "policy ROI", "auc": "AUC", "ctcvr_auc": "CTCVR AUC", "calibration": "|log PCOC|"}
+GOAL_NAMES = {"policy_roi": "policy ROI", "auc": "AUC", "ctcvr_auc": "CTCVR AUC", "calibration": "|log PCOC|"}
 _TEST = {
     "policy_roi": "policy ROI",
     "policy_roi_share": "of random → oracle",
@@ -62,7 +62,7 @@ def _tiles(sweep: SweepDocument) -> Markup:
     for name in sweep["objectives"]:
         mine, other = (_values(sweep, sweep[role]).get(name) for role in ("winner", "default"))
         pieces.append(
-            (f"Winner’s {OBJECTIVES[name]}", number(mine, 3), f"{number(other, 3)} as configured, validation")
+            (f"Winner’s {GOAL_NAMES[name]}", number(mine, 3), f"{number(other, 3)} as configured, validation")
         )
     return tiles(pieces)
 
@@ -80,7 +80,7 @@ def _words(sweep: SweepDocument) -> str:
 def _parallel(sweep: SweepDocument, complete: Sequence[TrialDocument]) -> Markup | None:
     axes = {key: _param_axis(key, spec) for key, spec in sweep["space"].items()}
     goals = {
-        name: _ends(linear_axis(OBJECTIVES[name], [t["values"][name] for t in complete])) for name in _goals(sweep)
+        name: _ends(linear_axis(GOAL_NAMES[name], [t["values"][name] for t in complete])) for name in _goals(sweep)
     }
     threads = [
         Thread(
@@ -117,10 +117,10 @@ def _front(sweep: SweepDocument, complete: Sequence[TrialDocument], first: str, 
         Series(role, [v[other] for v in values], [v[first] for v in values], _STYLES[role], mark=True, joined=False)
         for role, values in groups.items()
     ]
-    x, y = (linear_axis(OBJECTIVES[name], [trial["values"][name] for trial in complete]) for name in (other, first))
+    x, y = (linear_axis(GOAL_NAMES[name], [trial["values"][name] for trial in complete]) for name in (other, first))
     better = {name: "higher" if sweep["objectives"][name] == "max" else "lower" for name in (first, other)}
-    note = f"Validation period. Better is {better[first]} {OBJECTIVES[first]} and {better[other]} {OBJECTIVES[other]}."
-    title = f"{_capital(OBJECTIVES[first])} against {OBJECTIVES[other]}"
+    note = f"Validation period. Better is {better[first]} {GOAL_NAMES[first]} and {better[other]} {GOAL_NAMES[other]}."
+    title = f"{_capital(GOAL_NAMES[first])} against {GOAL_NAMES[other]}"
     return figure(title, line_chart(f"{title} of every finished trial.", x, y, series), note)
 
 
@@ -132,10 +132,10 @@ def _importances(sweep: SweepDocument) -> list[Markup]:
         order = sorted(shares, key=lambda key: -shares[key])
         rows = [Row(_short(key), shares[key], number(shares[key], 2)) for key in order]
         chart = row_chart(
-            f"Importance of each setting for {OBJECTIVES[name]}.", linear_axis("share", low=0, high=1), rows, 0
+            f"Importance of each setting for {GOAL_NAMES[name]}.", linear_axis("share", low=0, high=1), rows, 0
         )
         note = "Share of the variance that each setting explains (fANOVA); rough with few trials."
-        charts.append(figure(f"What moved {OBJECTIVES[name]}", chart, note))
+        charts.append(figure(f"What moved {GOAL_NAMES[name]}", chart, note))
     return charts
 
 
@@ -160,7 +160,7 @@ def _gap(test: Mapping[str, Any], name: str) -> str:
 
 def _trials(sweep: SweepDocument) -> Markup:
     keys, goals = list(sweep["space"]), _goals(sweep)
-    head = ["Trial", "State", *(OBJECTIVES[name] for name in goals), *map(_short, keys), "Epochs", "Seconds"]
+    head = ["Trial", "State", *(GOAL_NAMES[name] for name in goals), *map(_short, keys), "Epochs", "Seconds"]
     rows = [
         [
             str(trial["number"]),
