@@ -1,4 +1,4 @@
-"""The clockwork: walks all users of a chunk through their timetable, and records events and auctions."""
+"""The clockwork: walks all users of a chunk through their moments, and records events and auctions."""
 
 from collections import defaultdict
 from dataclasses import dataclass, fields
@@ -62,7 +62,7 @@ class _ChunkRun:
         self.requests: dict[str, list[np.ndarray]] = defaultdict(list)
 
     def advance(self, step: int) -> None:
-        """Let every user who has that many timetable live through one more."""
+        """Let every user who has that many moments live through one more."""
         rows = np.arange(int(np.searchsorted(-self.timetable.length_N, -step)))
         time_us = self.timetable.time_us_NL[rows, step]
         self._complete_conversions(rows, time_us)
