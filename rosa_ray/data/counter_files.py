@@ -1,8 +1,8 @@
 """Counters on disk: each partition's own, those that users share merged in shards, and all of them in one file.
 
-A user's counters lie in its partition alone. Those of items, categories, ads and campaigns are fed by every partition:
-each partition cuts them into shards by entity, a shard is summed over the partitions on its own, and a reader filters
-the shards for the entities it asks about. So nothing ever holds all counters in memory. Requests ask about what ads
+A user's counters lie in its partition alone. Every partition has counts of the items, categories, ads and campaigns,
+and cuts them into shards by entity. Each shard is summed over the partitions on its own, and a reader takes from the
+shards the entities that it asks about. So nothing ever holds all counters in memory. Requests ask about what ads
 advertise, often a small part of all items: these entities come first in a shard, and readers read no further.
 """
 

@@ -1,6 +1,6 @@
 """Materialisation: encode every user's timeline with a bundle's ranker and fill the online store, then swap versions.
 
-Actors on Ray Data encode (on GPUs where there are some), one writer fills the version beside the active one, and
+Actors on Ray Data encode, on GPUs where there are some. One writer fills the version beside the active one, and
 `activate` swaps them at once: servers go on reading throughout. A run that is broken off goes on where it stopped,
 file by file; one that is repeated gives the same store.
 """

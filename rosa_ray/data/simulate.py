@@ -40,8 +40,8 @@ LOG_TABLES = ("events", "impressions", "ads", "candidates", "truth")
 def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
     """Write a simulated log, replacing what an earlier run left there.
 
-    Ray must be initialised. Each chunk of users is one file under a stable name, so the log does not depend on the
-    number of tasks or their order, and a task that is run again writes the same rows.
+    Ray must be initialised. Each chunk of users is one file under a stable name: a task that is run again writes the
+    same rows, and the log does not depend on the number of tasks or their order.
 
     Args:
         config: size, seed and laws.

@@ -1,8 +1,8 @@
 """Encode stored timelines: the plain per-block work of materialisation, testable without Ray.
 
 A block of user rows goes in; for every user, the last events, the last window of encoder states and the keys of recent
-records come out. The states are those of the whole timeline: W states of an encoder of L layers depend on at
-most (L + 1)·W events, and the gap of the first of these is taken from the event before it.
+records come out. The states are those of the whole timeline, though only its end is encoded: the last W
+states of an encoder of L layers depend on at most (L + 1)·W events, and on the gap before the first of these.
 """
 
 from collections.abc import Callable
@@ -97,8 +97,8 @@ class _Seen:
 def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, as_of_us: int) -> _Seen:
     """All records that a block's rows stand for.
 
-    User rows do not say when a conversion came, only that it did before the end of the log: its time is that end, so
-    that it is remembered for long enough.
+    User rows do not say when a conversion came, only that it did before the end of the log. That end is taken as its
+    time, so that its id is remembered for long enough.
     """
     offsets, shown = _read_lists(table, _IMPRESSION_COLUMNS)
     key, time_us, split, click, conversion = (shown[name] for name in _IMPRESSION_COLUMNS)

@@ -1,7 +1,7 @@
 """From contract tables of one user partition to user rows: deduplicate, sort, join, read the counters.
 
-Point in time is held by construction: timelines are sorted, counters are read at closed buckets before each
-request, and which events an impression may see (`t_j < t`, strictly) is derived from the times alone.
+No feature sees the future, by construction. Timelines are sorted, and counters are read at buckets that were closed at
+the request. Which events an impression may see (`t_j < t`, strictly) follows from the times alone.
 """
 
 from dataclasses import dataclass

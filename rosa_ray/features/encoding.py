@@ -133,8 +133,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
 def encode_timeline(timeline: Columns, state: FeatureState, keep: int) -> dict[str, np.ndarray]:
     """Encode the last `keep` events of one user.
 
-    The gap of the first of them is the time since the event before it, so give one event more than is kept, as the
-    online store does; a timeline of `keep` events or less is taken as whole.
+    The gap of the first of them is the time since the event before it. So give one event more than is kept, as the
+    online store does. A timeline of `keep` events or less is taken as whole.
 
     Returns:
         As `encode_events`, at most `keep` rows.

@@ -1,8 +1,8 @@
 """Live records: events, impressions, clicks and conversions as one stream of columns, and what each of them counts.
 
-A record is what a server learns at one moment. An impression row of a log, written when all is known, is the
-impression, its click and its conversion together; `impression_records` takes it apart, and both ways are counted by
-the one `fold_records`, so that features are the same offline and live, bit for bit.
+A record is what a server learns at one moment. A log is written when all is known: its impression row holds the
+impression, its click and its conversion together. `impression_records` takes such a row apart. The one `fold_records`
+counts the records of both, so that features are the same offline and live, bit for bit.
 """
 
 from dataclasses import dataclass

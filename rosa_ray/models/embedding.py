@@ -18,8 +18,8 @@ from rosa_ray.units import SECOND_US
 HOURS, WEEKDAYS, GAP_BUCKETS = 24, 7, 34
 
 IDENTITY_STD, ATTRIBUTE_STD = 0.3, 0.05
-"""Starting spread of item and category rows, and of all other tables: what a thing is outweighs what is said of it, so
-that an ad and an event of the same item or category are alike before anything is learned."""
+"""Starting spread of item and category rows, and of all other tables. Item and category outweigh the rest, so that
+an ad and an event of the same item are alike before anything is learned."""
 
 TableSizes = Mapping[str, int]
 """Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F."""

@@ -108,9 +108,9 @@ def roi_loss(predictions: Predictions, revenue: Tensor, cost: Tensor, scales: Lo
 
     At power 1.5 the deviance is `4 (√y − √μ)² / √μ`. It takes the zeros and the skew of revenue as they are, and it is
     least at the mean, which the mean squared error of log1p is not. Two changes keep it in proportion to the other
-    terms. Both sides are in units of the mean return and raised by one: the minimum stays at the mean, but a
-    conversion where almost none was expected no longer outweighs everything (`y / √μ` has no bound). And the whole is
-    scaled by the rate of conversions, so that a typical one weighs about as much as in the CTCVR term.
+    terms. Both sides are in units of the mean return and raised by one. The minimum stays at the mean, but a conversion
+    where almost none was expected no longer outweighs everything: `y / √μ` has no bound. And the whole is scaled by the
+    rate of conversions, so that a typical one weighs about as much as in the CTCVR term.
     """
     spend = cost.clamp_min(1e-12) * scales.revenue_per_cost
     log_mean = predictions.log_p_ctcvr + predictions.log_value - torch.log(spend)

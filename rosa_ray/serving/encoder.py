@@ -96,8 +96,8 @@ class Encoder:
     """Encodes timelines with the ranker's weights, off the event loop.
 
     A timeline may be cut to its last `ServedModel.context_events` events: the states it returns do not reach further.
-    Of users that come again only new events are encoded. A timeline that is not a continuation of the one before, for a
-    late event, an event gone or an earlier request time, is encoded from the start; the states are the same either way.
+    Of users that come again only new events are encoded. A timeline may not continue the one before: an event came late
+    or is gone, or the request is of an earlier time. It is then encoded from the start. The states are the same.
 
     Args:
         cache_mb: memory for the keys and values of active users, 10^6 bytes; 0 encodes every timeline from the start.

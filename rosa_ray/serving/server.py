@@ -45,8 +45,8 @@ def running(
 ) -> Iterator[RunningService]:
     """Serve while the block runs. Ray must be initialised.
 
-    Serve itself is shut down at the end only if it was not running before; of an application that was deployed under
-    the name before, this is the next version, and it stays.
+    Serve itself is shut down at the end only if it was not running before. Where an application of that name was
+    deployed already, this one replaces it and stays.
 
     Raises:
         BundleError: the bundle is missing or damaged.

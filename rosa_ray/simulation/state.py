@@ -1,7 +1,7 @@
 """What a user's past leaves behind: interest that fades by a power law, open carts, satisfied needs, fatigue.
 
-The order of events matters: a purchase closes a cart and stills the need, a cart after a purchase opens it again;
-two views of one style make a user decided, alternating styles undecided; rising prices differ from falling ones.
+The order of events matters. A purchase closes a cart and stills the need; a cart after a purchase opens it again. Two
+views of one style make a user decided, alternating styles undecided. Rising prices differ from falling ones.
 """
 
 import numpy as np

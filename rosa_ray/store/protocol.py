@@ -1,7 +1,7 @@
 """What an online store is: the records it gives, and the operations every implementation has.
 
-A store answers with exactly the features that one sorted pass over the same records gives, whatever order, batches and
-repetitions they came in, as long as no record is more than the horizon behind the newest one before it. Records are
+A store answers with exactly the features that one sorted pass over the same records gives. Order, batches and
+repetitions do not matter, as long as each record comes within the horizon of the newest one before it. Records are
 events, impressions, clicks and conversions (`rosa_ray.features.RECORD_COLUMNS`).
 
 A store holds two versions: the active one, which is read and updated, and one that a materialisation fills beside it

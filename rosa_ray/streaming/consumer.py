@@ -1,7 +1,7 @@
 """The fold loop: poll, parse, apply in one transaction with the positions, note what was refused.
 
-It may be killed between any two steps. What was applied stands in the store together with how far the stream was
-read, so that a restart neither loses nor counts twice; what was polled and not applied is polled again.
+It may be killed between any two steps. The store keeps what was applied together with how far the stream was read, so
+a restart neither loses a record nor counts it twice. What was polled and not applied is polled again.
 """
 
 import logging

@@ -1,8 +1,13 @@
 """The leak guard: looks at preprocessed data before a model is trained on it, and says what should not be there.
 
-A leak makes offline figures shine and online ones fall. Four kinds are looked for: a single input that alone predicts
-a label, labels or post-click fields among the inputs, times that lie in the future or the wrong period, and features
-that saw more than the training period or an open counter bucket. Blocks are streamed; a seeded sample bounds the work.
+A leak makes offline figures shine and online ones fall. The guard looks for four kinds:
+
+- one input that predicts a label by itself,
+- labels, or fields known only after a click, among the inputs,
+- times that lie in the future or in the wrong period,
+- features that saw more than the training period, or a counter bucket that was still open.
+
+Blocks are streamed; a seeded sample bounds the work.
 """
 
 import tempfile
