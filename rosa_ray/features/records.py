@@ -95,10 +95,10 @@ def records_of(kind: RecordKind, **given: np.ndarray) -> dict[str, np.ndarray]:
     return columns
 
 
-def concat_records(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the records of all parts, in order."""
-    parts = [empty_records(0), *parts]
-    return {name: np.concatenate([part[name] for part in parts]) for name in RECORD_COLUMNS}
+def concat_records(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the records of all batches, in order."""
+    batches = [empty_records(0), *batches]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in RECORD_COLUMNS}
 
 
 def event_records(events: Columns) -> dict[str, np.ndarray]:

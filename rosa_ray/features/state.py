@@ -109,17 +109,17 @@ class FeatureState:
     user_key_id: str = ""
 
     @classmethod
-    def fit(cls, parts: list[FitSums], config: FeatureConfig, user_key_id: str = "") -> "FeatureState":
+    def fit(cls, sums: list[FitSums], config: FeatureConfig, user_key_id: str = "") -> "FeatureState":
         """Finish a fit.
 
         Raises:
             InputError: the training period has no impressions, or none with a click.
         """
-        if not parts:
+        if not sums:
             raise InputError("features cannot be fitted: there are no user rows")
-        merged = parts[0]
-        for part in parts[1:]:
-            merged = merged.merge(part)
+        merged = sums[0]
+        for more in sums[1:]:
+            merged = merged.merge(more)
         names = ("impressions", "clicks", "conversions", "revenue", "cost")
         totals = dict(zip(names, merged.totals.tolist(), strict=True))
         if not totals["clicks"]:

@@ -219,7 +219,7 @@ class OnlineStore(Protocol):
         """Prepare the version beside the active one; a broken-off load of the same version goes on.
 
         Returns:
-            The parts that are loaded already.
+            Input files that are loaded already.
         """
         ...
 
@@ -235,8 +235,8 @@ class OnlineStore(Protocol):
         """Put all counters into the version being loaded, replacing any."""
         ...
 
-    def mark_loaded(self, version: StoreVersion, parts: Sequence[str]) -> None:
-        """Note parts of the input as done."""
+    def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
+        """Note input files as done."""
         ...
 
     def activate(self, version: StoreVersion) -> ApplyResult:

@@ -96,16 +96,16 @@ def guard(data_dir: str, config: LeakGuardConfig, source: SourceConfig, now_us: 
     began = time.perf_counter()
     layout = DataDir(data_dir)
     latest_us = (time.time_ns() // 1000 if now_us is None else now_us) + int(config.clock_skew_hours * HOUR_US)
-    look = _Look(layout, config, latest_us)
-    findings = sorted([*check_mapping(source), *look.findings()], key=lambda finding: finding.severity != "leak")
+    inspection = _Inspection(layout, config, latest_us)
+    findings = sorted([*check_mapping(source), *inspection.findings()], key=lambda finding: finding.severity != "leak")
     report = LeakReport(
         findings=tuple(findings),
-        features=tuple(look.powers[: config.top_features]),
-        rows=look.rows,
-        labelled=len(look.sample["click"]),
-        files_read=look.files_read,
-        files=look.files,
-        skipped=look.skipped,
+        features=tuple(inspection.powers[: config.top_features]),
+        rows=inspection.rows,
+        labelled=len(inspection.sample["click"]),
+        files_read=inspection.files_read,
+        files=inspection.files,
+        skipped=inspection.skipped,
         seconds=round(time.perf_counter() - began, 3),
     )
     write_json({"action": config.action, "auc_limit": config.auc_limit, **report.to_dict()}, layout.leakage)
@@ -115,7 +115,7 @@ def guard(data_dir: str, config: LeakGuardConfig, source: SourceConfig, now_us: 
     return report
 
 
-class _Look:
+class _Inspection:
     """One pass over the files, and what every check made of it."""
 
     def __init__(self, layout: DataDir, config: LeakGuardConfig, latest_us: int) -> None:

@@ -114,8 +114,8 @@ class Store:
         generation = generations.begin(self._connection, version, max_timeline_events)
         generations.remove_replaced(self._connection)
         with self._connection.guard():
-            parts = self._connection.client.smembers(self._connection.key(generation.name, "parts"))
-        return {part.decode() for part in parts}
+            input_files = self._connection.client.smembers(self._connection.key(generation.name, "parts"))
+        return {path.decode() for path in input_files}
 
     def load_users(self, version: StoreVersion, block: TimelineBlock) -> None:
         """See `OnlineStore.load_users`."""
@@ -129,11 +129,11 @@ class Store:
         """See `OnlineStore.load_counters`."""
         loading.load_counters(self._connection, version, states)
 
-    def mark_loaded(self, version: StoreVersion, parts: Sequence[str]) -> None:
+    def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
         """See `OnlineStore.mark_loaded`."""
         with generations.fill_generation(self._connection, version) as (generation, pipe):
-            for part in parts:
-                pipe.sadd(self._connection.key(generation.name, "parts"), part)
+            for path in input_files:
+                pipe.sadd(self._connection.key(generation.name, "parts"), path)
 
     def activate(self, version: StoreVersion) -> ApplyResult:
         """See `OnlineStore.activate`."""
