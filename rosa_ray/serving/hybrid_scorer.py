@@ -21,7 +21,7 @@ from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.offline_weight import Decision, LoadMeter, check_rule, decide, explanation_of, freshness_of
-from rosa_ray.serving.request_features import candidate_columns, cold_start
+from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import SECOND_US
 
@@ -143,7 +143,7 @@ class HybridScorer:
                 features = await self.lookup.read(query)
         except Exception as error:
             self._telemetry.failed("store", error)
-            features = cold_start(query, self.model.features.config)
+            features = cold_start_features(query, self.model.features.config)
             trace.degraded.append("store")
         trace.degraded += features.degraded
         trace.stop("lookup_ms", started_s)

@@ -20,7 +20,7 @@ from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
 from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.recent_users import RecentUsers
-from rosa_ray.serving.request_features import assemble, cold_start, no_events
+from rosa_ray.serving.request_features import cold_start_features, features_at_request, no_events
 from rosa_ray.store import OnlineStore, UserRecord
 
 Answer = TypeVar("Answer")
@@ -106,7 +106,7 @@ class FeatureLookup:
 
     def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord) -> Features:
         ad_dense, cost_states = self._counters.read(row, query.time_us)
-        return assemble(
+        return features_at_request(
             query,
             record,
             self._catalogue.table.campaign_key[row],
@@ -123,7 +123,7 @@ class FeatureLookup:
         try:
             return replace(self._read(query, row, record), degraded=("store",))
         except StoreError:
-            return replace(cold_start(query, self._features), degraded=("store",))
+            return replace(cold_start_features(query, self._features), degraded=("store",))
 
     def _read_user(self, user_key: int) -> UserRecord:
         record = self._ask(lambda store: store.read_user(user_key))

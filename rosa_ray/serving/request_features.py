@@ -83,7 +83,7 @@ def one_user(
     )
 
 
-def assemble(
+def features_at_request(
     query: FeatureQuery,
     record: UserRecord,
     campaign_key: np.ndarray,
@@ -118,7 +118,7 @@ def assemble(
     )
 
 
-def cold_start(query: FeatureQuery, config: FeatureConfig) -> Features:
+def cold_start_features(query: FeatureQuery, config: FeatureConfig) -> Features:
     """Features of an unknown user and of ads never shown: what is left when nothing can be read."""
     count = len(query.ad_key)
     entities = {VIEWS[view].entity for view in VIEWS}
