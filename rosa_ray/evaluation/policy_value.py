@@ -7,6 +7,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import InputError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.metrics import (
@@ -21,7 +22,6 @@ from rosa_ray.metrics import (
     serving_curve,
     uniform_policy,
 )
-from rosa_ray.metrics.evaluation import Columns
 from rosa_ray.run_dir import LogDir
 from rosa_ray.schema import hash_ids
 from rosa_ray.storage import read_parquet

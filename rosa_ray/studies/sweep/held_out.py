@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.policy_value import estimated_value, join_truth, policy_scores, read_truth
 from rosa_ray.evaluation.predictions import of_split
 from rosa_ray.features import Split
 from rosa_ray.metrics import evaluate_policy, evaluate_predictions, serving_curve
-from rosa_ray.metrics.evaluation import Columns
 from rosa_ray.studies.trial import TrialRun
 
 POLICY_VALUES = {

@@ -15,18 +15,13 @@ import numpy as np
 from rosa_ray.errors import ServingError
 from rosa_ray.metrics import score
 from rosa_ray.schema import Pseudonyms, hash_id
-from rosa_ray.serving.api import Candidate, RankRequest, to_us
-from rosa_ray.serving.assemble import cold_start
+from rosa_ray.serving.api import Candidate, Problem, RankRequest, to_us
+from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.serving.explain import explain
-from rosa_ray.serving.freshness import freshness_of
-from rosa_ray.serving.load import LoadMeter
 from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.problems import Problem
-from rosa_ray.serving.requests import candidate_columns
-from rosa_ray.serving.rules import Decision, check_rule, decide
-from rosa_ray.serving.scoring import CandidateScorer, History, Scores
+from rosa_ray.serving.offline_weight import Decision, LoadMeter, check_rule, decide, explanation_of, freshness_of
+from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import SECOND_US
 
@@ -106,7 +101,7 @@ class HybridScorer:
         answer = self._answer(request, chosen, features, scores)
         answer |= {"request_id": request_id, "lambda": decision.offline_weight, "degraded": trace.degraded}
         if request.explain:
-            answer["explanation"] = explain(self.config.rule, freshness, load, decision, trace.elapsed_ms)
+            answer["explanation"] = explanation_of(self.config.rule, freshness, load, decision, trace.elapsed_ms)
         self._telemetry.decided(decision.offline_weight, decision.cause, load)
         self._telemetry.ranked(
             time.perf_counter() - started_s, len(chosen.rows), decision.offline_weight, trace.degraded
@@ -148,7 +143,7 @@ class HybridScorer:
                 features = await self.lookup.read(query)
         except Exception as error:
             self._telemetry.failed("store", error)
-            features = cold_start(query, self.model.features.config)
+            features = cold_start_features(query, self.model.features.config)
             trace.degraded.append("store")
         trace.degraded += features.degraded
         trace.stop("lookup_ms", started_s)

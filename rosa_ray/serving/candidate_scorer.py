@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, UserRows, collate, encode_users
-from rosa_ray.features.rows import Columns
 from rosa_ray.models import UserBatch
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.requests import event_columns, no_events, one_user
+from rosa_ray.serving.request_features import event_columns, no_events, one_user
 from rosa_ray.store import STATE_EVENT_COLUMNS
 
 
@@ -95,6 +95,7 @@ class CandidateScorer:
         lengths = [len(history.events["time_us"]) for history in histories]
         states_BTD = np.zeros((len(histories), max(*lengths, 1), model.ranker.config.width), np.float32)
         for row, (history, length) in enumerate(zip(histories, lengths, strict=True)):
+            # States belong to the last events; earlier ones are only counted, so that their rows may stay zero.
             states_BTD[row, length - len(history.states) : length] = history.states
         predictions = model.ranker.score(torch.from_numpy(states_BTD).to(model.device), batch)
         logits = (predictions.ctr_logit, predictions.cvr_logit, predictions.log_value)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rosa_ray.serving.scoring import History
+from rosa_ray.serving.candidate_scorer import History
 from rosa_ray.store import STATE_EVENT_COLUMNS
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from rosa_ray.cluster.document import Document, Finding
+from rosa_ray.cluster.document import ClusterFinding, Document
 
 
-def rays_schema(document: Document) -> Iterator[Finding]:
+def rays_schema(document: Document) -> Iterator[ClusterFinding]:
     """The file must satisfy `ray-schema.json` of the installed Ray."""
     from jsonschema import Draft7Validator  # with Ray
 

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.errors import ContractError, InputError
-from rosa_ray.sources import SourceFile, tabular
-from rosa_ray.sources.tabular import csv_names, row_ids, stream_csv, stream_parquet, times_from_integers
+from rosa_ray.sources import SourceFile, table_files
+from rosa_ray.sources.table_files import csv_names, row_ids, stream_csv, stream_parquet, times_from_integers
 
 
 def read_rows(path, **options):
@@ -36,7 +36,7 @@ def test_csv_with_header_only_has_no_rows(tmp_path):
 
 
 def test_csv_streams_in_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr(tabular, "CSV_BLOCK_BYTES", 1 << 10)
+    monkeypatch.setattr(table_files, "CSV_BLOCK_BYTES", 1 << 10)
     path = write(tmp_path / "a.csv.gz", gzip.compress(b"".join(b"%d,x\n" % i for i in range(1000))))
     tables = [batch.table for batch in stream_csv(str(path), ["n", "x"], ["n"])]
     assert len(tables) > 3
@@ -44,7 +44,7 @@ def test_csv_streams_in_blocks(tmp_path, monkeypatch):
 
 
 def test_csv_rows_with_other_field_counts_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(tabular, "CSV_BLOCK_BYTES", 64)
+    monkeypatch.setattr(table_files, "CSV_BLOCK_BYTES", 64)
     good = b"".join(b"%d,x\n" % i for i in range(50))
     path = write(tmp_path / "a.csv", b"n,x\n" + good + b"1,2,3\n" + good + b"99\n")
     rows, rejected = read_rows(path)
@@ -84,7 +84,7 @@ def parquet(tmp_path):
 
 
 def test_parquet_reads_the_present_columns_in_batches(parquet, monkeypatch):
-    monkeypatch.setattr(tabular, "PARQUET_BATCH_ROWS", 1000)
+    monkeypatch.setattr(table_files, "PARQUET_BATCH_ROWS", 1000)
     tables = [batch.table for batch in stream_parquet(str(parquet), ["n", "absent"])]
     assert [table.num_rows for table in tables] == [1000] * 5
     assert pa.concat_tables(tables).to_pydict() == {"n": list(range(5000))}

@@ -10,10 +10,11 @@ from typing import Any
 from rosa_ray.units import SECOND_US
 
 _RATE_SPAN_S = 5.0
+"""Time that the rate is taken over."""
 
 
 @dataclass
-class Metrics:
+class ConsumerMetrics:
     """Counts since the start.
 
     Attributes:
@@ -98,7 +99,7 @@ class Metrics:
         )
 
 
-class RayMetrics(Metrics):
+class RayConsumerMetrics(ConsumerMetrics):
     """The same, also as Ray exports them to Prometheus."""
 
     def __init__(self, consumer: str) -> None:
