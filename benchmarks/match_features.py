@@ -17,11 +17,11 @@ from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from rosa_ray.data.parquet import read_parquet
 from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, concat_users, encode_users
 from rosa_ray.features.encoding import owners
 from rosa_ray.models.exact_match import HALF_LIVES_HOURS
 from rosa_ray.schema import Behavior
+from rosa_ray.storage import read_parquet
 from rosa_ray.units import HOUR_US
 
 WINDOW, LONG, LAST = 50, 150, 5

@@ -141,7 +141,7 @@ def _in_a_process(folder: str, events: int, arguments: argparse.Namespace) -> di
 
 def measure(folder: str, events: int, cpus: int, rows_per_partition: int) -> dict[str, Any]:
     """Write a log of so many events, preprocess it and say what that took."""
-    from workloads.cluster import prepare_environment
+    from rosa_ray.cluster.connect import prepare_environment
 
     prepare_environment()
     import ray

@@ -20,12 +20,12 @@ import torch
 import uvicorn
 from record import record, save
 
-from rosa_ray.data.parquet import read_parquet
+from rosa_ray.serving.assembly import ServiceSettings, build_scorer
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.http import create_app
-from rosa_ray.serving.parts import ServiceSettings, build_scorer
 from rosa_ray.serving.read_your_writes import measure_freshness
 from rosa_ray.serving.service import RankingService
+from rosa_ray.storage import read_parquet
 from rosa_ray.store import StoreConfig
 
 

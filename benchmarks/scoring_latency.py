@@ -15,11 +15,11 @@ import torch
 from record import record, save
 from torch import nn
 
-from rosa_ray.data.parquet import read_parquet
-from rosa_ray.experiments.latency import requests_of
+from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.features import EncodedUsers, UserRows, encode_users
 from rosa_ray.inference import context_events, load_ranker, predict
-from rosa_ray.training.job import load_features
+from rosa_ray.storage import read_parquet
+from rosa_ray.studies.latency import requests_of
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
 def load(run: Path, candidates: int) -> dict[str, tuple[nn.Module, list[EncodedUsers]]]:
     """Each variant's first trial with the requests it is asked."""
     document = json.loads((run / "comparison.json").read_text())
-    state = load_features(str(run / "data" / "features"))
+    state = read_feature_state(str(run / "data" / "features"))
     users = encode_users(UserRows.from_table(read_parquet(str(run / "data" / "users" / "part-00000.parquet"))), state)
     asked = {}
     for variant in document["variants"]:

@@ -32,7 +32,7 @@ from record import record, save
 from rich.console import Console
 from rich.table import Table
 
-from workloads.cluster import prepare_environment
+from rosa_ray.cluster.connect import prepare_environment
 
 WORKER_TITLE = "RayTrainWorker"
 INTO_EPOCH_S = 1.5

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from workloads.cluster import prepare_environment
+from rosa_ray.cluster.connect import prepare_environment
 
 prepare_environment()
 

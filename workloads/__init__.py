@@ -1,1 +1,1 @@
-"""Thin entry points: one file per verb of the `rosa` command, each also a Ray job by `python -m workloads.VERB`."""
+"""Thin entry points: one file per verb of `rosa`, each also a Ray job by `python -m workloads VERB CONFIG`."""

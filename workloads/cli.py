@@ -1,8 +1,10 @@
 """The `rosa` command: each verb loads a config, runs one workload and answers with an exit code."""
 
+import importlib
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -64,52 +66,84 @@ def print_config(config: ConfigArgument, overrides: SetOption = [], debug: Debug
     execute(run, config, overrides, debug)
 
 
-@app.command()
-def simulate(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Write a semi-simulated ad log, on invented or on real timelines."""
-    from workloads import simulate as verb
+@dataclass(frozen=True)
+class ConfigVerb:
+    """A verb that takes a config and nothing else.
 
-    execute(verb.run, config, overrides, debug)
+    Attributes:
+        name: as it is typed.
+        meaning: one line of `rosa --help`.
+        module: its file in `workloads`, imported when the verb runs: `rosa --help` waits for no library.
+        function: of the module, from a config to an exit code.
+    """
 
+    name: str
+    meaning: str
+    module: str
+    function: str = "run"
 
-@app.command()
-def preprocess(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Turn a log into one row per user, features and a data report."""
-    from workloads import preprocess as verb
-
-    execute(verb.run, config, overrides, debug)
-
-
-@app.command()
-def train(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Fit the model and write its bundle; the same command again goes on where it stopped."""
-    from workloads import train as verb
-
-    execute(verb.run, config, overrides, debug)
+    def run(self, config: "RunConfig") -> int:
+        """Run the verb; returns its exit code."""
+        work: Workload = getattr(importlib.import_module(f"workloads.{self.module}"), self.function)
+        return work(config)
 
 
-@app.command()
-def materialize(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Encode every user and fill the online store."""
-    from workloads import materialize as verb
+LOOP_VERBS = (
+    ConfigVerb("simulate", "Write a semi-simulated ad log, on invented or on real timelines.", "simulate"),
+    ConfigVerb("preprocess", "Turn a log into one row per user, features and a data report.", "preprocess"),
+    ConfigVerb(
+        "train",
+        "Fit the model and write its bundle; the same command again goes on where it stopped.",
+        "train",
+    ),
+    ConfigVerb("materialize", "Encode every user and fill the online store.", "materialize"),
+    ConfigVerb("evaluate", "Measure the trained model on the test period.", "evaluate"),
+    ConfigVerb("serve", "Answer POST /rank and POST /events over HTTP until Ctrl-C.", "serve"),
+)
+STUDY_VERBS = (
+    ConfigVerb(
+        "compare",
+        "Train the baselines and the model over several seeds, and print the tables with intervals.",
+        "studies",
+        "compare",
+    ),
+    ConfigVerb(
+        "ablate",
+        "Train the model without one of its parts at a time, and print what each part brings.",
+        "studies",
+        "ablate",
+    ),
+    ConfigVerb(
+        "weights",
+        "Train the model under other task weights, and print which win on AUC and which on ROI.",
+        "studies",
+        "weights",
+    ),
+    ConfigVerb(
+        "curve",
+        "Train the baselines and the model on fewer users, and the model wider, deeper and longer: learning curves.",
+        "studies",
+        "curve",
+    ),
+    ConfigVerb(
+        "tune",
+        "Search task weights and other settings for the best held-out return; the same command again goes on.",
+        "tune",
+    ),
+)
 
-    execute(verb.run, config, overrides, debug)
+
+def _add(verb: ConfigVerb) -> None:
+    """Make the command of a verb."""
+
+    def command(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
+        execute(verb.run, config, overrides, debug)
+
+    app.command(verb.name, help=verb.meaning)(command)
 
 
-@app.command()
-def evaluate(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Measure the trained model on the test period."""
-    from workloads import evaluate as verb
-
-    execute(verb.run, config, overrides, debug)
-
-
-@app.command()
-def serve(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Answer POST /rank and POST /events over HTTP until Ctrl-C."""
-    from workloads import serve as verb
-
-    execute(verb.run, config, overrides, debug)
+for _verb in LOOP_VERBS:
+    _add(_verb)
 
 
 @app.command()
@@ -167,9 +201,10 @@ def parity(
     """Compare every logged request between the offline and the live path, bit for bit."""
 
     def run(loaded: "RunConfig") -> int:
+        from rosa_ray.parity.check import ParityOptions
         from workloads import parity as verb
 
-        return verb.run(loaded, verb.ParityOptions(users, shuffle, kill, scores))
+        return verb.run(loaded, ParityOptions(users, shuffle, kill, scores))
 
     execute(run, config, overrides, debug)
 
@@ -192,44 +227,8 @@ def forget(
     execute(run, config, overrides, debug)
 
 
-@app.command()
-def compare(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Train the baselines and the model over several seeds, and print the tables with intervals."""
-    from workloads import studies
-
-    execute(studies.compare, config, overrides, debug)
-
-
-@app.command()
-def ablate(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Train the model without one of its parts at a time, and print what each part brings."""
-    from workloads import studies
-
-    execute(studies.ablate, config, overrides, debug)
-
-
-@app.command()
-def weights(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Train the model under other task weights, and print which win on AUC and which on ROI."""
-    from workloads import studies
-
-    execute(studies.weights, config, overrides, debug)
-
-
-@app.command()
-def curve(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Train the baselines and the model on fewer users, and the model wider, deeper and longer: learning curves."""
-    from workloads import studies
-
-    execute(studies.curve, config, overrides, debug)
-
-
-@app.command()
-def tune(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
-    """Search task weights and other settings for the best held-out return; the same command again goes on."""
-    from workloads import tune as verb
-
-    execute(verb.run, config, overrides, debug)
+for _verb in STUDY_VERBS:
+    _add(_verb)
 
 
 @app.command()
@@ -349,11 +348,6 @@ def find_config(name: str) -> Path:
             return path
     names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml"))) or "none"
     raise InputError(f"{name}: no such config file, and no built-in config of that name (known: {names})")
-
-
-def run_as_job(verb: str) -> None:
-    """Run one verb as `python -m workloads.VERB CONFIG [--set ...]`, the form of a Ray job."""
-    main([verb, *sys.argv[1:]])
 
 
 def main(arguments: list[str] | None = None) -> None:

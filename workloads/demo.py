@@ -13,17 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from rosa_ray import __version__
+from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
-from rosa_ray.data.parquet import read_json, write_json
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError
+from rosa_ray.run_dir import RunDir
+from rosa_ray.serving.walkthrough import Guest, curl, visit
+from rosa_ray.storage import read_json, write_json
 from workloads import evaluate, materialize, preprocess, simulate, train
-from workloads.cluster import connected
-from workloads.run_dir import RunDir, brings_impressions
+from workloads.places import brings_impressions, record_config
 from workloads.serve import settings_of
 from workloads.steps import StepLog
-from workloads.visit import Guest, curl, visit
-
-SUMMARY_FILE = "summary.json"
 
 
 def run(config: RunConfig) -> int:
@@ -39,19 +38,18 @@ def run(config: RunConfig) -> int:
     """
     if "://" in config.run_dir:
         raise ConfigError(f"run_dir is '{config.run_dir}'; the demo serves from this machine, give a local directory")
-    run_dir, started_s = RunDir(config.run_dir), time.perf_counter()
-    run_dir.record(config)
+    run_dir, started_s = record_config(config), time.perf_counter()
     verbs = _verbs(config)
     log = StepLog(total=len(verbs) + 1)
     partial = False
     with connected(config.ray):
         for name, work in verbs.items():
-            code = log.run(name, f"rosa {name} {config.run_dir}/config.yaml", functools.partial(work, config))
+            code = log.run(name, f"rosa {name} {run_dir.config}", functools.partial(work, config))
             partial |= code == EXIT_PARTIAL
-        served = log.run("serve", f"rosa serve {config.run_dir}/config.yaml", lambda: _serve(config, run_dir))
+        served = log.run("serve", f"rosa serve {run_dir.config}", lambda: _serve(config, run_dir))
     summary = _summarise(config, run_dir, log, served, time.perf_counter() - started_s)
-    write_json(summary, f"{config.run_dir}/{SUMMARY_FILE}")
-    _show(summary, f"{config.run_dir}/{SUMMARY_FILE}")
+    write_json(summary, run_dir.summary)
+    _show(summary, run_dir.summary)
     return EXIT_PARTIAL if partial else 0
 
 
@@ -80,8 +78,8 @@ def _serve(config: RunConfig, run_dir: RunDir) -> dict[str, Any]:
 def _summarise(
     config: RunConfig, run_dir: RunDir, log: StepLog, served: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    report, trained = read_json(f"{run_dir.data}/report.json"), read_json(f"{config.run_dir}/train.json")
-    measured = read_json(f"{run_dir.evaluation}/metrics.json")
+    report, trained = read_json(run_dir.data.report), read_json(run_dir.train)
+    measured = read_json(run_dir.evaluation.metrics)
     return {
         "rosa_ray": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

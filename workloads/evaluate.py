@@ -2,26 +2,23 @@
 
 from rich.console import Console
 
+from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
-from workloads.cluster import connected
-from workloads.run_dir import RunDir, brings_impressions
+from workloads.places import record_config, source_of
 
 
 def run(config: RunConfig) -> int:
     """Write predictions and metrics of the run, and print the metrics."""
-    from rosa_ray.training.evaluate import evaluate, metrics_table
+    from rosa_ray.evaluation.evaluate import evaluate, metrics_table
 
-    run_dir = RunDir(config.run_dir)
-    run_dir.record(config)
-    log_dir = config.source.path if brings_impressions(config.source) else run_dir.log
+    run_dir = record_config(config)
     with connected(config.ray):
-        metrics = evaluate(config=config.evaluation, data_dir=run_dir.data, log_dir=log_dir, run_dir=run_dir.root)
+        metrics = evaluate(
+            config=config.evaluation,
+            data_dir=run_dir.data.root,
+            log_dir=source_of(config).path,
+            run_dir=run_dir.root,
+        )
     Console().print(metrics_table(metrics))
-    print(f"{run_dir.evaluation}/metrics.json: model {metrics['model_version']}")
+    print(f"{run_dir.evaluation.metrics}: model {metrics['model_version']}")
     return 0
-
-
-if __name__ == "__main__":
-    from workloads.cli import run_as_job
-
-    run_as_job("evaluate")

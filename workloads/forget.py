@@ -5,7 +5,7 @@ from pathlib import Path
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import StoreMissingError
 from rosa_ray.schema import hash_id, open_pseudonyms
-from workloads.run_dir import RunDir, brings_impressions
+from workloads.places import brings_impressions, store_of
 
 
 def run(config: RunConfig, user_id: str, *, dry_run: bool = False) -> int:
@@ -16,7 +16,7 @@ def run(config: RunConfig, user_id: str, *, dry_run: bool = False) -> int:
     """
     from rosa_ray.data.forget import forget_in_files
 
-    run_dir, pseudonyms = RunDir(config.run_dir), open_pseudonyms(config.privacy)
+    pseudonyms = open_pseudonyms(config.privacy)
     ids = list(dict.fromkeys([user_id, *([] if pseudonyms is None else [pseudonyms.of(user_id)])]))
     removals = [removal for root in _roots(config) for removal in forget_in_files(root, ids, dry_run=dry_run)]
     done = "would be removed" if dry_run else "removed"
@@ -26,7 +26,7 @@ def run(config: RunConfig, user_id: str, *, dry_run: bool = False) -> int:
     if stored:
         print(f"store {stored}: {done}")
     if not removals and not stored:
-        print(f"user '{user_id}': nothing of it is in {run_dir.root} or its store")
+        print(f"user '{user_id}': nothing of it is in {config.run_dir} or its store")
     if config.source.path and (brings_impressions(config.source) or config.source.kind != "log"):
         print(f"{config.source.path}: not touched, since it is not the run's own; remove the user there too")
     return 0
@@ -47,7 +47,7 @@ def _forget_in_store(config: RunConfig, ids: list[str], dry_run: bool) -> str:
     from rosa_ray.store import open_store
 
     try:
-        store = open_store(RunDir(config.run_dir).store(config.store), config.features)
+        store = open_store(store_of(config), config.features)
     except StoreMissingError:
         return ""
     try:
@@ -56,9 +56,3 @@ def _forget_in_store(config: RunConfig, ids: list[str], dry_run: bool) -> str:
         return store.info().location if any(held) else ""
     finally:
         store.close()
-
-
-if __name__ == "__main__":
-    from workloads.cli import run_as_job
-
-    run_as_job("forget")

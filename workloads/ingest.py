@@ -6,12 +6,13 @@ from typing import Any
 
 from rich.console import Console
 
+from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, RosaError
+from rosa_ray.run_dir import RunDir
+from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
 from rosa_ray.streaming.metrics import Metrics
-from rosa_ray.streaming.parts import StreamSettings, build_pipeline
-from workloads.cluster import connected
-from workloads.run_dir import RunDir
+from workloads.places import store_of, stream_of
 from workloads.signals import stop_signals
 
 POLL_S = 0.5
@@ -49,9 +50,8 @@ def run(config: RunConfig, options: IngestOptions) -> int:
 
 def settings_of(config: RunConfig) -> StreamSettings:
     """What a consumer needs to know of a run."""
-    run_dir = RunDir(config.run_dir)
-    stream = run_dir.stream(config.stream)
-    return StreamSettings(run_dir.bundle, run_dir.store(config.store), stream, config.privacy).absolute()
+    bundle = RunDir(config.run_dir).bundle
+    return StreamSettings(bundle, store_of(config), stream_of(config), config.privacy).absolute()
 
 
 def _run_here(settings: StreamSettings, until_end: bool) -> dict[str, Any]:
@@ -101,9 +101,3 @@ def _sum(snapshots: list[dict[str, Any]]) -> dict[str, Any]:
         refused.update(one["refused"])
     names = ("records", "accepted", "duplicates", "lag_records")
     return {**{name: sum(one[name] for one in snapshots) for name in names}, "refused": dict(refused)}
-
-
-if __name__ == "__main__":
-    from workloads.cli import run_as_job
-
-    run_as_job("ingest")

@@ -1,24 +1,16 @@
 """`rosa materialize`: encode every user and fill the online store."""
 
+from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
-from workloads.cluster import connected
-from workloads.run_dir import RunDir
+from workloads.places import record_config, store_of
 
 
 def run(config: RunConfig) -> int:
     """Fill the store from the run's data and bundle; the same command again goes on where it stopped."""
     from rosa_ray.data.materialize import materialize
 
-    run_dir = RunDir(config.run_dir)
-    run_dir.record(config)
-    store = run_dir.store(config.store)
+    run_dir = record_config(config)
     with connected(config.ray):
-        result = materialize(run_dir.data, run_dir.bundle, store, config.materialize)
+        result = materialize(run_dir.data.root, run_dir.bundle, store_of(config), config.materialize)
     print(f"{result.store}: {result.users} users in {result.seconds:.1f} s")
     return 0
-
-
-if __name__ == "__main__":
-    from workloads.cli import run_as_job
-
-    run_as_job("materialize")

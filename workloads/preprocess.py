@@ -1,24 +1,23 @@
 """`rosa preprocess`: turn a log into one row per user, fitted features and a data report."""
 
+from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL
 from rosa_ray.schema import open_pseudonyms
 from rosa_ray.sources import open_source
-from workloads.cluster import connected
 from workloads.messages import print_set_aside
-from workloads.run_dir import RunDir, source_of
+from workloads.places import record_config, source_of
 
 
 def run(config: RunConfig) -> int:
     """Preprocess the source's own log where it brings impressions, else what `rosa simulate` wrote for this run."""
     from rosa_ray.data.preprocess import preprocess
 
-    run_dir = RunDir(config.run_dir)
-    run_dir.record(config)
+    run_dir = record_config(config)
     pseudonyms = open_pseudonyms(config.privacy)
     source, key_id = open_source(source_of(config), pseudonyms), "" if pseudonyms is None else pseudonyms.key_id
     with connected(config.ray):
-        result = preprocess(source, run_dir.data, config.preprocess, config.features, key_id)
+        result = preprocess(source, run_dir.data.root, config.preprocess, config.features, key_id)
     for file in result.report["ingest"]["files"]:
         if file["reason"]:
             print_set_aside(file["path"], file["reason"])
@@ -28,11 +27,7 @@ def run(config: RunConfig) -> int:
             f"{reused} of {len(report['ingest']['files'])} files were staged already, "
             f"{report['partitions_reused']} of {config.preprocess.partitions} partitions counted"
         )
-    print(f"{run_dir.data}: {report['users']} users, {report['events']} events, {report['impressions']} impressions")
+    print(
+        f"{run_dir.data.root}: {report['users']} users, {report['events']} events, {report['impressions']} impressions"
+    )
     return EXIT_PARTIAL if result.partial else 0
-
-
-if __name__ == "__main__":
-    from workloads.cli import run_as_job
-
-    run_as_job("preprocess")

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError, InputError, ServingError
-from rosa_ray.live import to_us
+from rosa_ray.parity.recorded_log import RecordedLog
+from rosa_ray.parity.replay import RankingRequests, replay
+from rosa_ray.parity.replay_sinks import KafkaSink, LogSink, Sent, Sink
+from rosa_ray.records import to_us
 from rosa_ray.sources import open_source
-from rosa_ray.streaming.recorded import RecordedLog
-from rosa_ray.streaming.replay import RankingRequests, replay
-from rosa_ray.streaming.replay_sinks import KafkaSink, LogSink, Sent, Sink
-from workloads.run_dir import RunDir, source_of
+from workloads.places import source_of, stream_of
 from workloads.signals import stop_signals
 
 TARGETS = ("http", "log", "kafka")
@@ -120,7 +120,7 @@ def open_sink(config: RunConfig, options: ReplayOptions) -> Sink:
         raise ConfigError(f"--to is '{options.to}'; give {', '.join(TARGETS)}")
     if options.speed < 0:
         raise ConfigError(f"--speed is {options.speed:g}; give 0 for as fast as possible, or more")
-    stream = RunDir(config.run_dir).stream(config.stream)
+    stream = stream_of(config)
     if options.to == "log":
         return LogSink(stream.path, stream.partitions, stream.log)
     if options.to == "kafka":
@@ -145,9 +145,3 @@ def _time(name: str, text: str) -> int:
     if when.tzinfo is None:
         raise ConfigError(f"{name} is '{text}', without a zone; add one, such as '{text}Z'")
     return to_us(when)
-
-
-if __name__ == "__main__":
-    from workloads.cli import run_as_job
-
-    run_as_job("replay")

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
-from workloads.cluster import connected
-from workloads.run_dir import RunDir
+from rosa_ray.run_dir import RunDir
+from workloads.places import store_of, stream_of
 from workloads.signals import stop_signals
 
 if TYPE_CHECKING:
-    from rosa_ray.serving.parts import ServiceSettings
+    from rosa_ray.serving.assembly import ServiceSettings
 
 
 def run(config: RunConfig) -> int:
@@ -25,15 +26,8 @@ def run(config: RunConfig) -> int:
 
 def settings_of(config: RunConfig) -> "ServiceSettings":
     """What the service needs to know of a run."""
-    from rosa_ray.serving.parts import ServiceSettings
+    from rosa_ray.serving.assembly import ServiceSettings
 
-    run_dir = RunDir(config.run_dir)
-    letters = config.serving.dead_letters or run_dir.stream(config.stream).dead_letters
+    letters = config.serving.dead_letters or stream_of(config).dead_letters
     serving = replace(config.serving, dead_letters=letters)
-    return ServiceSettings(run_dir.bundle, run_dir.store(config.store), serving, config.privacy).absolute()
-
-
-if __name__ == "__main__":
-    from workloads.cli import run_as_job
-
-    run_as_job("serve")
+    return ServiceSettings(RunDir(config.run_dir).bundle, store_of(config), serving, config.privacy).absolute()

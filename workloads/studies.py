@@ -2,20 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import ConfigError
-from rosa_ray.storage import absolute, is_remote
+from rosa_ray.run_dir import RunDir
+from rosa_ray.storage import absolute, exists, is_remote
 from workloads import preprocess, simulate
-from workloads.cluster import connected
-from workloads.run_dir import RunDir, brings_impressions
+from workloads.places import brings_impressions, record_config, source_of
 
 if TYPE_CHECKING:
-    from rosa_ray.experiments.variants import Variant
+    from rosa_ray.studies.compare.variants import Variant
 
 TABLE_WIDTH = 150
 
@@ -42,26 +42,26 @@ def curve(config: RunConfig) -> int:
 
 def run(config: RunConfig, kind: str) -> int:
     """Make the data where it is missing, run the study and print its tables."""
-    from rosa_ray.data.leak_guard import guard
-    from rosa_ray.experiments.study import Study, document_name, run_study
-    from rosa_ray.experiments.tables import tables
+    from rosa_ray.data.leakage.guard import guard
+    from rosa_ray.studies.compare.study import Study, run_study
+    from rosa_ray.studies.compare.tables import tables
 
     if is_remote(config.run_dir):
         raise ConfigError(f"run_dir is '{config.run_dir}'; a study keeps its trials on a disk, give a local directory")
     run_dir = RunDir(absolute(config.run_dir))
-    run_dir.record(config)
+    record_config(config)
     with connected(config.ray):
         prepare(config, run_dir)
-        print("\n".join(guard(run_dir.data, config.leak_guard, config.source).lines()))
+        print("\n".join(guard(run_dir.data.root, config.leak_guard, config.source).lines()))
         study = Study(
             kind=kind,
-            command=f"rosa {kind} {config.run_dir}/config.yaml",
+            command=f"rosa {kind} {RunDir(config.run_dir).config}",
             config=config.study,
             training=config.training,
             calibration=config.calibration,
             evaluation=config.evaluation,
-            data_dir=run_dir.data,
-            log_dir=config.source.path if brings_impressions(config.source) else run_dir.log,
+            data_dir=run_dir.data.root,
+            log_dir=absolute(source_of(config).path),
             run_dir=run_dir.root,
         )
         variants = _variants(config, kind)
@@ -70,12 +70,13 @@ def run(config: RunConfig, kind: str) -> int:
     console = Console(width=max(Console().width, TABLE_WIDTH))
     for table in tables(document):
         console.print(table)
-    print(f"{config.run_dir}/{document_name(kind)}: everything above as JSON; `rosa report {config.run_dir}` draws it")
+    place = RunDir(config.run_dir).study(kind)
+    print(f"{place}: everything above as JSON; `rosa report {config.run_dir}` draws it")
     return 0
 
 
 def _variants(config: RunConfig, kind: str) -> "list[Variant]":
-    from rosa_ray.experiments.variants import ablation_variants, compare_variants, curve_variants, weight_variants
+    from rosa_ray.studies.compare.variants import ablation_variants, compare_variants, curve_variants, weight_variants
 
     name, settings = config.model.name, asdict(config.model.settings)
     make: dict[str, Callable[[], list[Variant]]] = {
@@ -90,7 +91,7 @@ def _variants(config: RunConfig, kind: str) -> "list[Variant]":
 
 
 def _pairs(kind: str, variants: "list[Variant]", champion: str) -> list[tuple[str, str]]:
-    from rosa_ray.experiments.variants import curve_pairs
+    from rosa_ray.studies.compare.variants import curve_pairs
 
     if kind == "curve":
         return curve_pairs(variants, champion)
@@ -99,16 +100,8 @@ def _pairs(kind: str, variants: "list[Variant]", champion: str) -> list[tuple[st
 
 def prepare(config: RunConfig, run_dir: RunDir) -> None:
     """Simulate and preprocess unless an earlier command did: studies of one run directory share its data."""
-    if Path(run_dir.data, "spec.json").exists():
+    if exists(run_dir.data.spec):
         return
     if not brings_impressions(config.source):
         simulate.run(config)
     preprocess.run(config)
-
-
-if __name__ == "__main__":
-    import sys
-
-    from workloads.cli import run_as_job
-
-    run_as_job(sys.argv.pop(1) if len(sys.argv) > 1 else "compare")

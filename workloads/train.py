@@ -2,20 +2,19 @@
 
 from dataclasses import asdict
 
+from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig, to_plain
-from workloads.cluster import connected
-from workloads.run_dir import RunDir
+from workloads.places import record_config
 
 
 def run(config: RunConfig) -> int:
     """Train, or go on with a training that stopped."""
-    from rosa_ray.data.leak_guard import guard
+    from rosa_ray.data.leakage.guard import guard
     from rosa_ray.training.trainer import train
 
-    run_dir = RunDir(config.run_dir)
-    run_dir.record(config)
+    run_dir = record_config(config)
     if config.leak_guard.action != "off":
-        print("\n".join(guard(run_dir.data, config.leak_guard, config.source).lines()))
+        print("\n".join(guard(run_dir.data.root, config.leak_guard, config.source).lines()))
     with connected(config.ray):
         result = train(
             model=config.model.name,
@@ -26,7 +25,7 @@ def run(config: RunConfig) -> int:
             gate=config.gate,
             tracking=config.tracking,
             seed=config.seed,
-            data_dir=run_dir.data,
+            data_dir=run_dir.data.root,
             run_dir=run_dir.root,
             config=to_plain(config),
         )
@@ -35,9 +34,3 @@ def run(config: RunConfig) -> int:
         f"{result.seconds:.1f} s, {result.samples_per_s:,.0f} impressions/s"
     )
     return 0
-
-
-if __name__ == "__main__":
-    from workloads.cli import run_as_job
-
-    run_as_job("train")

@@ -6,23 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig, compose, to_plain
 from rosa_ray.config.layers import Layer
+from rosa_ray.run_dir import RunDir
 from rosa_ray.storage import absolute
-from workloads.cluster import connected
-from workloads.run_dir import RunDir, source_of
+from workloads.places import record_config, source_of
 from workloads.studies import prepare
 
 if TYPE_CHECKING:
-    from rosa_ray.tuning.trial import Settings
+    from rosa_ray.studies.sweep.trial import Settings
 
 TABLE_WIDTH = 150
 
 
 def run(config: RunConfig) -> int:
     """Make the data where it is missing, run what is left of the sweep and print its tables."""
-    from rosa_ray.tuning.sweep import DOCUMENT, Sweep, require_local, run_sweep
-    from rosa_ray.tuning.tables import summary, tables
+    from rosa_ray.studies.sweep.sweep import Sweep, require_local, run_sweep
+    from rosa_ray.studies.sweep.tables import summary, tables
 
     require_local(config.run_dir)
     run_dir = RunDir(absolute(config.run_dir))
@@ -32,12 +33,12 @@ def run(config: RunConfig) -> int:
         configured=configured(config, config.tune.space),
         tracking=config.tracking,
         seed=config.seed,
-        command=f"rosa tune {config.run_dir}/config.yaml",
+        command=f"rosa tune {RunDir(config.run_dir).config}",
         log_dir=absolute(source_of(config).path),
         run_dir=run_dir.root,
     )
     sweep.check()
-    run_dir.record(config)
+    record_config(config)
     with connected(config.ray):
         prepare(config, run_dir)
         document = run_sweep(sweep, lambda line: print(line, flush=True))
@@ -45,15 +46,16 @@ def run(config: RunConfig) -> int:
     for table in tables(document):
         console.print(table)
     print(summary(document))
-    print(f"{config.run_dir}/tune/bundle: the winner; {config.run_dir}/{DOCUMENT}: everything above as JSON")
+    place = RunDir(config.run_dir).sweep
+    print(f"{place.winner.bundle}: the winner; {place.document}: everything above as JSON")
     return 0
 
 
 def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]], Settings]":
     """Return what lays parameters over the run's config."""
+    from rosa_ray.studies.sweep.space import nested
+    from rosa_ray.studies.sweep.trial import Settings
     from rosa_ray.training.job import TrainingJob
-    from rosa_ray.tuning.space import nested
-    from rosa_ray.tuning.trial import Settings
 
     whole = Layer("config", to_plain(config))
 
@@ -62,7 +64,7 @@ def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]],
         one = compose(RunConfig, [whole, Layer(where, nested(params))])
         settings = asdict(one.model.settings)
         return Settings(
-            job=TrainingJob(one.model.name, settings, one.loss, one.training, one.seed, run_dir.data),
+            job=TrainingJob(one.model.name, settings, one.loss, one.training, one.seed, run_dir.data.root),
             calibration=one.calibration,
             gate=one.gate,
             evaluation=one.evaluation,
@@ -81,9 +83,3 @@ def configured(config: RunConfig, space: Mapping[str, Any]) -> dict[str, Any]:
             value = value.get(part) if isinstance(value, Mapping) else None
         found |= {key: value} if value is not None else {}
     return found
-
-
-if __name__ == "__main__":
-    from workloads.cli import run_as_job
-
-    run_as_job("tune")

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from rosa_ray.data.parquet import read_parquet
+from rosa_ray.evaluation.policy_value import join_truth, read_truth
 from rosa_ray.features import EncodedUsers, Split, UserRows, encode_users
 from rosa_ray.features.encoding import owners
 from rosa_ray.inference import predict
 from rosa_ray.metrics import greedy_policy, score
 from rosa_ray.serving.model import ServedModel
+from rosa_ray.storage import read_parquet
 from rosa_ray.training.gate_pairs import events_before, history_inputs, repeat_impressions
-from rosa_ray.training.policy import join_truth, read_truth
 from rosa_ray.units import DAY_US
 
 RULES = ("offline", "online", "fresh", "learned")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rosa_ray.data.parquet import read_parquet
 from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, concat_users, encode_users
 from rosa_ray.features.encoding import GAP_BUCKETS, owners
 from rosa_ray.schema import Behavior
+from rosa_ray.storage import read_parquet
 from rosa_ray.units import SECOND_US
 
 SPLITS = {"train": Split.TRAIN, "valid": Split.VALID, "test": Split.TEST}

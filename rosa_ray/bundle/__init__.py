@@ -8,19 +8,23 @@
     gate.json           what chooses between stored and fresh scores, and the report of its fit; may be missing
     metrics.json        test metrics of this model
     config.yaml         the resolved configuration of the run
-    …                   extra files named by the writer, such as ads.parquet
+    ads.parquet         the catalogue that the model was trained with
+    …                   extra files named by the writer
 
 Neither safetensors nor torch notices a flipped bit, so hashes are checked before anything is loaded.
 """
 
-from rosa_ray.bundle.manifest import FORMAT, FORMAT_VERSION, GATE, FileEntry, Manifest, verify_bundle
+from rosa_ray.bundle.manifest import ADS, FORMAT, FORMAT_VERSION, GATE, FileEntry, Manifest, verify_bundle
 from rosa_ray.bundle.reader import Bundle, open_bundle
+from rosa_ray.bundle.remote import MANIFEST
 from rosa_ray.bundle.writer import write_bundle
 
 __all__ = [
+    "ADS",
     "FORMAT",
     "FORMAT_VERSION",
     "GATE",
+    "MANIFEST",
     "Bundle",
     "FileEntry",
     "Manifest",

@@ -20,6 +20,7 @@ METRICS = "metrics.json"
 CONFIG = "config.yaml"
 CALIBRATION = "calibration.json"
 GATE = "gate.json"
+ADS = "ads.parquet"
 
 
 @dataclass(frozen=True)

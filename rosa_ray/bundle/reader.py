@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from rosa_ray.bundle.manifest import (
+    ADS,
     CALIBRATION,
     CONFIG,
     FEATURES,
@@ -24,7 +27,9 @@ from rosa_ray.bundle.manifest import (
 )
 from rosa_ray.bundle.remote import local_copy
 from rosa_ray.calibration import Calibration
-from rosa_ray.errors import BundleError
+from rosa_ray.errors import BundleError, ContractError, InputError
+from rosa_ray.schema import contracts
+from rosa_ray.storage import read_parquet
 
 if TYPE_CHECKING:
     import torch
@@ -115,6 +120,24 @@ class Bundle:
     def features(self, load: Callable[[Path], _Loaded]) -> _Loaded:
         """Return what `load` (such as `FeatureState.load`) makes of the `features/` directory."""
         return load(self.path / FEATURES)
+
+    @property
+    def ads(self) -> pa.Table:
+        """The catalogue that the model was trained with: rows of the ads contract, one per ad.
+
+        Raises:
+            BundleError: there are no ads, or they break the ads contract, or one stands there twice.
+        """
+        path = self.file(ADS)
+        try:
+            ads, violations = contracts.ADS.check(read_parquet(str(path)), str(path))
+        except (ContractError, InputError) as error:
+            raise BundleError(f"bundle {self.path}: ads cannot be read: {error}") from error
+        if violations or not ads.num_rows:
+            raise BundleError(f"bundle {self.path}: {violations[0] if violations else f'{ADS} holds no ads'}")
+        if pc.count_distinct(ads["ad_id"]).as_py() < ads.num_rows:
+            raise BundleError(f"bundle {self.path}: {ADS} names an ad twice; ad_id must be unique")
+        return ads
 
     def file(self, name: str) -> Path:
         """Return the path of one file of the bundle, such as `ads.parquet`.

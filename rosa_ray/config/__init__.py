@@ -1,6 +1,6 @@
 """YAML and `--set a.b=value` become one frozen configuration; each component gets only its own part of it."""
 
-from rosa_ray.config.cluster import RayConfig
+from rosa_ray.cluster.config import RayConfig
 from rosa_ray.config.compose import Tagged, compose, dump, to_plain
 from rosa_ray.config.load import profile_names
 from rosa_ray.config.root import RunConfig, load_config

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rosa_ray.calibration import CalibrationConfig
-from rosa_ray.config.cluster import RayConfig
+from rosa_ray.cluster.config import RayConfig
 from rosa_ray.config.compose import Tagged, tagged
 from rosa_ray.config.load import load
-from rosa_ray.data.leak_guard import LeakGuardConfig
+from rosa_ray.data.leakage.guard import LeakGuardConfig
 from rosa_ray.data.materialize import MaterializeConfig
 from rosa_ray.data.preprocess import PreprocessConfig
-from rosa_ray.experiments.config import StudyConfig
+from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.models.losses import LossConfig
 from rosa_ray.models.rankers import config_class
@@ -21,9 +21,10 @@ from rosa_ray.simulation import ExposureConfig, SimulationConfig
 from rosa_ray.sources import SourceConfig
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.streaming.config import StreamConfig
+from rosa_ray.studies.compare.config import StudyConfig
+from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.tracking import TrackingConfig
-from rosa_ray.training.config import EvaluationConfig, GateTrainingConfig, TrainingConfig
-from rosa_ray.tuning.config import TuneConfig
+from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rosa_ray.data.parquet import read_parquet, write_row_groups
 from rosa_ray.features import VIEWS, Counters, CounterStates
-from rosa_ray.sources.paths import readable
+from rosa_ray.storage import read_parquet, readable, write_row_groups
 
 MOST_SHARDS = 64
 

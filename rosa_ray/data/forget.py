@@ -17,10 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from rosa_ray.data.parquet import write_bytes, write_row_groups
 from rosa_ray.features import VIEWS
 from rosa_ray.schema import hash_id, hash_ids
-from rosa_ray.sources.paths import full_path, readable
+from rosa_ray.storage import full_path, readable, write_bytes, write_row_groups
 
 _USER_VIEWS = [view.name for view in VIEWS.values() if view.entity == "user_key"]
 _USER_COLUMNS, _COUNTER_COLUMNS = ("user_id", "user_key"), ("view", "entity_key")

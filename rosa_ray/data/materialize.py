@@ -20,13 +20,14 @@ import xxhash
 from ray.exceptions import RayTaskError
 
 from rosa_ray.bundle import Bundle, open_bundle
-from rosa_ray.data.parquet import read_json
-from rosa_ray.data.partitions import Layout, read_counters
+from rosa_ray.data.counter_files import read_counters
 from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, timeline_block, with_events
 from rosa_ray.errors import ConfigError, InputError, RosaError
 from rosa_ray.features import FeatureState
 from rosa_ray.inference import load_ranker
-from rosa_ray.sources.paths import list_files, readable
+from rosa_ray.run_dir import DataDir
+from rosa_ray.sources.paths import list_files
+from rosa_ray.storage import read_json, readable
 from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, open_store
 
 DEFAULT_TIMELINE_EVENTS = 256
@@ -92,7 +93,7 @@ def materialize(
         BundleError: the bundle is missing, damaged or of other features than this code's.
         StoreError: the store is locked, damaged, or another materialisation took over.
     """
-    began, layout, config = time.perf_counter(), Layout(data_dir), config or MaterializeConfig()
+    began, layout, config = time.perf_counter(), DataDir(data_dir), config or MaterializeConfig()
     bundle = open_bundle(bundle_dir)
     state = bundle.features(FeatureState.load)
     _require_same_features(layout, state)
@@ -202,14 +203,14 @@ def _encoder(
     )
 
 
-def _version(layout: Layout, bundle: Bundle, files: list[_UserFile]) -> StoreVersion:
+def _version(layout: DataDir, bundle: Bundle, files: list[_UserFile]) -> StoreVersion:
     listing = "|".join(f"{file.path}:{file.size}:{file.users}" for file in files)
     spec = read_json(layout.spec)
     source = xxhash.xxh64_hexdigest(f"{listing}|{spec}".encode())
     return StoreVersion(bundle.model_version, bundle.feature_fingerprint, int(spec["end_us"]), source)
 
 
-def _require_same_features(layout: Layout, state: FeatureState) -> None:
+def _require_same_features(layout: DataDir, state: FeatureState) -> None:
     found = read_json(layout.spec)["feature_config"]
     expected = json.loads(json.dumps(asdict(state.config)))
     if found != expected:
@@ -220,7 +221,7 @@ def _require_same_features(layout: Layout, state: FeatureState) -> None:
         )
 
 
-def _user_files(layout: Layout) -> list[_UserFile]:
+def _user_files(layout: DataDir) -> list[_UserFile]:
     files = []
     for file in list_files(layout.users, "users"):
         with readable(file.path, "a Parquet file of user rows"), fsspec.open(file.path, "rb") as handle:

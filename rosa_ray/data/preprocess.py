@@ -1,6 +1,6 @@
 """Preprocessing on Ray Data: contracts to one row per user, in three passes over hash partitions of the users.
 
-1. ingest: files are checked and their rows exchanged through partitioned Parquet (`rosa_ray.data.ingest`).
+1. ingest: files are checked and their rows exchanged through partitioned Parquet (`rosa_ray.data.stage`).
 2. fold: each partition is deduplicated, sorted and counted; the counters of all partitions are summed.
 3. join: each partition reads the counters at its requests and becomes user rows; the features are fitted on the
    training period.
@@ -22,16 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from rosa_ray.data.counter_files import combine, merge_shard, shard_count
-from rosa_ray.data.ingest import ingest
-from rosa_ray.data.ingest_report import IngestReport
-from rosa_ray.data.parquet import remove_tree, write_bytes, write_json, write_parquet
-from rosa_ray.data.partitions import MAX_NAMES, Layout, advertised_keys, fold_partition, join_partition
-from rosa_ray.data.staging import read_staged
+from rosa_ray.data.fold import MAX_NAMES, fold_partition
+from rosa_ray.data.join import advertised_keys, join_partition
+from rosa_ray.data.stage import ingest
+from rosa_ray.data.stage_report import IngestReport
+from rosa_ray.data.staging_area import read_staged
 from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
+from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
 from rosa_ray.sources import Source
+from rosa_ray.storage import remove_tree, write_bytes, write_json, write_parquet
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def preprocess(
         InputError: the input is missing or unusable, has no impressions, or no training data.
         ConfigError: the periods make no sense for this log.
     """
-    layout, clock = Layout(data_dir), _Clock()
+    layout, clock = DataDir(data_dir), _Clock()
     ingested = ingest(source, layout.staging, config.partitions)
     _require_impressions(ingested)
     remove_tree(layout.spec)
@@ -158,7 +160,7 @@ def _require_impressions(report: IngestReport) -> None:
             )
 
 
-def _merge_counters(layout: Layout, partitions: int) -> int:
+def _merge_counters(layout: DataDir, partitions: int) -> int:
     """Sum the partitions' counters and write all of them into one file; returns its rows."""
     parts = [layout.part_counters(part) for part in range(partitions)]
     shards = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
@@ -167,11 +169,11 @@ def _merge_counters(layout: Layout, partitions: int) -> int:
     return combine(parts, shards, layout.counters)
 
 
-def _merge_shard(layout: Layout, parts: list[str], shard: tuple[int, str]) -> int:
+def _merge_shard(layout: DataDir, parts: list[str], shard: tuple[int, str]) -> int:
     return merge_shard(parts, *shard, advertised_keys(layout))
 
 
-def _unique_ads(layout: Layout) -> Any:
+def _unique_ads(layout: DataDir) -> Any:
     ads = read_staged(layout.staging, ADS, 0)
     return (
         ads.group_by("ad_id", use_threads=False)
@@ -189,7 +191,7 @@ def _time_span(folded: list[dict[str, Any]]) -> tuple[int, int]:
     return min(starts), max(ends)
 
 
-def _save_features(state: FeatureState, layout: Layout) -> None:
+def _save_features(state: FeatureState, layout: DataDir) -> None:
     with tempfile.TemporaryDirectory() as folder:
         state.save(Path(folder))
         for path in sorted(Path(folder).iterdir()):

@@ -14,12 +14,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rosa_ray.data.ingest import ingest
-from rosa_ray.data.ingest_report import IngestReport
-from rosa_ray.data.parquet import remove_tree, write_json, write_parquet
-from rosa_ray.data.staging import read_staged
+from rosa_ray.data.stage import ingest
+from rosa_ray.data.stage_report import IngestReport
+from rosa_ray.data.staging_area import read_staged
 from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import InputError
+from rosa_ray.run_dir import LogDir
 from rosa_ray.schema import EVENTS
 from rosa_ray.simulation import (
     ExposureConfig,
@@ -32,6 +32,7 @@ from rosa_ray.simulation import (
     summarize,
 )
 from rosa_ray.sources import Source
+from rosa_ray.storage import remove_tree, write_json, write_parquet
 
 TABLES = ("events", "impressions", "ads", "candidates", "truth")
 
@@ -54,7 +55,7 @@ def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
     """
     _clear(log_dir)
     ads = ads_table(build_world(config))
-    write_parquet(ads, _part_path(log_dir, "ads", 0))
+    write_parquet(ads, LogDir(log_dir).part("ads", 0))
     tasks = min(config.partitions, config.chunks)
     shares = [range(task, config.chunks, tasks) for task in range(tasks)]
     totals: Counter[str] = Counter()
@@ -71,7 +72,7 @@ def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
         **_with_rates(dict(totals)),
         "config": asdict(config),
     }
-    write_json(summary, f"{log_dir}/log.json")
+    write_json(summary, LogDir(log_dir).summary)
     return summary
 
 
@@ -92,7 +93,7 @@ def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[s
         InputError: the source has no usable events, or no request can be built on them.
     """
     _clear(log_dir)
-    staging = f"{log_dir.rstrip('/')}/_staging"
+    staging = LogDir(log_dir).staging
     report = ingest(source, staging, partitions=1)
     (counts,) = run_tasks(partial(_expose_part, config, staging, log_dir), [0], f"writing {log_dir}")
     remove_tree(staging)
@@ -105,7 +106,7 @@ def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[s
         "files_set_aside": len(report.set_aside),
         "config": asdict(config),
     }
-    write_json(summary, f"{log_dir}/log.json")
+    write_json(summary, LogDir(log_dir).summary)
     return summary, report
 
 
@@ -115,7 +116,7 @@ def _simulate_chunks(config: SimulationConfig, log_dir: str, chunks: Iterable[in
     for chunk in chunks:
         tables = chunk_tables(config, world, simulate_chunk(config, world, chunk))
         for name, table in tables.items():
-            write_parquet(table, _part_path(log_dir, name, chunk))
+            write_parquet(table, LogDir(log_dir).part(name, chunk))
         totals.update(summarize(tables))
     return totals
 
@@ -127,7 +128,7 @@ def _expose_part(config: ExposureConfig, staging: str, log_dir: str, part: int) 
     impressions, ads = build_exposure(events, config)
     tables = {"events": events, "impressions": impressions, "ads": ads}
     for name, table in tables.items():
-        write_parquet(table, _part_path(log_dir, name, part))
+        write_parquet(table, LogDir(log_dir).part(name, part))
     times = events["event_time"].cast(pa.int64())
     users = pc.count_distinct(events["user_id"]).as_py()
     period = {"start_us": pc.min(times).as_py(), "end_us": pc.max(times).as_py()}
@@ -141,13 +142,9 @@ def _with_rates(counts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _clear(log_dir: str) -> None:
-    remove_tree(f"{log_dir}/log.json")
+    remove_tree(LogDir(log_dir).summary)
     for name in TABLES:
-        remove_tree(f"{log_dir}/{name}")
-
-
-def _part_path(log_dir: str, name: str, part: int) -> str:
-    return f"{log_dir}/{name}/part-{part:05d}.parquet"
+        remove_tree(LogDir(log_dir).table(name))
 
 
 def _iso(time_us: int) -> str:

@@ -1,6 +1,5 @@
 """The files of a run directory, each read at most once and only if a section asks for it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,34 +8,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
-from rosa_ray.bundle import Bundle, open_bundle
+from rosa_ray.bundle import MANIFEST, Bundle, open_bundle
 from rosa_ray.calibration import sampled_probability
 from rosa_ray.errors import InputError
 from rosa_ray.features import Split
+from rosa_ray.run_dir import STUDY_DOCUMENTS, LogDir, RunDir
 from rosa_ray.schema import hash_ids
-from rosa_ray.storage import is_remote
+from rosa_ray.storage import exists, is_remote, read_json, read_parquet
 
 Columns = dict[str, np.ndarray]
 
-SWEEP = "tune/sweep.json"
-STUDIES = {
-    "compare": "comparison.json",
-    "ablate": "ablation.json",
-    "weights": "weights.json",
-    "curve": "curve.json",
-}
-_LANDMARKS = (
-    "config.yaml",
-    "train.json",
-    "bundle/manifest.json",
-    "evaluation/metrics.json",
-    "data/report.json",
-    SWEEP,
-    *STUDIES.values(),
-)
 _TRUE_COLUMNS = ("expected_revenue", "expected_cost")
 
 
@@ -53,49 +36,54 @@ class RunFiles:
     given_studies: dict[str, dict[str, Any]]
 
     @property
+    def place(self) -> RunDir:
+        """What lies where in the directory."""
+        return RunDir(str(self.root))
+
+    @property
     def name(self) -> str:
         """The directory's own name."""
         return self.root.resolve().name
 
     def command(self, verb: str) -> str:
         """What a person types to run a verb on this run."""
-        known = self.root / "config.yaml"
+        known = Path(self.place.config)
         return f"rosa {verb} {known if known.is_file() else 'CONFIG'}"
 
     @cached_property
     def config(self) -> dict[str, Any] | None:
         """The resolved config of the run's last job."""
-        return _read_yaml(self.root / "config.yaml")
+        return _read_yaml(Path(self.place.config))
 
     @cached_property
     def train(self) -> dict[str, Any] | None:
         """What training reports: `history`, `best_epoch`, `model_version`."""
-        return _read_json(self.root / "train.json")
+        return _read_json(self.place.train)
 
     @cached_property
     def metrics(self) -> dict[str, Any] | None:
         """Metrics of the test and validation periods."""
-        return _read_json(self.root / "evaluation/metrics.json")
+        return _read_json(self.place.evaluation.metrics)
 
     @cached_property
     def data(self) -> dict[str, Any] | None:
         """The data report."""
-        return _read_json(self.root / "data/report.json")
+        return _read_json(self.place.data.report)
 
     @cached_property
     def spec(self) -> dict[str, Any] | None:
         """Where the periods begin and end, microseconds UTC."""
-        return _read_json(self.root / "data/spec.json")
+        return _read_json(self.place.data.spec)
 
     @cached_property
     def leak_findings(self) -> dict[str, Any] | None:
         """What the leak guard found."""
-        return _read_json(self.root / "data/leakage.json")
+        return _read_json(self.place.data.leakage)
 
     @cached_property
     def log(self) -> dict[str, Any] | None:
         """What the simulator says of the log it wrote."""
-        return _read_json(self.root / "log/log.json")
+        return _read_json(self.place.log.summary)
 
     @cached_property
     def bundle(self) -> Bundle | None:
@@ -104,21 +92,21 @@ class RunFiles:
         Raises:
             BundleError: it is damaged.
         """
-        return open_bundle(self.root / "bundle") if (self.root / "bundle").is_dir() else None
+        return open_bundle(self.place.bundle) if Path(self.place.bundle).is_dir() else None
 
     def study(self, kind: str) -> dict[str, Any] | None:
         """The study of a kind: `compare`, `ablate`, `weights` or `curve`."""
-        return self.given_studies.get(kind) or _read_json(self.root / STUDIES[kind])
+        return self.given_studies.get(kind) or _read_json(self.place.study(kind))
 
     @cached_property
     def sweep(self) -> dict[str, Any] | None:
         """What `rosa tune` found."""
-        return _read_json(self.root / SWEEP)
+        return _read_json(self.place.sweep.document)
 
     def predictions(self, split: Split) -> Columns | None:
         """Scores beside keys and labels of one labelled period, None without any.
 
-        The columns of `rosa_ray.training.predictions`, probabilities as of the rows that the log kept.
+        The columns of `rosa_ray.evaluation.predictions`, probabilities as of the rows that the log kept.
         """
         rows = self._rows(split)
         return _with_raw(rows, self._keep_rate) if rows else None
@@ -136,7 +124,7 @@ class RunFiles:
 
     @cached_property
     def _predictions(self) -> Columns | None:
-        table = _read_tables(self.root / "evaluation/predictions")
+        table = _read_tables(self.place.evaluation.predictions)
         return {name: table[name].to_numpy() for name in table.column_names} if table is not None else None
 
     @cached_property
@@ -154,8 +142,8 @@ class RunFiles:
     @cached_property
     def _truth(self) -> Columns | None:
         source = str((self.config or {}).get("source", {}).get("path") or "")
-        for folder in (self.root / "log/truth", Path(source) / "truth"):
-            table = _read_tables(folder, ["impression_id", *_TRUE_COLUMNS])
+        for log in (self.place.log, LogDir(source)):
+            table = _read_tables(log.truth, ["impression_id", *_TRUE_COLUMNS])
             if table is not None:
                 key = hash_ids(table["impression_id"])
                 order = np.argsort(key, kind="stable")
@@ -187,30 +175,31 @@ def open_run(directory: str | Path, studies: Sequence[str | Path] = ()) -> RunFi
         raise InputError(f"{directory}: the report reads local files; copy the run to a directory and give that")
     if not root.is_dir():
         raise InputError(f"{directory}: no such directory; give the run_dir of a run, such as runs/demo")
-    if not any((root / name).exists() for name in _LANDMARKS):
-        raise InputError(f"{directory}: not a run directory; it has none of {', '.join(_LANDMARKS)}")
+    landmarks = _landmarks(RunDir(str(root)))
+    if not any(map(exists, landmarks)):
+        names = ", ".join(str(Path(path).relative_to(root)) for path in landmarks)
+        raise InputError(f"{directory}: not a run directory; it has none of {names}")
     return RunFiles(root, {study["kind"]: study for study in map(_read_study, studies)})
 
 
+def _landmarks(place: RunDir) -> list[str]:
+    """What a job leaves behind; one of them makes a directory a run."""
+    studies = [place.study(kind) for kind in STUDY_DOCUMENTS]
+    evaluated = [place.evaluation.metrics, place.data.report, place.sweep.document, *studies]
+    return [place.config, place.train, f"{place.bundle}/{MANIFEST}", *evaluated]
+
+
 def _read_study(path: str | Path) -> dict[str, Any]:
-    study = _read_json(Path(path))
+    study = _read_json(str(path))
     if study is None:
         raise InputError(f"{path}: no such file; give the document of a study, such as comparison.json")
-    if study.get("kind") not in STUDIES or not isinstance(study.get("variants"), list):
-        raise InputError(f"{path}: kind is '{study.get('kind')}'; a study is of kind {', '.join(STUDIES)}")
+    if study.get("kind") not in STUDY_DOCUMENTS or not isinstance(study.get("variants"), list):
+        raise InputError(f"{path}: kind is '{study.get('kind')}'; a study is of kind {', '.join(STUDY_DOCUMENTS)}")
     return study
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{path}: damaged, expected JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, expected a JSON object")
-    return content
+def _read_json(path: str) -> dict[str, Any] | None:
+    return read_json(path) if exists(path) else None
 
 
 def _read_yaml(path: Path) -> dict[str, Any] | None:
@@ -223,10 +212,6 @@ def _read_yaml(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else {}
 
 
-def _read_tables(folder: Path, columns: list[str] | None = None) -> pa.Table | None:
-    paths = sorted(folder.glob("*.parquet"))
-    try:
-        tables = [pq.read_table(path, columns=columns, page_checksum_verification=True) for path in paths]
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{folder}: unreadable: {' '.join(str(error).split())}") from error
-    return pa.concat_tables(tables) if tables else None
+def _read_tables(folder: str, columns: list[str] | None = None) -> pa.Table | None:
+    paths = sorted(Path(folder).glob("*.parquet"))
+    return pa.concat_tables(read_parquet(str(path), columns) for path in paths) if paths else None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from rosa_ray.live import Bid, EventIn, Id, RecordIn, StrictModel, Time, to_us
+from rosa_ray.records import Bid, EventIn, Id, RecordIn, StrictModel, Time, to_us
 
 __all__ = [
     "Candidate",

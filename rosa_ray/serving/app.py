@@ -10,13 +10,13 @@ from ray.serve.config import BackpressureConfig, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
 from rosa_ray.bundle import GATE, verify_bundle
+from rosa_ray.serving.assembly import ServiceSettings, build_encoder, build_lookup, build_scorer
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.http import create_app
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import Encoded, EncodeQuery, FeatureQuery, Features, Written
 from rosa_ray.serving.model import load_model
-from rosa_ray.serving.parts import ServiceSettings, build_encoder, build_lookup, build_scorer
 from rosa_ray.serving.ray_metrics import RayTelemetry
 from rosa_ray.serving.remote import RemoteEncoder, RemoteLookup
 from rosa_ray.serving.rules import check_rule

@@ -4,14 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from rosa_ray.bundle import Bundle
-from rosa_ray.errors import BundleError, ContractError
 from rosa_ray.features import AdTable
-from rosa_ray.schema import ADS, hash_ids
-
-ADS_FILE = "ads.parquet"
+from rosa_ray.schema import hash_ids
 
 
 @dataclass(frozen=True)
@@ -32,7 +27,7 @@ class Catalogue:
 
     @classmethod
     def of(cls, ads: pa.Table) -> "Catalogue":
-        """From rows of the ads contract."""
+        """From rows of the ads contract, one per ad."""
         order = np.argsort(hash_ids(ads["ad_id"]), kind="stable")
         ids = ads["ad_id"].to_numpy()[order]
         rows = {name: row for row, name in enumerate(ids)}
@@ -40,22 +35,3 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.ad_id)
-
-
-def load_catalogue(bundle: Bundle) -> Catalogue:
-    """Load the ads of a bundle.
-
-    Raises:
-        BundleError: the bundle has no ads, or they break the ads contract.
-    """
-    path = bundle.file(ADS_FILE)
-    try:
-        ads, violations = ADS.check(pq.read_table(path, page_checksum_verification=True), str(path))
-    except (ContractError, OSError, pa.ArrowException) as error:
-        raise BundleError(f"bundle {bundle.path}: ads cannot be read: {error}") from error
-    if violations or not ads.num_rows:
-        raise BundleError(f"bundle {bundle.path}: {violations[0] if violations else f'{ADS_FILE} holds no ads'}")
-    catalogue = Catalogue.of(ads)
-    if len(catalogue.row_of) != len(catalogue):
-        raise BundleError(f"bundle {bundle.path}: {ADS_FILE} names an ad twice; ad_id must be unique")
-    return catalogue

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 
 from rosa_ray import __version__
-from rosa_ray.live import EXAMPLES
+from rosa_ray.records import EXAMPLES
 from rosa_ray.serving.api import (
     EventsIn,
     EventsResponse,

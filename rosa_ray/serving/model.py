@@ -12,7 +12,7 @@ from rosa_ray.features import FeatureState
 from rosa_ray.inference import load_ranker
 from rosa_ray.models.gate import Gate
 from rosa_ray.models.rankers.rosa import Ranker
-from rosa_ray.serving.catalogue import Catalogue, load_catalogue
+from rosa_ray.serving.catalogue import Catalogue
 
 
 @dataclass(frozen=True)
@@ -93,4 +93,4 @@ def load_model(bundle_path: str | Path) -> ServedModel:
     features = load_features(bundle)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ranker = load_served_ranker(bundle, features, device)
-    return ServedModel(bundle, features, load_catalogue(bundle), ranker, device, bundle.calibration, bundle.gate)
+    return ServedModel(bundle, features, Catalogue.of(bundle.ads), ranker, device, bundle.calibration, bundle.gate)

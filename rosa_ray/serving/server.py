@@ -14,8 +14,8 @@ from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
 from rosa_ray.errors import ServingError
 from rosa_ray.serving.app import compose
+from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.client import RankingClient
-from rosa_ray.serving.parts import ServiceSettings
 
 APPLICATION = "rosa"
 POLL_S = 0.2

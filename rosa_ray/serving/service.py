@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.errors import RosaError
-from rosa_ray.live import LiveRecord, Parsed, RecordParser, Refusal, late_refusals
-from rosa_ray.live.dead_letters import DeadLetter, DeadLetters
+from rosa_ray.records import LiveRecord, Parsed, RecordParser, Refusal, late_refusals
+from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.serving.api import EventBatch, EventsResponse, RankRequest, RejectedEvent
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import Written

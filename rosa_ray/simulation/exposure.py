@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.schema import ADS, IMPRESSIONS, hash_ids
 from rosa_ray.schema.contracts import TIMESTAMP
+from rosa_ray.simulation.keyed_random import hash_uniform, mix64
 from rosa_ray.simulation.marginals import category_prices
 from rosa_ray.simulation.market import sample_price_fen
 from rosa_ray.simulation.negatives import draw_negatives
-from rosa_ray.simulation.stable import hash_uniform, mix64
 from rosa_ray.units import DAY_US, HOUR_US
 
 UNKNOWN_CATEGORY = "unknown"

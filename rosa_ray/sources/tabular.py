@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from rosa_ray.errors import ContractError, InputError
 from rosa_ray.schema import Violation
-from rosa_ray.sources.paths import open_file, readable
 from rosa_ray.sources.protocol import RawBatch, SourceFile
+from rosa_ray.storage import open_file, readable
 
 CSV_BLOCK_BYTES = 16 << 20
 PARQUET_BATCH_ROWS = 1 << 18

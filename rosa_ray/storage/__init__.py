@@ -20,14 +20,18 @@ from rosa_ray.storage.files import (
     arrow_filesystem,
     exists,
     fingerprint,
+    full_path,
     is_remote,
     make_parent,
+    open_file,
+    readable,
     remove_tree,
     writable,
     write_bytes,
     write_file,
 )
 from rosa_ray.storage.s3 import use_defaults
+from rosa_ray.storage.tables import read_json, read_parquet, write_json, write_parquet, write_row_groups
 
 __all__ = [
     "absolute",
@@ -35,13 +39,21 @@ __all__ = [
     "exists",
     "explain",
     "fingerprint",
+    "full_path",
     "is_remote",
     "make_parent",
+    "open_file",
+    "read_json",
+    "read_parquet",
+    "readable",
     "remove_tree",
     "storage_errors",
     "writable",
     "write_bytes",
     "write_file",
+    "write_json",
+    "write_parquet",
+    "write_row_groups",
 ]
 
 use_defaults()

@@ -6,8 +6,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import fsspec
+import pyarrow as pa
 import pyarrow.fs
 from fsspec.implementations.local import LocalFileSystem
 
@@ -16,6 +18,11 @@ from rosa_ray.storage.faults import explain, storage_errors
 
 _WITHOUT_DIRECTORIES = {"s3", "s3a", "gs", "gcs", "az", "abfs"}
 """Object stores: a key needs no directory, and making one might create a bucket."""
+
+
+def full_path(fs: fsspec.AbstractFileSystem, path: str) -> str:
+    """Return a file system's path as people write it: plain when local, with its protocol when remote."""
+    return path if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(path)
 
 
 def is_remote(path: str) -> bool:
@@ -113,6 +120,42 @@ def remove_tree(path: str) -> None:
 
 
 @contextmanager
+def open_file(path: str) -> Iterator[BinaryIO]:
+    """Open a local or remote file for reading bytes.
+
+    Raises:
+        InputError: it is missing or cannot be reached.
+    """
+    with readable(path):
+        handle = fsspec.open(path, "rb").open()
+    with handle:
+        yield cast(BinaryIO, handle)
+
+
+@contextmanager
+def readable(path: str, form: str = "") -> Iterator[None]:
+    """Turn what goes wrong while a file is found, fetched or parsed into one line naming the file.
+
+    Args:
+        path: the file, directory or glob.
+        form: what the file should be, for the message ("a CSV file"); empty while it is only looked for.
+
+    Raises:
+        InputError: the body raised an operating system, Arrow or S3 error.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        missing = f"{path}: does not exist; give an existing file, directory, glob or s3:// URL"
+        raise InputError(explain(path, error) or missing) from error
+    except ImportError as error:
+        raise InputError(f"{path}: its file system needs a package that is not installed: {_line(error)}") from error
+    except (pa.ArrowException, EOFError, ValueError, *storage_errors(path)) as error:
+        fault = f"is truncated, damaged or not {form}" if form else "cannot be used"
+        raise InputError(explain(path, error) or f"{path}: {fault}: {_line(error)}") from error
+
+
+@contextmanager
 def writable(path: str, action: str = "be written") -> Iterator[None]:
     """Turn what goes wrong while a file is written or removed into one line naming it.
 
@@ -126,7 +169,7 @@ def writable(path: str, action: str = "be written") -> Iterator[None]:
     except ImportError as error:
         raise InputError(f"{path}: its file system needs a package that is not installed: {error}") from error
     except storage_errors(path) as error:
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+        reason = getattr(error, "strerror", None) or _line(error)
         raise InputError(explain(path, error) or f"{path}: cannot {action}: {reason}") from error
 
 
@@ -140,3 +183,7 @@ def arrow_filesystem(url: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
         return None, url
     fs, root = fsspec.core.url_to_fs(url)
     return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(fs)), root
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -6,8 +6,8 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 
+from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
 from rosa_ray.streaming.metrics import RayMetrics
-from rosa_ray.streaming.parts import StreamSettings, build_pipeline
 
 
 class ConsumerActor:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.live.log import LogConfig
+from rosa_ray.records.log import LogConfig
 
 KINDS = ("log", "kafka")
 

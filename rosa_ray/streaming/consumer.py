@@ -14,8 +14,8 @@ import numpy as np
 
 from rosa_ray.errors import StoreError
 from rosa_ray.features.rows import Columns
-from rosa_ray.live import Parsed, RecordParser, Refusal, late_refusals
-from rosa_ray.live.dead_letters import DeadLetter, DeadLetters
+from rosa_ray.records import Parsed, RecordParser, Refusal, late_refusals
+from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.store import ApplyResult, StreamPosition
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.metrics import Metrics

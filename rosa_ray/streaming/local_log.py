@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rosa_ray.errors import StreamError
-from rosa_ray.live.log import count_records, segments_of
+from rosa_ray.records.log import count_records, segments_of
 from rosa_ray.streaming.protocol import PositionOf, RawBatch
 
 _WAIT_S = 0.02

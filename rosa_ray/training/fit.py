@@ -14,14 +14,15 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from ray.train.v2.api.result import Result
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
+from rosa_ray.data.user_rows import list_user_files, plan_shards, slices_dataset
 from rosa_ray.errors import RosaError, TrainingError
 from rosa_ray.storage import arrow_filesystem
 from rosa_ray.training.config import TrainingConfig
-from rosa_ray.training.feed import EpochCallback, EpochFeed
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.progress import EpochCallback, EpochFeed
 from rosa_ray.training.ray_worker import train_worker
 from rosa_ray.training.schedule import EpochRecord
-from rosa_ray.training.shards import UserShards, list_user_files, plan_shards, slices_dataset
+from rosa_ray.training.shards import UserShards
 
 _CLUSTER_FAILURES = 3
 _POLL_SECONDS = "0.5"
@@ -31,12 +32,12 @@ OnEpoch = Callable[[EpochRecord], None]
 
 def fit(
     job: TrainingJob,
-    run_dir: str,
+    checkpoints: str,
     name: str,
     on_epoch: OnEpoch = lambda record: None,
     worker: Callable[[dict[str, Any]], Any] = train_worker,
 ) -> Result:
-    """Run the workers to the end of training, with checkpoints under `run_dir/checkpoints/name`.
+    """Run the workers to the end of training, with checkpoints under `checkpoints/name`.
 
     Args:
         worker: what every rank runs.
@@ -55,7 +56,7 @@ def fit(
             scaling_config=scaling,
             datasets={"users": slices_dataset(plan_shards(files, 1)[0])},
             dataset_config=UserShards(files),
-            run_config=_run_config(job.training, f"{run_dir}/checkpoints", name, feed.path),
+            run_config=_run_config(job.training, checkpoints, name, feed.path),
         )
         try:
             result = cast(Result, trainer.fit())

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from rosa_ray.calibration import Calibration
-from rosa_ray.data.parquet import read_parquet
-from rosa_ray.data.partitions import Layout
+from rosa_ray.data.user_rows import list_user_files
 from rosa_ray.features import FeatureState, Split, UserRows, encode_users
 from rosa_ray.inference import load_ranker
 from rosa_ray.models.gate import Gate, GateConfig, gate_loss
+from rosa_ray.run_dir import DataDir
+from rosa_ray.storage import read_parquet
 from rosa_ray.training.config import GateTrainingConfig
 from rosa_ray.training.gate_pairs import GatePairs, concat_pairs, draw_cuts, replay_pairs
 from rosa_ray.training.gate_report import LOADS, PairTensors, gate_report
-from rosa_ray.training.shards import list_user_files
 from rosa_ray.units import HOUR_US
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
@@ -50,7 +50,7 @@ def fit_run_gate(
     weights: Mapping[str, Tensor],
     calibration: Calibration,
     state: FeatureState,
-    layout: Layout,
+    layout: DataDir,
     seed: int,
     use_gpu: bool | Literal["auto"] = "auto",
 ) -> FittedGate | None:
@@ -91,7 +91,7 @@ def collect_pairs(
     ranker: torch.nn.Module,
     calibration: Calibration,
     state: FeatureState,
-    layout: Layout,
+    layout: DataDir,
     seed: int,
     device: str = "cpu",
 ) -> GatePairs | None:

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from rosa_ray.calibration import Calibration
+from rosa_ray.evaluation.predictions import as_logged
 from rosa_ray.features import EncodedUsers
 from rosa_ray.features.encoding import owners
 from rosa_ray.inference import context_events, predict
 from rosa_ray.models.gate import HISTORY_INPUTS
 from rosa_ray.schema import Behavior
-from rosa_ray.training.predictions import as_logged
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 HEADS = ("p_ctr", "p_ctcvr")

@@ -2,20 +2,15 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import fsspec
 from torch import nn
 
-from rosa_ray.data.partitions import Layout
-from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState
 from rosa_ray.models import LossConfig, build_ranker
-from rosa_ray.sources.paths import readable
+from rosa_ray.run_dir import DataDir
 from rosa_ray.training.config import TrainingConfig
 
 _NOT_IN_DIGEST = (
@@ -53,8 +48,8 @@ class TrainingJob:
     data_dir: str
 
     @property
-    def layout(self) -> Layout:
-        return Layout(self.data_dir)
+    def layout(self) -> DataDir:
+        return DataDir(self.data_dir)
 
     def digest(self, feature_fingerprint: str, users: int) -> str:
         """Sixteen hex digits that runs share when one can go on from the other's checkpoints.
@@ -78,19 +73,3 @@ class TrainingJob:
             "sizes": state.table_sizes,
             "base_rates": state.base_rates,
         }
-
-
-def load_features(directory: str) -> FeatureState:
-    """Read fitted features from a local or remote directory.
-
-    Raises:
-        InputError: there are none.
-        BundleError: they were written for other features than this code's.
-    """
-    with readable(directory, "fitted features"), tempfile.TemporaryDirectory() as folder:
-        fs, root = fsspec.core.url_to_fs(directory)
-        if not fs.isdir(root):
-            raise InputError(f"{directory}: no fitted features there; run `rosa preprocess` first")
-        for path in fs.find(root):
-            fs.get_file(path, f"{folder}/{Path(path).name}")
-        return FeatureState.load(Path(folder))

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import TrainingError
+from rosa_ray.evaluation.predictions import prediction_columns
 from rosa_ray.features import EncodedUsers, batch_users, collate
 from rosa_ray.inference import SCORES, context_events, forward_batches, put_scores
 from rosa_ray.metrics import Evaluation
 from rosa_ray.models import TASKS, LossScales, UserBatch, loss_terms
 from rosa_ray.training.config import TrainingConfig
-from rosa_ray.training.job import TrainingJob, load_features
-from rosa_ray.training.predictions import prediction_columns
+from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import ShardReader, nobody
 from rosa_ray.training.schedule import is_finished, learning_rate
@@ -36,7 +37,7 @@ class Worker:
 
     def __init__(self, job: TrainingJob, tables: Iterable[pa.Table], ranks: Ranks) -> None:
         self.job, self.ranks, self.device = job, ranks, ranks.device
-        state = load_features(job.layout.features)
+        state = read_feature_state(job.layout.features)
         torch.manual_seed(job.seed)
         self.ranker = job.build(state)
         self.users = ShardReader(

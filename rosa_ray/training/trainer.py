@@ -10,24 +10,22 @@ import fsspec
 import torch
 from ray.train.v2.api.result import Result
 
-from rosa_ray.bundle import Manifest, write_bundle
+from rosa_ray.bundle import ADS, Manifest, write_bundle
 from rosa_ray.calibration import CalibrationConfig
-from rosa_ray.data.parquet import read_json, remove_tree, write_json
+from rosa_ray.data.user_rows import list_user_files, read_feature_state
 from rosa_ray.errors import TrainingError
+from rosa_ray.evaluation.calibrating import calibrate
 from rosa_ray.features import FeatureState
 from rosa_ray.models import LossConfig
-from rosa_ray.storage import absolute, exists
+from rosa_ray.run_dir import RunDir
+from rosa_ray.storage import absolute, exists, read_json, remove_tree, write_json
 from rosa_ray.tracking import Run, TrackingConfig, start_run
-from rosa_ray.training.calibrate import calibrate
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.fit import OnEpoch, fit, outcome_of
 from rosa_ray.training.gate import fit_run_gate
-from rosa_ray.training.job import TrainingJob, load_features
+from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ray_worker import CHECKPOINT_FILE
 from rosa_ray.training.schedule import EpochRecord, best_record
-from rosa_ray.training.shards import list_user_files
-
-RECORD_FILE = "train.json"
 
 
 @dataclass(frozen=True)
@@ -85,16 +83,16 @@ def train(
         InputError: there is no preprocessed data.
     """
     job = TrainingJob(model, settings, loss, training, seed, absolute(data_dir))
-    run_dir = absolute(run_dir)
-    state = load_features(job.layout.features)
+    run_dir, place = absolute(run_dir), RunDir(absolute(run_dir))
+    state = read_feature_state(job.layout.features)
     files = list_user_files(job.layout.users)
     name = job.digest(state.fingerprint, sum(rows for _, rows in files))
-    run_id = _prepare(run_dir, name, training.resume)
+    run_id = _prepare(place, name, training.resume)
     with start_run(tracking, run_dir, Path(run_dir).name, run_id=run_id) as run:
-        write_json({"digest": name, "mlflow_run_id": run.run_id}, f"{run_dir}/{RECORD_FILE}")
+        write_json({"digest": name, "mlflow_run_id": run.run_id}, place.train)
         run.log_params(config)
-        result = fit(job, run_dir, name, lambda record: _follow(run, record, on_epoch))
-        return _finish(job, state, result, run, run_dir, name, config, calibration, gate)
+        result = fit(job, place.checkpoints, name, lambda record: _follow(run, record, on_epoch))
+        return _finish(job, state, result, run, place, name, config, calibration, gate)
 
 
 def epoch_line(record: EpochRecord) -> str:
@@ -111,12 +109,12 @@ def epoch_line(record: EpochRecord) -> str:
     )
 
 
-def _prepare(run_dir: str, name: str, resume: bool) -> str | None:
+def _prepare(run_dir: RunDir, name: str, resume: bool) -> str | None:
     """Clear checkpoints when starting over; returns the MLflow run to continue."""
     if not resume:
-        remove_tree(f"{run_dir}/checkpoints/{name}")
+        remove_tree(f"{run_dir.checkpoints}/{name}")
         return None
-    former = read_json(f"{run_dir}/{RECORD_FILE}") if exists(f"{run_dir}/{RECORD_FILE}") else {}
+    former = read_json(run_dir.train) if exists(run_dir.train) else {}
     return former.get("mlflow_run_id") if former.get("digest") == name else None
 
 
@@ -130,7 +128,7 @@ def _finish(
     state: FeatureState,
     result: Result,
     run: Run,
-    run_dir: str,
+    run_dir: RunDir,
     name: str,
     config: Mapping[str, Any],
     calibration: CalibrationConfig,
@@ -138,9 +136,8 @@ def _finish(
 ) -> TrainResult:
     history = outcome_of(result)["history"]
     weights, best = best_weights(job.training, result)
-    bundle_dir = f"{run_dir}/bundle"
     manifest = publish(
-        bundle_dir,
+        run_dir.bundle,
         job=job,
         state=state,
         weights=weights,
@@ -149,7 +146,7 @@ def _finish(
         calibration=calibration,
         gate=gate,
     )
-    run.register_bundle(bundle_dir)
+    run.register_bundle(run_dir.bundle)
     train_seconds = sum(record["train_seconds"] for record in history)
     outcome = TrainResult(
         seconds=round(sum(record["seconds"] for record in history), 3),
@@ -157,11 +154,11 @@ def _finish(
         epochs=len(history),
         best_epoch=best["epoch"],
         history=history,
-        bundle_dir=bundle_dir,
+        bundle_dir=run_dir.bundle,
         model_version=manifest.model_version,
         mlflow_run_id=run.run_id,
     )
-    write_json({"digest": name, **asdict(outcome)}, f"{run_dir}/{RECORD_FILE}")
+    write_json({"digest": name, **asdict(outcome)}, run_dir.train)
     return outcome
 
 
@@ -205,7 +202,7 @@ def publish(
         use_gpu=job.training.use_gpu,
     )
     with tempfile.TemporaryDirectory() as folder:
-        ads = f"{folder}/ads.parquet"
+        ads = f"{folder}/{ADS}"
         fs, source = fsspec.core.url_to_fs(job.layout.ads)
         fs.get_file(source, ads)
         return write_bundle(
@@ -218,7 +215,7 @@ def publish(
             config=config,
             calibration=fitted,
             gate=None if fitted_gate is None else fitted_gate.to_dict(),
-            extra_files={"ads.parquet": ads},
+            extra_files={ADS: ads},
         )
 
 

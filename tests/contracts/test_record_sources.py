@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rosa_ray.live.log import LogWriter
+from rosa_ray.records.log import LogWriter
 from rosa_ray.streaming.local_log import LocalLog
 from rosa_ray.streaming.protocol import RawBatch, RecordSource
 from tests.streaming.kafka_broker import MockBroker

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from rosa_ray.bundle import write_bundle
+from rosa_ray.data.counter_files import counters_table
 from rosa_ray.data.materialize import MaterializeConfig, encode_file, materialize
-from rosa_ray.data.partitions import counters_table
 from rosa_ray.data.user_encoding import UserEncoder
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import EVENT_COLUMNS, FeatureConfig, FeatureState, encode_timeline, event_records, fold_events

@@ -8,13 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rosa_ray.data.parquet import read_json, read_parquet
-from rosa_ray.data.partitions import Layout, read_counters
+from rosa_ray.data.counter_files import read_counters
 from rosa_ray.data.preprocess import PreprocessConfig, PreprocessResult, preprocess, split_bounds
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds, UserRows
+from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import hash_id
 from rosa_ray.sources import SourceConfig, open_source
+from rosa_ray.storage import read_json, read_parquet
 from tests.synthetic import BOUNDS, CONFIG, ads_table, events_table, impressions_table
 
 PERIODS = PreprocessConfig(
@@ -39,19 +40,19 @@ def write_log(folder: Path, with_candidates: bool = True) -> None:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[PreprocessResult, Layout]:
+def done(tmp_path_factory: pytest.TempPathFactory, ray_cluster: None) -> tuple[PreprocessResult, DataDir]:
     root = tmp_path_factory.mktemp("preprocess")
     write_log(root / "log")
     source = open_source(SourceConfig(kind="log", path=str(root / "log")))
-    return preprocess(source, str(root / "data"), PERIODS, CONFIG), Layout(str(root / "data"))
+    return preprocess(source, str(root / "data"), PERIODS, CONFIG), DataDir(str(root / "data"))
 
 
-def all_rows(layout: Layout) -> list[UserRows]:
+def all_rows(layout: DataDir) -> list[UserRows]:
     return [UserRows.from_table(read_parquet(str(path))) for path in sorted(Path(layout.users).glob("*.parquet"))]
 
 
 @pytest.mark.integration
-def test_the_report_counts_what_the_log_holds_once(done: tuple[PreprocessResult, Layout]) -> None:
+def test_the_report_counts_what_the_log_holds_once(done: tuple[PreprocessResult, DataDir]) -> None:
     report = done[0].report
     rng = np.random.default_rng(0)
     events, impressions = events_table(rng), impressions_table(rng)
@@ -73,7 +74,7 @@ def test_the_report_counts_what_the_log_holds_once(done: tuple[PreprocessResult,
 
 
 @pytest.mark.integration
-def test_nothing_leaks_and_late_labels_are_counted(done: tuple[PreprocessResult, Layout]) -> None:
+def test_nothing_leaks_and_late_labels_are_counted(done: tuple[PreprocessResult, DataDir]) -> None:
     leakage = done[0].report["leakage"]
     impressions = impressions_table_of_the_log()
     request = impressions["request_time"].cast(pa.int64()).to_numpy()
@@ -90,7 +91,7 @@ def impressions_table_of_the_log() -> pa.Table:
 
 
 @pytest.mark.integration
-def test_user_rows_hold_each_users_own_events_in_time_order(done: tuple[PreprocessResult, Layout]) -> None:
+def test_user_rows_hold_each_users_own_events_in_time_order(done: tuple[PreprocessResult, DataDir]) -> None:
     events = events_table(np.random.default_rng(0))
     by_user: dict[str, list[tuple[int, str, int]]] = {}
     for row in events.to_pylist():
@@ -106,7 +107,7 @@ def test_user_rows_hold_each_users_own_events_in_time_order(done: tuple[Preproce
 
 
 @pytest.mark.integration
-def test_files_have_page_checksums_and_the_features_load(done: tuple[PreprocessResult, Layout]) -> None:
+def test_files_have_page_checksums_and_the_features_load(done: tuple[PreprocessResult, DataDir]) -> None:
     result, layout = done
     path = sorted(Path(layout.users).glob("*.parquet"))[0]
     content = bytearray(path.read_bytes())
@@ -123,14 +124,14 @@ def test_files_have_page_checksums_and_the_features_load(done: tuple[PreprocessR
 
 
 @pytest.mark.integration
-def test_the_number_of_partitions_does_not_change_a_row(done: tuple[PreprocessResult, Layout], tmp_path: Path) -> None:
+def test_the_number_of_partitions_does_not_change_a_row(done: tuple[PreprocessResult, DataDir], tmp_path: Path) -> None:
     write_log(tmp_path / "log")
     source = open_source(SourceConfig(kind="log", path=str(tmp_path / "log")))
     one = PreprocessConfig(partitions=1, valid_from=PERIODS.valid_from, test_from=PERIODS.test_from)
     preprocess(source, str(tmp_path / "data"), one, CONFIG)
     tables = [
         pa.concat_tables([rows.to_table() for rows in all_rows(layout)])
-        for layout in (done[1], Layout(str(tmp_path / "data")))
+        for layout in (done[1], DataDir(str(tmp_path / "data")))
     ]
     left, right = (table.sort_by("user_key") for table in tables)
     with_nan = ["dense", "impression_propensity"]

@@ -94,7 +94,7 @@ start_host() { # DIR HOST ADDRESS
 
 submit() {
   say "ray job submit: $1"
-  ray job submit --address "$DASHBOARD" --working-dir job -- python -m "workloads.$1" tiny.yaml
+  ray job submit --address "$DASHBOARD" --working-dir job -- python -m workloads "$1" tiny.yaml
 }
 
 wait_for() { # SECONDS COMMAND...

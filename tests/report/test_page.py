@@ -158,7 +158,7 @@ def test_what_is_no_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"not a run directory; it has none of config\.yaml"):
         open_run(tmp_path)
     (tmp_path / "train.json").write_text("{")
-    with pytest.raises(InputError, match=r"train\.json: damaged, expected JSON"):
+    with pytest.raises(InputError, match=r"train\.json: is truncated, damaged or not a JSON file"):
         render_page(open_run(tmp_path), TODAY)
     with pytest.raises(InputError, match="a study is of kind compare, ablate, weights, curve"):
         open_run(tmp_path, [_written(tmp_path / "other.json")])

@@ -27,12 +27,12 @@ from rosa_ray.features import (
 )
 from rosa_ray.models import build_ranker
 from rosa_ray.schema import hash_ids
+from rosa_ray.serving.assembly import ServiceSettings, build_scorer
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.http import create_app
 from rosa_ray.serving.messages import EncodeQuery
 from rosa_ray.serving.model import ServedModel, load_model
-from rosa_ray.serving.parts import ServiceSettings, build_scorer
 from rosa_ray.serving.scorer import HybridScorer
 from rosa_ray.serving.service import RankingService
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store

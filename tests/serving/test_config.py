@@ -6,8 +6,8 @@ from ray.serve.schema import ServeDeploySchema
 
 from rosa_ray.errors import BundleError, ConfigError
 from rosa_ray.serving.app import ENCODER, LOOKUP, SCORER, build
+from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.serving.parts import ServiceSettings
 from tests.serving.conftest import World
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import pytest
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import PrivacyConfig, Pseudonyms, hash_id
 from rosa_ray.serving.api import RankRequest
-from rosa_ray.serving.parts import ServiceSettings, build_scorer
+from rosa_ray.serving.assembly import ServiceSettings, build_scorer
 from rosa_ray.store import StoreConfig, open_store
 from rosa_ray.units import HOUR_US
 from tests.serving.conftest import NOW_US, World, client_of, write_world_bundle

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.schema import ADS, EVENTS, IMPRESSIONS
 from rosa_ray.simulation import ExposureConfig, build_exposure
-from rosa_ray.simulation.stable import hash_uniform
+from rosa_ray.simulation.keyed_random import hash_uniform
 
 MIDNIGHT = datetime(2017, 11, 25, 16, tzinfo=UTC)
 """Start of 26 November in China."""

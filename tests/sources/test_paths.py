@@ -1,7 +1,8 @@
 import pytest
 
 from rosa_ray.errors import InputError
-from rosa_ray.sources.paths import has_subdirectory, list_files, readable
+from rosa_ray.sources.paths import has_subdirectory, list_files
+from rosa_ray.storage import readable
 
 
 @pytest.fixture

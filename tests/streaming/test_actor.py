@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import ray
 
-from rosa_ray.live.log import LogWriter
+from rosa_ray.parity.recorded_log import RecordedLog
+from rosa_ray.records.log import LogWriter
 from rosa_ray.store import StoreConfig, open_store
+from rosa_ray.streaming.assembly import StreamSettings
 from rosa_ray.streaming.config import StreamConfig
-from rosa_ray.streaming.parts import StreamSettings
-from rosa_ray.streaming.recorded import RecordedLog
 from tests.serving.conftest import World, world  # noqa: F401
 
 pytestmark = pytest.mark.integration

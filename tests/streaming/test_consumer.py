@@ -19,8 +19,8 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
 )
-from rosa_ray.live import EXAMPLES, RecordParser
-from rosa_ray.live.dead_letters import DeadLetters
+from rosa_ray.records import EXAMPLES, RecordParser
+from rosa_ray.records.dead_letters import DeadLetters
 from rosa_ray.store import StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from rosa_ray.errors import StreamError
-from rosa_ray.live import EXAMPLES, RecordParser
+from rosa_ray.parity.replay_sinks import KafkaSink
+from rosa_ray.records import EXAMPLES, RecordParser
 from rosa_ray.streaming import kafka
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
 from rosa_ray.streaming.kafka import KafkaSource
-from rosa_ray.streaming.replay_sinks import KafkaSink
 from tests.streaming.fakes import MemoryStore
 from tests.streaming.kafka_broker import MockBroker
 from tests.streaming.test_consumer import ADS

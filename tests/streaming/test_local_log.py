@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rosa_ray.errors import StreamError
-from rosa_ray.live.log import LogConfig, LogWriter, segments_of
+from rosa_ray.records.log import LogConfig, LogWriter, segments_of
 from rosa_ray.streaming.local_log import LocalLog
 from rosa_ray.streaming.protocol import RawBatch
 

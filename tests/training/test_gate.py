@@ -11,12 +11,12 @@ from torch import nn
 
 from rosa_ray.bundle import open_bundle
 from rosa_ray.calibration import Calibration, CalibrationConfig, Curve
-from rosa_ray.data.partitions import Layout
 from rosa_ray.errors import ConfigError
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.inference import predict
 from rosa_ray.models import LossConfig, build_ranker
 from rosa_ray.models.gate import HISTORY_INPUTS
+from rosa_ray.run_dir import DataDir
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.gate import LEAST_PRICE, fit_gate, fit_run_gate, held_out
 from rosa_ray.training.gate_pairs import GatePairs, draw_cuts, events_before, history_inputs, replay_pairs
@@ -200,7 +200,7 @@ def test_publishing_a_run_fits_its_gate_into_the_bundle(tmp_path: Path) -> None:
 
 def test_a_ranker_without_states_and_a_period_without_pairs_have_no_gate(tmp_path: Path) -> None:
     rows = tiny_rows(users=5, per_user=4)
-    state, layout = tiny_state(rows), Layout(write_data_dir(tmp_path / "data", rows))
+    state, layout = tiny_state(rows), DataDir(write_data_dir(tmp_path / "data", rows))
     for name, settings in (("wide_deep", {}), ("rosa", SETTINGS)):
         description = {"name": name, "config": settings, "sizes": state.table_sizes, "base_rates": state.base_rates}
         weights = build_ranker(**description).state_dict()

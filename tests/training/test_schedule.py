@@ -1,7 +1,8 @@
 import pytest
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.training.config import EvaluationConfig, TrainingConfig
+from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.schedule import best_record, is_finished, learning_rate
 
 

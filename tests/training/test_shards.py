@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rosa_ray.data.user_rows import list_user_files, plan_shards, read_slices
 from rosa_ray.errors import InputError
 from rosa_ray.features import Split
 from rosa_ray.training.reader import ShardReader
-from rosa_ray.training.shards import list_user_files, plan_shards, read_slices
 from tests.tiny_users import tiny_rows, tiny_state, write_data_dir
 
 

@@ -12,12 +12,13 @@ from sklearn.metrics import log_loss, roc_auc_score
 from rosa_ray.bundle import open_bundle
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.errors import ConfigError, InputError, TrainingError
+from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.evaluation.evaluate import evaluate, metrics_table
 from rosa_ray.features import Split, UserRows
 from rosa_ray.inference import load_ranker
 from rosa_ray.models import LossConfig
 from rosa_ray.tracking import TrackingConfig
-from rosa_ray.training.config import EvaluationConfig, GateTrainingConfig, TrainingConfig
-from rosa_ray.training.evaluate import evaluate, metrics_table
+from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.fit import fit, scaling_config
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ray_worker import train_worker

@@ -1,5 +1,8 @@
 """The command line answers mistakes with one line on stderr and the exit code of their kind, never a traceback."""
 
+import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +127,15 @@ def test_report_of_what_is_no_run_is_one_line(tmp_path: Path) -> None:
     assert answer.exit_code == InputError.exit_code
     assert answer.stderr.startswith(f"error: {tmp_path}: not a run directory")
     assert answer.stderr.count("\n") == 1
+
+
+def test_a_job_runs_the_same_command(config_file: str) -> None:
+    job = subprocess.run(
+        [sys.executable, "-m", "workloads", "config", config_file], capture_output=True, text=True, check=True
+    )
+    assert job.stdout == rosa("config", config_file).stdout
+
+
+def test_every_verb_of_the_table_has_its_function() -> None:
+    for verb in (*cli.LOOP_VERBS, *cli.STUDY_VERBS):
+        assert callable(getattr(importlib.import_module(f"workloads.{verb.module}"), verb.function)), verb.name

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 import workloads.cli as cli
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError, ServingError, StreamError
-from rosa_ray.live.log import LogWriter
+from rosa_ray.records.log import LogWriter
 from rosa_ray.store import StoreConfig, open_store
 from tests.serving.conftest import World, world  # noqa: F401
 from tests.workloads.tiny_run import write_run

@@ -1,0 +1,94 @@
+"""Third pass of preprocessing, on one partition and without Ray: counters at every request, one row per user."""
+
+from typing import Any
+
+import numpy as np
+
+from rosa_ray.data.counter_files import counters_of, shard_count
+from rosa_ray.data.fold import FOLDED_LOGS
+from rosa_ray.features import AdTable, FeatureConfig, FitPart, Split, SplitBounds, UserRows, build_user_rows
+from rosa_ray.run_dir import DataDir
+from rosa_ray.storage import read_parquet, write_parquet
+
+Columns = dict[str, np.ndarray]
+
+_SHARED_KEYS = ("item_key", "category_key", "ad_key", "campaign_key")
+_PERIODS = tuple(split.name.lower() for split in Split)
+
+
+def join_partition(
+    layout: DataDir, part: int, config: FeatureConfig, bounds: SplitBounds, partitions: int
+) -> tuple[FitPart, dict[str, Any]]:
+    """Read the merged counters at every request of one partition and write its user rows.
+
+    Returns:
+        The partition's share of the feature fit, and figures for the report.
+    """
+    events, impressions, candidates = (_read_keyed(layout.keyed(log, part)) for log in FOLDED_LOGS)
+    held_out = candidates["time_us"] >= bounds.valid_us
+    candidates = {name: values[held_out] for name, values in candidates.items()}
+    asked = np.concatenate([shared_keys(log) for log in (impressions, candidates)])
+    shared = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
+    counters = counters_of(layout.part_counters(part), shared, asked)
+    rows = build_user_rows(events, impressions, candidates, counters, config, bounds)
+    write_parquet(rows.to_table(), layout.user_rows(part))
+    return FitPart.of(rows, bounds.valid_us), _describe(rows, impressions, bounds)
+
+
+def shared_keys(columns: Columns) -> np.ndarray:
+    """Entities whose counters users share, of the rows of a log or of the catalogue."""
+    return np.concatenate([columns[name] for name in _SHARED_KEYS])
+
+
+def advertised_keys(layout: DataDir) -> np.ndarray:
+    """All that requests can ask about: what stands in the catalogue."""
+    return shared_keys(vars(AdTable.from_table(read_parquet(layout.ads))))
+
+
+def _read_keyed(path: str) -> Columns:
+    table = read_parquet(path)
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict[str, Any]:
+    shown = rows.impressions
+    splits = {}
+    for code, name in enumerate(_PERIODS):
+        chosen = shown["split"] == code
+        splits[name] = {
+            "impressions": int(chosen.sum()),
+            "clicks": int(shown["click"][chosen].sum()),
+            "conversions": int(shown["conversion"][chosen].sum()),
+            "revenue": float(shown["revenue"][chosen].sum()),
+            "cost": float(shown["cost"][chosen].sum()),
+            "users": int((np.add.reduceat(np.r_[chosen, False], rows.impression_offsets[:-1]) > 0).sum())
+            if len(rows)
+            else 0,
+        }
+    return {
+        "users": len(rows),
+        "users_with_events": int((np.diff(rows.event_offsets) > 0).sum()),
+        "splits": splits,
+        "leakage": _leakage(rows, impressions, bounds),
+    }
+
+
+def _leakage(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict[str, int]:
+    order = np.diff(rows.events["time_us"])
+    inside = np.ones(max(len(order), 0), bool)
+    starts = rows.event_offsets[1:-1]
+    inside[starts[(starts > 0) & (starts <= len(order))] - 1] = False
+    train = rows.impressions["split"] == 0
+    before_test = impressions["time_us"] < bounds.test_us
+    return {
+        "timelines_out_of_order": int((order[inside] < 0).sum()),
+        "train_impressions_after_valid_begins": int((rows.impressions["time_us"][train] >= bounds.valid_us).sum()),
+        "policy_candidates_before_test_begins": int(
+            ((rows.impressions["split"] == 3) & (rows.impressions["time_us"] < bounds.test_us)).sum()
+        ),
+        "labels_that_mature_after_test_begins": int(
+            (
+                before_test & (impressions["conversion"] > 0) & (impressions["conversion_time_us"] >= bounds.test_us)
+            ).sum()
+        ),
+    }

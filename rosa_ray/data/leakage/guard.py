@@ -1,0 +1,200 @@
+"""The leak guard: looks at preprocessed data before a model is trained on it, and says what should not be there.
+
+A leak makes offline figures shine and online ones fall. Four kinds are looked for: a single input that alone predicts
+a label, labels or post-click fields among the inputs, times that lie in the future or the wrong period, and features
+that saw more than the training period or an open counter bucket. Blocks are streamed; a seeded sample bounds the work.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import fsspec
+import numpy as np
+
+from rosa_ray.data.leakage.findings import FeaturePower, Finding, LeakReport
+from rosa_ray.data.leakage.mapping import check_mapping
+from rosa_ray.data.leakage.periods import FitCheck, PeriodCheck, Span
+from rosa_ray.data.leakage.predictive_inputs import (
+    Columns,
+    Limits,
+    check_correlations,
+    check_powers,
+    check_reversals,
+    feature_powers,
+    labelled_columns,
+)
+from rosa_ray.data.leakage.recount import Recount
+from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.features import FeatureState, SplitBounds, UserRows
+from rosa_ray.run_dir import DataDir
+from rosa_ray.sources import SourceConfig
+from rosa_ray.storage import read_json, read_parquet, readable, write_json
+from rosa_ray.units import HOUR_US
+
+_EARLY = "convert before their request"
+
+
+@dataclass(frozen=True)
+class LeakGuardConfig:
+    """How data is checked for leaks before training.
+
+    Attributes:
+        action: `fail` stops the training at a leak, `warn` only says it, `off` does not look.
+        auc_limit: an input that alone predicts a label with a higher AUC (or a lower one than its complement) is a
+            leak, in (0.5, 1).
+        min_positives: rows of either class, and different values, that such a verdict needs.
+        max_rows: impressions read, of a seeded sample of the files; what needs all of them is skipped beyond.
+        recounted_requests: requests whose counters are counted again from the user rows.
+        clock_skew_hours: how far ahead of this machine's clock a time may lie.
+        top_features: strongest single inputs kept in the report.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    action: Literal["fail", "warn", "off"] = "fail"
+    auc_limit: float = 0.98
+    min_positives: int = 20
+    max_rows: int = 1_000_000
+    recounted_requests: int = 64
+    clock_skew_hours: float = 24.0
+    top_features: int = 10
+
+    def __post_init__(self) -> None:
+        if not 0.5 < self.auc_limit < 1:
+            raise ConfigError(f"leak_guard.auc_limit is {self.auc_limit}; it must be above 0.5 and below 1")
+        for name in ("min_positives", "max_rows", "recounted_requests", "top_features"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"leak_guard.{name} is {getattr(self, name)}; it must be at least 1")
+
+
+def guard(data_dir: str, config: LeakGuardConfig, source: SourceConfig, now_us: int | None = None) -> LeakReport:
+    """Check preprocessed data for leaks and write `leakage.json` beside it.
+
+    Args:
+        data_dir: what preprocessing wrote.
+        source: the log it was made from, for its column map.
+        now_us: the present, microseconds UTC; None is this machine's clock.
+
+    Returns:
+        The report; an empty one where `config.action` is off.
+
+    Raises:
+        InputError: a leak was found and `config.action` is fail; or there is no preprocessed data.
+    """
+    if config.action == "off":
+        return LeakReport()
+    began = time.perf_counter()
+    layout = DataDir(data_dir)
+    latest_us = (time.time_ns() // 1000 if now_us is None else now_us) + int(config.clock_skew_hours * HOUR_US)
+    look = _Look(layout, config, latest_us)
+    findings = sorted([*check_mapping(source), *look.findings()], key=lambda finding: finding.severity != "leak")
+    report = LeakReport(
+        findings=tuple(findings),
+        features=tuple(look.powers[: config.top_features]),
+        rows=look.rows,
+        labelled=len(look.sample["click"]),
+        files_read=look.files_read,
+        files=look.files,
+        skipped=look.skipped,
+        seconds=round(time.perf_counter() - began, 3),
+    )
+    write_json({"action": config.action, "auc_limit": config.auc_limit, **report.to_dict()}, layout.leakage)
+    if report.leaks and config.action == "fail":
+        more = f" ({len(report.leaks) - 1} more in {layout.leakage})" if len(report.leaks) > 1 else ""
+        raise InputError(f"{data_dir}: leak: {report.leaks[0]}{more}")
+    return report
+
+
+class _Look:
+    """One pass over the files, and what every check made of it."""
+
+    def __init__(self, layout: DataDir, config: LeakGuardConfig, latest_us: int) -> None:
+        self.layout, self.limits = layout, Limits(config.auc_limit, config.min_positives)
+        spec, self.state = read_json(layout.spec), _load_state(layout.features)
+        span = Span(SplitBounds(**spec["bounds"]), spec["start_us"], spec["end_us"])
+        self.periods, self.fit = PeriodCheck(span, latest_us), FitCheck(self.state, span.bounds.valid_us)
+        self.recount: Recount | None = None
+        self.rows = self.files_read = 0
+        rng = np.random.default_rng(0)
+        paths = _user_files(layout.users)
+        self.files = len(paths)
+        parts = []
+        for place in rng.permutation(self.files):
+            table = read_parquet(paths[place])
+            self.files_read += 1
+            parts += [self._read(UserRows.from_table(table), config, rng)] if table.num_rows else []
+            if self.rows >= config.max_rows:
+                break
+        if not parts:
+            raise InputError(f"{layout.users}: holds no user rows; run `rosa preprocess` first")
+        self.sample = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        self.powers: list[FeaturePower] = feature_powers(self.sample, self.state.config, self.limits)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every file was read."""
+        return self.files_read == self.files
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Checks that need every file and did not have them."""
+        reason = f"{self.files_read} of {self.files} files read (leak_guard.max_rows)"
+        return () if self.whole else (f"fitted on later periods: {reason}", f"counters shared by users: {reason}")
+
+    def findings(self) -> Iterator[Finding]:
+        yield from check_powers(self.powers, self.limits)
+        yield from check_reversals(self.powers)
+        yield from check_correlations(self.sample, self.state.config, self.limits)
+        yield from self.periods.findings()
+        yield from _early_conversions(self.layout)
+        if self.whole:
+            yield from self.fit.findings()
+        if self.recount:
+            yield from self.recount.findings(self.whole)
+
+    def _read(self, rows: UserRows, config: LeakGuardConfig, rng: np.random.Generator) -> Columns:
+        features = self.state.config
+        self.periods.update(rows)
+        self.fit.update(rows)
+        if self.recount is None and len(rows.dense):
+            self.recount = Recount(rows, features, config.recounted_requests, rng)
+        if self.recount:
+            self.recount.update(rows)
+        self.rows += len(rows.impressions["time_us"])
+        return labelled_columns(rows, features)
+
+
+def _early_conversions(layout: DataDir) -> Iterator[Finding]:
+    """What ingest set aside for converting before its request: a few are clocks, many a wrong column."""
+    fs, path = fsspec.core.url_to_fs(layout.report)
+    files = read_json(layout.report).get("ingest", {}).get("files", []) if fs.exists(path) else []
+    early = sum(broken["rows"] for file in files for broken in file["violations"] if broken["reason"] == _EARLY)
+    if early:
+        yield Finding(
+            "periods",
+            "warning",
+            "conversion_time",
+            f"{early} impressions converted before their request and were set aside",
+            "check which columns source.columns.impressions reads as request_time and conversion_time",
+        )
+
+
+def _user_files(users_dir: str) -> list[str]:
+    fs, root = fsspec.core.url_to_fs(users_dir)
+    paths = sorted(fs.glob(f"{root}/*.parquet"))
+    if not paths:
+        raise InputError(f"{users_dir}: holds no user rows; run `rosa preprocess` first")
+    return [fs.unstrip_protocol(path) for path in paths]
+
+
+def _load_state(directory: str) -> FeatureState:
+    with readable(directory, "fitted features"), tempfile.TemporaryDirectory() as folder:
+        fs, root = fsspec.core.url_to_fs(directory)
+        for path in fs.find(root) if fs.isdir(root) else ():
+            fs.get_file(path, f"{folder}/{Path(path).name}")
+        return FeatureState.load(Path(folder))

@@ -1,0 +1,137 @@
+"""First pass of preprocessing: raw files, checked and exchanged through hash-partitioned Parquet.
+
+Each input file is one task that streams it, so memory is bounded by a batch and not by a file. Writing partitions
+to files instead of shuffling blocks is what keeps Ray Data's exchange off the path (DESIGN §4).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import ray
+
+from rosa_ray.data.stage_report import OK, SET_ASIDE, FileReport, IngestReport
+from rosa_ray.data.staging_area import StagedWriter
+from rosa_ray.data.staging_marks import keep_unchanged, mark_staged, setup_digest
+from rosa_ray.errors import ConfigError, InputError, RosaError
+from rosa_ray.schema import CONTRACTS, Violation
+from rosa_ray.sources import RawBatch, Source, SourceFile
+from rosa_ray.storage import fingerprint
+
+TASKS_PER_CPU = 4
+
+
+def ingest(source: Source, staging_dir: str, partitions: int) -> IngestReport:
+    """Check every file of a source and write its good rows to `staging_dir`; what lies there unchanged stays.
+
+    Ray must be initialised. What the staging area holds in the end depends on the source alone, neither on earlier
+    runs nor on the order in which tasks ran.
+
+    Args:
+        source: what to read; it is pickled to the tasks.
+        staging_dir: local directory that all nodes share, or a URL such as `s3://bucket/run/staging`.
+        partitions: number of hash partitions P of users.
+
+    Returns:
+        What became of each file; `partial` when some were set aside.
+
+    Raises:
+        ConfigError: `partitions` is below 1.
+        InputError: the source has no files, or no file of one of its contracts is usable.
+        RosaError: a task could not write.
+    """
+    if partitions < 1:
+        raise ConfigError(f"preprocess.partitions is {partitions}; give 1 or more")
+    files = source.files()
+    setup = setup_digest(source, partitions)
+    kept = keep_unchanged(staging_dir, setup, files)
+    fresh = [file for file in files if file not in kept]
+    reports = kept | (_stage_all(source, fresh, staging_dir, partitions, setup) if fresh else {})
+    report = IngestReport(staging_dir, partitions, tuple(reports[file] for file in files), files_reused=len(kept))
+    _require_usable(report)
+    return report
+
+
+def stage_file(source: Source, file: SourceFile, staging_dir: str, partitions: int) -> FileReport:
+    """Check one file and stage its good rows; a file that fails half way leaves nothing behind.
+
+    Returns:
+        Status `set_aside` with a reason when the file cannot be read, breaks its contract, or keeps no row.
+    """
+    contract = CONTRACTS[file.contract_name]
+    tally = _Tally()
+    with StagedWriter(staging_dir, contract, file.name, partitions) as writer:
+        try:
+            for batch in source.read(file):
+                table, violations = contract.check(batch.table, file.path)
+                tally.add(batch, table.num_rows, violations)
+                writer.add(table)
+        except InputError as error:
+            return FileReport(file.path, contract.name, SET_ASIDE, tally.rows_read, 0, tally.violations, str(error))
+        writer.publish()
+    return tally.report(file)
+
+
+class _Tally:
+    """Counts over the batches of one file."""
+
+    def __init__(self) -> None:
+        self.rows_read = 0
+        self.rows_kept = 0
+        self._reasons: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, batch: RawBatch, rows_kept: int, violations: Iterable[Violation]) -> None:
+        self.rows_read += batch.rows_read
+        self.rows_kept += rows_kept
+        for violation in (*batch.rejected, *violations):
+            self._reasons[violation.where, violation.column, violation.reason] += violation.rows
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        return tuple(
+            Violation(where, column, rows, reason) for (where, column, reason), rows in sorted(self._reasons.items())
+        )
+
+    def report(self, file: SourceFile) -> FileReport:
+        useless = self.rows_read > 0 and self.rows_kept == 0
+        reason = f"no row is usable: {max(self.violations, key=lambda v: v.rows)}" if useless else ""
+        status = SET_ASIDE if useless else OK
+        return FileReport(
+            file.path, file.contract_name, status, self.rows_read, self.rows_kept, self.violations, reason
+        )
+
+
+def _stage_all(
+    source: Source, files: list[SourceFile], staging_dir: str, partitions: int, setup: str
+) -> dict[SourceFile, FileReport]:
+    tasks = min(len(files), TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1))))
+    stage = partial(_stage_row, source=source, staging_dir=staging_dir, partitions=partitions, setup=setup)
+    dataset = ray.data.from_items([asdict(file) for file in files], override_num_blocks=tasks).map(stage)
+    rows = dataset.take_all()
+    failure = next((row["failure"] for row in rows if row["failure"]), "")
+    if failure:
+        raise RosaError(f"{staging_dir}: staging failed: {failure}; is there space, and is it shared by all nodes?")
+    reports = {(row["contract_name"], row["name"]): FileReport.from_dict(json.loads(row["report"])) for row in rows}
+    return {file: reports[file.contract_name, file.name] for file in files}
+
+
+def _stage_row(row: dict[str, Any], source: Source, staging_dir: str, partitions: int, setup: str) -> dict[str, str]:
+    file = SourceFile(**row)
+    answer = {"contract_name": file.contract_name, "name": file.name, "report": "", "failure": ""}
+    try:
+        identity = fingerprint(file.path)
+        report = stage_file(source, file, staging_dir, partitions)
+        mark_staged(staging_dir, setup, file, identity, report)
+    except (OSError, InputError) as error:
+        return answer | {"failure": f"{type(error).__name__}: {error}".splitlines()[0]}
+    return answer | {"report": json.dumps(report.to_dict())}
+
+
+def _require_usable(report: IngestReport) -> None:
+    for name in dict.fromkeys(file.contract for file in report.files):
+        files = [file for file in report.files if file.contract == name]
+        if not any(file.status == OK for file in files):
+            raise InputError(f"none of {len(files)} {name} files is usable; the first: {files[0].reason}")

@@ -1,0 +1,1 @@
+"""Evaluation: a fitted model scores a period, and its predictions are measured."""

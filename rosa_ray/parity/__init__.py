@@ -1,0 +1,1 @@
+"""Parity: the recorded log goes through the live path, and every feature and score must equal the offline one."""

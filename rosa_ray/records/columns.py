@@ -1,0 +1,97 @@
+"""From parsed records to the columns that the store folds: ids to keys, times to microseconds, ads to campaigns."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rosa_ray.features import AdTable
+from rosa_ray.features.records import RecordKind, empty_records
+from rosa_ray.records.fields import times_us
+from rosa_ray.records.models import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
+from rosa_ray.schema import Behavior, hash_ids
+
+Pseudonym = Callable[[str], str]
+
+_KINDS: dict[type, RecordKind] = {
+    EventIn: RecordKind.EVENT,
+    ImpressionIn: RecordKind.IMPRESSION,
+    ClickIn: RecordKind.CLICK,
+    ConversionIn: RecordKind.CONVERSION,
+}
+_BEHAVIORS = {behavior.name.lower(): int(behavior) for behavior in Behavior}
+_NAN = float("nan")
+
+
+def own_time(record: LiveRecord) -> Any:
+    """When the record itself happened: what it is late or early by."""
+    if isinstance(record, EventIn):
+        return record.event_time
+    if isinstance(record, ConversionIn):
+        return record.conversion_time
+    if isinstance(record, ClickIn):
+        return record.click_time or record.request_time
+    return record.request_time
+
+
+def record_columns(
+    records: Sequence[LiveRecord], ads: AdTable, pseudonym: Pseudonym | None = None
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Columns of n records in their order, `RECORD_COLUMNS`, and whether each one's ad is in the catalogue.
+
+    Args:
+        pseudonym: what a user id becomes before it is hashed; the id itself when absent.
+
+    Returns:
+        Columns, each (n,), and a boolean (n,) that is True for events.
+    """
+    columns = empty_records(len(records))
+    columns["kind"] = np.array([_KINDS[type(record)] for record in records], np.int8)
+    users = [record.user_id for record in records]
+    columns["user_key"] = _keys(users if pseudonym is None else [pseudonym(user) for user in users])
+    columns["time_us"] = times_us([own_time(record) for record in records])
+    known = np.ones(len(records), bool)
+    is_event = columns["kind"] == RecordKind.EVENT
+    events, shown = np.flatnonzero(is_event).tolist(), np.flatnonzero(~is_event).tolist()
+    if events:
+        _put(columns, events, _event_columns([records[row] for row in events]))
+    if shown:
+        values, known[shown] = _shown_columns([records[row] for row in shown], ads)
+        _put(columns, shown, values)
+    return columns, known
+
+
+def _event_columns(events: list[Any]) -> dict[str, np.ndarray]:
+    return {
+        "record_id": np.array([event.event_id for event in events], object),
+        "item_key": _keys([event.item_id for event in events]),
+        "category_key": _keys([event.category for event in events]),
+        "behavior": np.array([_BEHAVIORS[event.behavior] for event in events], np.int8),
+        "price": np.array([_NAN if event.price is None else event.price for event in events], np.float32),
+    }
+
+
+def _shown_columns(records: list[Any], ads: AdTable) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Columns of impressions, clicks and conversions; bid and cost are those of impressions alone."""
+    ad_key = _keys([record.ad_id for record in records])
+    row, known = ads.lookup(ad_key)
+    paid = [(record.bid, record.cost) if isinstance(record, ImpressionIn) else (0.0, 0.0) for record in records]
+    bid, cost = np.array(paid, np.float64).T
+    return {
+        "record_id": np.array([record.impression_id for record in records], object),
+        "ad_key": ad_key,
+        "campaign_key": ads.campaign_key[row],
+        "shown_us": times_us([record.request_time for record in records]),
+        "bid": bid,
+        "cost": cost,
+    }, known
+
+
+def _put(columns: dict[str, np.ndarray], rows: list[int], values: dict[str, np.ndarray]) -> None:
+    for name, given in values.items():
+        columns[name][rows] = given
+
+
+def _keys(ids: list[str | None] | list[str]) -> np.ndarray:
+    return hash_ids(pa.array(ids, pa.string()))

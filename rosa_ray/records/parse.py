@@ -1,0 +1,138 @@
+"""Lines to record columns, and what was refused with its reason: the one gate that all live records pass."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
+
+from rosa_ray.features import AdTable
+from rosa_ray.records.columns import Pseudonym, record_columns
+from rosa_ray.records.models import EventIn, LiveRecord, RecordIn
+from rosa_ray.units import SECOND_US
+
+MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE = "malformed", "oversize", "future", "unknown_ad", "late"
+REASONS = (MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE)
+"""Why a record is refused; `late` is the store's judgement, the others are made here."""
+
+LATE_DETAIL = "lies further back than the store remembers ids, and was set aside"
+
+_ANY = TypeAdapter(RecordIn).validator
+_EVENT = TypeAdapter(EventIn).validator
+_TYPED = TypeAdapter(Annotated[LiveRecord, Field(discriminator="type")]).validator
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A record that was not taken: its position, a reason of `REASONS`, and one line without its content."""
+
+    index: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What became of n values.
+
+    Attributes:
+        columns: `RECORD_COLUMNS` of the k records to apply, each (k,).
+        rows: int64 (k,), their positions among the n, rising.
+        refusals: the other n - k, by position.
+    """
+
+    columns: dict[str, np.ndarray]
+    rows: np.ndarray
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True)
+class RecordParser:
+    """Checks live records and turns them into columns.
+
+    Attributes:
+        ads: the catalogue; records of other ads are refused, as preprocessing drops them.
+        max_future_s: a record further ahead of the clock is refused, since it would move the horizon of late ones.
+        max_line_bytes: a longer line is refused unread.
+        pseudonym: what a user id becomes before it is hashed; the id itself when absent.
+        now_us: the clock, microseconds UTC.
+    """
+
+    ads: AdTable
+    max_future_s: int = 300
+    max_line_bytes: int = 16_384
+    pseudonym: Pseudonym | None = None
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1000
+
+    def parse_lines(self, lines: Sequence[bytes]) -> Parsed:
+        """Parse one JSON value per line; each stands or falls alone. Lines blanked by `rosa forget` are nothing."""
+        refusals: list[Refusal] = []
+        records, rows = [], []
+        for index, line in enumerate(lines):
+            if line.isspace():
+                continue
+            try:
+                record = self._parse_line(line)
+            except ValidationError as error:
+                refusals.append(Refusal(index, MALFORMED, describe(error)))
+                continue
+            if record is None:
+                detail = f"is {len(line)} bytes long, more than {self.max_line_bytes}"
+                refusals.append(Refusal(index, OVERSIZE, detail))
+                continue
+            records.append(record)
+            rows.append(index)
+        return self._admit(records, np.array(rows, np.int64), refusals)
+
+    def admit(self, records: Sequence[LiveRecord]) -> Parsed:
+        """Check records that are well formed: future ones and those of unknown ads are refused."""
+        return self._admit(records, np.arange(len(records)), [])
+
+    def _parse_line(self, line: bytes) -> LiveRecord | None:
+        """One record, or None when the line is too long. Most lines pass the adapter of their likely type; `_ANY`
+        has the last word.
+        """  # noqa: D205
+        if len(line) > self.max_line_bytes:
+            return None
+        try:
+            record: LiveRecord = (_TYPED if b'"type"' in line else _EVENT).validate_json(line)
+        except ValidationError:
+            record = _ANY.validate_json(line)
+        return record
+
+    def _admit(self, records: Sequence[LiveRecord], rows: np.ndarray, refusals: list[Refusal]) -> Parsed:
+        columns, known = record_columns(records, self.ads, self.pseudonym)
+        ahead = columns["time_us"] > self.now_us() + self.max_future_s * SECOND_US
+        future = f"is more than {self.max_future_s} s ahead of the clock"
+        refused = [*refusals, *_refusals(rows[ahead], FUTURE, future)]
+        refused += _refusals(rows[~known & ~ahead], UNKNOWN_AD, "its ad is not in the catalogue")
+        kept = known & ~ahead
+        if not kept.all():
+            columns, rows = {name: values[kept] for name, values in columns.items()}, rows[kept]
+        return Parsed(columns, rows, tuple(sorted(refused, key=lambda refusal: refusal.index)))
+
+
+def late_refusals(parsed: Parsed, late_rows: np.ndarray) -> list[Refusal]:
+    """Refusals of the records that the store set aside.
+
+    Args:
+        late_rows: positions in `parsed.columns`.
+    """
+    return _refusals(parsed.rows[late_rows], LATE, LATE_DETAIL)
+
+
+def describe(error: ValidationError) -> str:
+    """The first fault of a record in one line: where and why, without what was sent."""
+    fault: Any = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if fault["type"] == "json_invalid":
+        return "is not JSON"
+    path = [str(part) for part in fault["loc"][1:]]
+    if fault["type"] == "extra_forbidden":
+        return "has a field that is not known"
+    return f"{'/'.join(path)}: {fault['msg']}" if path else str(fault["msg"])
+
+
+def _refusals(rows: np.ndarray, reason: str, detail: str) -> list[Refusal]:
+    return [Refusal(row, reason, detail) for row in rows.tolist()]

@@ -1,0 +1,99 @@
+"""Builds a consumer from a bundle, a store and a stream: in this process, or in an actor."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rosa_ray.bundle import open_bundle
+from rosa_ray.features import AdTable, FeatureState
+from rosa_ray.records import RecordParser
+from rosa_ray.records.dead_letters import DeadLetters
+from rosa_ray.schema import PrivacyConfig, open_pseudonyms, require_user_key
+from rosa_ray.store import OnlineStore, StoreConfig, open_store
+from rosa_ray.streaming.config import StreamConfig
+from rosa_ray.streaming.consumer import Consumer
+from rosa_ray.streaming.kafka import KafkaSource
+from rosa_ray.streaming.local_log import LocalLog
+from rosa_ray.streaming.metrics import Metrics
+from rosa_ray.streaming.protocol import RecordSource
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """What a consumer needs to know.
+
+    Attributes:
+        bundle: directory of the model bundle, whose features and ads decide what is counted.
+        store: the online store; an empty one is made where there is none.
+    """
+
+    bundle: str
+    store: StoreConfig = field(default_factory=StoreConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+
+    def absolute(self) -> "StreamSettings":
+        """The same with absolute paths: actors have working directories of their own."""
+        path, letters = (str(Path(name).absolute()) for name in (self.stream.path, self.stream.dead_letters))
+        store = replace(self.store, path=str(Path(self.store.path).absolute()))
+        stream = replace(self.stream, path=path, dead_letters=letters)
+        return replace(self, bundle=str(Path(self.bundle).absolute()), store=store, stream=stream)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A consumer with what it holds open."""
+
+    consumer: Consumer
+    source: RecordSource
+    store: OnlineStore
+
+    def close(self) -> None:
+        """Close source and store."""
+        self.source.close()
+        self.store.close()
+
+
+def build_pipeline(
+    settings: StreamSettings, share: tuple[int, int] = (0, 1), metrics: Metrics | None = None, **options: object
+) -> Pipeline:
+    """Open bundle, source and store.
+
+    Args:
+        share: number of this consumer and how many there are; a log's partitions are dealt by it, Kafka deals its own.
+        options: further ones of `Consumer`.
+
+    Raises:
+        BundleError: the bundle is missing, damaged, or has no usable ads.
+        ConfigError: the user key is missing, or not the one that the bundle was trained with.
+        StoreError: the store is locked, damaged or of other features.
+        StreamError: the source cannot be reached.
+    """
+    bundle, stream = open_bundle(settings.bundle), settings.stream
+    state = bundle.features(FeatureState.load)
+    pseudonyms = open_pseudonyms(settings.privacy)
+    require_user_key(pseudonyms, state.user_key_id, f"bundle {settings.bundle}")
+    parser = RecordParser(
+        AdTable.from_table(bundle.ads),
+        stream.max_future_s,
+        stream.max_line_bytes,
+        None if pseudonyms is None else pseudonyms.of,
+    )
+    source = open_records(stream, share)
+    try:
+        store = open_store(settings.store, state.config, state.fingerprint, create=True)
+    except BaseException:
+        source.close()
+        raise
+    letters = DeadLetters(stream.dead_letters, f"ingest-{share[0]}", stream.dead_letter_mb * 1_000_000)
+    return Pipeline(Consumer(source, store, parser, letters, stream, metrics, **options), source, store)  # type: ignore[arg-type]
+
+
+def open_records(stream: StreamConfig, share: tuple[int, int] = (0, 1)) -> RecordSource:
+    """Open the configured source.
+
+    Raises:
+        StreamError: it cannot be reached.
+    """
+    if stream.kind == "kafka":
+        return KafkaSource(stream.brokers, stream.topic, stream.group, stream.kafka)
+    return LocalLog(stream.path, stream.topic, share, stream.max_line_bytes)

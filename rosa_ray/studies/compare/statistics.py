@@ -1,0 +1,195 @@
+"""Figures of every trial as functions of how often each user was drawn, and their joint bootstrap.
+
+All trials of a study score the same rows, so one draw of users serves them all and gaps between variants are paired.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rosa_ray.errors import InputError
+from rosa_ray.evaluation.policy_value import join_truth, read_truth
+from rosa_ray.features import Split
+from rosa_ray.metrics import LOGLOSS_EPS, ScoreKind, auc_statistic, greedy_policy, score, score_revenue, uniform_policy
+from rosa_ray.storage import read_parquet
+
+Array = npt.NDArray[Any]
+Draw = Array
+Figures = dict[str, float | None]
+
+_LABELLED = ("user_key", "impression_key", "click", "conversion", "p_ctr", "p_cvr", "p_ctcvr")
+_CANDIDATES = ("user_key", "request_key", "impression_key", "p_ctr", "p_cvr", "value", "expected_cost")
+
+
+@dataclass(frozen=True)
+class Policies:
+    """Expected revenue and cost per user, (users,), of one policy."""
+
+    revenue: Array
+    cost: Array
+
+    def roas(self, drawn: Draw) -> float | None:
+        """Revenue over cost of the drawn users."""
+        spent = float(drawn @ self.cost)
+        return float(drawn @ self.revenue) / spent if spent else None
+
+
+class TrialStatistics:
+    """The test period of one trial.
+
+    Args:
+        files: its predictions.
+        users: sorted keys of all users of the study's test period.
+        log_dir: of the truth; without one the policy figures are None.
+        kind: what the policy ranks by.
+
+    Raises:
+        InputError: the predictions hold other users than the study's.
+    """
+
+    def __init__(self, files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind) -> None:
+        test = read_columns(files, Split.TEST, _LABELLED)
+        self._row = _positions(users, test["user_key"], files)
+        self._users = len(users)
+        click, clicked = test["click"], test["click"] == 1
+        both = click * test["conversion"]
+        self._aucs = {
+            "auc": self._auc(test["p_ctr"], click, test["user_key"], users),
+            "cvr_auc": self._auc(test["p_cvr"][clicked], test["conversion"][clicked], test["user_key"][clicked], users),
+            "ctcvr_auc": self._auc(test["p_ctcvr"], both, test["user_key"], users),
+        }
+        p = np.clip(test["p_ctr"], LOGLOSS_EPS, 1 - LOGLOSS_EPS)
+        self._loss = self._per_user(-np.where(clicked, np.log(p), np.log1p(-p)))
+        self._rows = self._per_user(np.ones(len(click)))
+        self._sums = {
+            "pcoc": (self._per_user(test["p_ctr"]), self._per_user(click)),
+            "cvr_pcoc": (self._per_user(test["p_cvr"] * click), self._per_user(both)),
+            "ctcvr_pcoc": (self._per_user(test["p_ctcvr"]), self._per_user(both)),
+        }
+        self.policies = _policies(files, users, log_dir, kind)
+
+    def __call__(self, drawn: Draw) -> Figures:
+        """All figures of a draw, None where undefined; `policy_roas` and `policy_revenue` are for indices."""
+        figures: Figures = {name: statistic(drawn) for name, statistic in self._aucs.items()}
+        figures["logloss"] = float(drawn @ self._loss) / float(drawn @ self._rows)
+        for name, (predicted, observed) in self._sums.items():
+            happened = float(drawn @ observed)
+            figures[name] = float(drawn @ predicted) / happened if happened else None
+        if self.policies is None:
+            return figures | dict.fromkeys(("policy_roi", "policy_roas", "policy_revenue", "covered_share"))
+        roas = {name: policy.roas(drawn) for name, policy in self.policies.items()}
+        return figures | {
+            "policy_roi": roas["policy"] - 1 if roas["policy"] is not None else None,
+            "policy_roas": roas["policy"],
+            "policy_revenue": float(drawn @ self.policies["policy"].revenue),
+            "covered_share": _share(roas),
+        }
+
+    def _per_user(self, values: Array) -> Array:
+        return np.bincount(self._row, weights=values, minlength=self._users)
+
+    def _auc(
+        self,
+        scores: Array,
+        labels: Array,
+        keys: Array,
+        users: Array,
+    ) -> Callable[[Draw], float | None]:
+        statistic, _ = auc_statistic(scores, labels, keys)
+        present = np.searchsorted(users, np.unique(keys))
+        return lambda drawn: statistic(drawn[present])
+
+
+def bootstrap(
+    trials: Mapping[str, Sequence[TrialStatistics]], reference: str, users: int, replicates: int, seed: int = 0
+) -> dict[str, list[Figures]]:
+    """Figures of every variant, its seeds averaged, in the whole sample (first) and in each replicate.
+
+    A replicate draws users, the same for all, and each variant's seeds, both with replacement; so an interval says
+    both how few users and how few seeds there were. `roi_gain` is `100 · ROAS / ROAS of the reference`, and
+    `revenue_index` revenue over the reference's.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[Figures]] = {name: [] for name in trials}
+    for replicate in range(replicates + 1):
+        drawn = np.ones(users, np.int64)
+        picks = {name: np.arange(len(seeds)) for name, seeds in trials.items()}
+        if replicate:
+            drawn = np.bincount(rng.integers(0, users, users), minlength=users)
+            picks = {name: rng.integers(0, len(seeds), len(seeds)) for name, seeds in trials.items()}
+        rows = {name: [statistics(drawn) for statistics in seeds] for name, seeds in trials.items()}
+        means = {name: mean_figures([rows[name][pick] for pick in picks[name]]) for name in trials}
+        base = dict(means[reference])
+        for name, figures in means.items():
+            figures["roi_gain"] = _ratio(figures["policy_roas"], base["policy_roas"], 100.0)
+            figures["revenue_index"] = _ratio(figures["policy_revenue"], base["policy_revenue"])
+            found[name].append(figures)
+    return found
+
+
+def mean_figures(rows: Sequence[Figures]) -> Figures:
+    """Mean of each figure over trials, None where a trial has none.
+
+    >>> mean_figures([{"auc": 0.5, "roi": None}, {"auc": 0.7, "roi": 1.0}])
+    {'auc': 0.6, 'roi': None}
+    """
+    means: Figures = {}
+    for name in rows[0]:
+        values = [value for row in rows if (value := row[name]) is not None]
+        means[name] = round(float(np.mean(values)), 12) if len(values) == len(rows) else None
+    return means
+
+
+def read_columns(files: Sequence[str], split: Split, names: Sequence[str]) -> dict[str, Array]:
+    """Columns of one split from files of predictions."""
+    parts = []
+    for path in files:
+        table = read_parquet(path).select([*names, "split"])
+        kept = table["split"].to_numpy() == int(split)
+        parts.append({name: table[name].to_numpy()[kept] for name in names})
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+
+def _policies(files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind) -> dict[str, Policies] | None:
+    truth = read_truth(log_dir)
+    if truth is None:
+        return None
+    rows = read_columns(files, Split.POLICY, _CANDIDATES)
+    joined = join_truth(truth, rows["impression_key"], log_dir)
+    revenue, cost = joined["expected_revenue"], joined["expected_cost"]
+    requests, ties = rows["request_key"], rows["impression_key"]
+    scores = score(kind, rows["p_ctr"], rows["p_cvr"], rows["value"], rows["expected_cost"])
+    chosen = {
+        "policy": greedy_policy(scores, requests, ties),
+        "oracle": greedy_policy(score_revenue(kind, revenue, cost), requests, ties),
+        "random": uniform_policy(requests),
+    }
+    row = _positions(users, rows["user_key"], files)
+    return {
+        name: Policies(
+            np.bincount(row, weights=policy * revenue, minlength=len(users)),
+            np.bincount(row, weights=policy * cost, minlength=len(users)),
+        )
+        for name, policy in chosen.items()
+    }
+
+
+def _positions(users: Array, keys: Array, files: Sequence[str]) -> Array:
+    row = np.minimum(np.searchsorted(users, keys), len(users) - 1)
+    if (users[row] != keys).any():
+        raise InputError(f"{files[0]}: holds other users than the study's other trials; remove the study and run again")
+    return row
+
+
+def _share(roas: Mapping[str, float | None]) -> float | None:
+    policy, random, oracle = roas["policy"], roas["random"], roas["oracle"]
+    if policy is None or random is None or oracle is None or oracle == random:
+        return None
+    return (policy - random) / (oracle - random)
+
+
+def _ratio(value: float | None, base: float | None, scale: float = 1.0) -> float | None:
+    return scale * value / base if value is not None and base else None

@@ -1,0 +1,171 @@
+"""From trials to the document of a study: means, intervals, gaps and ROC curves, ready for JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rosa_ray.features import Split
+from rosa_ray.metrics import ScoreKind
+from rosa_ray.studies.compare.paper import TARGET_GAPS
+from rosa_ray.studies.compare.statistics import Figures, TrialStatistics, bootstrap, read_columns
+from rosa_ray.studies.compare.variants import Variant
+
+LEVEL = 0.95
+GAP_METRICS = ("auc", "cvr_auc", "ctcvr_auc", "logloss", "policy_roi", "covered_share")
+_ROC_POINTS, _ROC_REPLICATES = 101, 100
+
+
+def summarise(
+    variants: Sequence[Variant],
+    trials: Mapping[str, Sequence[Mapping[str, Any]]],
+    files: Mapping[str, Sequence[Sequence[str]]],
+    *,
+    log_dir: str,
+    kind: ScoreKind,
+    reference: str,
+    pairs: Sequence[tuple[str, str]],
+    replicates: int,
+    targets: Mapping[str, float] = TARGET_GAPS,
+) -> dict[str, Any]:
+    """Means over seeds with 95 % intervals, and gaps between pairs of variants, paired by users.
+
+    Args:
+        trials: results of every variant, one per seed; `files` their predictions, in the same order.
+        pairs: names of variants; a gap is the first less the second.
+        targets: gaps to reach, by metric.
+
+    Returns:
+        `variants` and `gaps`.
+    """
+    first = files[variants[0].name][0]
+    users = np.unique(
+        np.concatenate([read_columns(first, split, ("user_key",))["user_key"] for split in (Split.TEST, Split.POLICY)])
+    ).astype(np.int64)
+    statistics = {name: [TrialStatistics(paths, users, log_dir, kind) for paths in files[name]] for name in trials}
+    drawn = bootstrap(statistics, reference, len(users), replicates)
+    return {
+        "variants": [_describe(variant, trials[variant.name], drawn[variant.name], files) for variant in variants],
+        "gaps": [
+            gap
+            for champion, baseline in pairs
+            for gap in gaps((champion, baseline), drawn[champion], drawn[baseline], targets)
+        ],
+    }
+
+
+def gaps(
+    names: tuple[str, str],
+    champion: Sequence[Figures],
+    other: Sequence[Figures],
+    targets: Mapping[str, float] = TARGET_GAPS,
+) -> list[dict[str, Any]]:
+    """How far the champion is above another variant, per metric, with paired intervals; and beside it the target.
+
+    `roi_gain_percent` is by how many percent the champion's return on ad spend is above the other's.
+    """
+    found = []
+    for metric in (*GAP_METRICS, "roi_gain_percent"):
+        values = [_gap(metric, mine, theirs) for mine, theirs in zip(champion, other, strict=True)]
+        low, high = bounds(values[1:])
+        target = targets.get(metric)
+        found.append(
+            {
+                "champion": names[0],
+                "baseline": names[1],
+                "metric": metric,
+                "gap": values[0],
+                "low": low,
+                "high": high,
+                "target": target,
+            }
+        )
+    return found
+
+
+def bounds(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """The 95 % percentile interval of replicates, None when none is defined.
+
+    >>> bounds([None, 2.0, 2.0]), bounds([None])
+    ((2.0, 2.0), (None, None))
+    """
+    defined = [value for value in values if value is not None]
+    if not defined:
+        return None, None
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def roc_curve(
+    scores: npt.NDArray[Any], labels: npt.NDArray[Any], weights: npt.NDArray[Any], fpr: npt.NDArray[Any]
+) -> npt.NDArray[np.float64]:
+    """True-positive rate at given false-positive rates, rows weighted; ties go together.
+
+    >>> roc_curve(np.array([0.9, 0.4, 0.2]), np.array([1, 0, 1]), np.ones(3), np.array([0.0, 0.5, 1.0])).tolist()
+    [0.5, 0.75, 1.0]
+    """
+    order = np.argsort(-scores, kind="stable")
+    s, y, w = scores[order], labels[order], weights[order]
+    last = np.append(s[1:] != s[:-1], True)
+    positive, negative = np.cumsum(w * y)[last], np.cumsum(w * (1 - y))[last]
+    x, t = np.append(0.0, negative / negative[-1]), np.append(0.0, positive / positive[-1])
+    top = np.append(x[1:] != x[:-1], True)
+    return np.interp(fpr, x[top], t[top])
+
+
+def _describe(
+    variant: Variant,
+    trials: Sequence[Mapping[str, Any]],
+    drawn: Sequence[Figures],
+    files: Mapping[str, Sequence[Sequence[str]]],
+) -> dict[str, Any]:
+    limits = {metric: bounds([row[metric] for row in drawn[1:]]) for metric in drawn[0]}
+    timing = {
+        "latency_p50_ms": [trial["latency"]["p50_ms"] for trial in trials if trial["latency"]],
+        "latency_p99_ms": [trial["latency"]["p99_ms"] for trial in trials if trial["latency"]],
+        "requests_per_s": [trial["latency"]["requests_per_s"] for trial in trials if trial["latency"]],
+        "samples_per_s": [trial["samples_per_s"] for trial in trials],
+    }
+    means = {name: float(np.median(values)) if values else None for name, values in timing.items()}
+    return {
+        "name": variant.name,
+        "label": variant.label,
+        "model": variant.model,
+        "training": dict(variant.training),
+        "settings": dict(variant.settings),
+        "learning_rate": trials[0]["learning_rate"],
+        "trials": [dict(trial) for trial in trials],
+        "mean": {**drawn[0], **means},
+        "std": {name: _spread([trial["test"].get(name) for trial in trials]) for name in drawn[0]},
+        "low": {metric: low for metric, (low, _) in limits.items()},
+        "high": {metric: high for metric, (_, high) in limits.items()},
+        "roc": _roc(files[variant.name][0]),
+    }
+
+
+def _roc(files: Sequence[str]) -> dict[str, list[float]]:
+    """ROC of clicks with a band over users, first seed."""
+    test = read_columns(files, Split.TEST, ("user_key", "click", "p_ctr"))
+    keys, row = np.unique(test["user_key"], return_inverse=True)
+    fpr = np.linspace(0, 1, _ROC_POINTS)
+    rng = np.random.default_rng(0)
+    curve = roc_curve(test["p_ctr"], test["click"], np.ones(len(row)), fpr)
+    draws = [np.bincount(rng.integers(0, len(keys), len(keys)), minlength=len(keys)) for _ in range(_ROC_REPLICATES)]
+    bands = np.array([roc_curve(test["p_ctr"], test["click"], draw[row].astype(float), fpr) for draw in draws])
+    low, high = np.quantile(bands, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    columns = {"fpr": fpr, "tpr": curve, "tpr_low": low, "tpr_high": high}
+    return {name: np.round(values, 5).tolist() for name, values in columns.items()}
+
+
+def _spread(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.std(defined, ddof=1)) if len(defined) > 1 and len(defined) == len(values) else None
+
+
+def _gap(metric: str, mine: Figures, theirs: Figures) -> float | None:
+    name = "policy_roas" if metric == "roi_gain_percent" else metric
+    one, other = mine[name], theirs[name]
+    if one is None or other is None:
+        return None
+    return 100 * (one / other - 1) if metric == "roi_gain_percent" and other else one - other

@@ -1,0 +1,62 @@
+"""`rosa parity` on a small run: equal when it is, and the first difference named when it is not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import workloads.cli as cli
+from rosa_ray.errors import InputError, ParityError
+from rosa_ray.features import dense_names
+from rosa_ray.parity.recorded_log import iso
+from tests.serving.conftest import World, world  # noqa: F401
+from tests.workloads.tiny_run import write_run
+
+
+def parity(config: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, ["parity", str(config), *arguments])
+
+
+@pytest.mark.parametrize("arguments", [[], ["--shuffle", "3", "--kill", "4"]])
+def test_a_run_agrees_however_it_is_delivered(world: World, tmp_path: Path, arguments: list[str]) -> None:  # noqa: F811
+    answer = parity(write_run(tmp_path, world), *arguments, "--scores", "40")
+    assert (answer.exit_code, answer.exception) == (0, None), answer.stderr
+    impressions = world.impressions
+    records = world.events.num_rows + impressions.num_rows
+    records += sum(np.count_nonzero(impressions[name].to_numpy()) for name in ("click", "conversion"))
+    delivered = 2 * records if arguments else records
+    assert f"{len(world.rows)} users" in answer.stdout
+    assert f"of {impressions.num_rows} ads: all {len(dense_names(world.features.config)) + 1} features" in answer.stdout
+    assert f"{delivered} records delivered, refused none, " in answer.stdout
+    assert "scores equal within" in answer.stdout
+    assert (" 0 restarts" in answer.stdout) == (not arguments)
+
+
+def test_a_sample_of_users_is_compared(world: World, tmp_path: Path) -> None:  # noqa: F811
+    answer = parity(write_run(tmp_path, world), "--users", "2", "--scores", "0")
+    assert answer.exit_code == 0, answer.stderr
+    assert answer.stdout.startswith("2 users, ")
+    assert "scores" not in answer.stdout
+
+
+def test_the_first_difference_is_named(world: World, tmp_path: Path) -> None:  # noqa: F811
+    dense = world.rows.dense.copy()
+    row, column = len(dense) // 2, 3
+    dense[row, column] = np.nextafter(dense[row, column], np.float32(np.inf))
+    answer = parity(write_run(tmp_path, world, replace(world.rows, dense=dense).to_table()), "--scores", "0")
+    assert answer.exit_code == ParityError.exit_code
+    user = world.rows.user_id[np.searchsorted(world.rows.impression_offsets, row, side="right") - 1]
+    when = iso(int(world.rows.impressions["time_us"][row]))
+    feature = dense_names(world.features.config)[column]
+    assert f"error: user '{user}' at {when}: feature '{feature}', value " in answer.stderr
+    assert f"{dense[row, column]} offline, " in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_run_without_a_log_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(f"run_dir: {tmp_path}\n")
+    answer = parity(tmp_path / "run.yaml")
+    assert answer.exit_code == InputError.exit_code
+    assert "events" in answer.stderr

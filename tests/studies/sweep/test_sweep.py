@@ -1,0 +1,74 @@
+"""One sweep on a real cluster: two trials, a winner, and the same command again."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rosa_ray.bundle import open_bundle
+from rosa_ray.calibration import CalibrationConfig
+from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.models import LossConfig
+from rosa_ray.storage import read_json
+from rosa_ray.studies.sweep.config import TuneConfig
+from rosa_ray.studies.sweep.sweep import Sweep, run_sweep
+from rosa_ray.studies.sweep.tables import summary, tables
+from rosa_ray.studies.sweep.trial import Settings
+from rosa_ray.tracking import TrackingConfig, default_uri
+from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
+from rosa_ray.training.job import TrainingJob
+from tests.tiny_users import tiny_rows, write_data_dir
+
+TRAINING = TrainingConfig(workers=1, epochs=2, users_per_batch=4, warmup_steps=0)
+
+
+def sweep_of(root: Path) -> Sweep:
+    def settle(params: Mapping[str, Any]) -> Settings:
+        loss = replace(LossConfig(), **{key.removeprefix("loss."): value for key, value in params.items()})
+        job = TrainingJob("wide_deep", {"width": 8, "window": 8, "hidden": (8,)}, loss, TRAINING, 7, f"{root}/data")
+        config = {"model": {}, "loss": asdict(loss), "training": asdict(TRAINING), "evaluation": {}, "seed": 7}
+        return Settings(job, CalibrationConfig(), GateTrainingConfig(), EvaluationConfig(), config)
+
+    objectives = ("policy_roi", "auc")
+    return Sweep(
+        config=TuneConfig(space={"loss.beta": {"log": (0.1, 5.0)}}, trials=2, objectives=objectives),
+        settle=settle,
+        configured={"loss.beta": 1.0},
+        tracking=TrackingConfig(),
+        seed=7,
+        command="rosa tune CONFIG",
+        log_dir=f"{root}/no-log",
+        run_dir=f"{root}/run",
+    )
+
+
+@pytest.mark.nightly
+def test_a_sweep_finds_a_winner_and_runs_nothing_twice(ray_cluster: None, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    write_data_dir(tmp_path / "data", tiny_rows(users=30, per_user=12), parts=2)
+    sweep, lines = sweep_of(tmp_path), []
+    document = run_sweep(sweep, lines.append)
+    assert lines[0] == "2 of 2 trials to run, 2 at once"
+    states = {trial["number"]: trial["state"] for trial in document["trials"]}
+    assert states[0] == "complete"
+    assert states.keys() == {0, 1}
+    assert states[document["winner"]] == "complete"
+    assert document["policy_value"] == "half_spend"
+    assert read_json(f"{sweep.run_dir}/tune/sweep.json") == document
+    bundle = open_bundle(f"{sweep.run_dir}/tune/bundle")
+    assert bundle.model_version == document["test"]["winner"]["model_version"]
+    assert next(table.row_count for table in tables(document)) >= 1
+    assert summary(document).startswith("2 trials: ")
+
+    client = MlflowClient(default_uri(sweep.run_dir))
+    runs = client.search_runs([client.get_experiment_by_name("rosa-rec").experiment_id])
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == document["mlflow_run_id"]]
+    assert len(children) == 2
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+
+    again = run_sweep(sweep, lines.append)
+    assert again["winner"] == document["winner"]
+    assert not any("to run" in line for line in lines[1:])

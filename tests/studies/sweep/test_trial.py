@@ -1,0 +1,106 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from rosa_ray.calibration import CalibrationConfig
+from rosa_ray.errors import TrainingError
+from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.models import LossConfig
+from rosa_ray.schema import hash_ids
+from rosa_ray.storage import write_parquet
+from rosa_ray.studies.sweep.held_out import policy_values, require_objectives
+from rosa_ray.studies.sweep.trial import Settings, SweepTrial, run_trial
+from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
+from rosa_ray.training.in_process import LoneWorker
+from rosa_ray.training.job import TrainingJob
+from tests.tiny_users import tiny_rows, write_data_dir
+
+TRAINING = TrainingConfig(workers=1, epochs=3, users_per_batch=4, warmup_steps=0, monitor="valid_auc", patience=9)
+MODEL = {"width": 8, "window": 8, "hidden": (8,), "dropout": 0.1}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_data_dir(tmp_path_factory.mktemp("log") / "data", tiny_rows(users=30, per_user=12), parts=2)
+
+
+def trial_of(data_dir: str, directory: Path, training: TrainingConfig = TRAINING) -> SweepTrial:
+    job = TrainingJob("wide_deep", MODEL, LossConfig(), training, 1, data_dir)
+    settings = Settings(job, CalibrationConfig(), GateTrainingConfig(), EvaluationConfig(), {})
+    return SweepTrial(0, {}, settings, str(directory), f"{data_dir}/no-log")
+
+
+def test_a_killed_trial_goes_on_and_ends_as_the_uninterrupted_one(
+    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trial_of(data_dir, tmp_path / "whole")
+    records = list(run_trial(whole))
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert ["figures" in record for record in records] == [False, False, True]
+    assert records[-1]["figures"]["policy_value"] == "half_spend"
+
+    cut = trial_of(data_dir, tmp_path / "cut")
+    epochs = run_trial(cut)
+    next(epochs)
+    epochs.close()
+    rest = list(run_trial(cut))
+    assert [record["epoch"] for record in rest] == [2, 3]
+    assert rest[-1]["figures"] == records[-1]["figures"]
+    for name, weight in whole.weights().items():
+        torch.testing.assert_close(cut.weights()[name], weight, rtol=0, atol=0)
+
+    monkeypatch.setattr(LoneWorker, "run_epoch", lambda self: pytest.fail("trained again"))
+    (kept,) = run_trial(cut)
+    assert kept["figures"] == rest[-1]["figures"]
+
+
+def test_a_trial_that_diverges_says_so_instead_of_raising(data_dir: str, tmp_path: Path) -> None:
+    wild = replace(TRAINING, learning_rate=1e30, gradient_clip=1e30)
+    (record,) = run_trial(trial_of(data_dir, tmp_path, wild))
+    assert "not finite" in record["error"]
+    assert set(record) == {"error"}
+
+
+def rows(**columns: list[Any]) -> dict[str, np.ndarray]:
+    return {name: np.array(values) for name, values in columns.items()}
+
+
+def test_policy_values_by_hand(tmp_path: Path) -> None:
+    # two requests of two candidates; the model's scores (p_ctr, all else equal) choose a in the first, d in the second
+    names = ["a", "b", "c", "d"]
+    candidates = rows(
+        request_key=[1, 1, 2, 2], p_ctr=[0.4, 0.2, 0.1, 0.3], p_cvr=[0.5] * 4, value=[10.0] * 4, expected_cost=[1.0] * 4
+    ) | {"impression_key": hash_ids(pa.array(names))}
+    truth = {"impression_id": names, "expected_revenue": [3.0, 9.0, 9.0, 2.0], "expected_cost": [1.0, 1.0, 1.0, 3.0]}
+    write_parquet(pa.table(truth), str(tmp_path / "truth/part-0.parquet"))
+    # shown were a (propensity 0.5, earned 4 for 1) and c (which the model would not show)
+    shown = rows(
+        user_key=[1, 2],
+        request_key=[1, 2],
+        propensity=[0.5, 0.5],
+        click=[1, 0],
+        revenue=[4.0, 0.0],
+        cost=[1.0, 3.0],
+        p_ctr=[0.4, 0.1],
+        p_cvr=[0.5, 0.5],
+        value=[10.0, 10.0],
+        expected_cost=[1.0, 1.0],
+    ) | {"impression_key": hash_ids(pa.array(["a", "c"]))}
+    config = EvaluationConfig()
+    found = policy_values(shown, candidates, str(tmp_path), config)
+    assert found["exact"] == pytest.approx((3 + 2) / (1 + 3) - 1)
+    assert found["snips"] == pytest.approx(4 / 1 - 1)
+    assert found["half_spend"] == pytest.approx(4 / (1 + 1) - 1)  # spend 4, half is 2: all of a, a third of c
+    alone = policy_values(shown, {name: values[:0] for name, values in candidates.items()}, str(tmp_path), config)
+    assert alone == {"exact": None, "snips": None, "half_spend": found["half_spend"]}
+
+
+def test_an_undefined_objective_is_named() -> None:
+    assert require_objectives({"auc": 0.6, "calibration": 0.1}, ("auc", "calibration")) == [0.6, 0.1]
+    with pytest.raises(TrainingError, match="policy_roi, calibration undefined"):
+        require_objectives({"policy_roi": None, "auc": 0.6, "calibration": None}, ("policy_roi", "auc", "calibration"))

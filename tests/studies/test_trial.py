@@ -1,0 +1,123 @@
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from rosa_ray.calibration import CalibrationConfig
+from rosa_ray.errors import TrainingError
+from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.features import Split
+from rosa_ray.models import LossConfig
+from rosa_ray.studies.compare.config import StudyConfig
+from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap, read_columns
+from rosa_ray.studies.compare.study import Study, best_rate
+from rosa_ray.studies.compare.variants import curve_variants
+from rosa_ray.studies.trial import Trial, fit_trial, run_trial
+from rosa_ray.training.config import TrainingConfig
+from rosa_ray.training.job import TrainingJob
+from tests.tiny_users import tiny_rows, write_data_dir
+
+SETTINGS = {"width": 8, "window": 8, "hidden": (8,), "dropout": 0.0}
+TRAINING = TrainingConfig(workers=1, epochs=2, users_per_batch=4, learning_rate=1e-2, warmup_steps=0)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_data_dir(tmp_path_factory.mktemp("log") / "data", tiny_rows(users=30, per_user=12), parts=2)
+
+
+def trial_of(data_dir: str, directory: Path, seed: int = 1, training: TrainingConfig = TRAINING) -> Trial:
+    return Trial(
+        job=TrainingJob("wide_deep", SETTINGS, LossConfig(), training, seed, data_dir),
+        calibration=CalibrationConfig(),
+        evaluation=EvaluationConfig(),
+        log_dir=f"{data_dir}/no-log",
+        directory=str(directory),
+        latency_requests=3,
+        candidates=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def ran(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, dict]:
+    trial = trial_of(data_dir, tmp_path_factory.mktemp("trial"))
+    return trial, run_trial(trial)
+
+
+def files_of(trial: Trial) -> list[str]:
+    return sorted(str(path) for path in Path(trial.directory, "predictions").iterdir())
+
+
+def test_figures_are_those_of_the_predictions(ran: tuple[Trial, dict]) -> None:
+    trial, result = ran
+    test = read_columns(files_of(trial), Split.TEST, ("click", "p_ctr"))
+    assert result["test"]["auc"] == pytest.approx(roc_auc_score(test["click"], test["p_ctr"]), abs=2e-3)
+    assert result["test"]["logloss"] == pytest.approx(log_loss(test["click"], test["p_ctr"]))
+    assert result["test"]["policy_roi"] is None
+    assert len(result["history"]) == result["epochs"] == 2
+    assert result["latency"]["p99_ms"] >= result["latency"]["p50_ms"] > 0
+
+
+def test_a_finished_trial_is_read_and_a_changed_one_is_run_again(
+    ran: tuple[Trial, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished, result = ran
+    trial = replace(finished, directory=str(shutil.copytree(finished.directory, tmp_path / "copy")))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr("rosa_ray.studies.trial.train_alone", refuse)
+    assert run_trial(trial) == json.loads(json.dumps(result))
+    other = run_trial(replace(trial, calibration=CalibrationConfig(method="none")))
+    assert other["test"]["pcoc"] == other["test"]["raw_pcoc"] == result["test"]["raw_pcoc"]
+    with pytest.raises(AssertionError, match="trained again"):
+        fit_trial(replace(trial, job=replace(trial.job, seed=2)))
+
+
+def test_divergence_is_an_error(data_dir: str, tmp_path: Path) -> None:
+    wild = replace(TRAINING, learning_rate=1e30, gradient_clip=1e30)
+    with pytest.raises(TrainingError, match="not finite"):
+        fit_trial(trial_of(data_dir, tmp_path, training=wild))
+
+
+def test_the_whole_sample_gives_the_plain_figures_and_seeds_are_averaged(
+    ran: tuple[Trial, dict], data_dir: str, tmp_path: Path
+) -> None:
+    trial, result = ran
+    other = trial_of(data_dir, tmp_path, seed=2)
+    second = run_trial(other)
+    users = np.unique(read_columns(files_of(trial), Split.TEST, ("user_key",))["user_key"])
+    one, two = (TrialStatistics(files_of(each), users, trial.log_dir, "roi") for each in (trial, other))
+    drawn = bootstrap({"a": [one, two], "b": [one]}, "a", len(users), replicates=20)
+    mean = (result["test"]["auc"] + second["test"]["auc"]) / 2
+    assert drawn["a"][0]["auc"] == pytest.approx(mean, abs=2e-3)
+    assert drawn["b"][0]["logloss"] == pytest.approx(result["test"]["logloss"])
+    assert drawn["a"][0]["roi_gain"] is None
+    assert len({figures["auc"] for figures in drawn["a"]}) > 10
+
+
+def test_the_best_rate_follows_the_monitor() -> None:
+    results = [{"learning_rate": 1e-3, "monitor": 0.3}, {"learning_rate": 2e-3, "monitor": 0.2}]
+    assert best_rate(TrainingConfig(monitor="valid_loss"), results) == 2e-3
+    assert best_rate(TrainingConfig(monitor="valid_auc"), results) == 1e-3
+
+
+def test_a_trial_of_a_curve_differs_in_what_its_name_says(data_dir: str) -> None:
+    plain = Study("curve", "", StudyConfig(), TRAINING, CalibrationConfig(), EvaluationConfig(), data_dir, "", "/run")
+    variants = curve_variants(
+        ("wide_deep",), "rosa", {"width": 8, "hidden": (8,), "layers": 1}, LossConfig(), (0.5,), 7
+    )
+    trials = {variant.name: plain.trial(variant, 1, 1e-2) for variant in variants}
+    assert trials["wide_deep-share0.5"].directory == "/run/trials/wide_deep-share0.5-lr0.01-s1"
+    assert [name for name, trial in trials.items() if trial.job.training.user_share == 0.5] == [
+        "wide_deep-share0.5",
+        "rosa-share0.5",
+    ]
+    assert trials["rosa-longer"].job.training == replace(trials["rosa"].job.training, patience=7)
+    assert trials["rosa-wider"].job.settings == {"width": 16, "hidden": (16,), "layers": 1}
+    assert trials["rosa-deeper"].job.settings == {"width": 8, "hidden": (8,), "layers": 2}

@@ -1,0 +1,46 @@
+"""A run directory repeats its run, and says clearly when it cannot be written."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rosa_ray.config import RunConfig, load_config
+from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.sources import SourceConfig
+from rosa_ray.store import StoreConfig
+from workloads.places import brings_impressions, record_config, store_of
+
+
+def test_the_recorded_config_is_the_config(tmp_path: Path) -> None:
+    config = load_config(overrides=[f"run_dir={tmp_path}/run", "model.layers=3", "training.learning_rate=1e-4"])
+    record_config(config)
+    assert load_config(tmp_path / "run" / "config.yaml") == config
+
+
+def test_a_run_dir_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match=r"^run_dir '.*/file/run' cannot be written: "):
+        record_config(RunConfig(run_dir=f"{tmp_path}/file/run"))
+
+
+def test_a_remote_run_wants_its_store_on_a_disk_or_on_redis() -> None:
+    remote = RunConfig(run_dir="s3://bucket/run")
+    with pytest.raises(ConfigError, match=r"store.path is 'store.db'.*give an absolute path, or store.kind=redis"):
+        store_of(remote)
+    for kept in (StoreConfig(path="/data/store.db"), StoreConfig(kind="redis")):
+        assert store_of(replace(remote, store=kept)) == kept
+
+
+@pytest.mark.parametrize(
+    ("source", "whole"),
+    [
+        (SourceConfig(), False),
+        (SourceConfig(kind="log", path="s3://bucket/log"), True),
+        (SourceConfig(kind="taobao", path="UserBehavior.csv.gz"), False),
+        (SourceConfig(kind="parquet", events="e"), False),
+        (SourceConfig(kind="parquet", events="e", impressions="i", ads="a"), True),
+    ],
+)
+def test_only_a_source_with_impressions_is_a_whole_log(source: SourceConfig, whole: bool) -> None:
+    assert brings_impressions(source) is whole

@@ -1,0 +1,68 @@
+"""The places that a run's config names: what its jobs read, and where they write."""
+
+from dataclasses import replace
+
+from rosa_ray.config import RunConfig, dump
+from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.run_dir import RunDir
+from rosa_ray.sources import SourceConfig
+from rosa_ray.storage import is_remote, write_bytes
+from rosa_ray.store.config import StoreConfig
+from rosa_ray.streaming.config import StreamConfig
+
+
+def record_config(config: RunConfig) -> RunDir:
+    """Write the resolved config, which repeats the run, into the run directory; returns the directory.
+
+    Raises:
+        InputError: the run directory cannot be written.
+    """
+    run_dir = RunDir(config.run_dir)
+    try:
+        write_bytes(dump(config).encode(), run_dir.config)
+    except InputError as error:
+        raise InputError(f"run_dir '{run_dir.root}' cannot be written: {error}") from error
+    return run_dir
+
+
+def store_of(config: RunConfig) -> StoreConfig:
+    """The store's settings, with its file inside the run where its path is relative.
+
+    >>> store_of(RunConfig(run_dir="runs/demo", store=StoreConfig(path="store.db"))).path
+    'runs/demo/store.db'
+
+    Raises:
+        ConfigError: the run is remote, and SQLite needs a disk.
+    """
+    store, run_dir = config.store, RunDir(config.run_dir)
+    path = run_dir.inside(store.path)
+    if store.kind != "sqlite" or path == store.path:
+        return store
+    if is_remote(run_dir.root):
+        raise ConfigError(
+            f"store.path is '{store.path}', inside run_dir '{run_dir.root}', but a SQLite file needs a local disk; "
+            "give an absolute path, or store.kind=redis with store.url"
+        )
+    return replace(store, path=path)
+
+
+def stream_of(config: RunConfig) -> StreamConfig:
+    """The stream's settings, with its log and dead letters inside the run where their paths are relative.
+
+    >>> stream_of(RunConfig(run_dir="runs/demo")).path
+    'runs/demo/stream'
+    """
+    run_dir, stream = RunDir(config.run_dir), config.stream
+    return replace(stream, path=run_dir.inside(stream.path), dead_letters=run_dir.inside(stream.dead_letters))
+
+
+def source_of(config: RunConfig) -> SourceConfig:
+    """The log that a run works on: the source's own where it brings impressions, else what `rosa simulate` wrote."""
+    if brings_impressions(config.source):
+        return config.source
+    return SourceConfig(kind="log", path=RunDir(config.run_dir).log.root)
+
+
+def brings_impressions(source: SourceConfig) -> bool:
+    """Tell a whole ad log from bare timelines, on which ad exposure has to be simulated."""
+    return bool(source.impressions or (source.kind == "log" and source.path))
