@@ -36,7 +36,9 @@ Two answers come before a request reaches this code, so their bodies are Ray Ser
 def page() -> str:
     """The page as Markdown."""
     document = openapi()
-    paths = [_operation(path, method, what) for path, ways in document["paths"].items() for method, what in ways.items()]
+    paths = [
+        _operation(path, method, what) for path, ways in document["paths"].items() for method, what in ways.items()
+    ]
     return "\n".join([_INTRODUCTION, *paths, _FROM_RAY_SERVE, _objects(document)])
 
 

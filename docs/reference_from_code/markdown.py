@@ -7,12 +7,12 @@ from typing import Any
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; line breaks and bars inside cells are taken care of.
+    r"""A Markdown table; line breaks and bars inside cells are taken care of.
 
     >>> print(table(["a", "b"], [["1", "x|y"]]))
     | a | b |
     | --- | --- |
-    | 1 | x\\|y |
+    | 1 | x\|y |
     """
     lines = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

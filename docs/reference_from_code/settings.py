@@ -67,9 +67,7 @@ class _Entry:
 
 def _entries(leaf: type, prefix: str) -> list[_Entry]:
     hints, docs = get_type_hints(leaf, include_extras=True), attribute_docs(leaf)
-    return [
-        _Entry(field, hints[field.name], docs.get(field.name, ""), prefix) for field in fields(leaf) if field.init
-    ]
+    return [_Entry(field, hints[field.name], docs.get(field.name, ""), prefix) for field in fields(leaf) if field.init]
 
 
 def _section(name: str, leaf: Any, title: str = "", note: str = "") -> list[str]:
@@ -113,7 +111,7 @@ def type_name(hint: Any) -> str:
     >>> type_name(int | None), type_name(tuple[str, ...])
     ('integer or null', 'list of text')
     """
-    hint, metadata = _unwrap(hint)
+    hint, _ = _unwrap(hint)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return f"one of {choices(arguments)}"

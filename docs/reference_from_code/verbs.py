@@ -58,7 +58,10 @@ def _section(words: str, command: Any) -> str:
 def _own(command: Any) -> list[Any]:
     """Parameters that not every verb has; the config of `rosa demo` may be left out."""
     own = [parameter for parameter in command.params if parameter.opts[0] not in _COMMON]
-    return [*(parameter for parameter in command.params if parameter.opts == ["config"] and not parameter.required), *own]
+    return [
+        *(parameter for parameter in command.params if parameter.opts == ["config"] and not parameter.required),
+        *own,
+    ]
 
 
 def _argument(parameter: Any) -> str:
