@@ -26,6 +26,7 @@ PAGES: dict[str, Callable[[], str]] = {
 """Page below `docs/` -> what writes its Markdown."""
 
 ROOT = Path(__file__).resolve().parent.parent
+_TABLE_ROW = re.compile(r"^\|.*$", re.M)
 _PICTURE = re.compile(r"\((?:\.\./)+(benchmarks/results/([\w.-]+\.svg))\)")
 
 
@@ -39,9 +40,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Point a picture of the benchmarks, linked as GitHub wants it, to its place in the site."""
+    """Point a picture of the benchmarks, linked as GitHub wants it, to its place in the site; keep intervals whole."""
     up = "../" * page.file.src_uri.count("/")
-    return _PICTURE.sub(lambda match: f"({up}pictures/{match[2]})", markdown)
+    pictured = _PICTURE.sub(lambda match: f"({up}pictures/{match[2]})", markdown)
+    return _TABLE_ROW.sub(lambda match: match[0].replace(" … ", "\u00a0…\u00a0").replace(" %", "\u00a0%"), pictured)
 
 
 def _pictures(files: Files) -> Iterator[Path]:

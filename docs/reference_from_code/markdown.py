@@ -1,8 +1,11 @@
 """Pieces of Markdown: tables, code, anchors, and docstrings turned into paragraphs."""
 
+import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 
@@ -74,6 +77,22 @@ def attribute_docs(documented: Any) -> dict[str, str]:
         else:
             entries |= {name: f"{entries[name]} {line.strip()}".strip() for name in names}
     return entries
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """What stands below each field of a class, as `epochs: int = 10` followed by a string.
+
+    A field without one takes what the `Attributes:` section of the class says.
+    """
+    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef))
+    below = {
+        field.target.id: inspect.cleandoc(text.value.value).replace("\n", " ")
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
+    return attribute_docs(cls) | below
 
 
 def sentence(text: str) -> str:

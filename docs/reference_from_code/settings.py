@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import yaml
 
-from docs.reference_from_code.markdown import anchor, attribute_docs, choices, code, description, sentence
+from docs.reference_from_code.markdown import anchor, choices, code, description, field_docs, sentence
 from rosa_ray.config import RunConfig
 from rosa_ray.models.rankers import config_class, ranker_names
 
@@ -55,18 +55,18 @@ class _Entry:
     def __init__(self, field: Field[Any], hint: Any, doc: str, prefix: str) -> None:
         self.name, self.key = field.name, prefix + field.name
         self.type, self.metadata = _unwrap(hint)
-        self.doc = next((each.documentation for each in self.metadata if hasattr(each, "documentation")), doc)
+        self.doc = doc
         self.default = field.default if field.default_factory is MISSING else field.default_factory()
 
     def facts(self) -> str:
         """Type, bounds and default in one line."""
         bounds = [text.format(_plain(value)) for value, text in _bounds(self.metadata)]
-        default = [] if self.default is MISSING else [f"default {code(_plain(self.default))}"]
+        default = [] if self.default is MISSING else [_default(self.default)]
         return "; ".join([", ".join([type_name(self.type), *bounds]), *default])
 
 
 def _entries(leaf: type, prefix: str) -> list[_Entry]:
-    hints, docs = get_type_hints(leaf, include_extras=True), attribute_docs(leaf)
+    hints, docs = get_type_hints(leaf, include_extras=True), field_docs(leaf)
     return [_Entry(field, hints[field.name], docs.get(field.name, ""), prefix) for field in fields(leaf) if field.init]
 
 
@@ -135,6 +135,10 @@ def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     if get_origin(hint) in (Union, types.UnionType):
         return hint, tuple(each for argument in get_args(hint) for each in _unwrap(argument)[1])
     return hint, ()
+
+
+def _default(value: Any) -> str:
+    return "default empty" if value == "" else f"default {code(_plain(value))}"
 
 
 def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[Any, str]]:
