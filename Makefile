@@ -41,7 +41,7 @@ lint: $(VENV)/.installed-dev
 
 # Writes site/, which opens from the disk; a link that leads nowhere is an error.
 docs: $(VENV)/.installed-dev
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/train_throughput.py
