@@ -1,5 +1,5 @@
-# make demo | test | nightly | lint | docs | bench | lock | clean. Everything is installed into .venv, by pip, at the
-# versions of requirements.lock. Another interpreter: make test PYTHON=/path/to/python3.12
+# make demo | test | nightly | lint | docs | hooks | bench | lock | clean. Everything is installed into .venv, by pip,
+# at the versions of requirements.lock. Another interpreter: make test PYTHON=/path/to/python3.12
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do $$p $(FITS) 
 # Without cached bytecode every worker process that Ray starts compiles torch anew: 16 s of CPU instead of 6.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test unit integration nightly lint docs bench lock clean
+.PHONY: demo test unit integration nightly lint docs hooks bench lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -22,7 +22,7 @@ demo: $(VENV)/.installed
 test: unit integration
 
 unit: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4
+	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4 --cov --cov-report=
 
 integration: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m integration --durations=10 tests
@@ -42,6 +42,10 @@ lint: $(VENV)/.installed-dev
 # Writes site/, which opens from the disk; a link that leads nowhere is an error.
 docs: $(VENV)/.installed-dev
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# From then on every commit runs what .pre-commit-config.yaml lists.
+hooks: $(VENV)/.installed-dev
+	@$(BIN)/pre-commit install
 
 bench: $(VENV)/.installed-dev
 	@$(BIN)/python benchmarks/train_throughput.py

@@ -3,20 +3,19 @@
 Every file must hold exactly the same test impressions. The interval of a gap is paired: both models see the same draw
 of users. It says how much another sample of users would change the gap, not another training run.
 
-    python benchmarks/peers/compare.py runs/taobao/evaluation/predictions peers-out/* \
+    PYTHONPATH=benchmarks python benchmarks/peers/compare.py runs/taobao/evaluation/predictions peers-out/* \
         --out benchmarks/results/peers_taobao.json
 """
 
 import argparse
 import json
-import platform
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from record import record, save
 from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import log_loss
@@ -35,19 +34,15 @@ def main() -> None:
     arguments = parser.parse_args()
     config = BootstrapConfig(replicates=arguments.replicates)
     ours = read_ours(arguments.ours)
-    document: dict[str, Any] = {
-        "benchmark": "peers",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": platform.platform(),
-        "test_impressions": len(ours),
-        "users": int(ours["user_key"].nunique()),
-        "ours": measure(ours, ours["p_ctr"].to_numpy(), config),
-        "peers": [compare(ours, folder, config) for folder in arguments.peers],
-    }
+    document = record(
+        "peers",
+        test_impressions=len(ours),
+        users=int(ours["user_key"].nunique()),
+        ours=measure(ours, ours["p_ctr"].to_numpy(), config),
+        peers=[compare(ours, folder, config) for folder in arguments.peers],
+    )
     show(document)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps(document, indent=2) + "\n")
+    save(document, arguments.out)
 
 
 def read_ours(folder: Path) -> pd.DataFrame:

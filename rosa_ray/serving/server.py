@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import ray
 from ray import serve
 from ray.exceptions import RayActorError
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
@@ -19,6 +21,7 @@ from rosa_ray.serving.client import RankingClient
 
 APPLICATION = "rosa"
 POLL_S = 0.2
+SHUTDOWN_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,29 @@ def _condition(state: ApplicationStatusOverview | None) -> str:
 
 def _stop(name: str, had_serve: bool, had_application: bool) -> None:
     if not had_serve:
-        serve.shutdown()
+        _shut_down()
     elif not had_application:
         serve.delete(name)
+
+
+def _shut_down() -> None:
+    """Shut Serve down, and wait for its controller to be gone.
+
+    `serve.shutdown` waits in a call to the controller. The controller ends by being killed, and Ray prints that call as
+    an error. Here the controller is asked to end, and its name is looked up until it is free.
+    """
+    client = _get_global_client()
+    client.shutdown_cached_handles()  # type: ignore[union-attr]
+    ray.get(client._controller.graceful_shutdown.remote(wait=False))  # type: ignore[union-attr]
+    deadline_s = time.monotonic() + SHUTDOWN_TIMEOUT_S
+    while _has_controller() and time.monotonic() < deadline_s:
+        time.sleep(POLL_S)
+    serve.shutdown()
+
+
+def _has_controller() -> bool:
+    try:
+        ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    except ValueError:
+        return False
+    return True

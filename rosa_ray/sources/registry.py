@@ -2,8 +2,8 @@
 
 import importlib
 import pkgutil
+from pathlib import Path
 
-import rosa_ray.sources as package
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import Pseudonyms
 from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
@@ -17,8 +17,8 @@ def source_kinds() -> dict[str, SourceFactory]:
     ['csv', 'log', 'parquet', 'rees46', 'taobao']
     """
     kinds: dict[str, SourceFactory] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        kinds |= getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "SOURCES", {})
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        kinds |= getattr(importlib.import_module(f"{__package__}.{module.name}"), "SOURCES", {})
     return dict(sorted(kinds.items()))
 
 

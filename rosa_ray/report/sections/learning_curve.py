@@ -77,11 +77,17 @@ def _points(study: Study, model: str, metric: str) -> list[Point]:
     found: list[Point] = []
     for one in study["variants"]:
         on_share = one["name"] == model or "user_share" in (one.get("training") or {})
-        history = next((trial["history"] for trial in one.get("trials") or [] if trial.get("history")), None)
+        trained = next((_trained_on(trial) for trial in one.get("trials") or []), math.nan)
         mean, low, high = (_float((one.get(part) or {}).get(metric)) for part in ("mean", "low", "high"))
-        if one["model"] == model and on_share and history and math.isfinite(mean):
-            found.append((_float(history[0].get("samples")), mean, low, high))
+        if one["model"] == model and on_share and math.isfinite(trained) and math.isfinite(mean):
+            found.append((trained, mean, low, high))
     return sorted(found)
+
+
+def _trained_on(trial: dict[str, Any]) -> float:
+    """Impressions of an epoch: of the first in the history, or as a condensed study has them."""
+    history = trial.get("history") or [trial]
+    return _float(history[0].get("samples"))
 
 
 def _float(value: Any) -> float:

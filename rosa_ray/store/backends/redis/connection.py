@@ -16,7 +16,7 @@ try:
     import redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
-except ImportError as error:  # pragma: no cover
+except ImportError as error:
     raise ConfigError("store.kind is 'redis', which needs the extra: pip install 'rosa-ray[redis]'") from error
 
 SCHEMA_VERSION = 1
