@@ -10,13 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 import xxhash
+from annotated_types import Ge
 from ray.exceptions import RayTaskError
 
 from rosa_ray.bundle import Bundle, open_bundle
@@ -26,6 +27,7 @@ from rosa_ray.errors import ConfigError, InputError, RosaError
 from rosa_ray.features import FeatureState
 from rosa_ray.inference import load_ranker
 from rosa_ray.run_dir import DataDir
+from rosa_ray.settings import section
 from rosa_ray.sources.paths import list_files
 from rosa_ray.storage import read_json, readable
 from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, open_store
@@ -33,19 +35,16 @@ from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, 
 DEFAULT_TIMELINE_EVENTS = 256
 
 
-@dataclass(frozen=True)
+@section("materialize")
 class MaterializeConfig:
-    """How the work is cut.
+    """How the work is cut."""
 
-    Attributes:
-        users_per_block: users encoded and written at a time, one transaction.
-        users_per_batch: users padded to one rectangle for the encoder.
-        actors: encoder processes; 0 takes one per GPU, or one per CPU but the writer's.
-    """
-
-    users_per_block: int = 1024
-    users_per_batch: int = 64
-    actors: int = 0
+    users_per_block: Annotated[int, Ge(1)] = 1024
+    """Users encoded and written at a time, one transaction."""
+    users_per_batch: Annotated[int, Ge(1)] = 64
+    """Users padded to one rectangle for the encoder."""
+    actors: Annotated[int, Ge(0)] = 0
+    """Encoder processes. 0 takes one per GPU, or one per CPU but the writer's."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Lt
 
 from rosa_ray.data.counter_files import combine, merge_shard, shard_count
 from rosa_ray.data.fold import MAX_NAMES, fold_partition
@@ -32,29 +34,27 @@ from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
+from rosa_ray.settings import section
 from rosa_ray.sources import Source
 from rosa_ray.storage import remove_tree, write_bytes, write_json, write_parquet
 
 
-@dataclass(frozen=True)
+@section("preprocess")
 class PreprocessConfig:
-    """How the log is partitioned and split.
+    """How the log is partitioned and split."""
 
-    Attributes:
-        partitions: hash partitions of the users; each must fit in a worker's memory.
-        valid_from, test_from: when the validation and the test period begin, ISO 8601 with offset; empty takes the
-            fractions below.
-        valid_fraction, test_fraction: shares of the log's time span at its end.
-        keep_staging: keep the intermediate files, about the size of the log, so that the next run on it reads only new
-            days.
-    """
-
-    partitions: int = 4
+    partitions: Annotated[int, Ge(1)] = 4
+    """Hash partitions of the users. Each must fit in a worker's memory."""
     valid_from: str = ""
+    """When the validation period begins, ISO 8601 with offset. Empty takes `valid_fraction`."""
     test_from: str = ""
-    valid_fraction: float = 0.1
-    test_fraction: float = 0.2
+    """When the test period begins, ISO 8601 with offset. Empty takes `test_fraction`."""
+    valid_fraction: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """Share of the log's time span that is validated on, before the test period."""
+    test_fraction: Annotated[float, Ge(0), Lt(1)] = 0.2
+    """Share of the log's time span, at its end, that is tested on."""
     keep_staging: bool = False
+    """Keep the intermediate files, about the size of the log, so that the next run on it reads only new days."""
 
 
 @dataclass(frozen=True)

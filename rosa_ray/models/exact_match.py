@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from rosa_ray.errors import ConfigError
 from rosa_ray.schema import Behavior
 from rosa_ray.units import HOUR_US
 
@@ -46,13 +45,3 @@ class ExactMatch(nn.Module):
                 same_BNT = seen_BNT & (shown[name][..., None] == events[name][:, None])
                 counts.append((freshness_BNT * same_BNT) @ kind_BTK)
         return torch.log1p(torch.cat(counts, dim=-1))
-
-
-def require_match_window(events: int) -> None:
-    """Refuse a window of no event.
-
-    Raises:
-        ConfigError: it is below 1.
-    """
-    if events < 1:
-        raise ConfigError(f"model.match_window is {events}; it must be at least 1")

@@ -14,13 +14,15 @@ Shape legend: N requests, F history inputs, H heads (p_ctr, p_ctcvr), K hidden u
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rosa_ray.errors import ConfigError
+from rosa_ray.settings import section
 
 HISTORY_INPUTS = ("events_since", "actions_since", "staleness_s", "idle_s", "events_last_hour", "history_events")
 """What the gate reads of a user: events that the stored states lack, those of them that are more than a view, seconds
@@ -35,22 +37,12 @@ FORMAT_VERSION = 1
 _SIGNED, _LEAST_P = 2, 1e-7
 
 
-@dataclass(frozen=True)
+@section("gate")
 class GateConfig:
-    """Size of the gate.
+    """Size of the gate."""
 
-    Attributes:
-        hidden: K, hidden units.
-
-    Raises:
-        ConfigError: there is no unit.
-    """
-
-    hidden: int = 8
-
-    def __post_init__(self) -> None:
-        if self.hidden < 1:
-            raise ConfigError(f"gate.hidden is {self.hidden}; it must be at least 1")
+    hidden: Annotated[int, Ge(1)] = 8
+    """K, hidden units."""
 
 
 @dataclass(frozen=True)

@@ -5,39 +5,40 @@ Every term is a pair (weighted sum, weight), so that sums over workers and accum
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
 from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.settings import section
 
 TASKS = ("ctr", "cvr", "roi", "value", "next")
 
 
-@dataclass(frozen=True)
+@section("loss")
 class LossConfig:
-    """Task weights; only their ratios matter.
+    """Task weights; only their ratios matter."""
 
-    Attributes:
-        alpha, beta, gamma: weights of the CTR, CTCVR and ROI terms.
-        value: weight of the value head's likelihood on converted rows.
-        next_event: weight of telling a user's next event from other users', for rankers that have that task.
-        kappa: strength of the high-value weight `1 + κ·min(log1p(v / median), cap)`, v the ad's price; 0 is off.
-        high_value_cap: cap of log1p in that weight.
-        balance: what becomes of the weights in training: `static` keeps them, `uncertainty` and `gradnorm` learn them
-            from there, see `rosa_ray.models.balance`. The validation loss always has the static ones.
-    """
-
-    alpha: float = 1.0
-    beta: float = 1.0
-    gamma: float = 0.5
-    value: float = 0.1
-    next_event: float = 0.2
-    kappa: float = 0.2
-    high_value_cap: float = 3.0
+    alpha: Annotated[float, Ge(0)] = 1.0
+    """Weight of the CTR term."""
+    beta: Annotated[float, Ge(0)] = 1.0
+    """Weight of the CTCVR term."""
+    gamma: Annotated[float, Ge(0)] = 0.5
+    """Weight of the ROI term."""
+    value: Annotated[float, Ge(0)] = 0.1
+    """Weight of the value head's likelihood on converted rows."""
+    next_event: Annotated[float, Ge(0)] = 0.2
+    """Weight of telling a user's next event from other users', for rankers that have that task."""
+    kappa: Annotated[float, Ge(0)] = 0.2
+    """Strength of the high-value weight `1 + κ·min(log1p(v / median), cap)`, v the ad's price. 0 is off."""
+    high_value_cap: Annotated[float, Ge(0)] = 3.0
+    """Cap of log1p in that weight."""
     balance: Literal["static", "uncertainty", "gradnorm"] = "static"
+    """What becomes of the weights in training: `static` keeps them, `uncertainty` and `gradnorm` learn them from there,
+    see `rosa_ray.models.balance`. The validation loss always has the static ones."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from rosa_ray.sources.tabular import (
 )
 
 ROW_NUMBER = "#row"
-TIME_UNITS = ("s", "ms", "us", "ns")
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,6 @@ class TabularSource(ABC):
                 f"source.kind '{config.kind}' reads source.events, source.impressions, source.ads and "
                 "source.candidates; give at least one of them, and no source.path"
             )
-        if config.time_unit not in ("", *TIME_UNITS):
-            raise ConfigError(f"source.time_unit '{config.time_unit}' is unknown; it is one of {', '.join(TIME_UNITS)}")
         if config.time_zone and config.time_zone not in available_timezones():
             raise ConfigError(
                 f"source.time_zone '{config.time_zone}' is unknown; give a name such as UTC or Asia/Shanghai"

@@ -4,7 +4,6 @@ import importlib
 import pkgutil
 from pathlib import Path
 
-from rosa_ray.errors import ConfigError
 from rosa_ray.schema import Pseudonyms
 from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
 from rosa_ray.sources.pseudonymous import PseudonymousSource
@@ -29,10 +28,7 @@ def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> S
         pseudonyms: replace the user ids of everything that is read.
 
     Raises:
-        ConfigError: the kind is unknown, or an option does not fit the kind.
+        ConfigError: an option does not fit the kind.
     """
-    kinds = source_kinds()
-    if config.kind not in kinds:
-        raise ConfigError(f"source.kind '{config.kind}' is unknown; it is one of {', '.join(kinds)}")
-    source = kinds[config.kind](config)
+    source = source_kinds()[config.kind](config)
     return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)

@@ -16,15 +16,15 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"rule": "sometimes"}, "choose one of offline, online, fresh"),
-        ({"score": "luck"}, "choose one of roi"),
+        ({"rule": "sometimes"}, "should be 'offline', 'online', 'fresh' or 'learned'"),
+        ({"score": "luck"}, "should be 'roi', 'profit'"),
         ({"top_k": 0}, "at least 1"),
-        ({"min_replicas": 3}, "below serving.min_replicas"),
-        ({"max_future_s": -1}, "must not be negative"),
-        ({"encoder_cache_mb": -1}, "must not be negative"),
-        ({"ruel": "fresh"}, "has no setting 'ruel'"),
-        ({"port": "80"}, "must be of type int"),
-        ({"fused": 1}, "must be of type bool"),
+        ({"min_replicas": 3}, r"it must be at least serving.min_replicas \(3\)"),
+        ({"max_future_s": -1}, "it must be 0 or more"),
+        ({"encoder_cache_mb": -1}, "it must be 0 or more"),
+        ({"ruel": "fresh"}, "unknown key 'serving.ruel'; did you mean 'serving.rule'"),
+        ({"port": "80"}, "should be a valid integer"),
+        ({"fused": 1}, "should be a valid boolean"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: dict, said: str) -> None:

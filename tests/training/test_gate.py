@@ -211,7 +211,7 @@ def test_a_ranker_without_states_and_a_period_without_pairs_have_no_gate(tmp_pat
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"users": 0}, r"gate\.users is 0; it must be above 0"),
+        ({"users": 0}, r"gate\.users is 0; it must be at least 1"),
         ({"daily_share": 1.5}, r"gate\.daily_share is 1\.5; it must be from 0 to 1"),
         ({"holdout": 1.0}, r"gate\.holdout is 1\.0; it must be above 0 and below 1"),
         ({"encode_price": -0.1}, r"gate\.encode_price is -0\.1; it must be 0 or more, or null"),

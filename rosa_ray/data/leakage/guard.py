@@ -8,12 +8,12 @@ that saw more than the training period or an open counter bucket. Blocks are str
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import fsspec
 import numpy as np
+from annotated_types import Ge, Gt, Lt
 
 from rosa_ray.data.leakage.findings import FeaturePower, Finding, LeakReport
 from rosa_ray.data.leakage.mapping import check_mapping
@@ -28,9 +28,10 @@ from rosa_ray.data.leakage.predictive_inputs import (
     labelled_columns,
 )
 from rosa_ray.data.leakage.recount import Recount
-from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState, SplitBounds, UserRows
 from rosa_ray.run_dir import DataDir
+from rosa_ray.settings import section
 from rosa_ray.sources import SourceConfig
 from rosa_ray.storage import read_json, read_parquet, readable, write_json
 from rosa_ray.units import HOUR_US
@@ -38,38 +39,24 @@ from rosa_ray.units import HOUR_US
 _EARLY = "convert before their request"
 
 
-@dataclass(frozen=True)
+@section("leak_guard")
 class LeakGuardConfig:
-    """How data is checked for leaks before training.
-
-    Attributes:
-        action: `fail` stops the training at a leak, `warn` only says it, `off` does not look.
-        auc_limit: an input that alone predicts a label with a higher AUC (or a lower one than its complement) is a
-            leak, in (0.5, 1).
-        min_positives: rows of either class, and different values, that such a verdict needs.
-        max_rows: impressions read, of a seeded sample of the files; what needs all of them is skipped beyond.
-        recounted_requests: requests whose counters are counted again from the user rows.
-        clock_skew_hours: how far ahead of this machine's clock a time may lie.
-        top_features: strongest single inputs kept in the report.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """How data is checked for leaks before training."""
 
     action: Literal["fail", "warn", "off"] = "fail"
-    auc_limit: float = 0.98
-    min_positives: int = 20
-    max_rows: int = 1_000_000
-    recounted_requests: int = 64
-    clock_skew_hours: float = 24.0
-    top_features: int = 10
-
-    def __post_init__(self) -> None:
-        if not 0.5 < self.auc_limit < 1:
-            raise ConfigError(f"leak_guard.auc_limit is {self.auc_limit}; it must be above 0.5 and below 1")
-        for name in ("min_positives", "max_rows", "recounted_requests", "top_features"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"leak_guard.{name} is {getattr(self, name)}; it must be at least 1")
+    """`fail` stops the training at a leak, `warn` only says it, `off` does not look."""
+    auc_limit: Annotated[float, Gt(0.5), Lt(1)] = 0.98
+    """An input that alone predicts a label with a higher AUC, or a lower one than its complement, is a leak."""
+    min_positives: Annotated[int, Ge(1)] = 20
+    """Rows of either class, and different values, that such a verdict needs."""
+    max_rows: Annotated[int, Ge(1)] = 1_000_000
+    """Impressions read, of a seeded sample of the files. What needs all of them is skipped beyond."""
+    recounted_requests: Annotated[int, Ge(1)] = 64
+    """Requests whose counters are counted again from the user rows."""
+    clock_skew_hours: Annotated[float, Ge(0)] = 24.0
+    """How far ahead of this machine's clock a time may lie."""
+    top_features: Annotated[int, Ge(1)] = 10
+    """Strongest single inputs kept in the report."""
 
 
 def guard(data_dir: str, config: LeakGuardConfig, source: SourceConfig, now_us: int | None = None) -> LeakReport:

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rosa_ray.config.compose import Tagged, compose, dump, tagged, to_plain
-from rosa_ray.config.layers import Layer
-from rosa_ray.config.load import load
-from rosa_ray.config.text import parse_yaml
+from rosa_ray.config import PROFILES
 from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.settings import Tagged, compose, dump, tagged, to_plain
+from rosa_ray.settings.layers import Layer
+from rosa_ray.settings.load import load
+from rosa_ray.settings.text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def test_a_missing_or_foreign_file_is_one_line(tmp_path: Path) -> None:
 
 def test_an_unknown_profile_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"--set profile=papers: profile is 'papers'; did you mean 'paper'\?"):
-        built("profile=papers")
+        load(Root, None, ["profile=papers"], PROFILES)
 
 
 @settings(max_examples=40, deadline=None)

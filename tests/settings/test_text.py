@@ -5,8 +5,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rosa_ray.config.text import parse_yaml, to_yaml
 from rosa_ray.errors import ConfigError
+from rosa_ray.settings.text import parse_yaml, to_yaml
 
 
 @pytest.mark.parametrize(
