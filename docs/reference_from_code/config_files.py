@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rosa_ray.config.load import PROFILES
+from rosa_ray.config import PROFILES
 from workloads.cli import CONFIGS
 
 _INTRODUCTION = """# Built-in configs and profiles

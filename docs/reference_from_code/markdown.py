@@ -1,11 +1,8 @@
 """Pieces of Markdown: tables, code, anchors, and docstrings turned into paragraphs."""
 
-import ast
 import inspect
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any
 
 
@@ -50,49 +47,6 @@ def description(documented: Any) -> str:
     text = inspect.getdoc(documented) or ""
     text = re.split(r"\n(?:Attributes|Args|Raises|Returns|Yields):\n|\n>>> |\n```", text)[0]
     return text.strip()
-
-
-def attribute_docs(documented: Any) -> dict[str, str]:
-    """What the `Attributes:` section of a docstring says of each name.
-
-    >>> class Box:
-    ...     '''A box.
-    ...
-    ...     Attributes:
-    ...         width: of the box,
-    ...             in metres.
-    ...         depth, height: the same.
-    ...     '''
-    >>> attribute_docs(Box)["width"], attribute_docs(Box)["height"]
-    ('of the box, in metres.', 'the same.')
-    """
-    found = re.search(r"^Attributes:\n((?:[ ]{4}.*\n?|\n(?=[ ]{4}))*)", inspect.getdoc(documented) or "", re.M)
-    entries: dict[str, str] = {}
-    names: list[str] = []
-    for line in found[1].splitlines() if found else []:
-        start = re.match(r"^ {4}([\w, ]+): (.*)", line)
-        if start:
-            names = start[1].split(", ")
-            entries |= dict.fromkeys(names, start[2])
-        else:
-            entries |= {name: f"{entries[name]} {line.strip()}".strip() for name in names}
-    return entries
-
-
-def field_docs(cls: type) -> dict[str, str]:
-    """What stands below each field of a class, as `epochs: int = 10` followed by a string.
-
-    A field without one takes what the `Attributes:` section of the class says.
-    """
-    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef))
-    below = {
-        field.target.id: inspect.cleandoc(text.value.value).replace("\n", " ")
-        for field, text in pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
-    }
-    return attribute_docs(cls) | below
 
 
 def sentence(text: str) -> str:

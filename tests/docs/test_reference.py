@@ -11,9 +11,9 @@ from docs import reference_from_code
 from docs.generate import PAGES
 from docs.reference_from_code import exit_codes, http_api, records, run_files, settings, verbs
 from rosa_ray.config import RunConfig
-from rosa_ray.models.rankers import ranker_names
 from rosa_ray.records import EXAMPLES, REASONS
 from rosa_ray.run_dir import RunDir
+from rosa_ray.settings.reference import settings_of
 
 MODULES = [module.name for module in pkgutil.iter_modules(reference_from_code.__path__)]
 
@@ -27,8 +27,10 @@ def test_a_page_begins_with_its_title_and_shows_no_python(uri: str) -> None:
 
 def test_every_setting_has_its_place() -> None:
     page = settings.page()
-    keys = ["training.workers", "stream.log.fsync", "run_dir", *(f"{name}.width" for name in ranker_names())]
-    missing = [key for key in keys if f'<a id="{key}"></a>' not in page]
+    places = [settings.place_of(setting) for setting in settings_of(RunConfig)]
+    assert {"run_dir", "training.workers", "stream.log.fsync", "model.din.width", "model.name"} <= {*places}
+    assert len({*places}) == len(places)
+    missing = [place for place in places if f'<a id="{place}"></a>' not in page]
     assert not missing
     assert all(f"## {name}\n" in page for name in vars(RunConfig()) if name not in ("run_dir", "seed"))
 
@@ -36,8 +38,7 @@ def test_every_setting_has_its_place() -> None:
 def test_a_setting_says_its_type_and_default() -> None:
     page = settings.page()
     entry = page.partition('<a id="training.workers"></a>')[2].partition("<a id")[0]
-    assert "integer" in entry
-    assert "default `2`" in entry
+    assert "integer; at least 1; default `2`" in entry
     assert "processes" in entry
 
 
