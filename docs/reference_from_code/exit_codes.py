@@ -24,7 +24,8 @@ def page() -> str:
 
 def _errors() -> Iterator[tuple[str, str, str]]:
     known: dict[int, list[type[RosaError]]] = {}
-    for error in (RosaError, *_below(RosaError)):
+    every: list[type[RosaError]] = [RosaError, *_below(RosaError)]
+    for error in every:
         known.setdefault(error.exit_code, []).append(error)
     for exit_code, errors in known.items():
         meaning = " ".join(summary(error) for error in errors)

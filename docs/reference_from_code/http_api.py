@@ -70,8 +70,8 @@ def _answer_type(answer: Schema) -> str:
     content = answer.get("content", {})
     if "application/problem+json" in content:
         return "[ProblemBody](#problembody)"
-    schema = next(iter(content.values()), {}).get("schema", {})
-    return type_of(schema) if "$ref" in schema else "object"
+    schemas = [what["schema"] for what in content.values()]
+    return type_of(schemas[0]) if schemas and "$ref" in schemas[0] else "object"
 
 
 def _objects(document: Schema) -> str:

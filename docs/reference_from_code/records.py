@@ -2,12 +2,19 @@
 
 import json
 
+from pydantic import BaseModel
+
 from docs.reference_from_code.json_schema import fields_table
 from docs.reference_from_code.markdown import code, summary, table
 from rosa_ray.records import EXAMPLES, REASONS, ClickIn, ConversionIn, EventIn, ImpressionIn
 from rosa_ray.records.parse import FUTURE, LATE, MALFORMED, OVERSIZE, UNKNOWN_AD
 
-_KINDS = {"event": EventIn, "impression": ImpressionIn, "click": ClickIn, "conversion": ConversionIn}
+_KINDS: dict[str, type[BaseModel]] = {
+    "event": EventIn,
+    "impression": ImpressionIn,
+    "click": ClickIn,
+    "conversion": ConversionIn,
+}
 
 _INTRODUCTION = """# Live records
 

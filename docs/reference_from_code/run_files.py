@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, get_type_hints
 
-from docs.reference_from_code.markdown import code, summary, table
+from docs.reference_from_code.markdown import code, summary
 from rosa_ray.run_dir import STUDY_DOCUMENTS, Directory, RunDir
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.streaming.config import StreamConfig
@@ -19,13 +19,13 @@ _INTRODUCTION = """# Files of a run
 def page() -> str:
     """The page as Markdown."""
     files = {*_files(RunDir("RUN"), seen=()), *_studies(), *_configured()}
-    rows = [(code(path), meaning) for path, meaning in sorted(files)]
-    return f"{_INTRODUCTION}\n{table(['path', 'what it is'], rows)}\n"
+    return "\n".join([_INTRODUCTION, *(f"- {code(path)}: {meaning}" for path, meaning in sorted(files)), ""])
 
 
 def _studies() -> Iterator[tuple[str, str]]:
     for kind in STUDY_DOCUMENTS:
         yield RunDir("RUN").study(kind), f"What `rosa {kind}` found."
+    yield RunDir("RUN").sweep.winner.bundle, "The winner of the sweep."
 
 
 def _configured() -> Iterator[tuple[str, str]]:

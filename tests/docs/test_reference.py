@@ -69,7 +69,7 @@ def test_every_kind_of_record_and_reason_stands_on_its_page() -> None:
 def test_the_files_that_a_person_looks_for_stand_on_their_page() -> None:
     page, run = run_files.page(), RunDir("RUN")
     for path in (run.config, run.evaluation.metrics, run.data.report, run.bundle, run.study("ablate"), "RUN/store.db"):
-        assert f"| `{path}` |" in page
+        assert f"- `{path}`: " in page
 
 
 @pytest.mark.parametrize("name", MODULES)
