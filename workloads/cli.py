@@ -264,9 +264,14 @@ def check_cluster(
     def run() -> int:
         from workloads import cluster_check as verb
 
-        return verb.run(files)
+        return verb.run(files, verbs())
 
     raise typer.Exit(_guarded(run, debug))
+
+
+def verbs() -> list[str]:
+    """Return the verbs that `rosa` and `python -m workloads` take, in the order of `rosa --help`."""
+    return list(typer.main.get_group(app).commands)
 
 
 @app.command()

@@ -42,8 +42,8 @@ def curve(config: RunConfig) -> int:
 def run(config: RunConfig, kind: str) -> int:
     """Make the data where it is missing, run the study and print its tables."""
     from rosa_ray.data.leakage.guard import guard
-    from rosa_ray.studies.compare.study import Study, run_study
-    from rosa_ray.studies.compare.tables import tables
+    from rosa_ray.studies.compare.comparison import Comparison, run_comparison
+    from rosa_ray.studies.compare.tables import comparison_tables
 
     if is_remote(config.run_dir):
         raise ConfigError(f"run_dir is '{config.run_dir}'; a study keeps its trials on a disk, give a local directory")
@@ -52,7 +52,7 @@ def run(config: RunConfig, kind: str) -> int:
     with connected(config.ray):
         prepare(config, run_dir)
         print("\n".join(guard(run_dir.data.root, config.leak_guard, config.source).lines()))
-        study = Study(
+        comparison = Comparison(
             kind=kind,
             command=f"rosa {kind} {RunDir(config.run_dir).config}",
             config=config.study,
@@ -65,9 +65,9 @@ def run(config: RunConfig, kind: str) -> int:
         )
         variants = _variants(config, kind)
         pairs = _pairs(kind, variants, config.model.name)
-        document = run_study(study, variants, config.model.name, pairs, lambda line: print(line, flush=True))
+        document = run_comparison(comparison, variants, config.model.name, pairs, lambda line: print(line, flush=True))
     console = Console(width=max(Console().width, TABLE_WIDTH))
-    for table in tables(document):
+    for table in comparison_tables(document):
         console.print(table)
     place = RunDir(config.run_dir).study(kind)
     print(f"{place}: everything above as JSON; `rosa report {config.run_dir}` draws it")

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Gt, Lt
 
-from rosa_ray.metrics.checks import Ints, as_amounts, as_keys, as_labels, as_not_negative, require_same_length
+from rosa_ray.arrays import Ints
+from rosa_ray.metrics.checks import as_amounts, as_keys, as_labels, as_not_negative, require_same_length
 from rosa_ray.settings import section
 
 Statistic = Callable[[Ints], float | None]

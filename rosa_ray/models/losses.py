@@ -1,4 +1,7 @@
-"""The joint loss `α·L_ctr + β·L_cvr + γ·L_roi` (paper §3.5), resolved as DESIGN §3 says.
+"""The joint loss `α·L_ctr + β·L_cvr + γ·L_roi` (Ni, Li, Zhang 2026, §3.5).
+
+The paper names the terms and leaves their form open: conversions are learned over all impressions (`ctcvr_loss`), and
+the return by a deviance that is least at the mean (`roi_loss`).
 
 Every term is a pair (weighted sum, weight), so that sums over workers and accumulation steps are divided once.
 """
@@ -106,9 +109,9 @@ def roi_loss(predictions: Predictions, revenue: Tensor, cost: Tensor, scales: Lo
 
     At power 1.5 the deviance is `4 (√y − √μ)² / √μ`. It takes the zeros and the skew of revenue as they are, and it is
     least at the mean, which the mean squared error of log1p is not. Two changes keep it in proportion to the other
-    terms. Both sides are in units of the mean return and raised by one: the minimum stays at the mean, but a
-    conversion where almost none was expected no longer outweighs everything (`y / √μ` has no bound). And the whole is
-    scaled by the rate of conversions, so that a typical one weighs about as much as in the CTCVR term.
+    terms. Both sides are in units of the mean return and raised by one. The minimum stays at the mean, but a conversion
+    where almost none was expected no longer outweighs everything: `y / √μ` has no bound. And the whole is scaled by the
+    rate of conversions, so that a typical one weighs about as much as in the CTCVR term.
     """
     spend = cost.clamp_min(1e-12) * scales.revenue_per_cost
     log_mean = predictions.log_p_ctcvr + predictions.log_value - torch.log(spend)

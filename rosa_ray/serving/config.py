@@ -22,7 +22,7 @@ class ServingConfig:
     """True runs lookup, encoder and scorer in one replica, without hops between processes. False gives each its own
     deployment, scaled on its own."""
     rule: RuleName = "fresh"
-    """How λ is chosen, see `rosa_ray.serving.rules`."""
+    """How λ is chosen, see `rosa_ray.serving.offline_weight`."""
     score: ScoreKind = "roi"
     """What ads are ranked by, see `rosa_ray.metrics.score`."""
     lookup_deadline_ms: Annotated[int, Ge(1)] = 1000

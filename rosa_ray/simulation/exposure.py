@@ -1,8 +1,9 @@
 """Simulated ad exposure on real timelines: what users really did next, among what others did that day.
 
-At every event from a user's sixth on, one request shows the item of that event (the positive, a click) beside items
-of other users' events of the same local day. Drawing negatives from events makes an item as likely a negative as
-it is popular, so neither popularity nor novelty tells the positive; ids, bids and prices do not depend on labels.
+Every event from a user's sixth on becomes a request. It shows the item of that event, the positive, which is clicked,
+beside items of other users' events of the same local day. Negatives are drawn from events: an item is as likely a
+negative as it is popular, so neither popularity nor novelty tells the positive. Ids, bids and prices do not depend on
+labels.
 """
 
 from dataclasses import dataclass

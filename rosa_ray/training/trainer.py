@@ -136,7 +136,7 @@ def _finish(
 ) -> TrainResult:
     history = outcome_of(result)["history"]
     weights, best = best_weights(job.training, result)
-    manifest = publish(
+    manifest = make_bundle(
         run_dir.bundle,
         job=job,
         state=state,
@@ -162,7 +162,7 @@ def _finish(
     return outcome
 
 
-def publish(
+def make_bundle(
     bundle_dir: str,
     *,
     job: TrainingJob,

@@ -21,7 +21,7 @@ from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.gate import LEAST_PRICE, fit_gate, fit_run_gate, held_out
 from rosa_ray.training.gate_pairs import GatePairs, draw_cuts, events_before, history_inputs, replay_pairs
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.trainer import publish
+from rosa_ray.training.trainer import make_bundle
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from tests.tiny_users import tiny_rows, tiny_state, tiny_users, write_data_dir
 
@@ -188,13 +188,13 @@ def test_publishing_a_run_fits_its_gate_into_the_bundle(tmp_path: Path) -> None:
     job = TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), TrainingConfig(workers=1), 3, data_dir)
     weights = job.build(state).state_dict()
     given = {"job": job, "state": state, "weights": weights, "best": {}, "config": {}, "calibration": CALIBRATING}
-    publish(str(tmp_path / "bundle"), gate=GateTrainingConfig(steps=20), **given)
+    make_bundle(str(tmp_path / "bundle"), gate=GateTrainingConfig(steps=20), **given)
     bundle = open_bundle(tmp_path / "bundle")
     gate = bundle.gate
     assert gate is not None
     assert 0 < gate.offline_weight(moment(2), 0.5) < 1
     assert json.loads(bundle.file("gate.json").read_text())["report"]["pairs"] > 0
-    publish(str(tmp_path / "bundle"), gate=GateTrainingConfig(enabled=False), **given)
+    make_bundle(str(tmp_path / "bundle"), gate=GateTrainingConfig(enabled=False), **given)
     assert open_bundle(tmp_path / "bundle").gate is None
 
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from rosa_ray.models.activation import Dice
 from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.models.dice import Dice
 from rosa_ray.models.embedding import (
     GAP_BUCKETS,
     AdEmbedding,

@@ -1,7 +1,7 @@
 """ROSA-Rec: a behaviour-aware causal encoder, cross-attention from each ad, and CTR, CVR and value heads.
 
-Ni, Li, Zhang 2026 (doi 10.63313/JCSFT.9068), §3, with the readings of DESIGN §2 and §3: states depend on the past
-only, so that one encoding of a timeline serves all of the user's impressions, in training and in serving.
+Ni, Li, Zhang 2026 (doi 10.63313/JCSFT.9068), §3. The paper leaves open what a state may see. Here it sees the past
+alone, so that one encoding of a timeline serves all of the user's impressions, in training and in serving.
 
 Shape legend: B users, T events, M new events, N impressions, D width.
 """

@@ -8,7 +8,7 @@ from rosa_ray.errors import ConfigError
 from rosa_ray.models import LossConfig, config_class
 from rosa_ray.settings import Tagged, to_plain
 
-LABELS = {
+MODEL_LABELS = {
     "wide_deep": "Wide & Deep",
     "deepfm": "DeepFM",
     "din": "DIN",
@@ -85,7 +85,7 @@ def ablation_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
 def weight_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
     """The configured model under other task weights, fixed and learned: which win on AUC, and which on ROI?"""
     choices: dict[str, tuple[str, dict[str, Any]]] = {
-        champion.name: (LABELS.get(champion.name, champion.name), {}),
+        champion.name: (MODEL_LABELS.get(champion.name, champion.name), {}),
         "ctr_only": ("clicks only (α)", {"beta": 0.0, "gamma": 0.0, "value": 0.0}),
         "ctr_cvr": ("clicks and conversions (α, β)", {"gamma": 0.0}),
         "cvr_heavy": ("conversions heavy (β = 5)", {"beta": 5.0}),
@@ -164,7 +164,7 @@ def _times(settings: Any, names: tuple[str, ...], factor: int) -> dict[str, Any]
 
 
 def _variant(model: Tagged, loss: LossConfig) -> Variant:
-    return Variant(model.name, LABELS.get(model.name, model.name), model, loss)
+    return Variant(model.name, MODEL_LABELS.get(model.name, model.name), model, loss)
 
 
 def _changed(model: Tagged, parts: Mapping[str, Any]) -> Tagged:
