@@ -2,18 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, Protocol
+from typing import Literal, Protocol
 
 import pyarrow as pa
 
 from rosa_ray.schema import Violation
-from rosa_ray.settings import OneOf, section
-
-
-def _kinds() -> list[str]:
-    from rosa_ray.sources.registry import source_kinds
-
-    return list(source_kinds())
+from rosa_ray.settings import section
 
 
 @section("source")
@@ -24,7 +18,7 @@ class SourceConfig:
     local or `s3://bucket/key` with credentials and `AWS_ENDPOINT_URL` from the environment.
     """
 
-    kind: Annotated[str, OneOf(_kinds)] = "log"
+    kind: str = "log"
     """Which source reads the log, a name of `SOURCES` in a module of `rosa_ray.sources`."""
     path: str = ""
     """Location of a log that a named source knows (`log`, `taobao`, `rees46`)."""
