@@ -8,12 +8,7 @@ import pyarrow as pa
 
 from rosa_ray.schema import Violation
 from rosa_ray.settings import OneOf, section
-
-
-def _kinds() -> list[str]:
-    from rosa_ray.sources.registry import source_kinds
-
-    return list(source_kinds())
+from rosa_ray.sources.kinds import source_kinds
 
 
 @section("source")
@@ -24,7 +19,7 @@ class SourceConfig:
     local or `s3://bucket/key` with credentials and `AWS_ENDPOINT_URL` from the environment.
     """
 
-    kind: Annotated[str, OneOf(_kinds)] = "log"
+    kind: Annotated[str, OneOf(source_kinds)] = "log"
     """Which source reads the log, a name of `SOURCES` in a module of `rosa_ray.sources`."""
     path: str = ""
     """Location of a log that a named source knows (`log`, `taobao`, `rees46`)."""

@@ -1,24 +1,9 @@
-"""Find the sources of this folder by the `SOURCES` table each of their modules declares."""
-
-import importlib
-import pkgutil
-from pathlib import Path
+"""Build the source that a configuration names."""
 
 from rosa_ray.schema import Pseudonyms
+from rosa_ray.sources.kinds import source_kinds
 from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
 from rosa_ray.sources.pseudonymous import PseudonymousSource
-
-
-def source_kinds() -> dict[str, SourceFactory]:
-    """Return every known kind and what builds it, sorted by kind.
-
-    >>> list(source_kinds())
-    ['csv', 'log', 'parquet', 'rees46', 'taobao']
-    """
-    kinds: dict[str, SourceFactory] = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        kinds |= getattr(importlib.import_module(f"{__package__}.{module.name}"), "SOURCES", {})
-    return dict(sorted(kinds.items()))
 
 
 def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> Source:
@@ -30,5 +15,6 @@ def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> S
     Raises:
         ConfigError: an option does not fit the kind.
     """
-    source = source_kinds()[config.kind](config)
+    factory: SourceFactory = source_kinds()[config.kind]
+    source = factory(config)
     return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)
