@@ -12,8 +12,9 @@ import xxhash
 
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.counting import dense_names
 from rosa_ray.features.rows import Split, UserRows
-from rosa_ray.features.views import VIEWS, dense_names
+from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import KeyCounts, Vocabulary
 from rosa_ray.schema import BEHAVIORS
 

@@ -7,7 +7,8 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from rosa_ray.schema import Violation
-from rosa_ray.settings import section
+from rosa_ray.settings import section, wrong
+from rosa_ray.sources.kinds import source_kinds
 
 
 @section("source")
@@ -19,7 +20,8 @@ class SourceConfig:
     """
 
     kind: str = "log"
-    """Which source reads the log, a name of `SOURCES` in a module of `rosa_ray.sources`."""
+    """Which source reads the log: a name of `SOURCES` in a module of `rosa_ray.sources`, or `package.module.name` of
+    your own."""
     path: str = ""
     """Location of a log that a named source knows (`log`, `taobao`, `rees46`)."""
     events: str = ""
@@ -41,6 +43,15 @@ class SourceConfig:
     """Value in the file to `view`, `click`, `cart` or `purchase`; values left out stay as they are."""
     delimiter: str = ","
     """What separates the fields of a CSV file."""
+
+    def __post_init__(self) -> None:
+        known = source_kinds()
+        if self.kind not in known and not _is_dotted(self.kind):
+            raise wrong(self, "kind", f"it must be one of {', '.join(known)}, or package.module.name of your own")
+
+
+def _is_dotted(name: str) -> bool:
+    return "." in name and all(part.isidentifier() for part in name.split("."))
 
 
 @dataclass(frozen=True)
