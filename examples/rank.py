@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rosa_ray.serving.walkthrough import Guest
-
 from rosa_ray.config import load_config
 from rosa_ray.run_dir import RunDir
 from rosa_ray.serving.api import EventBatch, RankRequest
 from rosa_ray.serving.assembly import build_scorer
+from rosa_ray.serving.read_your_writes import SampleRequests
 from rosa_ray.serving.service import RankingService
 from workloads.serve import settings_of
 
@@ -23,17 +22,17 @@ from workloads.serve import settings_of
 async def main(run_dir: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Print the best ads before and after two events; returns both rankings, best first."""
     run = RunDir(run_dir)
-    settings, guest = settings_of(load_config(Path(run.config))), Guest.of(run.data)
+    settings, samples = settings_of(load_config(Path(run.config))), SampleRequests.of(run.data)
     service = RankingService(lambda: build_scorer(settings), settings.serving)
 
-    user_id = guest.user_ids[0]
-    request = RankRequest.model_validate(guest.body(user_id, minutes_later=5, top_k=None))
+    user_id = samples.user_ids[0]
+    request = RankRequest.model_validate(samples.body(user_id, minutes_later=5, top_k=None))
     before = (await service.rank(request, "before"))["ads"]
     show(f"for user {user_id}", before)
 
     # The user views what an ad in the middle of the ranking sells, and puts it into the cart.
     watched = before[len(before) // 2]["ad_id"]
-    await service.write_events(EventBatch.model_validate({"events": guest.events(user_id, watched)}))
+    await service.write_events(EventBatch.model_validate({"events": samples.events(user_id, watched)}))
 
     after = (await service.rank(request, "after"))["ads"]
     show(f"after a view and a cart of what ad {watched} sells", after)

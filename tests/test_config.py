@@ -6,9 +6,11 @@ import pytest
 
 from rosa_ray.config import PROFILES, RunConfig, load_config
 from rosa_ray.models.rankers import config_class, ranker_names
-from rosa_ray.settings import Tagged, compose, dump
+from rosa_ray.settings import Tagged
+from rosa_ray.settings.compose import compose
 from rosa_ray.settings.layers import Layer
 from rosa_ray.settings.load import profile_names
+from rosa_ray.settings.plain import dump
 from rosa_ray.settings.text import parse_yaml
 
 FILES = sorted((Path(__file__).parents[1] / "workloads" / "configs").glob("*.yaml"))

@@ -58,7 +58,7 @@ def print_config(config: ConfigArgument, overrides: SetOption = [], debug: Debug
     """Print the resolved config: every key, after profile, file and --set."""
 
     def run(loaded: "RunConfig") -> int:
-        from rosa_ray.settings import dump
+        from rosa_ray.settings.plain import dump
 
         typer.echo(dump(loaded), nl=False)
         return 0

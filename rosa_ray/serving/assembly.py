@@ -15,7 +15,8 @@ from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import EncoderPort, LookupPort
 from rosa_ray.serving.model import ServedModel, load_model
 from rosa_ray.serving.telemetry import Telemetry
-from rosa_ray.settings import read, section
+from rosa_ray.settings import section
+from rosa_ray.settings.compose import read
 from rosa_ray.storage import absolute
 from rosa_ray.store import StoreConfig, open_store
 

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from rosa_ray.config import PROFILES
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.settings import SettingError, Tagged, compose, dump, tagged, to_plain
+from rosa_ray.settings import SettingError, Tagged, tagged
+from rosa_ray.settings.compose import compose
 from rosa_ray.settings.layers import Layer
 from rosa_ray.settings.load import load
+from rosa_ray.settings.plain import dump, to_plain
 from rosa_ray.settings.text import parse_yaml
 
 

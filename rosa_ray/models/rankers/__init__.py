@@ -16,7 +16,8 @@ from torch import nn
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.models.embedding import TableSizes
-from rosa_ray.settings import Tagged, read
+from rosa_ray.settings import Tagged
+from rosa_ray.settings.compose import read
 
 
 def ranker_names() -> list[str]:
