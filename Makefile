@@ -1,5 +1,5 @@
-# make demo | test | nightly | lint | hooks | bench | lock | clean. Everything is installed into .venv, by pip, at the
-# versions of requirements.lock. Another interpreter: make test PYTHON=/path/to/python3.12
+# make demo | test | nightly | lint | docs | hooks | bench | lock | clean. Everything is installed into .venv, by pip,
+# at the versions of requirements.lock. Another interpreter: make test PYTHON=/path/to/python3.12
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do $$p $(FITS) 
 # Without cached bytecode every worker process that Ray starts compiles torch anew: 16 s of CPU instead of 6.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test unit integration nightly lint hooks bench lock clean
+.PHONY: demo test unit integration nightly lint docs hooks bench lock clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -39,6 +39,10 @@ lint: $(VENV)/.installed-dev
 	@git ls-files -z -- ':!benchmarks/results' ':!requirements.lock' | xargs -0 $(BIN)/detect-secrets-hook --no-verify \
 	  --exclude-lines '"model_version": "[0-9a-f]{16}"|ann:secret@'
 
+# Writes site/, which opens from the disk; a link that leads nowhere is an error.
+docs: $(VENV)/.installed-dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # From then on every commit runs what .pre-commit-config.yaml lists.
 hooks: $(VENV)/.installed-dev
 	@$(BIN)/pre-commit install
@@ -56,7 +60,7 @@ lock: $(VENV)/.installed-dev
 	@mv $(VENV)/lock requirements.lock
 
 clean:
-	@rm -rf $(VENV)
+	@rm -rf $(VENV) site
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { \

@@ -20,6 +20,7 @@ from record import record, save
 from rich.console import Console
 from rich.table import Table
 
+from rosa_ray.arrays import Columns
 from rosa_ray.bundle import Bundle
 from rosa_ray.calibration import Calibration
 from rosa_ray.features import FeatureConfig, FeatureState
@@ -27,11 +28,10 @@ from rosa_ray.features.state import TABLES
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.models import build_ranker
 from rosa_ray.models.rankers.rosa import Ranker
-from rosa_ray.serving.catalogue import Catalogue
 from rosa_ray.serving.encoder import Encoder
-from rosa_ray.serving.messages import Columns, EncodeQuery
-from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.requests import event_columns, no_events
+from rosa_ray.serving.messages import EncodeQuery
+from rosa_ray.serving.model import Catalogue, ServedModel
+from rosa_ray.serving.request_features import event_columns, no_events
 from rosa_ray.units import MINUTE_US
 
 SIZES: dict[str, dict[str, Any]] = {

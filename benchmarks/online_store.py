@@ -26,6 +26,7 @@ from record import record, save
 from rich.console import Console
 from rich.table import Table
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import RECORD_COLUMNS, FeatureConfig, RecordKind, empty_records, fold_records
 from rosa_ray.store import OnlineStore, StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store
 from rosa_ray.units import HOUR_US, SECOND_US
@@ -37,8 +38,6 @@ ITEMS, ADS = 5000, 400
 BATCHES = {1: 1000, 100: 10_000, 1000: 20_000}
 """Records per batch, and records applied in all."""
 SHARES = {RecordKind.EVENT: 0.7, RecordKind.IMPRESSION: 0.25, RecordKind.CLICK: 0.04, RecordKind.CONVERSION: 0.01}
-
-Columns = dict[str, np.ndarray]
 
 
 def main() -> None:

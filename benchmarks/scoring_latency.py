@@ -19,7 +19,7 @@ from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.features import EncodedUsers, UserRows, encode_users
 from rosa_ray.inference import context_events, load_ranker, predict
 from rosa_ray.storage import read_parquet
-from rosa_ray.studies.latency import requests_of
+from rosa_ray.studies.compare.latency import requests_of
 
 
 def main() -> None:

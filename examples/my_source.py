@@ -17,7 +17,7 @@ from pyarrow import json
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import ADS, CONTRACTS, EVENTS, IMPRESSIONS
 from rosa_ray.sources import RawBatch, SourceConfig, SourceFile
-from rosa_ray.sources.paths import list_files
+from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import open_file, readable
 
 
@@ -37,7 +37,7 @@ class JsonLines:
     def files(self) -> list[SourceFile]:
         """List one file for each table."""
         names = [contract.name for contract in (EVENTS, IMPRESSIONS, ADS)]
-        return [file for name in names for file in list_files(f"{self.config.path}/{name}.jsonl", name)]
+        return [file for name in names for file in find_files(f"{self.config.path}/{name}.jsonl", name)]
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file in blocks of a megabyte; fields that the contract lacks are passed over."""

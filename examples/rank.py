@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rosa_ray.serving.walkthrough import Guest
+
 from rosa_ray.config import load_config
 from rosa_ray.run_dir import RunDir
 from rosa_ray.serving.api import EventBatch, RankRequest
 from rosa_ray.serving.assembly import build_scorer
 from rosa_ray.serving.service import RankingService
-from rosa_ray.serving.walkthrough import Guest
 from workloads.serve import settings_of
 
 

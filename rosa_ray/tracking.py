@@ -10,11 +10,11 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rosa_ray.bundle import open_bundle
+from rosa_ray.settings import section
 from rosa_ray.storage import absolute, is_remote
 
 if TYPE_CHECKING:
@@ -32,21 +32,18 @@ _Result = TypeVar("_Result")
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@section("tracking")
 class TrackingConfig:
-    """Where runs are recorded.
-
-    Attributes:
-        enabled: False records nothing and never imports MLflow.
-        uri: MLflow tracking URI; empty means `default_uri` of the run directory.
-        experiment: the experiment that runs are listed under.
-        model_name: the registered model that bundles become versions of.
-    """
+    """Where runs are recorded."""
 
     enabled: bool = True
+    """False records nothing and never imports MLflow."""
     uri: str = ""
+    """MLflow tracking URI. Empty means `default_uri` of the run directory."""
     experiment: str = "rosa-rec"
+    """The experiment that runs are listed under."""
     model_name: str = "rosa-rec"
+    """The registered model that bundles become versions of."""
 
 
 def default_uri(run_dir: str | Path) -> str:

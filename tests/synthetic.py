@@ -8,7 +8,7 @@ from rosa_ray.features import (
     EncodedUsers,
     FeatureConfig,
     FeatureState,
-    FitPart,
+    FitSums,
     SplitBounds,
     UserRows,
     build_user_rows,
@@ -104,5 +104,5 @@ def user_rows(seed: int = 0, config: FeatureConfig = CONFIG, **sizes: int) -> Us
 def encoded_users(seed: int = 0, **sizes: int) -> tuple[EncodedUsers, FeatureState]:
     """Encoded users of a synthetic log and the features fitted on its training period."""
     rows = user_rows(seed, **sizes)
-    state = FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], CONFIG)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], CONFIG)
     return encode_users(rows, state), state

@@ -10,7 +10,7 @@ from rosa_ray.features import (
     EncodedUsers,
     FeatureConfig,
     FeatureState,
-    FitPart,
+    FitSums,
     SplitBounds,
     UserRows,
     build_user_rows,
@@ -38,7 +38,7 @@ def tiny_rows(users: int = 40, per_user: int = 20, seed: int = 0) -> UserRows:
 
 
 def tiny_state(rows: UserRows) -> FeatureState:
-    return FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], FEATURES)
+    return FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], FEATURES)
 
 
 def tiny_users(users: int = 40, per_user: int = 20, seed: int = 0) -> tuple[EncodedUsers, FeatureState]:

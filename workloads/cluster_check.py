@@ -1,5 +1,6 @@
 """`rosa cluster check`: hold Ray cluster files and KubeRay manifests against what goes wrong on a cluster."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -8,14 +9,17 @@ from rosa_ray.cluster import check_file
 from rosa_ray.errors import ConfigError
 
 
-def run(files: list[str]) -> int:
+def run(files: Sequence[str], verbs: Sequence[str]) -> int:
     """Print what is wrong with the files, a line each.
+
+    Args:
+        verbs: that `python -m workloads` takes, for the entrypoints of jobs.
 
     Raises:
         InputError: a file is missing or not YAML.
         ConfigError: something is wrong.
     """
-    findings = [finding for file in files for finding in check_file(Path(file))]
+    findings = [finding for file in files for finding in check_file(Path(file), {"workloads": verbs})]
     for finding in findings:
         typer.secho(str(finding), fg=typer.colors.YELLOW, err=True)
     if findings:

@@ -11,7 +11,7 @@ from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, RosaError
 from rosa_ray.run_dir import RunDir
 from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
-from rosa_ray.streaming.metrics import Metrics
+from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from workloads.places import store_of, stream_of
 from workloads.signals import stop_signals
 
@@ -58,7 +58,7 @@ def _run_here(settings: StreamSettings, until_end: bool) -> dict[str, Any]:
     console = Console(stderr=True)
     with stop_signals() as stopped, console.status("waiting for records") as status:
 
-        def show(metrics: Metrics) -> None:
+        def show(metrics: ConsumerMetrics) -> None:
             status.update(metrics.line())
 
         pipeline = build_pipeline(settings, on_progress=show)

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from rosa_ray.config import RunConfig, dump
+from rosa_ray.config import RunConfig
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.run_dir import RunDir
+from rosa_ray.settings import dump
 from rosa_ray.sources import SourceConfig
 from rosa_ray.storage import is_remote, write_bytes
 from rosa_ray.store.config import StoreConfig

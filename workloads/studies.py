@@ -1,7 +1,6 @@
 """`rosa compare`, `ablate`, `weights` and `curve`: train models or variants on the run's log and compare them."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -43,8 +42,8 @@ def curve(config: RunConfig) -> int:
 def run(config: RunConfig, kind: str) -> int:
     """Make the data where it is missing, run the study and print its tables."""
     from rosa_ray.data.leakage.guard import guard
-    from rosa_ray.studies.compare.study import Study, run_study
-    from rosa_ray.studies.compare.tables import tables
+    from rosa_ray.studies.compare.comparison import Comparison, run_comparison
+    from rosa_ray.studies.compare.tables import comparison_tables
 
     if is_remote(config.run_dir):
         raise ConfigError(f"run_dir is '{config.run_dir}'; a study keeps its trials on a disk, give a local directory")
@@ -53,7 +52,7 @@ def run(config: RunConfig, kind: str) -> int:
     with connected(config.ray):
         prepare(config, run_dir)
         print("\n".join(guard(run_dir.data.root, config.leak_guard, config.source).lines()))
-        study = Study(
+        comparison = Comparison(
             kind=kind,
             command=f"rosa {kind} {RunDir(config.run_dir).config}",
             config=config.study,
@@ -66,9 +65,9 @@ def run(config: RunConfig, kind: str) -> int:
         )
         variants = _variants(config, kind)
         pairs = _pairs(kind, variants, config.model.name)
-        document = run_study(study, variants, config.model.name, pairs, lambda line: print(line, flush=True))
+        document = run_comparison(comparison, variants, config.model.name, pairs, lambda line: print(line, flush=True))
     console = Console(width=max(Console().width, TABLE_WIDTH))
-    for table in tables(document):
+    for table in comparison_tables(document):
         console.print(table)
     place = RunDir(config.run_dir).study(kind)
     print(f"{place}: everything above as JSON; `rosa report {config.run_dir}` draws it")
@@ -78,14 +77,12 @@ def run(config: RunConfig, kind: str) -> int:
 def _variants(config: RunConfig, kind: str) -> "list[Variant]":
     from rosa_ray.studies.compare.variants import ablation_variants, compare_variants, curve_variants, weight_variants
 
-    name, settings = config.model.name, asdict(config.model.settings)
+    model, loss, models = config.model, config.loss, config.study.models
     make: dict[str, Callable[[], list[Variant]]] = {
-        "compare": lambda: compare_variants(config.study.models, name, settings, config.loss),
-        "ablate": lambda: ablation_variants(name, settings, config.loss),
-        "weights": lambda: weight_variants(name, settings, config.loss),
-        "curve": lambda: curve_variants(
-            config.study.models, name, settings, config.loss, config.study.shares, config.training.epochs
-        ),
+        "compare": lambda: compare_variants(models, model, loss),
+        "ablate": lambda: ablation_variants(model, loss),
+        "weights": lambda: weight_variants(model, loss),
+        "curve": lambda: curve_variants(models, model, loss, config.study.shares, config.training.epochs),
     }
     return make[kind]()
 

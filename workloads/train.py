@@ -1,9 +1,8 @@
 """`rosa train`: fit the model on preprocessed data and write its bundle."""
 
-from dataclasses import asdict
-
 from rosa_ray.cluster.connect import connected
-from rosa_ray.config import RunConfig, to_plain
+from rosa_ray.config import RunConfig
+from rosa_ray.settings import to_plain
 from workloads.places import record_config
 
 
@@ -17,8 +16,7 @@ def run(config: RunConfig) -> int:
         print("\n".join(guard(run_dir.data.root, config.leak_guard, config.source).lines()))
     with connected(config.ray):
         result = train(
-            model=config.model.name,
-            settings=asdict(config.model.settings),
+            model=config.model,
             loss=config.loss,
             training=config.training,
             calibration=config.calibration,

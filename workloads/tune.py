@@ -1,21 +1,20 @@
 """`rosa tune`: search task weights and other settings for the best held-out return, and register the winner."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from rosa_ray.cluster.connect import connected
-from rosa_ray.config import RunConfig, compose, to_plain
-from rosa_ray.config.layers import Layer
+from rosa_ray.config import RunConfig
 from rosa_ray.run_dir import RunDir
+from rosa_ray.settings import Layer, compose, to_plain
 from rosa_ray.storage import absolute
 from workloads.places import record_config, source_of
 from workloads.studies import prepare
 
 if TYPE_CHECKING:
-    from rosa_ray.studies.sweep.trial import Settings
+    from rosa_ray.studies.sweep.space import TrialSettings
 
 TABLE_WIDTH = 150
 
@@ -23,7 +22,7 @@ TABLE_WIDTH = 150
 def run(config: RunConfig) -> int:
     """Make the data where it is missing, run what is left of the sweep and print its tables."""
     from rosa_ray.studies.sweep.sweep import Sweep, require_local, run_sweep
-    from rosa_ray.studies.sweep.tables import summary, tables
+    from rosa_ray.studies.sweep.tables import sweep_summary, sweep_tables
 
     require_local(config.run_dir)
     run_dir = RunDir(absolute(config.run_dir))
@@ -43,28 +42,26 @@ def run(config: RunConfig) -> int:
         prepare(config, run_dir)
         document = run_sweep(sweep, lambda line: print(line, flush=True))
     console = Console(width=max(Console().width, TABLE_WIDTH))
-    for table in tables(document):
+    for table in sweep_tables(document):
         console.print(table)
-    print(summary(document))
+    print(sweep_summary(document))
     place = RunDir(config.run_dir).sweep
     print(f"{place.winner.bundle}: the winner; {place.document}: everything above as JSON")
     return 0
 
 
-def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]], Settings]":
+def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]], TrialSettings]":
     """Return what lays parameters over the run's config."""
-    from rosa_ray.studies.sweep.space import nested
-    from rosa_ray.studies.sweep.trial import Settings
+    from rosa_ray.studies.sweep.space import TrialSettings, nested
     from rosa_ray.training.job import TrainingJob
 
     whole = Layer("config", to_plain(config))
 
-    def over(params: Mapping[str, Any]) -> Settings:
+    def over(params: Mapping[str, Any]) -> TrialSettings:
         where = "tune.space " + ", ".join(f"{key}={value}" for key, value in params.items())
         one = compose(RunConfig, [whole, Layer(where, nested(params))])
-        settings = asdict(one.model.settings)
-        return Settings(
-            job=TrainingJob(one.model.name, settings, one.loss, one.training, one.seed, run_dir.data.root),
+        return TrialSettings(
+            job=TrainingJob(one.model, one.loss, one.training, one.seed, run_dir.data.root),
             calibration=one.calibration,
             gate=one.gate,
             evaluation=one.evaluation,

@@ -14,14 +14,14 @@ import numpy as np
 from gate.population import RULES, Bootstrap, Population, answered, interval, written_us
 from rosa_ray.features import EVENT_COLUMNS, Split, UserRows
 from rosa_ray.features.encoding import owners
-from rosa_ray.serving import scorer as scorer_module
+from rosa_ray.serving import hybrid_scorer
 from rosa_ray.serving.api import Candidate, Context, RankRequest
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
-from rosa_ray.serving.load import LoadMeter
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import EncodeQuery, FeatureQuery, Features, OfflineStates
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.scorer import HybridScorer
+from rosa_ray.serving.offline_weight import LoadMeter
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.store import STATE_EVENT_COLUMNS
 from rosa_ray.units import DAY_US
@@ -161,7 +161,7 @@ async def replay_all(
 def scorer_of(model: ServedModel, replay: Replay, config: ServingConfig, met: Met) -> HybridScorer:
     """The service's scorer, on the clock of the loop."""
     clock_s = asyncio.get_running_loop().time
-    scorer_module.time = SimpleNamespace(perf_counter=clock_s, time_ns=time.time_ns)  # type: ignore[assignment]
+    hybrid_scorer.time = SimpleNamespace(perf_counter=clock_s, time_ns=time.time_ns)  # type: ignore[assignment]
     encoder = Encoder(model, config.threads, config.encoder_cache_mb)
     scorer = HybridScorer(model, replay.lookup, encoder, config, met)  # type: ignore[arg-type]
     scorer._meter = LoadMeter(config.max_ongoing_requests, config.encoder_deadline_ms, clock_s)

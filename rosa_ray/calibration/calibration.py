@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rosa_ray.calibration.curve import Curve, Floats
+from rosa_ray.arrays import Floats
+from rosa_ray.calibration.curve import Curve
 
 FORMAT_VERSION = 1
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from rosa_ray.arrays import Floats
 
 LOGIT_EPS = 1e-15
 """Probabilities are kept this far from 0 and 1 before the logit is taken."""

@@ -9,9 +9,10 @@ against the other and against the cost, so a slope read off a few hundred noisy 
 
 import numpy as np
 
+from rosa_ray.arrays import Floats
 from rosa_ray.calibration.calibration import Calibration
 from rosa_ray.calibration.config import CalibrationConfig
-from rosa_ray.calibration.curve import Curve, Floats, logit, sigmoid
+from rosa_ray.calibration.curve import Curve, logit, sigmoid
 from rosa_ray.calibration.sums import CalibrationSums, HeadSums, ValueSums
 
 MIN_SLOPE = 0.1

@@ -4,20 +4,18 @@ A fit needs labels by score, not rows: 16,384 cells of 1/512 logit hold any numb
 the mean of its scores, so nothing of a score's place is lost that a fit could use.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rosa_ray.arrays import Columns, Floats
 from rosa_ray.calibration.calibration import correct_sampling
-from rosa_ray.calibration.curve import Floats, logit
+from rosa_ray.calibration.curve import logit
 
 CELLS = 16_384
 LIMIT = 16.0
-
-Columns = Mapping[str, npt.NDArray[Any]]
 
 
 def _cells() -> Floats:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from rosa_ray.cluster.document import Document, Finding, mapping
+from rosa_ray.cluster.document import ClusterFinding, Document, mapping
 from rosa_ray.cluster.nodes import TYPES, node_types
 
 
-def instance_metadata(document: Document) -> Iterator[Finding]:
+def instance_metadata(document: Document) -> Iterator[ClusterFinding]:
     """The instance metadata, which hold the node's credentials, must ask for a session token (IMDSv2)."""
     for name, node in node_types(document).items():
         settings = mapping(node.get("node_config"))
@@ -19,7 +19,7 @@ def instance_metadata(document: Document) -> Iterator[Finding]:
             )
 
 
-def stopped_nodes(document: Document) -> Iterator[Finding]:
+def stopped_nodes(document: Document) -> Iterator[ClusterFinding]:
     """Nodes that are stopped instead of terminated come back with the setup they had."""
     if document.get("provider.cache_stopped_nodes", True):
         yield document.finding(
@@ -29,7 +29,7 @@ def stopped_nodes(document: Document) -> Iterator[Finding]:
         )
 
 
-def instance_profile(document: Document) -> Iterator[Finding]:
+def instance_profile(document: Document) -> Iterator[ClusterFinding]:
     """A head without a profile gets one from Ray with full access to EC2 and S3; a worker without one reads no S3."""
     for name, node in node_types(document).items():
         settings = mapping(node.get("node_config"))

@@ -1,14 +1,14 @@
 """The rules that each kind of cluster file is held against."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rosa_ray.cluster import aws, commands, kuberay, mounts, nodes, ports, schema, secrets, serve, versions
-from rosa_ray.cluster.document import Document, Finding, read_documents
+from rosa_ray.cluster import aws, commands, kuberay, mounts, nodes, ports, ray_schema, secrets, serve, versions
+from rosa_ray.cluster.document import ClusterFinding, Document, read_documents
 
-Rule = Callable[[Document], Iterator[Finding]]
+ClusterRule = Callable[[Document], Iterator[ClusterFinding]]
 
-EVERYWHERE: tuple[Rule, ...] = (
+EVERYWHERE: tuple[ClusterRule, ...] = (
     secrets.known_secrets,
     secrets.named_secrets,
     secrets.random_texts,
@@ -16,8 +16,8 @@ EVERYWHERE: tuple[Rule, ...] = (
     versions.project_version,
     versions.python_version,
 )
-RAY_CLUSTER: tuple[Rule, ...] = (
-    schema.rays_schema,
+RAY_CLUSTER: tuple[ClusterRule, ...] = (
+    ray_schema.rays_schema,
     nodes.head_node_type,
     nodes.worker_limits,
     nodes.hosts,
@@ -33,13 +33,13 @@ RAY_CLUSTER: tuple[Rule, ...] = (
     mounts.file_mounts,
     mounts.ssh_key,
 )
-AWS: tuple[Rule, ...] = (
+AWS: tuple[ClusterRule, ...] = (
     ports.security_group,
     aws.instance_metadata,
     aws.stopped_nodes,
     aws.instance_profile,
 )
-KUBERAY: tuple[Rule, ...] = (
+KUBERAY: tuple[ClusterRule, ...] = (
     kuberay.kind,
     kuberay.groups,
     kuberay.replicas,
@@ -51,21 +51,25 @@ KUBERAY: tuple[Rule, ...] = (
 )
 
 
-def check_file(path: Path) -> tuple[Finding, ...]:
+def check_file(path: Path, verbs: Mapping[str, Sequence[str]] | None = None) -> tuple[ClusterFinding, ...]:
     """Return what is wrong with a Ray cluster file or a KubeRay manifest, in the order of the rules.
 
     Relative paths of `file_mounts` count from the working directory, as for `ray up`.
 
+    Args:
+        verbs: by module, the verbs that `python -m MODULE VERB` takes; jobs of other modules may name any.
+
     Raises:
         InputError: the file is missing or not YAML.
     """
-    return tuple(finding for document in read_documents(path) for rule in rules(document) for finding in rule(document))
+    documents = read_documents(path, verbs or {})
+    return tuple(finding for document in documents for rule in rules(document) for finding in rule(document))
 
 
-def rules(document: Document) -> tuple[Rule, ...]:
+def rules(document: Document) -> tuple[ClusterRule, ...]:
     """Return the rules for a document, by what it says it is.
 
-    >>> schema.rays_schema in rules(Document("a.yaml", {"kind": "RayJob"}))
+    >>> ray_schema.rays_schema in rules(Document("a.yaml", {"kind": "RayJob"}))
     False
     """
     if "kind" in document.body or "apiVersion" in document.body:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from rosa_ray.cluster.document import Document, Finding
+from rosa_ray.cluster.document import ClusterFinding, Document
 
 HEAD_START, WORKER_START = "head_start_ray_commands", "worker_start_ray_commands"
 SETUP = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
@@ -18,7 +18,7 @@ def starts(document: Document, key: str) -> list[tuple[str, str]]:
     return [(place, text) for place, text in document.texts(key) if RAY_START.search(text)]
 
 
-def ray_stop(document: Document) -> Iterator[Finding]:
+def ray_stop(document: Document) -> Iterator[ClusterFinding]:
     """Starting must not end other Rays of the host, which Ray's own default commands do."""
     for key in (HEAD_START, WORKER_START):
         if key not in document.body:
@@ -32,7 +32,7 @@ def ray_stop(document: Document) -> Iterator[Finding]:
                 yield document.finding(place, "`ray stop` ends every Ray on the host", "leave it out")
 
 
-def autoscaling_config(document: Document) -> Iterator[Finding]:
+def autoscaling_config(document: Document) -> Iterator[ClusterFinding]:
     """A head without the autoscaler's config never starts a worker."""
     for place, text in starts(document, HEAD_START):
         if "--autoscaling-config" not in text:
@@ -43,7 +43,7 @@ def autoscaling_config(document: Document) -> Iterator[Finding]:
             )
 
 
-def local_autoscaler(document: Document) -> Iterator[Finding]:
+def local_autoscaler(document: Document) -> Iterator[ClusterFinding]:
     """Autoscaler v2, which `ray up` asks for, starts no worker of a `local` cluster (ray-project/ray issue 57153)."""
     if document.get("provider.type") != "local" or not document.get("provider.worker_ips"):
         return
@@ -56,14 +56,14 @@ def local_autoscaler(document: Document) -> Iterator[Finding]:
             )
 
 
-def worker_address(document: Document) -> Iterator[Finding]:
+def worker_address(document: Document) -> Iterator[ClusterFinding]:
     """A worker must be told where the head is."""
     for place, text in starts(document, WORKER_START):
         if "RAY_HEAD_IP" not in text:
             yield document.finding(place, "the worker does not join the head", "add --address=$RAY_HEAD_IP:6379")
 
 
-def unpinned(document: Document) -> Iterator[Finding]:
+def unpinned(document: Document) -> Iterator[ClusterFinding]:
     """Nodes that install whatever is newest differ from each other and from the machine that sends them jobs."""
     for key in SETUP:
         for place, text in document.texts(key):

@@ -1,7 +1,7 @@
 """One document of a cluster file, its texts with their places, and what a rule finds in it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from rosa_ray.errors import InputError
 
 
 @dataclass(frozen=True)
-class Finding:
+class ClusterFinding:
     """One thing that is wrong with a cluster file.
 
     Attributes:
@@ -38,15 +38,17 @@ class Document:
         file: the file, as it was named.
         body: the mapping.
         prefix: what stands before every place; names the document where the file has several.
+        verbs: by module, the verbs that `python -m MODULE VERB` takes; of other modules nothing is known.
     """
 
     file: str
     body: dict[str, Any]
     prefix: str = ""
+    verbs: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def finding(self, place: str, problem: str, remedy: str) -> Finding:
+    def finding(self, place: str, problem: str, remedy: str) -> ClusterFinding:
         """Return a finding at a place of this document."""
-        return Finding(self.file, self.prefix + place, problem, remedy)
+        return ClusterFinding(self.file, self.prefix + place, problem, remedy)
 
     def get(self, place: str, default: Any = None) -> Any:
         """Return the value at a dotted path of mapping keys, or the default where there is none.
@@ -95,8 +97,8 @@ def sequence(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def read_documents(path: Path) -> tuple[Document, ...]:
-    """Return the documents of a YAML file.
+def read_documents(path: Path, verbs: Mapping[str, Sequence[str]]) -> tuple[Document, ...]:
+    """Return the documents of a YAML file; `verbs` are those of `Document`.
 
     Raises:
         InputError: the file is missing, not YAML, empty, or a document is not a mapping.
@@ -110,4 +112,4 @@ def read_documents(path: Path) -> tuple[Document, ...]:
     if not bodies or not all(isinstance(body, dict) for body in bodies):
         raise InputError(f"{path}: a Ray cluster file or a KubeRay manifest is a mapping, with `provider` or `kind`")
     prefixes = [f"document {number}: " for number in range(1, len(bodies) + 1)] if len(bodies) > 1 else [""]
-    return tuple(Document(str(path), body, prefix) for body, prefix in zip(bodies, prefixes, strict=True))
+    return tuple(Document(str(path), body, prefix, verbs) for body, prefix in zip(bodies, prefixes, strict=True))

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
-from rosa_ray.cluster.document import Document, Finding, mapping, sequence
+from rosa_ray.cluster.document import ClusterFinding, Document, mapping, sequence
 from rosa_ray.cluster.serve import object_exists
 
 API = "ray.io/v1"
@@ -12,10 +13,11 @@ CLUSTER_PLACE = {"RayCluster": "spec", "RayJob": "spec.rayClusterSpec", "RayServ
 """Where each kind has the cluster it runs on."""
 
 IMAGE_RAY = re.compile(r"(?:/ray[\w-]*:|[:-]ray)(\d+\.\d+\.\d+)")
-MODULE = re.compile(r"\bpython3?\s+-m\s+([\w.]+)")
+JOB = re.compile(r"\bpython3?\s+-m\s+(?P<module>[\w.]+)(?:[ \t]+(?P<verb>[^\s;&|]+))?")
+"""A module that is run, and its first argument."""
 
 
-def kind(document: Document) -> Iterator[Finding]:
+def kind(document: Document) -> Iterator[ClusterFinding]:
     """`apiVersion` and `kind` must be what current KubeRay serves."""
     api, name = document.body.get("apiVersion"), document.body.get("kind")
     if api != API:
@@ -49,7 +51,7 @@ def _containers(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{place}.template.spec.containers[{index}]", mapping(container)
 
 
-def groups(document: Document) -> Iterator[Finding]:
+def groups(document: Document) -> Iterator[ClusterFinding]:
     """A cluster needs a head, and every group a pod with a container; worker groups have names of their own."""
     place, cluster = _cluster(document)
     if cluster and "headGroupSpec" not in cluster:
@@ -65,7 +67,7 @@ def groups(document: Document) -> Iterator[Finding]:
             )
 
 
-def replicas(document: Document) -> Iterator[Finding]:
+def replicas(document: Document) -> Iterator[ClusterFinding]:
     """`minReplicas`, `replicas` and `maxReplicas` of a group must be in this order."""
     for place, group in _groups(document):
         if place.endswith("headGroupSpec"):
@@ -82,7 +84,7 @@ def replicas(document: Document) -> Iterator[Finding]:
             )
 
 
-def resources(document: Document) -> Iterator[Finding]:
+def resources(document: Document) -> Iterator[ClusterFinding]:
     """Ray takes a pod's size from its limits; a request below them promises memory that may not be there."""
     for place, container in _containers(document):
         given = mapping(container.get("resources"))
@@ -100,7 +102,7 @@ def resources(document: Document) -> Iterator[Finding]:
             )
 
 
-def image_version(document: Document) -> Iterator[Finding]:
+def image_version(document: Document) -> Iterator[ClusterFinding]:
     """`rayVersion` must be the Ray that the images say they hold."""
     place, cluster = _cluster(document)
     said = cluster.get("rayVersion")
@@ -116,7 +118,7 @@ def image_version(document: Document) -> Iterator[Finding]:
             yield document.finding(f"{where}.image", f"Ray {held[1]}, but rayVersion is {said}", "name the same")
 
 
-def token_auth(document: Document) -> Iterator[Finding]:
+def token_auth(document: Document) -> Iterator[ClusterFinding]:
     """Without a token whoever reaches the head's service runs code on the cluster."""
     place, cluster = _cluster(document)
     if not cluster or mapping(cluster.get("authOptions")).get("mode") == "token":
@@ -126,13 +128,32 @@ def token_auth(document: Document) -> Iterator[Finding]:
     yield document.finding(f"{place}.authOptions", problem, "give authOptions: {mode: token}")
 
 
-def entrypoint(document: Document) -> Iterator[Finding]:
-    """A RayJob must run something, and a module that it names must exist."""
+def entrypoint(document: Document) -> Iterator[ClusterFinding]:
+    """A RayJob must run something: a module that exists, with a verb that it has."""
     if document.body.get("kind") != "RayJob":
         return
     command = str(document.get("spec.entrypoint", ""))
     if not command:
         yield document.finding("spec.entrypoint", "missing", "give the command of the job")
-    for name in MODULE.findall(command):
-        if not object_exists(name):
-            yield document.finding("spec.entrypoint", f"there is no module {name}", "name one, like workloads.train")
+    for job in JOB.finditer(command):
+        problem, remedy = _job_fault(document, job["module"], job["verb"] or "")
+        if problem:
+            yield document.finding("spec.entrypoint", problem, remedy)
+
+
+def _job_fault(document: Document, module: str, verb: str) -> tuple[str, str]:
+    """Return what is wrong with `python -m MODULE VERB` and what would be right; two empty texts where nothing is."""
+    if not object_exists(module):
+        return f"there is no module {module}", "name one, as in `python -m workloads train CONFIG`"
+    package, _, below = module.partition(".")
+    verbs = document.verbs.get(package)
+    if verbs is None or (verb.startswith(("-", "$")) and not below):
+        return "", ""
+    if below:
+        name = below if below in verbs else "VERB"
+        return f"running module {module} does nothing", f"write `python -m {package} {name} CONFIG`"
+    if verb in verbs:
+        return "", ""
+    near = get_close_matches(verb, verbs, n=1)
+    problem = f"{package} has no verb '{verb}'" if verb else f"no verb of {package} is named"
+    return problem, f"did you mean '{near[0]}'" if near else f"name one of {', '.join(verbs)}"

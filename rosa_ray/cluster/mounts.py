@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rosa_ray.cluster.document import Document, Finding, mapping
+from rosa_ray.cluster.document import ClusterFinding, Document, mapping
 
 
-def file_mounts(document: Document) -> Iterator[Finding]:
+def file_mounts(document: Document) -> Iterator[ClusterFinding]:
     """Every local path of `file_mounts` must exist; Ray finds out halfway through `ray up`."""
     for remote, local in mapping(document.get("file_mounts")).items():
         if not Path(str(local)).expanduser().exists():
@@ -21,7 +21,7 @@ def _how(local: str) -> str:
     return "name a file or folder that is there; relative paths count from the working directory"
 
 
-def ssh_key(document: Document) -> Iterator[Finding]:
+def ssh_key(document: Document) -> Iterator[ClusterFinding]:
     """The private key that Ray is to use must exist."""
     key = document.get("auth.ssh_private_key")
     if key and not Path(str(key)).expanduser().exists():

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from rosa_ray.cluster.document import Document, Finding, mapping
+from rosa_ray.cluster.document import ClusterFinding, Document, mapping
 
 TYPES = "available_node_types"
 EMPTY_ID = re.compile(r"(sg|subnet|vpc|ami|i)-0+")
@@ -20,7 +20,7 @@ def node_types(document: Document) -> dict[str, dict[str, Any]]:
     return {name: node for name, node in mapping(document.get(TYPES)).items() if isinstance(node, dict)}
 
 
-def head_node_type(document: Document) -> Iterator[Finding]:
+def head_node_type(document: Document) -> Iterator[ClusterFinding]:
     """The head's node type must be one of those there are."""
     types = node_types(document)
     if not types:
@@ -36,7 +36,7 @@ def head_node_type(document: Document) -> Iterator[Finding]:
         )
 
 
-def worker_limits(document: Document) -> Iterator[Finding]:
+def worker_limits(document: Document) -> Iterator[ClusterFinding]:
     """`min_workers` and `max_workers` of the types must fit each other and the cluster's `max_workers`."""
     limit = document.body.get("max_workers", 2)
     head = document.body.get("head_node_type")
@@ -74,7 +74,7 @@ def _number(node: dict[str, Any], key: str, default: int) -> int:
     return value if isinstance(value, int) else default  # Ray's schema names another type
 
 
-def hosts(document: Document) -> Iterator[Finding]:
+def hosts(document: Document) -> Iterator[ClusterFinding]:
     """A `local` cluster needs a head and as many workers as `max_workers` says, each host once."""
     if document.get("provider.type") != "local" or document.get("provider.coordinator_address"):
         return
@@ -89,7 +89,7 @@ def hosts(document: Document) -> Iterator[Finding]:
         yield document.finding("provider.worker_ips", f"{host} is there twice, or is the head", "name each host once")
 
 
-def placeholders(document: Document) -> Iterator[Finding]:
+def placeholders(document: Document) -> Iterator[ClusterFinding]:
     """What a template leaves to be filled in must be filled in."""
     for place, text in document.texts():
         if EMPTY_ID.fullmatch(text) or TEMPLATE_WORD.search(text) or _documentation_address(text):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rosa_ray.cluster.commands import HEAD_START, WORKER_START, starts
-from rosa_ray.cluster.document import Document, Finding, mapping, sequence
+from rosa_ray.cluster.document import ClusterFinding, Document, mapping, sequence
 from rosa_ray.cluster.nodes import TYPES, node_types
 
 EVERYONE = {"0.0.0.0/0", "::/0"}
@@ -15,7 +15,7 @@ OPEN_DASHBOARD = re.compile(r"--dashboard-host[=\s]+[\"']?(0\.0\.0\.0|::)")
 HOME = re.compile(r"^(~|\$HOME|\$\{HOME\}|/root|/home/[^/]+)/")
 
 
-def open_ingress(document: Document) -> Iterator[Finding]:
+def open_ingress(document: Document) -> Iterator[ClusterFinding]:
     """No rule of a security group may let everyone in."""
     for index, rule in enumerate(sequence(document.get("provider.security_group.IpPermissions"))):
         for place, text in Document("", mapping(rule)).texts():
@@ -34,7 +34,7 @@ def _ports(rule: dict[str, Any]) -> str:
     return "ssh (port 22) is" if first == last == 22 else f"ports {first}-{last} are"
 
 
-def security_group(document: Document) -> Iterator[Finding]:
+def security_group(document: Document) -> Iterator[ClusterFinding]:
     """Nodes without a group of yours get one from Ray that opens ssh to 0.0.0.0/0, whatever the file says."""
     for name, node in node_types(document).items():
         settings = mapping(node.get("node_config"))
@@ -46,7 +46,7 @@ def security_group(document: Document) -> Iterator[Finding]:
             )
 
 
-def token_auth(document: Document) -> Iterator[Finding]:
+def token_auth(document: Document) -> Iterator[ClusterFinding]:
     """Without a token whoever reaches a port of Ray runs code on the cluster."""
     for key in (HEAD_START, WORKER_START):
         for place, text in starts(document, key):
@@ -62,7 +62,7 @@ def token_auth(document: Document) -> Iterator[Finding]:
                 )
 
 
-def token_mount(document: Document) -> Iterator[Finding]:
+def token_mount(document: Document) -> Iterator[ClusterFinding]:
     """The token's file must come to every node."""
     mounts = {HOME.sub("", str(path)) for path in mapping(document.get("file_mounts"))}
     for key in (HEAD_START, WORKER_START):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from rosa_ray.cluster.document import Document, Finding
+from rosa_ray.cluster.document import ClusterFinding, Document
 
 KNOWN = {
     "an AWS access key": re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"),
@@ -30,7 +30,7 @@ HEX_BITS, TEXT_BITS = 3.0, 4.2
 ELSEWHERE = "keep it out of the file: a file_mounts entry, an instance profile or a Kubernetes Secret brings it"
 
 
-def known_secrets(document: Document) -> Iterator[Finding]:
+def known_secrets(document: Document) -> Iterator[ClusterFinding]:
     """No text may have the form of a known kind of credential."""
     for place, text in document.texts():
         for what, pattern in KNOWN.items():
@@ -38,7 +38,7 @@ def known_secrets(document: Document) -> Iterator[Finding]:
                 yield document.finding(place, f"{what} in the file", ELSEWHERE)
 
 
-def named_secrets(document: Document) -> Iterator[Finding]:
+def named_secrets(document: Document) -> Iterator[ClusterFinding]:
     """Nothing that is called a password, token, secret or key may have a value in the file."""
     for place, name, value in _named(document.body, ""):
         if not NO_SECRET.match(value):
@@ -65,7 +65,7 @@ def _named(value: Any, place: str) -> Iterator[tuple[str, str, str]]:
             yield place, match["name"], match["value"]
 
 
-def random_texts(document: Document) -> Iterator[Finding]:
+def random_texts(document: Document) -> Iterator[ClusterFinding]:
     """No long word may look random: that is what keys and tokens look like."""
     for place, text in document.texts():
         for word in WORD.findall(text):

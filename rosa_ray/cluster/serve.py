@@ -8,12 +8,12 @@ from pathlib import Path
 
 import yaml
 
-from rosa_ray.cluster.document import Document, Finding, mapping, sequence
+from rosa_ray.cluster.document import ClusterFinding, Document, mapping, sequence
 
 PLACE = "spec.serveConfigV2"
 
 
-def serve_config(document: Document) -> Iterator[Finding]:
+def serve_config(document: Document) -> Iterator[ClusterFinding]:
     """`serveConfigV2` must be a text that Serve accepts, and every `import_path` in it must exist."""
     if document.body.get("kind") != "RayService":
         return
@@ -35,7 +35,7 @@ def serve_config(document: Document) -> Iterator[Finding]:
             )
 
 
-def _accepted(document: Document, body: object) -> Iterator[Finding]:
+def _accepted(document: Document, body: object) -> Iterator[ClusterFinding]:
     from pydantic import ValidationError
     from ray.serve.schema import ServeDeploySchema  # takes seconds, and only a RayService needs it
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from rosa_ray import __version__
-from rosa_ray.cluster.document import Document, Finding
+from rosa_ray.cluster.document import ClusterFinding, Document
 
 RAY = re.compile(
     r"(?<![\w-])ray(\[[^\]]*\])?==(?P<pip>\d+(\.\d+)*)"
@@ -18,7 +18,7 @@ PYTHON_MINORS = (11, 12)
 """What pyproject.toml allows: Python 3.11 and 3.12."""
 
 
-def ray_version(document: Document) -> Iterator[Finding]:
+def ray_version(document: Document) -> Iterator[ClusterFinding]:
     """Ray must be the one installed here: versions do not talk to each other."""
     try:
         installed = version("ray")
@@ -31,7 +31,7 @@ def ray_version(document: Document) -> Iterator[Finding]:
             yield document.finding(place, f"Ray {found}, but {installed} is installed here", f"name {installed}")
 
 
-def project_version(document: Document) -> Iterator[Finding]:
+def project_version(document: Document) -> Iterator[ClusterFinding]:
     """The project must be the one that is here."""
     for place, text in document.texts():
         for match in PROJECT.finditer(text):
@@ -41,7 +41,7 @@ def project_version(document: Document) -> Iterator[Finding]:
                 )
 
 
-def python_version(document: Document) -> Iterator[Finding]:
+def python_version(document: Document) -> Iterator[ClusterFinding]:
     """Python must be one that the project runs on."""
     for place, text in document.texts():
         for match in PYTHON.finditer(text):

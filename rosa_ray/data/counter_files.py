@@ -1,8 +1,8 @@
 """Counters on disk: each partition's own, those that users share merged in shards, and all of them in one file.
 
-A user's counters lie in its partition alone. Those of items, categories, ads and campaigns are fed by every partition:
-each partition cuts them into shards by entity, a shard is summed over the partitions on its own, and a reader filters
-the shards for the entities it asks about. So nothing ever holds all counters in memory. Requests ask about what ads
+A user's counters lie in its partition alone. Every partition has counts of the items, categories, ads and campaigns,
+and cuts them into shards by entity. Each shard is summed over the partitions on its own, and a reader takes from the
+shards the entities that it asks about. So nothing ever holds all counters in memory. Requests ask about what ads
 advertise, often a small part of all items: these entities come first in a shard, and readers read no further.
 """
 
@@ -36,7 +36,7 @@ def counters_table(states: CounterStates) -> pa.Table:
     return pa.concat_tables([counters.to_table(view) for view, counters in sorted(states.items())])
 
 
-def read_counters(path: str) -> CounterStates:
+def read_counters_file(path: str) -> CounterStates:
     """Counter states by view from a file of `counters_table`; rows of one entity and bucket are summed.
 
     Raises:
@@ -54,28 +54,31 @@ def split_counters(table: pa.Table) -> CounterStates:
     }
 
 
-def write_part(states: CounterStates, path: str, shards: int) -> None:
+def write_partition_counters(states: CounterStates, path: str, shards: int) -> None:
     """Write one partition's counters: a row group per shard of what users share, then one of the users' own."""
     table = counters_table(states)
     own = np.isin(table["view"].to_numpy(zero_copy_only=False).astype(str), [*_user_views()])
+    # Group `shards`, the last, holds the users' own counters: no other partition has any of these users.
     shard = np.where(own, shards, table["entity_key"].to_numpy() % shards)
     write_row_groups((table.filter(pa.array(shard == group)) for group in range(shards + 1)), table.schema, path)
 
 
-def merge_shard(parts: list[str], shard: int, path: str, asked_keys: np.ndarray) -> int:
+def merge_shard(partition_files: list[str], shard: int, path: str, asked_keys: np.ndarray) -> int:
     """Sum one shard over all partitions; returns its rows.
 
     Args:
-        asked_keys: int64, entities that `counters_of` may ask for; they go to a row group of their own.
+        partition_files: from `write_partition_counters`, of every partition.
+        asked_keys: int64, entities that `counters_for_partition` may ask for; they go to a row group of their own.
     """
-    merged = split_counters(pa.concat_tables([_row_group(part, shard) for part in parts]))
-    table = counters_table(merged) if merged else _row_group(parts[0], shard)
+    merged = split_counters(pa.concat_tables([_row_group(part, shard) for part in partition_files]))
+    table = counters_table(merged) if merged else _row_group(partition_files[0], shard)
     asked = pc.is_in(table["entity_key"], value_set=pa.array(np.unique(asked_keys)))
+    # Two row groups: readers take the first, what requests can ask about, and never read the second.
     write_row_groups((table.filter(chosen) for chosen in (asked, pc.invert(asked))), table.schema, path)
     return table.num_rows
 
 
-def combine(parts: list[str], merged: list[str], path: str) -> int:
+def combine_counters(partition_files: list[str], merged: list[str], path: str) -> int:
     """Write the merged shards and every partition's own counters into one file; returns its rows."""
     rows = 0
 
@@ -85,7 +88,7 @@ def combine(parts: list[str], merged: list[str], path: str) -> int:
             table = read_parquet(shard)
             rows += table.num_rows
             yield table
-        for part in parts:
+        for part in partition_files:
             table = _row_group(part, len(merged))
             rows += table.num_rows
             yield table
@@ -94,16 +97,16 @@ def combine(parts: list[str], merged: list[str], path: str) -> int:
     return rows
 
 
-def counters_of(part: str, merged: list[str], entity_keys: np.ndarray) -> CounterStates:
+def counters_for_partition(partition_file: str, merged: list[str], entity_keys: np.ndarray) -> CounterStates:
     """What a partition may read: its users' own counters, and the shared ones of some entities.
 
     Args:
-        part: the partition's file.
+        partition_file: the partition's own counters.
         merged: all merged shards.
         entity_keys: int64, of items, categories, ads and campaigns; some of those that the shards were merged with.
     """
     wanted = pa.array(np.unique(entity_keys))
-    found = [_row_group(part, len(merged))]
+    found = [_row_group(partition_file, len(merged))]
     for path in merged:
         with readable(path, "a Parquet file"), fsspec.open(path, "rb") as handle:
             batches = pq.ParquetFile(handle, page_checksum_verification=True).iter_batches(_READ_ROWS, row_groups=[0])

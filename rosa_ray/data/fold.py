@@ -6,10 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 import fsspec
-import numpy as np
 import pyarrow as pa
 
-from rosa_ray.data.counter_files import shard_count, write_part
+from rosa_ray.data.counter_files import shard_count, write_partition_counters
 from rosa_ray.data.staging_area import read_staged, staged_files
 from rosa_ray.features import (
     AdTable,
@@ -22,8 +21,6 @@ from rosa_ray.features import (
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
 from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, readable, write_json, write_parquet
-
-Columns = dict[str, np.ndarray]
 
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""
@@ -70,7 +67,7 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int) ->
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
         write_parquet(pa.table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)
-    write_part(states, layout.part_counters(part), shard_count(partitions))
+    write_partition_counters(states, layout.part_counters(part), shard_count(partitions))
     times = impressions["time_us"]
     return {
         "events": len(events["time_us"]),

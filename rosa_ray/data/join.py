@@ -4,13 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from rosa_ray.data.counter_files import counters_of, shard_count
+from rosa_ray.arrays import Columns
+from rosa_ray.data.counter_files import counters_for_partition, shard_count
 from rosa_ray.data.fold import FOLDED_LOGS
-from rosa_ray.features import AdTable, FeatureConfig, FitPart, Split, SplitBounds, UserRows, build_user_rows
+from rosa_ray.features import AdTable, FeatureConfig, FitSums, Split, SplitBounds, UserRows, build_user_rows
 from rosa_ray.run_dir import DataDir
 from rosa_ray.storage import read_parquet, write_parquet
-
-Columns = dict[str, np.ndarray]
 
 _SHARED_KEYS = ("item_key", "category_key", "ad_key", "campaign_key")
 _PERIODS = tuple(split.name.lower() for split in Split)
@@ -18,7 +17,7 @@ _PERIODS = tuple(split.name.lower() for split in Split)
 
 def join_partition(
     layout: DataDir, part: int, config: FeatureConfig, bounds: SplitBounds, partitions: int
-) -> tuple[FitPart, dict[str, Any]]:
+) -> tuple[FitSums, dict[str, Any]]:
     """Read the merged counters at every request of one partition and write its user rows.
 
     Returns:
@@ -29,10 +28,10 @@ def join_partition(
     candidates = {name: values[held_out] for name, values in candidates.items()}
     asked = np.concatenate([shared_keys(log) for log in (impressions, candidates)])
     shared = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
-    counters = counters_of(layout.part_counters(part), shared, asked)
+    counters = counters_for_partition(layout.part_counters(part), shared, asked)
     rows = build_user_rows(events, impressions, candidates, counters, config, bounds)
     write_parquet(rows.to_table(), layout.user_rows(part))
-    return FitPart.of(rows, bounds.valid_us), _describe(rows, impressions, bounds)
+    return FitSums.of(rows, bounds.valid_us), _describe(rows, impressions, bounds)
 
 
 def shared_keys(columns: Columns) -> np.ndarray:
@@ -61,6 +60,7 @@ def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict
             "conversions": int(shown["conversion"][chosen].sum()),
             "revenue": float(shown["revenue"][chosen].sum()),
             "cost": float(shown["cost"][chosen].sum()),
+            # The False in the end keeps the offset of a last user without impressions in bounds.
             "users": int((np.add.reduceat(np.r_[chosen, False], rows.impression_offsets[:-1]) > 0).sum())
             if len(rows)
             else 0,
@@ -75,6 +75,7 @@ def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict
 
 def _leakage(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict[str, int]:
     order = np.diff(rows.events["time_us"])
+    # Steps from one user's last event to the next user's first may go back in time: they are left out.
     inside = np.ones(max(len(order), 0), bool)
     starts = rows.event_offsets[1:-1]
     inside[starts[(starts > 0) & (starts <= len(order))] - 1] = False

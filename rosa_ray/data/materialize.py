@@ -1,6 +1,6 @@
 """Materialisation: encode every user's timeline with a bundle's ranker and fill the online store, then swap versions.
 
-Actors on Ray Data encode (on GPUs where there are some), one writer fills the version beside the active one, and
+Actors on Ray Data encode, on GPUs where there are some. One writer fills the version beside the active one, and
 `activate` swaps them at once: servers go on reading throughout. A run that is broken off goes on where it stopped,
 file by file; one that is repeated gives the same store.
 """
@@ -10,42 +10,40 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 import xxhash
+from annotated_types import Ge
 from ray.exceptions import RayTaskError
 
 from rosa_ray.bundle import Bundle, open_bundle
-from rosa_ray.data.counter_files import read_counters
+from rosa_ray.data.counter_files import read_counters_file
 from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, timeline_block, with_events
 from rosa_ray.errors import ConfigError, InputError, RosaError
 from rosa_ray.features import FeatureState
 from rosa_ray.inference import load_ranker
 from rosa_ray.run_dir import DataDir
-from rosa_ray.sources.paths import list_files
+from rosa_ray.settings import section
+from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import read_json, readable
 from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, open_store
+from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS
 
-DEFAULT_TIMELINE_EVENTS = 256
 
-
-@dataclass(frozen=True)
+@section("materialize")
 class MaterializeConfig:
-    """How the work is cut.
+    """How the work is cut."""
 
-    Attributes:
-        users_per_block: users encoded and written at a time, one transaction.
-        users_per_batch: users padded to one rectangle for the encoder.
-        actors: encoder processes; 0 takes one per GPU, or one per CPU but the writer's.
-    """
-
-    users_per_block: int = 1024
-    users_per_batch: int = 64
-    actors: int = 0
+    users_per_block: Annotated[int, Ge(1)] = 1024
+    """Users encoded and written at a time, one transaction."""
+    users_per_batch: Annotated[int, Ge(1)] = 64
+    """Users padded to one rectangle for the encoder."""
+    actors: Annotated[int, Ge(0)] = 0
+    """Encoder processes. 0 takes one per GPU, or one per CPU but the writer's."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def materialize(
         for rows, written in _write_users(store, version, encoder, todo, _encoded(encoder, todo, config)):
             users += written
             progress(rows)
-        store.load_counters(version, read_counters(layout.counters))
+        store.load_counters(version, read_counters_file(layout.counters))
         replayed, where = store.activate(version), store.info().location
     finally:
         store.close()
@@ -223,7 +221,7 @@ def _require_same_features(layout: DataDir, state: FeatureState) -> None:
 
 def _user_files(layout: DataDir) -> list[_UserFile]:
     files = []
-    for file in list_files(layout.users, "users"):
+    for file in find_files(layout.users, "users"):
         with readable(file.path, "a Parquet file of user rows"), fsspec.open(file.path, "rb") as handle:
             parquet = pq.ParquetFile(handle)
             files.append(_UserFile(file.path, parquet.metadata.num_rows, handle.seek(0, 2)))

@@ -1,6 +1,6 @@
 """Preprocessing on Ray Data: contracts to one row per user, in three passes over hash partitions of the users.
 
-1. ingest: files are checked and their rows exchanged through partitioned Parquet (`rosa_ray.data.stage`).
+1. stage: files are checked and their rows exchanged through partitioned Parquet (`rosa_ray.data.stage`).
 2. fold: each partition is deduplicated, sorted and counted; the counters of all partitions are summed.
 3. join: each partition reads the counters at its requests and becomes user rows; the features are fitted on the
    training period.
@@ -19,42 +19,42 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rosa_ray.data.counter_files import combine, merge_shard, shard_count
+from annotated_types import Ge, Lt
+
+from rosa_ray.data.counter_files import combine_counters, merge_shard, shard_count
 from rosa_ray.data.fold import MAX_NAMES, fold_partition
 from rosa_ray.data.join import advertised_keys, join_partition
-from rosa_ray.data.stage import ingest
-from rosa_ray.data.stage_report import IngestReport
+from rosa_ray.data.stage import stage_source
+from rosa_ray.data.stage_report import StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
+from rosa_ray.settings import section
 from rosa_ray.sources import Source
 from rosa_ray.storage import remove_tree, write_bytes, write_json, write_parquet
 
 
-@dataclass(frozen=True)
+@section("preprocess")
 class PreprocessConfig:
-    """How the log is partitioned and split.
+    """How the log is partitioned and split."""
 
-    Attributes:
-        partitions: hash partitions of the users; each must fit in a worker's memory.
-        valid_from, test_from: when the validation and the test period begin, ISO 8601 with offset; empty takes the
-            fractions below.
-        valid_fraction, test_fraction: shares of the log's time span at its end.
-        keep_staging: keep the intermediate files, about the size of the log, so that the next run on it reads only new
-            days.
-    """
-
-    partitions: int = 4
+    partitions: Annotated[int, Ge(1)] = 4
+    """Hash partitions of the users. Each must fit in a worker's memory."""
     valid_from: str = ""
+    """When the validation period begins, ISO 8601 with offset. Empty takes `valid_fraction`."""
     test_from: str = ""
-    valid_fraction: float = 0.1
-    test_fraction: float = 0.2
+    """When the test period begins, ISO 8601 with offset. Empty takes `test_fraction`."""
+    valid_fraction: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """Share of the log's time span that is validated on, before the test period."""
+    test_fraction: Annotated[float, Ge(0), Lt(1)] = 0.2
+    """Share of the log's time span, at its end, that is tested on."""
     keep_staging: bool = False
+    """Keep the intermediate files, about the size of the log, so that the next run on it reads only new days."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ def preprocess(
         ConfigError: the periods make no sense for this log.
     """
     layout, clock = DataDir(data_dir), _Clock()
-    ingested = ingest(source, layout.staging, config.partitions)
-    _require_impressions(ingested)
+    staged = stage_source(source, layout.staging, config.partitions)
+    _require_impressions(staged)
     remove_tree(layout.spec)
     remove_tree(layout.users)
     write_parquet(_unique_ads(layout), layout.ads)
-    clock.lap("ingest")
+    clock.lap("ingest")  # the pass is called so in the reports of earlier versions too
     parts = range(config.partitions)
     fold = partial(fold_partition, layout, config=features, partitions=config.partitions)
     outcomes = run_tasks(fold, parts, f"counting {data_dir}")
@@ -104,7 +104,7 @@ def preprocess(
         **_merge_reports(folded, [figures for _, figures in joined]),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),
-        "ingest": ingested.to_dict(),
+        "ingest": staged.to_dict(),
         "feature_fingerprint": state.fingerprint,
         "seconds": clock.laps,
     }
@@ -112,7 +112,7 @@ def preprocess(
     write_json(_spec(config, features, bounds, start_us, end_us), layout.spec)
     if not config.keep_staging:
         remove_tree(layout.staging)
-    return PreprocessResult(report, ingested.partial)
+    return PreprocessResult(report, staged.partial)
 
 
 def split_bounds(config: PreprocessConfig, start_us: int, end_us: int) -> SplitBounds:
@@ -151,7 +151,7 @@ def _iso(time_us: int) -> str:
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds")
 
 
-def _require_impressions(report: IngestReport) -> None:
+def _require_impressions(report: StageReport) -> None:
     for name in ("impressions", "ads"):
         if not report.rows_kept(name):
             raise InputError(
@@ -166,7 +166,7 @@ def _merge_counters(layout: DataDir, partitions: int) -> int:
     shards = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
     merge = partial(_merge_shard, layout, parts)
     run_tasks(merge, list(enumerate(shards)), f"merging the counters of {layout.root}")
-    return combine(parts, shards, layout.counters)
+    return combine_counters(parts, shards, layout.counters)
 
 
 def _merge_shard(layout: DataDir, parts: list[str], shard: tuple[int, str]) -> int:

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rosa_ray.data.stage import ingest
-from rosa_ray.data.stage_report import IngestReport
+from rosa_ray.data.stage import stage_source
+from rosa_ray.data.stage_report import StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import InputError
@@ -34,14 +34,14 @@ from rosa_ray.simulation import (
 from rosa_ray.sources import Source
 from rosa_ray.storage import remove_tree, write_json, write_parquet
 
-TABLES = ("events", "impressions", "ads", "candidates", "truth")
+LOG_TABLES = ("events", "impressions", "ads", "candidates", "truth")
 
 
 def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
     """Write a simulated log, replacing what an earlier run left there.
 
-    Ray must be initialised. Each chunk of users is one file under a stable name, so the log does not depend on the
-    number of tasks or their order, and a task that is run again writes the same rows.
+    Ray must be initialised. Each chunk of users is one file under a stable name: a task that is run again writes the
+    same rows, and the log does not depend on the number of tasks or their order.
 
     Args:
         config: size, seed and laws.
@@ -76,7 +76,7 @@ def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
     return summary
 
 
-def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[str, Any], IngestReport]:
+def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[str, Any], StageReport]:
     """Put simulated exposure on a source's real timelines, replacing what an earlier run left in `log_dir`.
 
     Ray must be initialised. The events of one source must fit in one worker's memory.
@@ -94,7 +94,7 @@ def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[s
     """
     _clear(log_dir)
     staging = LogDir(log_dir).staging
-    report = ingest(source, staging, partitions=1)
+    report = stage_source(source, staging, partitions=1)
     (counts,) = run_tasks(partial(_expose_part, config, staging, log_dir), [0], f"writing {log_dir}")
     remove_tree(staging)
     summary = {
@@ -143,7 +143,7 @@ def _with_rates(counts: dict[str, Any]) -> dict[str, Any]:
 
 def _clear(log_dir: str) -> None:
     remove_tree(LogDir(log_dir).summary)
-    for name in TABLES:
+    for name in LOG_TABLES:
         remove_tree(LogDir(log_dir).table(name))
 
 

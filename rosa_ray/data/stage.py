@@ -1,7 +1,7 @@
 """First pass of preprocessing: raw files, checked and exchanged through hash-partitioned Parquet.
 
-Each input file is one task that streams it, so memory is bounded by a batch and not by a file. Writing partitions
-to files instead of shuffling blocks is what keeps Ray Data's exchange off the path (DESIGN §4).
+Each input file is one task that streams it, so memory is bounded by a batch and not by a file. Partitions are written
+to files: Ray Data's own shuffle would move every row through the object store.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from rosa_ray.data.stage_report import OK, SET_ASIDE, FileReport, IngestReport
+from rosa_ray.data.stage_report import OK, SET_ASIDE, FileReport, StageReport
 from rosa_ray.data.staging_area import StagedWriter
 from rosa_ray.data.staging_marks import keep_unchanged, mark_staged, setup_digest
 from rosa_ray.errors import ConfigError, InputError, RosaError
@@ -24,7 +24,7 @@ from rosa_ray.storage import fingerprint
 TASKS_PER_CPU = 4
 
 
-def ingest(source: Source, staging_dir: str, partitions: int) -> IngestReport:
+def stage_source(source: Source, staging_dir: str, partitions: int) -> StageReport:
     """Check every file of a source and write its good rows to `staging_dir`; what lies there unchanged stays.
 
     Ray must be initialised. What the staging area holds in the end depends on the source alone, neither on earlier
@@ -50,7 +50,7 @@ def ingest(source: Source, staging_dir: str, partitions: int) -> IngestReport:
     kept = keep_unchanged(staging_dir, setup, files)
     fresh = [file for file in files if file not in kept]
     reports = kept | (_stage_all(source, fresh, staging_dir, partitions, setup) if fresh else {})
-    report = IngestReport(staging_dir, partitions, tuple(reports[file] for file in files), files_reused=len(kept))
+    report = StageReport(staging_dir, partitions, tuple(reports[file] for file in files), files_reused=len(kept))
     _require_usable(report)
     return report
 
@@ -130,7 +130,7 @@ def _stage_row(row: dict[str, Any], source: Source, staging_dir: str, partitions
     return answer | {"report": json.dumps(report.to_dict())}
 
 
-def _require_usable(report: IngestReport) -> None:
+def _require_usable(report: StageReport) -> None:
     for name in dict.fromkeys(file.contract for file in report.files):
         files = [file for file in report.files if file.contract == name]
         if not any(file.status == OK for file in files):

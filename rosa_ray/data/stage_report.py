@@ -1,4 +1,4 @@
-"""What became of every input file: the JSON-able result of the ingest pass."""
+"""What became of every input file: the JSON-able result of staging."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -48,7 +48,7 @@ class FileReport:
 
 
 @dataclass(frozen=True)
-class IngestReport:
+class StageReport:
     """All input files, in listing order.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Few large tasks on Ray Data whose own errors come back as themselves.
 
-Ray Data wraps what a function raises in texts of many lines and loses its type; a task here hands an error back
-as its result instead, and the worker logs the trace of one that was not expected.
+Ray Data wraps what a function raises in texts of many lines and loses its type. Here a task hands an error back as its
+result instead. The worker logs the trace of an error that was not expected.
 """
 
 import logging

@@ -1,11 +1,11 @@
 """Encode stored timelines: the plain per-block work of materialisation, testable without Ray.
 
 A block of user rows goes in; for every user, the last events, the last window of encoder states and the keys of recent
-records come out. The states are those of the whole timeline: W states of an encoder of L layers depend on at
-most (L + 1)·W events, and the gap of the first of these is taken from the event before it.
+records come out. The states are those of the whole timeline, though only its end is encoded: the last W
+states of an encoder of L layers depend on at most (L + 1)·W events, and on the gap before the first of these.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, FeatureState, RecordKind, Split, encode_events
 from rosa_ray.features.batching import EVENT_INPUTS
 from rosa_ray.features.encoding import gather_segments
@@ -28,8 +29,6 @@ USER_COLUMNS = ("user_key", "event_id", *(f"event_{name}" for name in EVENT_COLU
 """Columns of the user rows that are read."""
 
 _NEVER_US = np.iinfo(np.int64).min
-
-Columns = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,8 @@ class _Seen:
 def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, as_of_us: int) -> _Seen:
     """All records that a block's rows stand for.
 
-    User rows do not say when a conversion came, only that it did before the end of the log: its time is that end, so
-    that it is remembered for long enough.
+    User rows do not say when a conversion came, only that it did before the end of the log. That end is taken as its
+    time, so that its id is remembered for long enough.
     """
     offsets, shown = _read_lists(table, _IMPRESSION_COLUMNS)
     key, time_us, split, click, conversion = (shown[name] for name in _IMPRESSION_COLUMNS)
@@ -116,6 +115,7 @@ def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, a
     keys += [derive_key(key[mask], kind) for kind, (mask, _) in chosen.items()]
     times = [events["time_us"], *(when[mask] for mask, when in chosen.values())]
     last_us = np.full(len(offsets) - 1, _NEVER_US)
+    # Events and impressions only: a click has its impression's time, and the time of a conversion is not known.
     for rows, when in zip(owners[:2], times[:2], strict=True):
         np.maximum.at(last_us, rows, when)
     order = np.argsort(np.concatenate(owners), kind="stable")
@@ -189,6 +189,7 @@ def last_states(
     """
     lengths = np.diff(offsets)
     state_offsets = np.r_[0, np.cumsum(np.minimum(lengths, window))]
+    # Shortest first, so that the users of a batch are padded to nearly their own length; empty timelines are skipped.
     order = np.argsort(lengths, kind="stable")[np.count_nonzero(lengths == 0) :]
     found: np.ndarray | None = None
     for start in range(0, len(order), users_per_batch):

@@ -1,33 +1,24 @@
 """Settings of evaluation."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from rosa_ray.errors import ConfigError
+from annotated_types import Ge, Gt
+
 from rosa_ray.metrics import ScoreKind
+from rosa_ray.settings import section
 
 
-@dataclass(frozen=True)
+@section("evaluation")
 class EvaluationConfig:
-    """How a trained ranker is evaluated.
-
-    Attributes:
-        score: what the policy ranks by.
-        users_per_batch: users padded to one rectangle.
-        actors: scoring processes, each with a GPU where `use_gpu` says so.
-        use_gpu: as in training.
-        off_policy_clip: largest importance weight of off-policy estimates; None clips nothing.
-    """
+    """How a trained ranker is evaluated."""
 
     score: ScoreKind = "roi"
-    users_per_batch: int = 64
-    actors: int = 1
+    """What the policy ranks by."""
+    users_per_batch: Annotated[int, Ge(1)] = 64
+    """Users padded to one rectangle."""
+    actors: Annotated[int, Ge(1)] = 1
+    """Scoring processes, each with a GPU where `use_gpu` says so."""
     use_gpu: bool | Literal["auto"] = "auto"
-    off_policy_clip: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("users_per_batch", "actors"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"evaluation.{name} is {getattr(self, name)}; it must be at least 1")
-        if self.off_policy_clip is not None and not self.off_policy_clip > 0:
-            raise ConfigError(f"evaluation.off_policy_clip is {self.off_policy_clip}; it must be above 0, or null")
+    """A GPU per scoring process, none, or `auto`: where the cluster has one for each."""
+    off_policy_clip: Annotated[float, Gt(0)] | None = None
+    """Largest importance weight of off-policy estimates. null clips nothing."""

@@ -5,58 +5,40 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import ray
-import torch
 from rich.table import Table
 
-from rosa_ray.bundle import Bundle, open_bundle
+from rosa_ray.bundle import open_bundle
 from rosa_ray.errors import InputError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, SHOWN_COLUMNS, join_truth, policy_value, read_truth
-from rosa_ray.evaluation.pool import map_users
-from rosa_ray.evaluation.predictions import RAW_SCORES, as_logged, prediction_columns, raw_columns
+from rosa_ray.evaluation.pool import write_predictions
+from rosa_ray.evaluation.predictions import RAW_COLUMNS, as_logged, raw_columns, read_predictions
 from rosa_ray.evaluation.segments import PeriodSegments, SegmentNames
-from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, encode_users
-from rosa_ray.inference import context_events, load_ranker, predict
+from rosa_ray.features import Split
 from rosa_ray.metrics import Evaluation, evaluate_policy
 from rosa_ray.run_dir import DataDir, RunDir
-from rosa_ray.storage import absolute, read_parquet, remove_tree, write_json, write_parquet
+from rosa_ray.storage import absolute, remove_tree, write_json
 
-LABELLED = (Split.VALID, Split.TEST)
+FIRST_FIGURES = (
+    "n",
+    "clicks",
+    "conversions",
+    "auc",
+    "gauc",
+    "logloss",
+    "pcoc",
+    "cvr_auc",
+    "cvr_pcoc",
+    "ctcvr_auc",
+    "revenue_pcoc",
+    "policy_roi",
+    "oracle_policy_roi",
+    "random_policy_roi",
+)
+"""What a person wants to know first: how much was measured, ranking, calibration, return."""
+
 _COMPARED = tuple(f"{head}{name}" for head in ("", "cvr_", "ctcvr_") for name in ("pcoc", "ece", "logloss"))
 _RAW_FIGURES = (*_COMPARED, "revenue_pcoc")
-
-
-class Scorer:
-    """One process of the pool: reads user rows, writes a file of predictions per block.
-
-    Every user lies whole in one file, so the files can be evaluated one by one.
-    """
-
-    def __init__(self, bundle_dir: str, predictions_dir: str, users_per_batch: int) -> None:
-        torch.set_num_threads(1)
-        bundle = open_bundle(bundle_dir)
-        self._device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        self._state = bundle.features(FeatureState.load)
-        self._ranker = load_ranker(bundle.model, bundle.weights()).to(self._device)
-        self._calibration = bundle.calibration
-        self._predictions_dir, self._users_per_batch = predictions_dir, users_per_batch
-
-    def __call__(self, block: pa.Table) -> pa.Table:
-        """Score the validation, test and policy impressions of a block; returns the file written and its rows."""
-        users = encode_users(UserRows.from_table(block), self._state).select(*LABELLED, Split.POLICY)
-        columns = self._score(users.trim(context_events(self._ranker)))
-        columns["visible_events"] = users.impressions["visible"]
-        name = f"{int(block['user_key'][0].as_py()) % 2**64:016x}" if block.num_rows else "empty"
-        path = f"{self._predictions_dir}/part-{name}.parquet"
-        write_parquet(pa.table(columns), path)
-        return pa.table({"path": [path], "rows": [len(columns["user_key"])]})
-
-    def _score(self, users: EncodedUsers) -> dict[str, np.ndarray]:
-        scores = predict(self._ranker, users, self._users_per_batch, self._device)
-        raw = {f"raw_{name}": scores[name] for name in RAW_SCORES}
-        return prediction_columns(users, self._calibration.apply(scores)) | raw
 
 
 def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: str) -> dict[str, Any]:
@@ -80,7 +62,7 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
     layout, place = DataDir(absolute(data_dir)), RunDir(absolute(run_dir))
     bundle = open_bundle(place.bundle)
     remove_tree(place.evaluation.predictions)
-    files = score_users(bundle, layout, place.evaluation.predictions, config)
+    files = write_predictions(bundle, layout, place.evaluation.predictions, config)
     keep_rate = bundle.calibration.negative_keep_rate
     metrics: dict[str, Any] = {
         "model_version": bundle.model_version,
@@ -95,13 +77,6 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
     return metrics
 
 
-def score_users(bundle: Bundle, layout: DataDir, predictions_dir: str, config: EvaluationConfig) -> list[str]:
-    """Run the pool over all user rows; returns the files of predictions."""
-    arguments = (bundle.location, predictions_dir, config.users_per_batch)
-    rows = map_users(layout, Scorer, arguments, config.actors, config.use_gpu)
-    return sorted(row["path"] for row in rows if row["rows"])
-
-
 def labelled_metrics(files: list[str], split: Split, negative_keep_rate: float = 1.0) -> dict[str, Any]:
     """Metrics of one labelled period, summed file by file.
 
@@ -113,7 +88,7 @@ def labelled_metrics(files: list[str], split: Split, negative_keep_rate: float =
     """
     calibrated, raw = Evaluation(), Evaluation()
     for path in files:
-        columns = _columns(read_parquet(path), split)
+        columns = read_predictions([path], split)
         if len(columns["split"]):
             calibrated.update(as_logged(columns, negative_keep_rate))
             raw.update(raw_columns(columns))
@@ -127,7 +102,7 @@ def segment_metrics(
     """Counts and calibration of one labelled period by device, campaign, user activity and day."""
     segments = PeriodSegments()
     for path in files:
-        columns = _columns(read_parquet(path), split)
+        columns = read_predictions([path], split)
         if len(columns["split"]):
             segments.update(as_logged(columns, negative_keep_rate))
     return segments.compute(names)
@@ -139,8 +114,8 @@ def policy_metrics(files: list[str], log_dir: str, config: EvaluationConfig) -> 
     Raises:
         InputError: the truth lacks a candidate.
     """
-    shown = _read_split(files, Split.TEST, SHOWN_COLUMNS)
-    candidates = _read_split(files, Split.POLICY, (*CANDIDATE_COLUMNS, *(f"raw_{name}" for name in RAW_SCORES)))
+    shown = read_predictions(files, Split.TEST, SHOWN_COLUMNS)
+    candidates = read_predictions(files, Split.POLICY, (*CANDIDATE_COLUMNS, *RAW_COLUMNS))
     figures = policy_value(shown, candidates, log_dir, config)
     return figures | {"raw_policy_roi": _raw_policy_roi(candidates, log_dir, config)}
 
@@ -154,24 +129,18 @@ def _raw_policy_roi(candidates: dict[str, np.ndarray], log_dir: str, config: Eva
     return evaluate_policy(config.score, raw_columns(candidates), joined)["policy_roi"]
 
 
-def metrics_table(metrics: Mapping[str, Any]) -> Table:
-    """The figures of `evaluate` for a terminal, one row each, test beside validation."""
+def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:
+    """The figures of `evaluate` for a terminal, one row each, test beside validation.
+
+    Args:
+        every: all of them; else those of `FIRST_FIGURES` that are defined.
+    """
+    test = metrics["test"]
     table = Table("metric", "test", "valid", title=f"model {metrics['model_version']}")
-    for name, value in metrics["test"].items():
-        if not isinstance(value, dict):
-            table.add_row(name, _cell(value), _cell(metrics["valid"].get(name)))
+    for name in test if every else [name for name in FIRST_FIGURES if test.get(name) is not None]:
+        if not isinstance(test[name], dict):
+            table.add_row(name, _cell(test[name]), _cell(metrics["valid"].get(name)))
     return table
-
-
-def _read_split(files: list[str], split: Split, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    parts = [_columns(read_parquet(path).select([*names, "split"]), split) for path in files]
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
-
-
-def _columns(table: pa.Table, split: Split) -> dict[str, np.ndarray]:
-    columns = {name: table[name].to_numpy() for name in table.column_names}
-    kept = columns["split"] == int(split)
-    return {name: values[kept] for name, values in columns.items()}
 
 
 def _cell(value: Any) -> str:

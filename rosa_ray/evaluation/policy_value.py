@@ -7,11 +7,13 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import InputError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.metrics import (
     BUDGET_FRACTIONS,
     OffPolicy,
+    ScoreKind,
     evaluate_policy,
     greedy_policy,
     random_at_budgets,
@@ -20,7 +22,6 @@ from rosa_ray.metrics import (
     serving_curve,
     uniform_policy,
 )
-from rosa_ray.metrics.evaluation import Columns
 from rosa_ray.run_dir import LogDir
 from rosa_ray.schema import hash_ids
 from rosa_ray.storage import read_parquet
@@ -72,7 +73,7 @@ def budget_value(candidates: Columns, truth: Columns, config: EvaluationConfig) 
     uniform = uniform_policy(requests)
     random_cost = float(uniform @ cost)
     budgets = [fraction * random_cost for fraction in BUDGET_FRACTIONS]
-    scores = {"policy": _scores(candidates, config), "oracle": score_revenue(config.score, revenue, cost)}
+    scores = {"policy": policy_scores(candidates, config.score), "oracle": score_revenue(config.score, revenue, cost)}
     curves = {name: serving_curve(values, revenue, cost, requests, ties) for name, values in scores.items()}
     return {
         "random_cost": random_cost,
@@ -101,7 +102,7 @@ def estimated_value(shown: Columns, candidates: Columns, config: EvaluationConfi
         return _skipped("requests show more than one ad each; the estimators need one")
     requests, ties = candidates["request_key"], candidates["impression_key"]
     policies = {
-        "off_policy": greedy_policy(_scores(candidates, config), requests, ties),
+        "off_policy": greedy_policy(policy_scores(candidates, config.score), requests, ties),
         "off_policy_random": uniform_policy(requests),
     }
     left_out = {"left_out": int((~usable).sum())}
@@ -146,8 +147,9 @@ def _join_shown(shown: Columns, candidates: Columns) -> tuple[np.ndarray, np.nda
     return row, (keys[row] == shown["impression_key"]) & ~np.isnan(shown["propensity"])
 
 
-def _scores(candidates: Columns, config: EvaluationConfig) -> np.ndarray:
-    return score(config.score, *(candidates[name] for name in ("p_ctr", "p_cvr", "value", "expected_cost")))
+def policy_scores(predictions: Columns, kind: ScoreKind) -> np.ndarray:
+    """What the policy ranks by: the score of every row, (n,); see `rosa_ray.metrics.score`."""
+    return score(kind, *(predictions[name] for name in ("p_ctr", "p_cvr", "value", "expected_cost")))
 
 
 def _skipped(reason: str) -> dict[str, Any]:

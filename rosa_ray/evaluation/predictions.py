@@ -1,15 +1,19 @@
 """The prediction table: scores of every impression beside its keys and labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import fsspec
 import numpy as np
 
-from rosa_ray.calibration import sampled_probability
-from rosa_ray.features import EncodedUsers
+from rosa_ray.calibration import Calibration, sampled_probability
+from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.features.encoding import owners
+from rosa_ray.storage import read_parquet
 
-RAW_SCORES = ("p_ctr", "p_cvr", "value")
-"""Scores that predictions of a bundle also hold before calibration, as `raw_p_ctr` and so on."""
+_CALIBRATED = ("p_ctr", "p_cvr", "value")
+
+RAW_COLUMNS = tuple(f"raw_{name}" for name in _CALIBRATED)
+"""Scores before calibration, which stand beside the calibrated ones."""
 
 COPIED = (
     "impression_key",
@@ -42,9 +46,15 @@ def prediction_columns(users: EncodedUsers, scores: dict[str, np.ndarray]) -> di
     }
 
 
+def calibrated_columns(columns: Mapping[str, np.ndarray], calibration: Calibration) -> dict[str, np.ndarray]:
+    """Predictions with calibrated scores in the place of the raw ones, which stay as `RAW_COLUMNS`."""
+    raw = {f"raw_{name}": columns[name] for name in _CALIBRATED}
+    return {**calibration.apply(columns), **raw}
+
+
 def raw_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Predictions with the raw scores in the place of the calibrated ones."""
-    raw = {name: columns[f"raw_{name}"] for name in RAW_SCORES}
+    """Predictions with the raw scores in the place of the calibrated ones: what `calibrated_columns` started from."""
+    raw = {name: columns[f"raw_{name}"] for name in _CALIBRATED}
     return {**columns, **raw, "p_ctcvr": raw["p_ctr"] * raw["p_cvr"]}
 
 
@@ -58,3 +68,34 @@ def as_logged(columns: Mapping[str, np.ndarray], negative_keep_rate: float) -> d
         return dict(columns)
     p_ctr = sampled_probability(columns["p_ctr"], negative_keep_rate)
     return {**columns, "p_ctr": p_ctr, "p_ctcvr": p_ctr * columns["p_cvr"]}
+
+
+def list_predictions(predictions_dir: str) -> list[str]:
+    """Files of predictions in a directory, by name."""
+    fs, root = fsspec.core.url_to_fs(predictions_dir)
+    return [fs.unstrip_protocol(path) for path in sorted(fs.glob(f"{root}/*.parquet"))]
+
+
+def read_predictions(files: Sequence[str], split: Split, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """Rows of one split from files of predictions, file after file.
+
+    Args:
+        names: the columns wanted; None reads all.
+
+    Returns:
+        Each column (n,).
+    """
+    parts = [_read_part(path, split, names) for path in files]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def of_split(columns: Mapping[str, np.ndarray], split: Split) -> dict[str, np.ndarray]:
+    """Rows of one split."""
+    kept = columns["split"] == int(split)
+    return {name: values[kept] for name, values in columns.items()}
+
+
+def _read_part(path: str, split: Split, names: Sequence[str] | None) -> dict[str, np.ndarray]:
+    table = read_parquet(path, None if names is None else [*names, "split"])
+    rows = of_split({name: table[name].to_numpy() for name in table.column_names}, split)
+    return {name: rows[name] for name in names or rows}

@@ -19,7 +19,7 @@ from rosa_ray.features.records import (
     records_of,
 )
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
-from rosa_ray.features.state import FeatureState, FitPart
+from rosa_ray.features.state import FeatureState, FitSums
 from rosa_ray.features.views import (
     VIEWS,
     CounterStates,
@@ -42,7 +42,7 @@ __all__ = [
     "EncodedUsers",
     "FeatureConfig",
     "FeatureState",
-    "FitPart",
+    "FitSums",
     "RecordKind",
     "Split",
     "SplitBounds",

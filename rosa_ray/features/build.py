@@ -1,7 +1,7 @@
 """From contract tables of one user partition to user rows: deduplicate, sort, join, read the counters.
 
-Point in time is held by construction: timelines are sorted, counters are read at closed buckets before each
-request, and which events an impression may see (`t_j < t`, strictly) is derived from the times alone.
+No feature sees the future, by construction. Timelines are sorted, and counters are read at buckets that were closed at
+the request. Which events an impression may see (`t_j < t`, strictly) follows from the times alone.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
 from rosa_ray.features.views import CounterStates, expected_cost, read_dense
@@ -134,9 +135,9 @@ def behavior_codes(behavior: pa.ChunkedArray) -> np.ndarray:
 
 
 def build_user_rows(
-    events: dict[str, np.ndarray],
-    impressions: dict[str, np.ndarray],
-    candidates: dict[str, np.ndarray] | None,
+    events: Columns,
+    impressions: Columns,
+    candidates: Columns | None,
     counters: CounterStates,
     config: FeatureConfig,
     bounds: SplitBounds,

@@ -1,30 +1,27 @@
 """Which features are computed, and how finely. Every field is part of the feature fingerprint."""
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from rosa_ray.settings import Distinct, OneOf, section
 
 
-@dataclass(frozen=True)
+def _view_names() -> list[str]:
+    from rosa_ray.features.views import VIEWS
+
+    return list(VIEWS)
+
+
+@section("features")
 class FeatureConfig:
     """Settings of the feature computation, the same offline and online.
-
-    Attributes:
-        views: counter views whose readings become dense features; names from `rosa_ray.features.views.VIEWS`.
-        bucket_minutes: width of a counter bucket in event time; a request reads whole closed buckets only.
-        settle_minutes: a bucket closes this long after its end, so that clicks of its last impressions are in.
-        utc_offset_hours: shift from UTC to the market's local time, for hour of day and weekday.
-        min_count: an id seen less often in the training period shares an out-of-vocabulary row.
-        item_oov_buckets: rows that unseen items are hashed into; many rows keep unseen items distinct, so that the
-            model can still recognise one it saw in the user's history.
-        oov_buckets: the same for category, campaign, device and region.
-        money_buckets: number of buckets that log bid and log price are cut into.
-        prior_impressions: strength of the prior of smoothed rates, in impressions.
-        prior_ctr: rate a smoothed CTR starts from; `prior_cvr` likewise for conversions per click.
 
     >>> FeatureConfig().bucket_minutes
     60
     """
 
-    views: tuple[str, ...] = (
+    views: Annotated[tuple[Annotated[str, OneOf(_view_names)], ...], Distinct()] = (
         "user_events",
         "item_events",
         "category_events",
@@ -32,13 +29,26 @@ class FeatureConfig:
         "ad_impressions",
         "campaign_impressions",
     )
-    bucket_minutes: int = 60
-    settle_minutes: int = 5
-    utc_offset_hours: int = 0
-    min_count: int = 2
-    item_oov_buckets: int = 1024
-    oov_buckets: int = 16
-    money_buckets: int = 16
-    prior_impressions: float = 20.0
-    prior_ctr: float = 0.03
-    prior_cvr: float = 0.1
+    """Counter views whose readings become dense features; names from `rosa_ray.features.views.VIEWS`."""
+    bucket_minutes: Annotated[int, Ge(1), Le(1440)] = 60
+    """Width of a counter bucket in event time. A request reads whole closed buckets only. A day is the shortest
+    window."""
+    settle_minutes: Annotated[int, Ge(0)] = 5
+    """A bucket closes this long after its end, so that clicks of its last impressions are in."""
+    utc_offset_hours: Annotated[int, Ge(-12), Le(14)] = 0
+    """Shift from UTC to the market's local time, for hour of day and weekday."""
+    min_count: Annotated[int, Ge(1)] = 2
+    """An id seen less often in the training period shares an out-of-vocabulary row."""
+    item_oov_buckets: Annotated[int, Ge(1)] = 1024
+    """Rows that unseen items are hashed into. Many rows keep unseen items distinct, so that the model can still
+    recognise one it saw in the user's history."""
+    oov_buckets: Annotated[int, Ge(1)] = 16
+    """The same for category, campaign, device and region."""
+    money_buckets: Annotated[int, Ge(1)] = 16
+    """Buckets that log bid and log price are cut into."""
+    prior_impressions: Annotated[float, Gt(0)] = 20.0
+    """Strength of the prior of smoothed rates, in impressions."""
+    prior_ctr: Annotated[float, Gt(0), Lt(1)] = 0.03
+    """Rate that a smoothed CTR starts from."""
+    prior_cvr: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """Rate that a smoothed CVR starts from, conversions per click."""

@@ -3,11 +3,11 @@
 The same function encodes a partition of a million users and the single user of one online request.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.state import TABLES, FeatureState
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
@@ -17,8 +17,6 @@ GAP_BUCKETS = 34
 
 _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday; Monday is 0."""
-
-Columns = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -135,8 +133,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
 def encode_timeline(timeline: Columns, state: FeatureState, keep: int) -> dict[str, np.ndarray]:
     """Encode the last `keep` events of one user.
 
-    The gap of the first of them is the time since the event before it, so give one event more than is kept, as the
-    online store does; a timeline of `keep` events or less is taken as whole.
+    The gap of the first of them is the time since the event before it. So give one event more than is kept, as the
+    online store does. A timeline of `keep` events or less is taken as whole.
 
     Returns:
         As `encode_events`, at most `keep` rows.
@@ -193,6 +191,8 @@ def _encode_impressions(rows: UserRows, state: FeatureState, shift_us: int) -> d
     tables = {name: state.vocabularies[name].lookup(shown[f"{name}_key"]) for name in TABLES}
     log_money = _scaled_log_money(rows, state)
     buckets = state.config.money_buckets
+    # Equal buckets over 2.5 standard deviations to either side of the mean; what lies beyond joins the outermost ones.
+    # They are numbered from 1, as padding reads row 0.
     cut = np.clip(np.floor((log_money + 2.5) / 5.0 * buckets), 0, buckets - 1).astype(np.int64) + 1
     return {
         "time_us": shown["time_us"],
@@ -227,8 +227,10 @@ def _calendar(local_us: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def count_visible(rows: UserRows) -> np.ndarray:
-    """Events strictly before each impression, per user, for all users in one search over (user, time) ranks."""
+    """Events of the same user strictly before each impression, int64 (I,)."""
     event_time, time_us = rows.events["time_us"], rows.impressions["time_us"]
+    # One search instead of one per user: user·span + rank of the time rises over the whole block, since users come one
+    # after another and each timeline is sorted. Ranks stand for times, as user·time in microseconds would overflow.
     _, rank = np.unique(np.r_[event_time, time_us], return_inverse=True)
     span = len(rank) + 1
     event_owner, owner = owners(rows.event_offsets), owners(rows.impression_offsets)

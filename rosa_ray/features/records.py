@@ -1,23 +1,21 @@
 """Live records: events, impressions, clicks and conversions as one stream of columns, and what each of them counts.
 
-A record is what a server learns at one moment. An impression row of a log, written when all is known, is the
-impression, its click and its conversion together; `impression_records` takes it apart, and both ways are counted by
-the one `fold_records`, so that features are the same offline and live, bit for bit.
+A record is what a server learns at one moment. A log is written when all is known: its impression row holds the
+impression, its click and its conversion together. `impression_records` takes such a row apart. The one `fold_records`
+counts the records of both, so that features are the same offline and live, bit for bit.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 import pyarrow as pa
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Counters
 from rosa_ray.features.views import IMPRESSION_MEASURES, CounterStates, buckets_of, counted_views, to_micros
 from rosa_ray.schema import BEHAVIORS, derive_key, hash_ids
-
-Columns = Mapping[str, np.ndarray]
 
 
 class RecordKind(IntEnum):
@@ -97,10 +95,10 @@ def records_of(kind: RecordKind, **given: np.ndarray) -> dict[str, np.ndarray]:
     return columns
 
 
-def concat_records(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the records of all parts, in order."""
-    parts = [empty_records(0), *parts]
-    return {name: np.concatenate([part[name] for part in parts]) for name in RECORD_COLUMNS}
+def concat_records(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the records of all batches, in order."""
+    batches = [empty_records(0), *batches]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in RECORD_COLUMNS}
 
 
 def event_records(events: Columns) -> dict[str, np.ndarray]:

@@ -4,12 +4,13 @@ This is what preprocessing writes, what training and evaluation read, and what o
 same arrays with one user in them.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 import pyarrow as pa
+
+from rosa_ray.arrays import Columns
 
 
 class Split(IntEnum):
@@ -55,8 +56,6 @@ IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
     "revenue": pa.float64(),
 }
 """Columns of an impression, sorted by time and then by impression key. Labels of a candidate are 0."""
-
-Columns = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

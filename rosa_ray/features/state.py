@@ -55,8 +55,8 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class FitPart:
-    """What one block of user rows contributes to the fit; parts merge in partition order."""
+class FitSums:
+    """What one block of user rows adds to the fit; blocks are merged in the order of their partitions."""
 
     keys: dict[str, KeyCounts]
     dense: Moments
@@ -64,7 +64,7 @@ class FitPart:
     totals: np.ndarray
 
     @classmethod
-    def of(cls, rows: UserRows, train_until_us: int) -> "FitPart":
+    def of(cls, rows: UserRows, train_until_us: int) -> "FitSums":
         """Fold the training period of a block: events and impressions before `train_until_us`."""
         past = rows.events["time_us"] < train_until_us
         train = rows.impressions["split"] == Split.TRAIN
@@ -77,12 +77,12 @@ class FitPart:
         dense = rows.dense[train] if len(rows.dense) else np.empty((0, 0), np.float32)
         return cls(keys, Moments.of(dense), Moments.of(money), np.array([np.sum(s, dtype=np.float64) for s in sums]))
 
-    def merge(self, other: "FitPart") -> "FitPart":
+    def merge(self, other: "FitSums") -> "FitSums":
         keys = {name: counts.merge(other.keys[name]) for name, counts in self.keys.items()}
         if self.totals[0] == 0 or other.totals[0] == 0:
             full = other if self.totals[0] == 0 else self
-            return FitPart(keys, full.dense, full.log_money, full.totals)
-        return FitPart(
+            return FitSums(keys, full.dense, full.log_money, full.totals)
+        return FitSums(
             keys, self.dense.merge(other.dense), self.log_money.merge(other.log_money), self.totals + other.totals
         )
 
@@ -109,17 +109,17 @@ class FeatureState:
     user_key_id: str = ""
 
     @classmethod
-    def fit(cls, parts: list[FitPart], config: FeatureConfig, user_key_id: str = "") -> "FeatureState":
+    def fit(cls, sums: list[FitSums], config: FeatureConfig, user_key_id: str = "") -> "FeatureState":
         """Finish a fit.
 
         Raises:
             InputError: the training period has no impressions, or none with a click.
         """
-        if not parts:
+        if not sums:
             raise InputError("features cannot be fitted: there are no user rows")
-        merged = parts[0]
-        for part in parts[1:]:
-            merged = merged.merge(part)
+        merged = sums[0]
+        for more in sums[1:]:
+            merged = merged.merge(more)
         names = ("impressions", "clicks", "conversions", "revenue", "cost")
         totals = dict(zip(names, merged.totals.tolist(), strict=True))
         if not totals["clicks"]:

@@ -4,17 +4,15 @@ A view is one entry of `VIEWS`. Folding takes the rows of one log (events or imp
 one float32 column per feature, NaN where a rate has no denominator (missing is not zero).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.schema import BEHAVIORS
 from rosa_ray.units import MICROS_PER_UNIT
-
-Columns = Mapping[str, np.ndarray]
 
 IMPRESSION_MEASURES = ("impressions", "clicks", "conversions", "bid_micros", "cost_micros")
 

@@ -16,7 +16,7 @@ from rosa_ray.metrics.budget import (
     random_at_budgets,
     serving_curve,
 )
-from rosa_ray.metrics.calibration import LOGLOSS_EPS, Ece, LogLoss, Pcoc, ReliabilityBin
+from rosa_ray.metrics.calibration_error import LOGLOSS_EPS, Ece, LogLoss, Pcoc, ReliabilityBin
 from rosa_ray.metrics.evaluation import EVALUATED_COLUMNS, Evaluation, evaluate_policy, evaluate_predictions
 from rosa_ray.metrics.off_policy import ESTIMATORS, OffPolicy
 from rosa_ray.metrics.ranking import AucHistogram, Gauc, GroupAuc, group_auc, tied_auc

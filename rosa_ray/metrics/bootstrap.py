@@ -7,28 +7,29 @@ same rows: both see the same draw, so the interval is paired.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from annotated_types import Ge, Gt, Lt
 
-from rosa_ray.metrics.checks import Ints, as_amounts, as_keys, as_labels, as_not_negative, require_same_length
+from rosa_ray.arrays import Ints
+from rosa_ray.metrics.checks import as_amounts, as_keys, as_labels, as_not_negative, require_same_length
+from rosa_ray.settings import section
 
 Statistic = Callable[[Ints], float | None]
 
 
-@dataclass(frozen=True)
+@section("bootstrap")
 class BootstrapConfig:
-    """How intervals are drawn.
+    """How intervals are drawn."""
 
-    Attributes:
-        replicates: bootstrap samples.
-        level: two-sided coverage, in (0, 1).
-        seed: of the draws; equal seeds give equal intervals.
-    """
-
-    replicates: int = 500
-    level: float = 0.95
-    seed: int = 0
+    replicates: Annotated[int, Ge(1)] = 500
+    """Bootstrap samples."""
+    level: Annotated[float, Gt(0), Lt(1)] = 0.95
+    """Two-sided coverage."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of the draws. Equal seeds give equal intervals."""
 
 
 @dataclass(frozen=True)

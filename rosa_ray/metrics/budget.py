@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rosa_ray.metrics.checks import Floats, as_amounts, as_keys, as_not_negative, require_same_length
+from rosa_ray.arrays import Floats
+from rosa_ray.metrics.checks import as_amounts, as_keys, as_not_negative, require_same_length
 from rosa_ray.metrics.value import greedy_policy
 
 BUDGET_FRACTIONS = (0.01, 0.02, *(round(0.05 * step, 2) for step in range(1, 21)))

@@ -3,8 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from rosa_ray.arrays import Floats, Ints
 
 
 def as_amounts(name: str, values: npt.ArrayLike) -> Floats:

@@ -1,12 +1,12 @@
 """All metrics of one prediction table, as one mergeable state, and the value of the policy behind it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
 
-from rosa_ray.metrics.calibration import Ece, LogLoss, Pcoc
+from rosa_ray.arrays import Columns
+from rosa_ray.metrics.calibration_error import Ece, LogLoss, Pcoc
 from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities
 from rosa_ray.metrics.ranking import AucHistogram, Gauc
 from rosa_ray.metrics.value import (
@@ -19,8 +19,6 @@ from rosa_ray.metrics.value import (
     score_revenue,
     uniform_policy,
 )
-
-Columns = Mapping[str, npt.NDArray[Any]]
 
 EVALUATED_COLUMNS = (
     "user_key",
@@ -73,7 +71,10 @@ class HeadMetrics:
 
 @dataclass
 class Evaluation:
-    """The metrics of DESIGN §7 that need no baseline. Workers update their users, the driver merges and computes."""
+    """The metrics of one model that need no other model to compare with.
+
+    Each worker adds its own users; the driver merges the sums and computes.
+    """
 
     ctr: HeadMetrics = field(default_factory=HeadMetrics)
     cvr: HeadMetrics = field(default_factory=HeadMetrics)

@@ -25,10 +25,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rosa_ray.arrays import Floats, Ints
 from rosa_ray.metrics.bootstrap import BootstrapConfig, interval
 from rosa_ray.metrics.checks import (
-    Floats,
-    Ints,
     as_amounts,
     as_keys,
     as_not_negative,

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rosa_ray.metrics.checks import Floats, Ints, as_amounts, as_keys, as_labels, as_probabilities, require_same_length
+from rosa_ray.arrays import Floats, Ints
+from rosa_ray.metrics.checks import as_amounts, as_keys, as_labels, as_probabilities, require_same_length
 
 LOGIT_BINS = 65_536
 LOGIT_LIMIT = 16.0

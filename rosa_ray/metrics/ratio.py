@@ -16,7 +16,8 @@ from typing import Literal, get_args
 
 import numpy.typing as npt
 
-from rosa_ray.metrics.checks import Floats, as_amounts, require_same_length
+from rosa_ray.arrays import Floats
+from rosa_ray.metrics.checks import as_amounts, require_same_length
 
 IntervalMethod = Literal["log_t", "log", "normal"]
 

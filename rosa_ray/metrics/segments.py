@@ -1,18 +1,15 @@
 """Calibration by segment: the same sums, one set per value of an attribute such as device or campaign."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rosa_ray.metrics.calibration import Ece, Pcoc
+from rosa_ray.arrays import Columns, Ints
+from rosa_ray.metrics.calibration_error import Ece, Pcoc
 from rosa_ray.metrics.checks import as_keys
 from rosa_ray.units import DAY_US
-
-Columns = Mapping[str, npt.NDArray[Any]]
-Ints = npt.NDArray[np.int64]
 
 ACTIVITY_BOUNDS = (1, 10, 50)
 ACTIVITY_NAMES = ("0", "1-9", "10-49", "50+")

@@ -11,7 +11,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from rosa_ray.metrics.checks import Floats, as_amounts, as_keys, as_not_negative, as_probabilities, require_same_length
+from rosa_ray.arrays import Floats
+from rosa_ray.metrics.checks import as_amounts, as_keys, as_not_negative, as_probabilities, require_same_length
 
 ScoreKind = Literal["roi", "profit", "roas", "ecpm"]
 SCORE_KINDS: tuple[str, ...] = get_args(ScoreKind)

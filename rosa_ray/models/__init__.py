@@ -5,7 +5,7 @@ from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.embedding import parameter_groups
 from rosa_ray.models.encoder import EncoderCache
 from rosa_ray.models.losses import TASKS, LossConfig, LossScales, LossTerms, loss_terms, task_weights
-from rosa_ray.models.rankers import build_ranker, config_class, ranker_names
+from rosa_ray.models.rankers import build_ranker, config_class, ranker_names, ranker_settings
 
 __all__ = [
     "TASKS",
@@ -22,5 +22,6 @@ __all__ = [
     "loss_terms",
     "parameter_groups",
     "ranker_names",
+    "ranker_settings",
     "task_weights",
 ]

@@ -25,10 +25,10 @@ OWN_SCALE = ("value",)
 STEP_SIZE = 0.02
 """Of a learned log-weight; about 100 steps of memory near the optimum."""
 
-LIMIT = math.log(100.0)
+LARGEST_LOG_CHANGE = math.log(100.0)
 """A learned weight stays within a factor of 100 of the configured one."""
 
-Reduce = Callable[[Tensor], Tensor]
+SumOverRanks = Callable[[Tensor], Tensor]
 
 
 class TaskBalance:
@@ -51,7 +51,7 @@ class TaskBalance:
         """Current weight of each task, (tasks,), not negative."""
         return self.static
 
-    def observe(self, terms: LossTerms, sum_over_ranks: Reduce, scale: Tensor | float = 1.0) -> None:
+    def observe(self, terms: LossTerms, sum_over_ranks: SumOverRanks, scale: Tensor | float = 1.0) -> None:
         """Learn from one batch, after its forward and before its backward pass.
 
         Args:
@@ -91,7 +91,7 @@ class UncertaintyBalance(TaskBalance):
         return _with_sum_of(self.static, torch.exp(-self.log_variance) / 2, self.learned & self.seen)
 
     @torch.no_grad()
-    def observe(self, terms: LossTerms, sum_over_ranks: Reduce, scale: Tensor | float = 1.0) -> None:
+    def observe(self, terms: LossTerms, sum_over_ranks: SumOverRanks, scale: Tensor | float = 1.0) -> None:
         losses, mass = _global_losses(terms, sum_over_ranks)
         slope = (1 - torch.exp(-self.log_variance) * losses) / 2
         usable = self.learned & (mass > 0) & torch.isfinite(losses)
@@ -134,7 +134,7 @@ class GradNormBalance(TaskBalance):
     def weights(self) -> Tensor:
         return _with_sum_of(self.static, torch.exp(self.log_weight), self.learned)
 
-    def observe(self, terms: LossTerms, sum_over_ranks: Reduce, scale: Tensor | float = 1.0) -> None:
+    def observe(self, terms: LossTerms, sum_over_ranks: SumOverRanks, scale: Tensor | float = 1.0) -> None:
         losses, mass = _global_losses(terms, sum_over_ranks)
         norms = self._norms(terms, mass, sum_over_ranks, scale)
         usable = self.learned & torch.isfinite(losses + norms) & (losses > 0) & (norms > 0)
@@ -152,7 +152,7 @@ class GradNormBalance(TaskBalance):
     def state_dict(self) -> dict[str, Tensor]:
         return {name: getattr(self, name).clone() for name in ("log_weight", "first", "recent", "batches", "learned")}
 
-    def _norms(self, terms: LossTerms, mass: Tensor, sum_over_ranks: Reduce, scale: Tensor | float) -> Tensor:
+    def _norms(self, terms: LossTerms, mass: Tensor, sum_over_ranks: SumOverRanks, scale: Tensor | float) -> Tensor:
         """Norm of each task's gradient of the whole batch at the shared parameters, (tasks,)."""
         means = [terms[task][0] * scale / mass[place].clamp_min(1e-12) for place, task in enumerate(TASKS)]
         slopes = [_gradient(mean, self._shared) for mean in means]
@@ -200,7 +200,7 @@ def shared_parameters(model: nn.Module) -> list[nn.Parameter]:
     return list(holders[0].parameters())
 
 
-def _global_losses(terms: LossTerms, sum_over_ranks: Reduce) -> tuple[Tensor, Tensor]:
+def _global_losses(terms: LossTerms, sum_over_ranks: SumOverRanks) -> tuple[Tensor, Tensor]:
     """Mean loss of each task over all workers, 0 where nothing weighs, and the weights; both (tasks,)."""
     local = torch.stack([torch.stack(terms[task]) for task in TASKS], dim=1).detach().float()
     sums, mass = sum_over_ranks(local)
@@ -219,7 +219,7 @@ def _gradient(loss: Tensor, parameters: list[nn.Parameter]) -> Tensor | None:
 
 def _step(values: Tensor, slope: Tensor, start: Tensor) -> Tensor:
     moved = values - STEP_SIZE * slope
-    return torch.minimum(torch.maximum(moved, start - LIMIT), start + LIMIT)
+    return torch.minimum(torch.maximum(moved, start - LARGEST_LOG_CHANGE), start + LARGEST_LOG_CHANGE)
 
 
 def _with_sum_of(static: Tensor, raw: Tensor, learned: Tensor) -> Tensor:

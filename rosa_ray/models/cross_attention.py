@@ -13,7 +13,7 @@ from torch.nn import functional
 from rosa_ray.models.decay import BehaviorDecayBias
 from rosa_ray.schema import Behavior
 
-KINDS = 1 + len(Behavior)
+KEY_KINDS = 1 + len(Behavior)
 _LEAST_MASS, _ODDS_SCALE = 1e-6, 5.0
 
 
@@ -78,12 +78,12 @@ class CandidateAttention(nn.Module):
         with_null = functional.pad(bias, (1, 0)).to(query.dtype)
         labelled = torch.cat([value, self._kinds(behavior_BT, value)], dim=-1)
         mixed = functional.scaled_dot_product_attention(query, key, labelled, with_null)
-        interest, mass = mixed.split([width // self.heads, KINDS], dim=-1)
+        interest, mass = mixed.split([width // self.heads, KEY_KINDS], dim=-1)
         return self.project_out(interest.transpose(1, 2).flatten(2)), self._intensity(mass)
 
     def _kinds(self, behavior_BT: Tensor, value: Tensor) -> Tensor:
-        """What each key is, one-hot: the null token, then the behaviours; (B, H, 1 + T, KINDS)."""
-        kind = functional.one_hot(functional.pad(behavior_BT + 1, (1, 0)), KINDS).to(value.dtype)
+        """What each key is, one-hot: the null token, then the behaviours; (B, H, 1 + T, KEY_KINDS)."""
+        kind = functional.one_hot(functional.pad(behavior_BT + 1, (1, 0)), KEY_KINDS).to(value.dtype)
         return kind[:, None].expand(-1, self.heads, -1, -1)
 
     def _intensity(self, mass_BHNK: Tensor) -> Tensor:

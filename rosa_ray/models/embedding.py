@@ -1,7 +1,8 @@
 """Embedding tables and the two towers that share them: timeline events and ads.
 
-Ads and history items share one item table and one category table (DESIGN: without that, a model cannot match an ad to
-the history and stays at chance). Shapes: see `rosa_ray.models.batch`.
+Ads and history items share one item table and one category table. With tables of its own an ad is never like an event
+of its item, and a few thousand clicks do not teach that: such a model stays at chance. Shapes: see
+`rosa_ray.models.batch`.
 """
 
 from collections.abc import Mapping
@@ -17,8 +18,8 @@ from rosa_ray.units import SECOND_US
 HOURS, WEEKDAYS, GAP_BUCKETS = 24, 7, 34
 
 IDENTITY_STD, ATTRIBUTE_STD = 0.3, 0.05
-"""Starting spread of item and category rows, and of all other tables: what a thing is outweighs what is said of it, so
-that an ad and an event of the same item or category are alike before anything is learned."""
+"""Starting spread of item and category rows, and of all other tables. Item and category outweigh the rest, so that
+an ad and an event of the same item are alike before anything is learned."""
 
 TableSizes = Mapping[str, int]
 """Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F."""

@@ -12,18 +12,17 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from rosa_ray.errors import ConfigError
 from rosa_ray.schema import Behavior
 from rosa_ray.units import HOUR_US
 
-KINDS = ("item", "category")
+MATCHED = ("item", "category")
 HALF_LIVES_HOURS = (1.0, 12.0, 96.0, 1440.0)
 
 
 class ExactMatch(nn.Module):
     """Decayed counts of the history's events on the ad's item and category."""
 
-    width = len(KINDS) * len(HALF_LIVES_HOURS) * len(Behavior)
+    width = len(MATCHED) * len(HALF_LIVES_HOURS) * len(Behavior)
 
     def __init__(self, window: int) -> None:
         super().__init__()
@@ -42,17 +41,7 @@ class ExactMatch(nn.Module):
         counts = []
         for rate in torch.exp(self.log_rate_H):
             freshness_BNT = torch.exp(-rate * elapsed_h_BNT)
-            for name in KINDS:
+            for name in MATCHED:
                 same_BNT = seen_BNT & (shown[name][..., None] == events[name][:, None])
                 counts.append((freshness_BNT * same_BNT) @ kind_BTK)
         return torch.log1p(torch.cat(counts, dim=-1))
-
-
-def require_match_window(events: int) -> None:
-    """Refuse a window of no event.
-
-    Raises:
-        ConfigError: it is below 1.
-    """
-    if events < 1:
-        raise ConfigError(f"model.match_window is {events}; it must be at least 1")

@@ -5,8 +5,8 @@ second term is what lets load matter, as no label depends on it). It is known be
 a threshold the encoder need not be called. Once the encoder was called its price is paid, so that the scores are mixed
 as an idle server would mix them: load decides whether to encode, never how much a fresh score counts.
 
-By construction λ never falls when load rises and never rises when more events or actions are missing: the weights
-from these inputs to the answer keep their sign (Daniels & Velikova 2010, partially monotone networks). The other
+λ never falls when load rises, and never rises when more events or actions are missing. The weights from these inputs
+to the answer keep their sign, which ensures it (Daniels & Velikova 2010, partially monotone networks). The other
 inputs are free.
 
 Shape legend: N requests, F history inputs, H heads (p_ctr, p_ctcvr), K hidden units.
@@ -14,18 +14,20 @@ Shape legend: N requests, F history inputs, H heads (p_ctr, p_ctcvr), K hidden u
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rosa_ray.errors import ConfigError
+from rosa_ray.settings import section
 
 HISTORY_INPUTS = ("events_since", "actions_since", "staleness_s", "idle_s", "events_last_hour", "history_events")
-"""What the gate reads of a user: events that the stored states lack, those of them that are more than a view, seconds
-since the last encoded event, seconds since the last event, events of the last hour, and events that the encoder can
-use. No count is above the last."""
+"""What the gate reads of a user, in this order: events that the stored states lack; those of them that are more than a
+view; seconds since the last encoded event; seconds since the last event; events of the last hour; events that the
+encoder can use. No count is above the last."""
 
 GATE_INPUTS = (*HISTORY_INPUTS, "load")
 """All inputs; `load` is in [0, 1]."""
@@ -35,22 +37,12 @@ FORMAT_VERSION = 1
 _SIGNED, _LEAST_P = 2, 1e-7
 
 
-@dataclass(frozen=True)
+@section("gate")
 class GateConfig:
-    """Size of the gate.
+    """Size of the gate."""
 
-    Attributes:
-        hidden: K, hidden units.
-
-    Raises:
-        ConfigError: there is no unit.
-    """
-
-    hidden: int = 8
-
-    def __post_init__(self) -> None:
-        if self.hidden < 1:
-            raise ConfigError(f"gate.hidden is {self.hidden}; it must be at least 1")
+    hidden: Annotated[int, Ge(1)] = 8
+    """K, hidden units."""
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,8 @@ class WindowPairs:
         user = torch.arange(visible_BN.shape[0], device=visible.device).repeat_interleave(visible_BN.shape[1])
         counts = visible.clamp_max(window)
         impression = torch.repeat_interleave(counts)
+        # The window ends at `visible` of the user's row of T. Pairs are numbered through all impressions, so taking off
+        # the pairs up to and with this impression turns a pair's number into its event's place.
         shift = user * length + visible - counts.cumsum(0)
         return cls(torch.arange(len(impression), device=visible.device) + shift[impression], impression, len(visible))
 

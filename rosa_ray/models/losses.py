@@ -1,43 +1,47 @@
-"""The joint loss `α·L_ctr + β·L_cvr + γ·L_roi` (paper §3.5), resolved as DESIGN §3 says.
+"""The joint loss `α·L_ctr + β·L_cvr + γ·L_roi` (Ni, Li, Zhang 2026, §3.5).
+
+The paper names the terms and leaves their form open: conversions are learned over all impressions (`ctcvr_loss`), and
+the return by a deviance that is least at the mean (`roi_loss`).
 
 Every term is a pair (weighted sum, weight), so that sums over workers and accumulation steps are divided once.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 from torch.nn import functional
 
 from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.settings import section
 
 TASKS = ("ctr", "cvr", "roi", "value", "next")
 
 
-@dataclass(frozen=True)
+@section("loss")
 class LossConfig:
-    """Task weights; only their ratios matter.
+    """Task weights; only their ratios matter."""
 
-    Attributes:
-        alpha, beta, gamma: weights of the CTR, CTCVR and ROI terms.
-        value: weight of the value head's likelihood on converted rows.
-        next_event: weight of telling a user's next event from other users', for rankers that have that task.
-        kappa: strength of the high-value weight `1 + κ·min(log1p(v / median), cap)`, v the ad's price; 0 is off.
-        high_value_cap: cap of log1p in that weight.
-        balance: what becomes of the weights in training: `static` keeps them, `uncertainty` and `gradnorm` learn them
-            from there, see `rosa_ray.models.balance`. The validation loss always has the static ones.
-    """
-
-    alpha: float = 1.0
-    beta: float = 1.0
-    gamma: float = 0.5
-    value: float = 0.1
-    next_event: float = 0.2
-    kappa: float = 0.2
-    high_value_cap: float = 3.0
+    alpha: Annotated[float, Ge(0)] = 1.0
+    """Weight of the CTR term."""
+    beta: Annotated[float, Ge(0)] = 1.0
+    """Weight of the CTCVR term."""
+    gamma: Annotated[float, Ge(0)] = 0.5
+    """Weight of the ROI term."""
+    value: Annotated[float, Ge(0)] = 0.1
+    """Weight of the value head's likelihood on converted rows."""
+    next_event: Annotated[float, Ge(0)] = 0.2
+    """Weight of telling a user's next event from other users', for rankers that have that task."""
+    kappa: Annotated[float, Ge(0)] = 0.2
+    """Strength of the high-value weight `1 + κ·min(log1p(v / median), cap)`, v the ad's price. 0 is off."""
+    high_value_cap: Annotated[float, Ge(0)] = 3.0
+    """Cap of log1p in that weight."""
     balance: Literal["static", "uncertainty", "gradnorm"] = "static"
+    """What becomes of the weights in training: `static` keeps them, `uncertainty` and `gradnorm` learn them from there,
+    see `rosa_ray.models.balance`. The validation loss always has the static ones."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,9 @@ def roi_loss(predictions: Predictions, revenue: Tensor, cost: Tensor, scales: Lo
 
     At power 1.5 the deviance is `4 (√y − √μ)² / √μ`. It takes the zeros and the skew of revenue as they are, and it is
     least at the mean, which the mean squared error of log1p is not. Two changes keep it in proportion to the other
-    terms. Both sides are in units of the mean return and raised by one: the minimum stays at the mean, but a
-    conversion where almost none was expected no longer outweighs everything (`y / √μ` has no bound). And the whole is
-    scaled by the rate of conversions, so that a typical one weighs about as much as in the CTCVR term.
+    terms. Both sides are in units of the mean return and raised by one. The minimum stays at the mean, but a conversion
+    where almost none was expected no longer outweighs everything: `y / √μ` has no bound. And the whole is scaled by the
+    rate of conversions, so that a typical one weighs about as much as in the CTCVR term.
     """
     spend = cost.clamp_min(1e-12) * scales.revenue_per_cost
     log_mean = predictions.log_p_ctcvr + predictions.log_value - torch.log(spend)

@@ -1,8 +1,8 @@
 """An auxiliary task for encoders: from the state after event j, tell event j + 1 from other users' events.
 
-Clicks are few and timelines are long. What is done next teaches the item and category tables and the encoder what
-follows what, from every event, before a single ad is clicked (Kang & McAuley 2018, SASRec §III-E; Zhou et al. 2019,
-DIEN §4.2, add such a loss to a CTR model too).
+Clicks are few and timelines are long. Every event teaches the item and category tables and the encoder what follows
+what, before a single ad is clicked (Kang & McAuley 2018, SASRec §III-E). Zhou et al. 2019 (DIEN §4.2) add such a loss
+to a CTR model too.
 
 Shape legend: B users, T events, M = B·T events of the batch, D width.
 """
@@ -39,8 +39,8 @@ class NextEvent(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Softmax cross-entropy of each user's next event among it and the other users' events of the batch.
 
-        Other users' events are drawn as popular things are, so a logit learns how much likelier than usual a thing is
-        after this state; the user's own other events are left out, or its lasting tastes would count against it.
+        Other users' events hold popular things more often, so a logit learns how much likelier than usual a thing is
+        after this state. The user's own other events are left out, or its lasting tastes would count against it.
 
         Returns:
             Sum of the losses, and their number; both 0 in a batch of one user.

@@ -14,19 +14,18 @@ import pyarrow.compute as pc
 from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState, UserRows, dense_names
-from rosa_ray.parity.features import LoggedRequests, ParityReport, Replay, Request, check_parity
+from rosa_ray.parity.features import Delivery, LoggedRequests, ParityReport, Request, check_parity
 from rosa_ray.parity.live_path import LivePath
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.scores import ScoreParity
 from rosa_ray.run_dir import RunDir
-from rosa_ray.serving.catalogue import Catalogue
-from rosa_ray.serving.model import ServedModel, load_model
-from rosa_ray.sources.paths import list_files
+from rosa_ray.serving.model import Catalogue, ServedModel, load_model
+from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import exists, read_parquet
 from rosa_ray.store import StoreConfig
 
 Answered = Callable[[int, Request, Any], object]
-Progress = Callable[[int, int], object]
+StepsDone = Callable[[int, int], object]
 
 CONTEXT_EVENTS = 256
 """Events compared per request where there is no model that says how many it can use."""
@@ -77,7 +76,7 @@ def check_run(
     store: StoreConfig,
     options: ParityOptions,
     pseudonym: Callable[[str], str] | None = None,
-    started: Callable[[int, int], Progress] = lambda records, requests: lambda *done: None,
+    started: Callable[[int, int], StepsDone] = lambda records, requests: lambda *done: None,
 ) -> RunParity:
     """Compare every logged request of a run, in a scratch store of the configured kind.
 
@@ -92,22 +91,22 @@ def check_run(
     model, catalogue = _load_model(run_dir, state), Catalogue.of(read_parquet(run_dir.data.ads))
     context = model.context_events if model else CONTEXT_EVENTS
     requests = LoggedRequests(rows, context)
-    replayed = Replay(chunk_us=store.horizon_us // 2, shuffle_seed=options.shuffle)
+    delivery = Delivery(chunk_us=store.horizon_us // 2, shuffle_seed=options.shuffle)
     scores = ScoreParity(model, rows, len(requests), options.scores) if model and options.scores else None
     names = dense_names(state.config)
     progress = started(len(log) if options.shuffle is None else 2 * len(log), len(requests))
     with tempfile.TemporaryDirectory(prefix="rosa-parity-") as scratch:
-        empty = _scratch_store(store, scratch, context + replayed.busiest(log))
+        empty = _scratch_store(store, scratch, context + delivery.busiest(log))
         with LivePath(Path(scratch), empty, state, catalogue, context, options.kill, pseudonym) as live:
-            answered: Answered = scores.take if scores else _ignore
-            report = check_parity(log, requests, replayed, live.deliver, live.answer, names, answered, progress)
+            answered: Answered = scores.score_if_sampled if scores else _ignore
+            report = check_parity(log, requests, delivery, live.deliver, live.answer, names, answered, progress)
     ads, worst = scores.compare() if scores else (None, None)
     return RunParity(report, len(rows), len(names) + 1, dict(live.metrics.refused), live.restarts, ads, worst)
 
 
 def _read_rows(run_dir: RunDir, users: int) -> UserRows:
     """User rows of all files, or of the first users by key, which is as good as random."""
-    tables = [read_parquet(file.path) for file in list_files(run_dir.data.users, "users")]
+    tables = [read_parquet(file.path) for file in find_files(run_dir.data.users, "users")]
     table = pa.concat_tables([table.drop_columns(["event_id"]) for table in tables])
     if users:
         chosen = np.sort(table["user_key"].to_numpy())[:users]

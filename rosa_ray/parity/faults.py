@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 
 
-class Interruption(BaseException):
-    """The consumer ends here, as if it were killed."""
+class SimulatedKill(BaseException):
+    """Ends the consumer here, as a kill would; a `BaseException`, so that nothing in it handles it as an error."""
 
 
-class Unreliable:
-    """Passes calls on and ends the caller at random, before or after a call took effect.
+class RandomlyKilled:
+    """Stands before a source or a store and ends its caller at random, before or after a call took effect.
 
     Args:
-        inner: a source or a store.
-        one_in: a call in so many ends the caller.
+        inner: the source or store that calls go to.
+        one_in: one call in so many ends the caller.
+        methods: whose calls may end the caller.
     """
 
     def __init__(self, inner: Any, rng: np.random.Generator, one_in: int, methods: Sequence[str]) -> None:
@@ -23,16 +24,16 @@ class Unreliable:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
-        return self._risky(method) if name in self._methods else method
+        return self._killing(method) if name in self._methods else method
 
-    def _risky(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _killing(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             fate = int(self._rng.integers(2 * self._one_in))
             if fate == 0:
-                raise Interruption
+                raise SimulatedKill
             result = method(*arguments)
             if fate == 1:
-                raise Interruption
+                raise SimulatedKill
             return result
 
         return call

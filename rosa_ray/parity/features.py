@@ -155,7 +155,7 @@ class ParityReport:
 
 
 @dataclass(frozen=True)
-class Replay:
+class Delivery:
     """How the log is delivered to the live path.
 
     Attributes:
@@ -189,7 +189,7 @@ class Replay:
 def check_parity(
     log: RecordedLog,
     requests: LoggedRequests,
-    replay: Replay,
+    delivery: Delivery,
     deliver: Callable[[list[bytes], int], object],
     answer: Callable[[Sequence[Request]], Iterable[LiveFeatures]],
     dense_names: Sequence[str],
@@ -209,7 +209,7 @@ def check_parity(
     """
     next_request, records, impressions, values, deliver_s, answer_s = 0, 0, 0, 0, 0.0, 0.0
     times_us = requests.time_us
-    for lines, complete_us in replay.deliveries(log):
+    for lines, complete_us in delivery.deliveries(log):
         began_s = time.perf_counter()
         deliver(lines, min(complete_us, int(log.time_us[-1])))
         delivered_s = time.perf_counter()

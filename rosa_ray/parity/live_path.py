@@ -10,20 +10,20 @@ import numpy as np
 from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureState
 from rosa_ray.features.views import buckets_of
-from rosa_ray.parity.faults import Interruption, Unreliable
+from rosa_ray.parity.faults import RandomlyKilled, SimulatedKill
 from rosa_ray.parity.features import Request
 from rosa_ray.records import RecordParser
 from rosa_ray.records.columns import Pseudonym
 from rosa_ray.records.log import LogConfig, LogWriter
-from rosa_ray.serving.catalogue import Catalogue
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import FeatureQuery, Features
+from rosa_ray.serving.model import Catalogue
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
+from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from rosa_ray.streaming.local_log import LocalLog
-from rosa_ray.streaming.metrics import Metrics
 
 _CONSUMER = StreamConfig(poll_ms=1, min_batch=512, max_batch=8192, batch_ms=1000)
 _LOG = LogConfig(segment_mb=16, retention_mb=64, fsync="never")
@@ -54,7 +54,7 @@ class LivePath:
         self._kill, self._rng, self._clock_us = kill, np.random.default_rng(kill), 0
         self._parser = RecordParser(catalogue.table, pseudonym=pseudonym, now_us=lambda: self._clock_us)
         self._writer = LogWriter(self._log / "0", _LOG)
-        self.metrics, self.restarts = Metrics(), 0
+        self.metrics, self.restarts = ConsumerMetrics(), 0
         self._start()
         settings = ServingConfig(counter_ttl_s=3600.0)
         self.lookup = FeatureLookup(self._open, state, catalogue, context_events, settings)
@@ -74,7 +74,7 @@ class LivePath:
             try:
                 self._consumer.run(until_end=True)
                 return
-            except Interruption:
+            except SimulatedKill:
                 self._stop()
                 self.restarts += 1
                 self._start()
@@ -107,12 +107,12 @@ class LivePath:
 
     def _start(self) -> None:
         self._source, self._store = LocalLog(self._log, "parity"), self._open()
-        source, store = self._risky(self._source, "resume", "poll"), self._risky(self._store, "apply")
+        source, store = self._killing(self._source, "resume", "poll"), self._killing(self._store, "apply")
         self._consumer = Consumer(source, store, self._parser, config=_CONSUMER, metrics=self.metrics)
 
     def _stop(self) -> None:
         self._source.close()
         self._store.close()
 
-    def _risky(self, inner: Any, *methods: str) -> Any:
-        return Unreliable(inner, self._rng, self._kill, methods) if self._kill else inner
+    def _killing(self, inner: Any, *methods: str) -> Any:
+        return RandomlyKilled(inner, self._rng, self._kill, methods) if self._kill else inner

@@ -9,14 +9,16 @@ from rosa_ray.features import UserRows, encode_users
 from rosa_ray.inference import predict
 from rosa_ray.parity.features import Request
 from rosa_ray.parity.recorded_log import iso
+from rosa_ray.serving.candidate_scorer import CandidateScorer, History
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery, Features
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.requests import candidate_columns
-from rosa_ray.serving.scoring import CandidateScorer, History
+from rosa_ray.serving.request_features import candidate_columns
 
-TOLERANCE = 1e-5
-HEADS = ("p_ctr", "p_cvr", "value")
+SCORE_TOLERANCE = 1e-5
+"""Relative: states are computed in other batches offline and live, so that sums of floats round otherwise."""
+
+SCORED_HEADS = ("p_ctr", "p_cvr", "value")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class ScoreParity:
         self._chosen = set(spread.tolist())
         self._live: list[_Scored] = []
 
-    def take(self, index: int, request: Request, found: Features) -> None:
+    def score_if_sampled(self, index: int, request: Request, found: Features) -> None:
         """Score a request if it is in the sample."""
         if index in self._chosen:
             self._live.append(_Scored(request, self._score(request, found)))
@@ -52,7 +54,7 @@ class ScoreParity:
             Ads scored, and the largest relative difference.
 
         Raises:
-            ParityError: a score differs by more than `TOLERANCE`.
+            ParityError: a score differs by more than `SCORE_TOLERANCE`.
         """
         if not self._live:
             return 0, 0.0
@@ -61,19 +63,19 @@ class ScoreParity:
         kept[rows] = True
         users = encode_users(self._rows, self._model.features).keep_impressions(kept)
         raw = predict(self._model.ranker, users, device=self._model.device)
-        offline = self._model.calibration.apply({name: raw[name] for name in HEADS})
+        offline = self._model.calibration.apply({name: raw[name] for name in SCORED_HEADS})
         return len(rows), max(self._worst(scored, rows, offline) for scored in self._live)
 
     def _worst(self, scored: _Scored, rows: np.ndarray, offline: dict[str, np.ndarray]) -> float:
         at, worst = np.searchsorted(rows, scored.request.rows), 0.0
-        for name in HEADS:
+        for name in SCORED_HEADS:
             difference = np.abs(scored.scores[name] / offline[name][at] - 1)
-            if not (difference <= TOLERANCE).all():
-                first = int(np.argmax(~(difference <= TOLERANCE)))
+            if not (difference <= SCORE_TOLERANCE).all():
+                first = int(np.argmax(~(difference <= SCORE_TOLERANCE)))
                 raise ParityError(
                     f"user '{scored.request.user_id}' at {iso(scored.request.time_us)}: score '{name}': "
                     f"{offline[name][at][first]} offline, {scored.scores[name][first]} online, "
-                    f"more than {TOLERANCE:g} apart"
+                    f"more than {SCORE_TOLERANCE:g} apart"
                 )
             worst = max(worst, float(difference.max()))
         return worst
@@ -87,4 +89,4 @@ class ScoreParity:
             catalogue, places, request.bid, found.expected_cost, request.time_us, None, None
         ) | {name: shown[name][request.rows] for name in ("device_key", "region_key")}
         (scores,) = self._scorer.score_now([history], candidates, found.dense)
-        return {name: getattr(scores, name) for name in HEADS}
+        return {name: getattr(scores, name) for name in SCORED_HEADS}

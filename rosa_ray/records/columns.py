@@ -9,7 +9,7 @@ import pyarrow as pa
 from rosa_ray.features import AdTable
 from rosa_ray.features.records import RecordKind, empty_records
 from rosa_ray.records.fields import times_us
-from rosa_ray.records.models import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
+from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
 from rosa_ray.schema import Behavior, hash_ids
 
 Pseudonym = Callable[[str], str]

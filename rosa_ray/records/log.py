@@ -11,38 +11,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, BinaryIO, Self
+from typing import IO, Annotated, BinaryIO, Literal, Self, get_args
 
-from rosa_ray.errors import ConfigError, StreamError
+from annotated_types import Ge, Unit
+
+from rosa_ray.errors import StreamError
+from rosa_ray.settings import section
 
 SUFFIX = ".jsonl"
-FSYNC = ("always", "segment", "never")
+Fsync = Literal["always", "segment", "never"]
+FSYNC: tuple[str, ...] = get_args(Fsync)
 _BLOCK = 1 << 20
 
 
-@dataclass(frozen=True)
+@section("stream.log")
 class LogConfig:
-    """How a log is written.
+    """How a log is written."""
 
-    Attributes:
-        segment_mb: a segment that grows beyond this is closed, and the next begun.
-        fsync: when appended records are forced to disk: `always` before an append returns, `segment` when a segment
-            is closed, `never` leaves it to the system.
-        retention_hours: closed segments whose last record is older are removed; 0 keeps all.
-        retention_mb: oldest closed segments are removed while a partition is larger; 0 keeps all.
-    """
-
-    segment_mb: int = 64
-    fsync: str = "always"
-    retention_hours: int = 0
-    retention_mb: int = 0
-
-    def __post_init__(self) -> None:
-        if self.fsync not in FSYNC:
-            raise ConfigError(f"stream.log.fsync is '{self.fsync}'; give {', '.join(FSYNC)}")
-        for name, least in (("segment_mb", 1), ("retention_hours", 0), ("retention_mb", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"stream.log.{name} is {getattr(self, name)}; it must be at least {least}")
+    segment_mb: Annotated[int, Ge(1), Unit("2^20 bytes")] = 64
+    """A segment that grows beyond this is closed, and the next begun."""
+    fsync: Fsync = "always"
+    """When appended records are forced to disk: `always` before an append returns, `segment` when a segment is closed.
+    `never` leaves it to the system."""
+    retention_hours: Annotated[int, Ge(0)] = 0
+    """Closed segments whose last record is older are removed. 0 keeps all."""
+    retention_mb: Annotated[int, Ge(0), Unit("2^20 bytes")] = 0
+    """Oldest closed segments are removed while a partition is larger. 0 keeps all."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rosa_ray.features import AdTable
 from rosa_ray.records.columns import Pseudonym, record_columns
-from rosa_ray.records.models import EventIn, LiveRecord, RecordIn
+from rosa_ray.records.record_types import EventIn, LiveRecord, RecordIn
 from rosa_ray.units import SECOND_US
 
 MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE = "malformed", "oversize", "future", "unknown_ad", "late"
@@ -76,7 +76,7 @@ class RecordParser:
             try:
                 record = self._parse_line(line)
             except ValidationError as error:
-                refusals.append(Refusal(index, MALFORMED, describe(error)))
+                refusals.append(Refusal(index, MALFORMED, first_fault(error)))
                 continue
             if record is None:
                 detail = f"is {len(line)} bytes long, more than {self.max_line_bytes}"
@@ -123,7 +123,7 @@ def late_refusals(parsed: Parsed, late_rows: np.ndarray) -> list[Refusal]:
     return _refusals(parsed.rows[late_rows], LATE, LATE_DETAIL)
 
 
-def describe(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
     """The first fault of a record in one line: where and why, without what was sent."""
     fault: Any = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if fault["type"] == "json_invalid":

@@ -5,6 +5,6 @@ sheet is in the page, and every value read from a file is escaped.
 """
 
 from rosa_ray.report.page import render_page, write_report
-from rosa_ray.report.run_files import RunFiles, open_run
+from rosa_ray.report.run_files import RunFiles, open_run_files
 
-__all__ = ["RunFiles", "open_run", "render_page", "write_report"]
+__all__ = ["RunFiles", "open_run_files", "render_page", "write_report"]

@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from rosa_ray.report.run_files import Columns
+from rosa_ray.arrays import Columns, Floats
 
-Floats = npt.NDArray[np.float64]
 _POINTS = 160
 
 

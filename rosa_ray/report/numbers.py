@@ -6,7 +6,7 @@ from typing import Any
 
 MISSING = "–"
 MINUS = "−"
-SCORES = {"roi": "expected ROI", "profit": "expected profit", "roas": "expected ROAS", "ecpm": "expected revenue"}
+SCORE_WORDS = {"roi": "expected ROI", "profit": "expected profit", "roas": "expected ROAS", "ecpm": "expected revenue"}
 """What each score kind ranks by, in words."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rosa_ray.errors import InputError
 from rosa_ray.report.markup import Markup, tag
-from rosa_ray.report.run_files import RunFiles, open_run
+from rosa_ray.report.run_files import RunFiles, open_run_files
 from rosa_ray.report.sections import Section, all_sections
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -28,7 +28,7 @@ def write_report(run_dir: str | Path, out: str | Path | None = None, studies: Se
         InputError: this is no run directory, one of its files is damaged, or the page cannot be written.
         BundleError: the bundle is damaged.
     """
-    run = open_run(run_dir, studies)
+    run = open_run_files(run_dir, studies)
     path = Path(out) if out else run.root / "report.html"
     page = render_page(run, datetime.now(UTC).date())
     try:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from rosa_ray.arrays import Columns
 from rosa_ray.bundle import MANIFEST, Bundle, open_bundle
 from rosa_ray.calibration import sampled_probability
 from rosa_ray.errors import InputError
@@ -17,8 +18,6 @@ from rosa_ray.features import Split
 from rosa_ray.run_dir import STUDY_DOCUMENTS, LogDir, RunDir
 from rosa_ray.schema import hash_ids
 from rosa_ray.storage import exists, is_remote, read_json, read_parquet
-
-Columns = dict[str, np.ndarray]
 
 _TRUE_COLUMNS = ("expected_revenue", "expected_cost")
 
@@ -160,7 +159,7 @@ def _with_raw(rows: Columns, keep_rate: float) -> Columns:
     return {**rows, "p_ctr": p_ctr, "p_ctcvr": p_ctr * rows["p_cvr"], "raw_p_ctcvr": raw}
 
 
-def open_run(directory: str | Path, studies: Sequence[str | Path] = ()) -> RunFiles:
+def open_run_files(directory: str | Path, studies: Sequence[str | Path] = ()) -> RunFiles:
     """Return the files of a run.
 
     Args:

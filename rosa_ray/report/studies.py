@@ -8,7 +8,9 @@ from rosa_ray.report.charts import Row, linear_axis, row_chart
 from rosa_ray.report.markup import Child, Markup, tag
 from rosa_ray.report.numbers import count, is_number, number, plain
 
-Study = dict[str, Any]
+StudyDocument = dict[str, Any]
+"""What `compare` and such wrote: `variants`, `gaps`, `paper` and the like."""
+
 Metric = tuple[str, str, int, int]
 """Key, heading, decimals, and which way is better: 1 higher, -1 lower, 0 neither."""
 
@@ -29,10 +31,10 @@ SPEED: tuple[Metric, ...] = (
     ("requests_per_s", "Requests per s", 1, 1),
     ("samples_per_s", "Training, impressions per s", 0, 1),
 )
-NAMES = {key: name for key, name, *_ in QUALITY + SPEED} | {"roi_gain_percent": "return on ad spend, %"}
+METRIC_NAMES = {key: name for key, name, *_ in QUALITY + SPEED} | {"roi_gain_percent": "return on ad spend, %"}
 
 
-def about(study: Study) -> list[Markup]:
+def about(study: StudyDocument) -> list[Markup]:
     """How the study was made, in two lines."""
     data = study.get("data") or {}
     counts = ", ".join(f"{count(data[key])} {key.replace('_', ' ')}" for key in data if is_number(data[key]))
@@ -45,7 +47,7 @@ def about(study: Study) -> list[Markup]:
     ]
 
 
-def metrics_table(title: str, study: Study, metrics: Sequence[Metric], with_paper: bool) -> Markup:
+def variants_table(title: str, study: StudyDocument, metrics: Sequence[Metric], with_paper: bool) -> Markup:
     """Return a table of variants by metrics: mean, 95 % interval below it, the best in bold, the paper's beside."""
     variants = study["variants"]
     paper = (study.get("paper") or {}) if with_paper else {}
@@ -60,7 +62,7 @@ def metrics_table(title: str, study: Study, metrics: Sequence[Metric], with_pape
 
 
 def _row(
-    one: Study, known: Sequence[Metric], quoted: set[str], best: dict[str, float | None], paper: Study
+    one: dict[str, Any], known: Sequence[Metric], quoted: set[str], best: dict[str, float | None], paper: dict[str, Any]
 ) -> list[Child]:
     cells: list[Child] = []
     for key, _, digits, _ in known:
@@ -73,7 +75,7 @@ def _row(
     return cells
 
 
-def _interval(one: Study, key: str, digits: int) -> Markup | None:
+def _interval(one: dict[str, Any], key: str, digits: int) -> Markup | None:
     low, high = (one.get(end, {}).get(key) for end in ("low", "high"))
     if not (is_number(low) and is_number(high)):
         return None
@@ -84,22 +86,22 @@ def _paper_digits(key: str) -> int:
     return 3 if key.endswith("auc") else 1 if key == "roi_gain" else 0
 
 
-def _best(variants: Sequence[Study], metric: Metric) -> float | None:
+def _best(variants: Sequence[dict[str, Any]], metric: Metric) -> float | None:
     key, _, _, direction = metric
     means = [mean for one in variants if is_number(mean := _mean(one, key))]
     return direction * max(direction * mean for mean in means) if means and direction else None
 
 
-def _mean(one: Study, key: str) -> Any:
+def _mean(one: dict[str, Any], key: str) -> Any:
     return (one.get("mean") or {}).get(key)
 
 
-def label(one: Study) -> str:
+def label(one: dict[str, Any]) -> str:
     """The name of a variant as people know it."""
     return str(one.get("label") or one["name"])
 
 
-def gap_charts(study: Study) -> list[Markup]:
+def gap_charts(study: StudyDocument) -> list[Markup]:
     """One chart per metric: the champion's lead over each other variant, with its interval and the target."""
     names = {one["name"]: label(one) for one in study["variants"]}
     gaps = [gap for gap in study.get("gaps") or [] if is_number(gap.get("gap"))]
@@ -108,8 +110,8 @@ def gap_charts(study: Study) -> list[Markup]:
     return [_gap_chart(metric, champion, names, [gap for gap in gaps if gap["metric"] == metric]) for metric in metrics]
 
 
-def _gap_chart(metric: str, champion: str, names: dict[str, str], gaps: list[Study]) -> Markup:
-    name, digits = NAMES.get(metric, metric), 1 if metric.startswith("roi_gain") else 4
+def _gap_chart(metric: str, champion: str, names: dict[str, str], gaps: list[dict[str, Any]]) -> Markup:
+    name, digits = METRIC_NAMES.get(metric, metric), 1 if metric.startswith("roi_gain") else 4
     rows = [
         Row(
             names.get(gap["baseline"]) or str(gap["baseline"]),
@@ -141,25 +143,25 @@ def _gap_chart(metric: str, champion: str, names: dict[str, str], gaps: list[Stu
     )
 
 
-def variants_page(title: str, study: Study, metrics: Sequence[Metric]) -> list[Child]:
+def variants_page(title: str, study: StudyDocument, metrics: Sequence[Metric]) -> list[Child]:
     """All of a study that sets variants of one model side by side."""
     return [
         about(study),
-        metrics_table(title, study, metrics, with_paper=False),
+        variants_table(title, study, metrics, with_paper=False),
         tag("p", "Means over seeds, 95 % intervals below, the best in bold.", class_="note"),
         figures(gap_charts(study)),
         trials_table(study),
     ]
 
 
-def gap_table(study: Study) -> Markup:
+def gap_table(study: StudyDocument) -> Markup:
     """Every pair that the study sets against each other, by metric."""
     names = {one["name"]: label(one) for one in study["variants"]}
     rows = [
         [
             names.get(gap["champion"]) or str(gap["champion"]),
             names.get(gap["baseline"]) or str(gap["baseline"]),
-            NAMES.get(gap["metric"], gap["metric"]),
+            METRIC_NAMES.get(gap["metric"], gap["metric"]),
             *(number(gap.get(key), 1 if gap["metric"] == "roi_gain_percent" else 4) for key in ("gap", "low", "high")),
         ]
         for gap in study.get("gaps") or []
@@ -168,7 +170,7 @@ def gap_table(study: Study) -> Markup:
     return table("Gaps", ["Variant", "less", "in", "Gap", "from", "to"], rows)
 
 
-def trials_table(study: Study) -> Markup:
+def trials_table(study: StudyDocument) -> Markup:
     """Every trial, folded away."""
     keys = ("auc", "cvr_auc", "logloss", "policy_roi", "pcoc")
     rows = [
@@ -181,7 +183,7 @@ def trials_table(study: Study) -> Markup:
         for one in study["variants"]
         for trial in one.get("trials") or []
     ]
-    head = ["Trial", "Best epoch", "Training, s", *(NAMES[key] for key in keys)]
+    head = ["Trial", "Best epoch", "Training, s", *(METRIC_NAMES[key] for key in keys)]
     settings = [
         [label(one), number(one.get("learning_rate"), 5), plain(one.get("settings") or {})] for one in study["variants"]
     ]

@@ -20,7 +20,7 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 
 @dataclass(frozen=True)
-class Rule:
+class ColumnRule:
     """A condition on one column's non-null values; `holds` maps an array to a boolean array."""
 
     reason: str
@@ -40,7 +40,7 @@ class Column:
     type: pa.DataType
     required: bool
     meaning: str
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[ColumnRule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _is_present(name: str, table: pa.Table) -> pa.Array:
     return pc.is_valid(table[name])
 
 
-def _holds_or_null(name: str, rule: Rule, table: pa.Table) -> pa.Array:
+def _holds_or_null(name: str, rule: ColumnRule, table: pa.Table) -> pa.Array:
     return pc.or_(pc.is_null(table[name]), pc.fill_null(rule.holds(table[name]), True))
 
 
@@ -160,12 +160,12 @@ def _to_mask(holds: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.asarray(holds.to_numpy(zero_copy_only=False) if isinstance(holds, pa.Array) else holds.to_numpy(), bool)
 
 
-_NOT_EMPTY = Rule("are empty strings", lambda a: pc.not_equal(a, ""))
-_NOT_NEGATIVE = Rule("are NaN, infinite or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater_equal(a, 0)))
-_POSITIVE = Rule("are NaN, infinite, zero or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater(a, 0)))
-_PROBABILITY = Rule("are not in (0, 1]", lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, 1)))
-_BEHAVIOR = Rule(f"are none of {', '.join(BEHAVIORS)}", lambda a: pc.is_in(a, pa.array(BEHAVIORS)))
-_AFTER_1990 = Rule(
+_NOT_EMPTY = ColumnRule("are empty strings", lambda a: pc.not_equal(a, ""))
+_NOT_NEGATIVE = ColumnRule("are NaN, infinite or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater_equal(a, 0)))
+_POSITIVE = ColumnRule("are NaN, infinite, zero or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater(a, 0)))
+_PROBABILITY = ColumnRule("are not in (0, 1]", lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, 1)))
+_BEHAVIOR = ColumnRule(f"are none of {', '.join(BEHAVIORS)}", lambda a: pc.is_in(a, pa.array(BEHAVIORS)))
+_AFTER_1990 = ColumnRule(
     "lie before 1990 or after 2100 (is the unit right?)",
     lambda a: pc.and_(
         pc.greater(pc.cast(a, pa.int64()), 631_152_000_000_000),
@@ -182,7 +182,7 @@ def _time(name: str, meaning: str, required: bool = True) -> Column:
     return Column(name, TIMESTAMP, required, meaning, (_AFTER_1990,))
 
 
-def _money(name: str, meaning: str, rule: Rule, required: bool = True) -> Column:
+def _money(name: str, meaning: str, rule: ColumnRule, required: bool = True) -> Column:
     return Column(name, pa.float64(), required, meaning, (rule,))
 
 
@@ -214,7 +214,7 @@ IMPRESSIONS = Contract(
             pa.int32(),
             False,
             "slot, 0 is the top",
-            (Rule("are negative", lambda a: pc.greater_equal(a, 0)),),
+            (ColumnRule("are negative", lambda a: pc.greater_equal(a, 0)),),
         ),
         Column("propensity", pa.float64(), False, "probability that the logger chose this ad", (_PROBABILITY,)),
         _id("device", "device class", required=False),

@@ -13,22 +13,19 @@ import pyarrow.compute as pc
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema.keys import pseudonym
+from rosa_ray.settings import section
 
 _MIN_BYTES, _MAX_BYTES = 16, 64
 
 
-@dataclass(frozen=True)
+@section("privacy")
 class PrivacyConfig:
-    """Whether user ids become pseudonyms, and by which secret. Without a secret they stay as they are.
-
-    Attributes:
-        user_key_secret_file: file that holds the secret, at least 16 bytes; white space at its end does not count.
-        user_key_secret_env: name of an environment variable that holds it; every process that reads logs or serves
-            needs it.
-    """
+    """Whether user ids become pseudonyms, and by which secret. Without a secret they stay as they are."""
 
     user_key_secret_file: str = ""
+    """File that holds the secret, at least 16 bytes. White space at its end does not count."""
     user_key_secret_env: str = ""
+    """Name of an environment variable that holds the secret. Every process that reads logs or serves needs it."""
 
     def __post_init__(self) -> None:
         if self.user_key_secret_file and self.user_key_secret_env:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from rosa_ray.errors import RosaError
 from rosa_ray.records import Bid, EventIn, Id, RecordIn, StrictModel, Time, to_us
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "EventsIn",
     "EventsResponse",
     "Explanation",
+    "Problem",
     "ProblemBody",
     "RankRequest",
     "RankResponse",
@@ -188,3 +190,18 @@ class ProblemBody(BaseModel):
     status: int
     detail: str
     errors: list[dict[str, str]] | None = Field(None, description="pointer (RFC 6901) and reason of each fault")
+
+
+class Problem(RosaError):
+    """An answer other than 2xx.
+
+    Args:
+        status: HTTP status.
+        detail: one line for the caller, without anything the caller sent.
+        retry_after_s: for 429 and 503.
+    """
+
+    def __init__(self, status: int, detail: str, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+        self.headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}

@@ -1,10 +1,12 @@
-"""The service on Ray Serve: the plain classes as deployments, and the builder that `serve_config.yaml` names."""
+"""The service on Ray Serve: replicas, the calls between them, and the builder that `serve_config.yaml` names."""
 
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI
 from ray import serve
+from ray.exceptions import RayActorError, RayTaskError
 from ray.serve import Application, Deployment
 from ray.serve.config import BackpressureConfig, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
@@ -17,14 +19,67 @@ from rosa_ray.serving.http import create_app
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import Encoded, EncodeQuery, FeatureQuery, Features, Written
 from rosa_ray.serving.model import load_model
-from rosa_ray.serving.ray_metrics import RayTelemetry
-from rosa_ray.serving.remote import RemoteEncoder, RemoteLookup
-from rosa_ray.serving.rules import check_rule
+from rosa_ray.serving.offline_weight import check_rule
 from rosa_ray.serving.service import RankingService
+from rosa_ray.serving.telemetry import RayTelemetry
 
 LOOKUP, ENCODER, SCORER = "FeatureLookup", "Encoder", "HybridScorer"
 USER_AFFINITY = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
 """Sends requests of one `session_id` to one replica, or to the next on the ring while that one is full."""
+
+
+class _Remote:
+    """A deployment behind its Serve handle: one hop by value, tried again once when a replica dies."""
+
+    def __init__(self, handle: DeploymentHandle) -> None:
+        self._handle = handle.options(_by_reference=False)
+
+    async def _call(self, method: str, *arguments: Any, session: str = "") -> Any:
+        """Call a method of a replica.
+
+        Calls of one `session` go to the same replica where the deployment's router heeds it. Serve itself tries again
+        only what no replica had accepted. All methods may run twice: reads change nothing, and repeated event ids
+        change nothing.
+        """
+        try:
+            return await self._call_once(method, session, *arguments)
+        except RayActorError:
+            return await self._call_once(method, session, *arguments)
+
+    async def _call_once(self, method: str, session: str, *arguments: Any) -> Any:
+        handle = self._handle.options(method_name=method, session_id=session)
+        try:
+            return await handle.remote(*arguments)
+        except RayTaskError as error:
+            raise error.cause from None
+
+    async def describe(self) -> dict[str, Any]:
+        """Return the condition of a replica."""
+        condition: dict[str, Any] = await self._call("describe")
+        return condition
+
+
+class RemoteLookup(_Remote):
+    """`FeatureLookup` in another process."""
+
+    async def read(self, query: FeatureQuery) -> Features:
+        """See `FeatureLookup.read`."""
+        features: Features = await self._call("read", query)
+        return features
+
+    async def write(self, events: dict[str, np.ndarray]) -> Written:
+        """See `FeatureLookup.write`."""
+        written: Written = await self._call("write", events)
+        return written
+
+
+class RemoteEncoder(_Remote):
+    """`Encoder` in another process."""
+
+    async def encode(self, query: EncodeQuery) -> Encoded:
+        """See `Encoder.encode`; a user goes to one replica as long as the replicas stay the same."""
+        encoded: Encoded = await self._call("encode", query, session=str(query.user_key))
+        return encoded
 
 
 class LookupReplica:
@@ -90,10 +145,10 @@ def build(args: dict[str, Any]) -> Application:
         ConfigError: the args are wrong.
         BundleError: the bundle is missing or damaged, or has no gate where the rule is `learned`.
     """
-    return compose(ServiceSettings.of(args))
+    return build_application(ServiceSettings.of(args))
 
 
-def compose(settings: ServiceSettings) -> Application:
+def build_application(settings: ServiceSettings) -> Application:
     """Build the application from settings; see `build`."""
     settings = settings.absolute()
     manifest, config = verify_bundle(settings.bundle), settings.serving

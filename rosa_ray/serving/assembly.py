@@ -1,37 +1,37 @@
 """Builds the three parts from a bundle and a store, each alone or all in one process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rosa_ray.errors import ConfigError
+from annotated_types import MinLen
+
 from rosa_ray.schema import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import EncoderPort, LookupPort
 from rosa_ray.serving.model import ServedModel, load_model
-from rosa_ray.serving.scorer import HybridScorer
 from rosa_ray.serving.telemetry import Telemetry
+from rosa_ray.settings import read, section
 from rosa_ray.storage import absolute
 from rosa_ray.store import StoreConfig, open_store
 
 
-@dataclass(frozen=True)
+@section("")
 class ServiceSettings:
-    """What a replica needs to know.
+    """What a replica needs to know."""
 
-    Attributes:
-        bundle: directory of the model bundle, readable from every replica.
-        store: the online store.
-        privacy: whether user ids become pseudonyms; every replica needs the secret.
-    """
-
-    bundle: str
+    bundle: Annotated[str, MinLen(1)]
+    """Directory of the model bundle, readable from every replica."""
     store: StoreConfig = field(default_factory=StoreConfig)
+    """The online store."""
     serving: ServingConfig = field(default_factory=ServingConfig)
+    """How requests are answered."""
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    """Whether user ids become pseudonyms; every replica needs the secret."""
 
     @classmethod
     def of(cls, args: Mapping[str, Any]) -> "ServiceSettings":
@@ -40,18 +40,7 @@ class ServiceSettings:
         Raises:
             ConfigError: a key is missing, unknown, or has a wrong value.
         """
-        if unknown := sorted(set(args) - {"bundle", "store", "serving", "privacy"}):
-            raise ConfigError(
-                f"application args have an unknown key '{unknown[0]}'; give bundle, store, serving and privacy"
-            )
-        if not isinstance(args.get("bundle"), str):
-            raise ConfigError("application args need 'bundle', the directory of a model bundle")
-        return cls(
-            args["bundle"],
-            StoreConfig(**_settings_of(StoreConfig, "store", args)),
-            ServingConfig.of(dict(args.get("serving") or {})),
-            PrivacyConfig(**_settings_of(PrivacyConfig, "privacy", args)),
-        )
+        return read(cls, args, "application args")
 
     def absolute(self) -> "ServiceSettings":
         """The same with absolute paths: replicas have working directories of their own."""
@@ -59,13 +48,6 @@ class ServiceSettings:
         letters = self.serving.dead_letters
         serving = replace(self.serving, dead_letters=str(Path(letters).absolute()) if letters else "")
         return replace(self, bundle=absolute(self.bundle), store=store, serving=serving)
-
-
-def _settings_of(settings: type, name: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    given, known = dict(args.get(name) or {}), [entry.name for entry in fields(settings)]
-    if unknown := sorted(set(given) - set(known)):
-        raise ConfigError(f"{name} has no setting '{unknown[0]}'; it has {', '.join(known)}")
-    return given
 
 
 def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup:

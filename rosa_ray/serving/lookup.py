@@ -16,12 +16,11 @@ import numpy as np
 from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates, FeatureState, RecordKind
 from rosa_ray.serving.ad_counters import AdCounters
-from rosa_ray.serving.assemble import assemble, cold_start
-from rosa_ray.serving.catalogue import Catalogue
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
+from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.recent_users import RecentUsers
-from rosa_ray.serving.requests import no_events
+from rosa_ray.serving.request_features import cold_start_features, features_at_request, no_events
 from rosa_ray.store import OnlineStore, UserRecord
 
 Answer = TypeVar("Answer")
@@ -107,7 +106,7 @@ class FeatureLookup:
 
     def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord) -> Features:
         ad_dense, cost_states = self._counters.read(row, query.time_us)
-        return assemble(
+        return features_at_request(
             query,
             record,
             self._catalogue.table.campaign_key[row],
@@ -120,11 +119,11 @@ class FeatureLookup:
 
     def _read_without_store(self, query: FeatureQuery, row: np.ndarray) -> Features:
         """The user as last read and the ads as far as their counters are known; else what an unknown one has."""
-        record = self._users.get(query.user_key) or nobody(query.user_key)
+        record = self._users.get(query.user_key) or unknown_user(query.user_key)
         try:
             return replace(self._read(query, row, record), degraded=("store",))
         except StoreError:
-            return replace(cold_start(query, self._features), degraded=("store",))
+            return replace(cold_start_features(query, self._features), degraded=("store",))
 
     def _read_user(self, user_key: int) -> UserRecord:
         record = self._ask(lambda store: store.read_user(user_key))
@@ -149,7 +148,7 @@ class FeatureLookup:
             raise
 
 
-def nobody(user_key: int) -> UserRecord:
+def unknown_user(user_key: int) -> UserRecord:
     """The record of a user that the store does not know."""
     timeline = {**no_events(), "event_id": np.empty(0, object)}
     return UserRecord(user_key, timeline, None, {}, "")

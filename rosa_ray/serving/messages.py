@@ -4,13 +4,13 @@ The parts know each other through `LookupPort` and `EncoderPort` alone, so that 
 or be a hop to another deployment.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-Columns = Mapping[str, np.ndarray]
+from rosa_ray.arrays import Columns
+
 Outcome = Literal["hit", "extended", "rebuilt", "miss"]
 """What the encoder knew of a timeline: all of it; all but its last events; another one of the user; or nothing."""
 

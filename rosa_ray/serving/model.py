@@ -1,18 +1,48 @@
-"""What a bundle becomes in a replica: fitted features, the catalogue, and the ranker."""
+"""What a bundle becomes in a replica: fitted features, the catalogue of ads that can be ranked, and the ranker."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import torch
 
 from rosa_ray.bundle import Bundle, open_bundle
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
-from rosa_ray.features import FeatureState
+from rosa_ray.features import AdTable, FeatureState
 from rosa_ray.inference import load_ranker
 from rosa_ray.models.gate import Gate
 from rosa_ray.models.rankers.rosa import Ranker
-from rosa_ray.serving.catalogue import Catalogue
+from rosa_ray.schema import hash_ids
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A ads, sorted by key.
+
+    Attributes:
+        ad_id: object (A,) of str.
+        bid: float64 (A,), default bids, currency units.
+        table: keys and prices, in the same order.
+        row_of: row by ad id.
+    """
+
+    ad_id: np.ndarray
+    bid: np.ndarray
+    table: AdTable
+    row_of: dict[str, int]
+
+    @classmethod
+    def of(cls, ads: pa.Table) -> "Catalogue":
+        """From rows of the ads contract, one per ad."""
+        order = np.argsort(hash_ids(ads["ad_id"]), kind="stable")
+        ids = ads["ad_id"].to_numpy()[order]
+        rows = {name: row for row, name in enumerate(ids)}
+        return cls(ids, ads["bid"].to_numpy()[order], AdTable.from_table(ads), rows)
+
+    def __len__(self) -> int:
+        return len(self.ad_id)
 
 
 @dataclass(frozen=True)
@@ -51,7 +81,7 @@ class ServedModel:
         return self.ranker.context_events
 
 
-def load_features(bundle: Bundle) -> FeatureState:
+def load_feature_state(bundle: Bundle) -> FeatureState:
     """Load the fitted features.
 
     Raises:
@@ -90,7 +120,7 @@ def load_model(bundle_path: str | Path) -> ServedModel:
         BundleError: the bundle is missing, damaged, or does not fit this code.
     """
     bundle = open_bundle(bundle_path)
-    features = load_features(bundle)
+    features = load_feature_state(bundle)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ranker = load_served_ranker(bundle, features, device)
     return ServedModel(bundle, features, Catalogue.of(bundle.ads), ranker, device, bundle.calibration, bundle.gate)

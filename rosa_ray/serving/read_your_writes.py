@@ -1,17 +1,137 @@
-"""Read your writes: how long after an event is posted a ranking reflects it, as a client of the service sees it."""
+"""Read your writes: events are posted to a running service, and the rankings after them are looked at.
 
+`walk_through` shows one user's ranking before and after two events. `measure_freshness` measures how long after a post
+a ranking reflects it, as a client sees it.
+"""
+
+import json
+import shlex
 import time
 import uuid
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from rosa_ray.errors import ServingError
-from rosa_ray.serving.client import RankingClient
+from rosa_ray.run_dir import DataDir
+from rosa_ray.serving.client import RankingClient, measure_latency
+from rosa_ray.storage import read_json, read_parquet
+
+RANKED_ADS = 100
+"""Candidates of each request of the walk-through, at most."""
+
+MEASURED_REQUESTS = 200
+"""Requests whose latency the walk-through measures."""
+
+SHOWN_ADS = 5
+"""Ads of each ranking that the walk-through shows."""
 
 GIVE_UP_S = 10.0
+"""A posted event without effect for so long is an error."""
+
+
+@dataclass(frozen=True)
+class SampleRequests:
+    """Bodies of requests about the users and ads of a run: users with a history, and ads to rank.
+
+    Attributes:
+        user_ids: users with events, in a fixed order.
+        ads: the catalogue, ads contract.
+        log_end: the last request of the log; all bodies are of moments after it.
+    """
+
+    user_ids: list[str]
+    ads: pa.Table
+    log_end: datetime
+
+    @classmethod
+    def of(cls, data: DataDir) -> "SampleRequests":
+        """From the preprocessed data of a run."""
+        users = read_parquet(data.user_rows(0)).select(["user_id", "event_time_us"])
+        lengths = np.diff(users["event_time_us"].combine_chunks().offsets.to_numpy())
+        with_history = users["user_id"].to_numpy()[lengths > 0]
+        end_us = read_json(data.spec)["end_us"]
+        return cls(with_history[:50].tolist(), read_parquet(data.ads), datetime.fromtimestamp(end_us / 1e6, UTC))
+
+    @property
+    def candidates(self) -> list[str]:
+        """At most `RANKED_ADS` ads, spread evenly over the catalogue."""
+        count = min(RANKED_ADS, self.ads.num_rows)
+        rows = np.linspace(0, self.ads.num_rows - 1, count).astype(int)
+        return self.ads["ad_id"].take(pa.array(rows)).to_pylist()
+
+    def rank_body(self, user_id: str, minutes_later: int, **fields: Any) -> dict[str, Any]:
+        """A body of `POST /rank`, some minutes after the log's end."""
+        return {
+            "user_id": user_id,
+            "candidates": self.candidates,
+            "context": {"time": _iso(self.log_end + timedelta(minutes=minutes_later))},
+            "top_k": SHOWN_ADS,
+            **fields,
+        }
+
+    def events(self, user_id: str, ad_id: str) -> list[dict[str, Any]]:
+        """A view and a cart of an advertised item, just after the log's end."""
+        ad = self.ads.filter(pa.compute.equal(self.ads["ad_id"], ad_id)).to_pylist()[0]
+        return [
+            {
+                "event_id": f"visit-{uuid.uuid4().hex}",
+                "user_id": user_id,
+                "item_id": ad["item_id"] or ad_id,
+                "category": ad["category"],
+                "behavior": behavior,
+                "event_time": _iso(self.log_end + timedelta(minutes=2 + minute)),
+                "price": ad["price"],
+            }
+            for minute, behavior in enumerate(("view", "cart"))
+        ]
+
+
+def walk_through(url: str, samples: SampleRequests) -> dict[str, Any]:
+    """Measure the latency of a service, then rank for one user before and after two events.
+
+    Returns:
+        requests, failed, p50_ms, p99_ms, candidates and the like; `request`, `ranked`, `events`, and
+        `ranked_after_events`, the bodies that went over the wire.
+    """
+    user_id = samples.user_ids[0]
+    latency = measure_latency(url, [samples.rank_body(user, 1) for user in samples.user_ids], MEASURED_REQUESTS)
+    with RankingClient(url) as client:
+        request = samples.rank_body(user_id, 5, explain=True)
+        everything = client.rank(**{**request, "top_k": len(samples.candidates)})
+        watched = everything["ads"][len(everything["ads"]) // 2]["ad_id"]
+        events = samples.events(user_id, watched)
+        accepted = client.post_events(events)
+        after = client.rank(**{**request, "top_k": len(samples.candidates)})
+    return {
+        **asdict(latency),
+        "request": request,
+        "ranked": {**everything, "ads": everything["ads"][:SHOWN_ADS]},
+        "events": events,
+        "events_answer": accepted,
+        "ranked_after_events": {**after, "ads": after["ads"][:SHOWN_ADS]},
+        "watched_ad": {
+            "ad_id": watched,
+            "rank_before": _place_of(everything, watched),
+            "rank_after": _place_of(after, watched),
+        },
+    }
+
+
+def curl(url: str, path: str, body: dict[str, Any]) -> str:
+    """The shell command that sends a body."""
+    return f"curl -s {url}{path} -H 'content-type: application/json' -d {shlex.quote(json.dumps(body))}"
+
+
+def _place_of(answer: dict[str, Any], ad_id: str) -> int:
+    return [ad["ad_id"] for ad in answer["ads"]].index(ad_id) + 1
+
+
+def _iso(when: datetime) -> str:
+    return when.isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
 from rosa_ray.errors import ServingError
-from rosa_ray.serving.app import compose
+from rosa_ray.serving.app import build_application
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.client import RankingClient
 
@@ -45,15 +45,15 @@ def running(
 ) -> Iterator[RunningService]:
     """Serve while the block runs. Ray must be initialised.
 
-    Serve itself is shut down at the end only if it was not running before; of an application that was deployed under
-    the name before, this is the next version, and it stays.
+    Serve itself is shut down at the end only if it was not running before. Where an application of that name was
+    deployed already, this one replaces it and stays.
 
     Raises:
         BundleError: the bundle is missing or damaged.
         ServingError: the port is taken, the deployment failed, or it was not ready in time.
     """
     started_s = time.monotonic()
-    application = compose(settings)
+    application = build_application(settings)
     had_serve = _get_global_client(raise_if_no_controller_running=False) is not None
     had_application = had_serve and name in serve.status().applications
     url = _existing_url(settings) if had_serve else _start_serve(settings)

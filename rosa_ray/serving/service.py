@@ -12,11 +12,10 @@ import numpy as np
 from rosa_ray.errors import RosaError
 from rosa_ray.records import LiveRecord, Parsed, RecordParser, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
-from rosa_ray.serving.api import EventBatch, EventsResponse, RankRequest, RejectedEvent
+from rosa_ray.serving.api import EventBatch, EventsResponse, Problem, RankRequest, RejectedEvent
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Written
-from rosa_ray.serving.problems import Problem
-from rosa_ray.serving.scorer import HybridScorer
 from rosa_ray.serving.telemetry import Telemetry, first_line
 
 logger = logging.getLogger(__name__)

@@ -1,77 +1,73 @@
 """Settings of the built-in simulator."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
-from rosa_ray.errors import ConfigError
+from annotated_types import Ge, Gt, Le
+
+from rosa_ray.settings import section, wrong
 from rosa_ray.units import DAY_US
 
 
-@dataclass(frozen=True)
+@section("simulation")
 class SimulationConfig:
     """Size and laws of a simulated log. Equal configs give equal logs, whatever `partitions` is.
 
-    Attributes:
-        start: first day, ISO date, UTC (local time is UTC).
-        events_per_user: mean organic events a user over the whole log; the spread is Taobao's.
-        requests_per_user: mean ad requests a user; each shows one ad.
-        candidates_per_request: ads in each auction, at most half of `ads`.
-        policy_start_fraction: share of the period after which every candidate is written, for policy evaluation.
-        exploration: share of uniform choice in the logging policy, in (0, 1].
-        cost_scale: currency units an impression costs at a market price of 1 fen per 1,000 impressions, in a
-            category of median price 100. At 0.006 random choice loses a little and the oracle earns six times its cost.
-        noise: standard deviation of the part of each logit that no feature explains.
-        chunk_users: users that share one random stream; part of the log's identity.
-        partitions: tasks and files the log is written in.
-
-    Raises:
-        ConfigError: a value is out of range.
-
     >>> SimulationConfig(days=0)
     Traceback (most recent call last):
-    rosa_ray.errors.ConfigError: simulation.days is 0; it must be at least 1
+    rosa_ray.settings.fields.SettingError: simulation.days is 0; it must be at least 1
     """
 
-    seed: int = 7
+    seed: Annotated[int, Ge(0)] = 7
+    """Seed of every draw. Equal seeds give equal logs."""
     start: str = "2026-01-05"
-    days: int = 14
-    users: int = 6000
-    categories: int = 60
-    styles: int = 4
-    items: int = 3000
-    ads: int = 600
-    campaigns: int = 30
-    regions: int = 8
-    events_per_user: float = 100.0
-    requests_per_user: float = 36.0
-    candidates_per_request: int = 10
-    policy_start_fraction: float = 0.8
-    exploration: float = 0.3
-    cost_scale: float = 0.006
-    noise: float = 0.2
-    chunk_users: int = 512
-    partitions: int = 8
+    """First day, ISO date, UTC. Local time is UTC."""
+    days: Annotated[int, Ge(1)] = 14
+    """Length of the log."""
+    users: Annotated[int, Ge(1)] = 6000
+    """People in the log."""
+    categories: Annotated[int, Ge(4)] = 60
+    """Categories of items."""
+    styles: Annotated[int, Ge(1)] = 4
+    """Styles that the items of a category have."""
+    items: Annotated[int, Ge(1)] = 3000
+    """Items, at least one for each style of each category."""
+    ads: Annotated[int, Ge(1)] = 600
+    """Ads, at least one for each category and at most one for each item."""
+    campaigns: Annotated[int, Ge(1)] = 30
+    """Campaigns that the ads belong to."""
+    regions: Annotated[int, Ge(1)] = 8
+    """Regions that users live in."""
+    events_per_user: Annotated[float, Gt(0)] = 100.0
+    """Mean organic events of a user over the whole log. The spread is Taobao's."""
+    requests_per_user: Annotated[float, Gt(0)] = 36.0
+    """Mean ad requests of a user; each shows one ad."""
+    candidates_per_request: Annotated[int, Ge(2)] = 10
+    """Ads in each auction, at most half of `ads`."""
+    policy_start_fraction: Annotated[float, Ge(0), Le(1)] = 0.8
+    """Share of the period after which every candidate is written, for policy evaluation."""
+    exploration: Annotated[float, Gt(0), Le(1)] = 0.3
+    """Share of uniform choice in the logging policy."""
+    cost_scale: Annotated[float, Gt(0)] = 0.006
+    """Currency units that an impression costs at a market price of 1 fen per 1,000 impressions, in a category of median
+    price 100. At 0.006 random choice loses a little and the oracle earns six times its cost."""
+    noise: Annotated[float, Ge(0)] = 0.2
+    """Standard deviation of the part of each logit that no feature explains."""
+    chunk_users: Annotated[int, Ge(1)] = 512
+    """Users that share one random stream. It is part of the log's identity."""
+    partitions: Annotated[int, Ge(1)] = 8
+    """Tasks and files the log is written in."""
 
     def __post_init__(self) -> None:
-        for name in ("days", "users", "styles", "campaigns", "regions", "chunk_users", "partitions"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
-        _require(self.seed >= 0, "seed", self.seed, "0 or more")
-        _require(self.categories >= 4, "categories", self.categories, "at least 4")
-        groups = self.categories * self.styles
-        _require(self.items >= groups, "items", self.items, f"at least categories * styles = {groups}")
-        _require(self.ads >= self.categories, "ads", self.ads, f"at least categories = {self.categories}")
-        _require(self.ads <= self.items, "ads", self.ads, f"at most items = {self.items}")
-        _require(self.events_per_user > 0, "events_per_user", self.events_per_user, "positive")
-        _require(self.requests_per_user > 0, "requests_per_user", self.requests_per_user, "positive")
-        most = self.ads // 2
-        candidates = self.candidates_per_request
-        _require(2 <= candidates <= most, "candidates_per_request", candidates, f"from 2 to ads / 2 = {most}")
-        fraction = self.policy_start_fraction
-        _require(0 <= fraction <= 1, "policy_start_fraction", fraction, "from 0 to 1")
-        _require(0 < self.exploration <= 1, "exploration", self.exploration, "above 0, at most 1")
-        _require(self.cost_scale > 0, "cost_scale", self.cost_scale, "positive")
-        _require(self.noise >= 0, "noise", self.noise, "0 or more")
-        _require(_is_date(self.start), "start", self.start, "an ISO date such as 2026-01-05")
+        groups, most = self.categories * self.styles, self.ads // 2
+        if self.items < groups:
+            raise wrong(self, "items", f"it must be at least categories * styles = {groups}")
+        if not self.categories <= self.ads <= self.items:
+            raise wrong(self, "ads", f"it must be from categories = {self.categories} to items = {self.items}")
+        if self.candidates_per_request > most:
+            raise wrong(self, "candidates_per_request", f"it must be from 2 to ads / 2 = {most}")
+        if not _is_date(self.start):
+            raise wrong(self, "start", "it must be an ISO date such as 2026-01-05")
 
     @property
     def start_us(self) -> int:
@@ -92,11 +88,6 @@ class SimulationConfig:
     def chunks(self) -> int:
         """Number of user chunks, the last one possibly short."""
         return -(-self.users // self.chunk_users)
-
-
-def _require(holds: bool, name: str, value: object, right: str) -> None:
-    if not holds:
-        raise ConfigError(f"simulation.{name} is {value}; it must be {right}")
 
 
 def _is_date(text: str) -> bool:

@@ -11,7 +11,7 @@ from rosa_ray.simulation.config import SimulationConfig
 from rosa_ray.simulation.marginals import ONE_CLICK_CONVERSIONS
 from rosa_ray.simulation.organic import next_event
 from rosa_ray.simulation.state import UserState
-from rosa_ray.simulation.users import Plan, Users, draw_plan, draw_users
+from rosa_ray.simulation.users import Timetable, Users, draw_timetable, draw_users
 from rosa_ray.simulation.world import World
 from rosa_ray.units import HOUR_US, MINUTE_US, SECOND_US
 
@@ -41,9 +41,9 @@ def simulate_chunk(config: SimulationConfig, world: World, chunk: int) -> ChunkL
     first = chunk * config.chunk_users
     count = min(config.chunk_users, config.users - first)
     users = draw_users(config, world, first, count, rng)
-    plan = draw_plan(config, count, rng)
-    run = _ChunkRun(config, world, users, plan, rng)
-    for step in range(plan.time_us_NL.shape[1]):
+    timetable = draw_timetable(config, count, rng)
+    run = _ChunkRun(config, world, users, timetable, rng)
+    for step in range(timetable.time_us_NL.shape[1]):
         run.advance(step)
     return run.log()
 
@@ -52,9 +52,9 @@ class _ChunkRun:
     """Mutable state of one simulated chunk; conversions wait in `due_us_NP` until their moment has come."""
 
     def __init__(
-        self, config: SimulationConfig, world: World, users: Users, plan: Plan, rng: np.random.Generator
+        self, config: SimulationConfig, world: World, users: Users, timetable: Timetable, rng: np.random.Generator
     ) -> None:
-        self.config, self.world, self.users, self.plan, self.rng = config, world, users, plan, rng
+        self.config, self.world, self.users, self.timetable, self.rng = config, world, users, timetable, rng
         self.state = UserState(len(users), world)
         self.due_us_NP = np.full((len(users), 2), _UNSCHEDULED)
         self.due_item_NP = np.zeros((len(users), 2), dtype=int)
@@ -63,12 +63,12 @@ class _ChunkRun:
 
     def advance(self, step: int) -> None:
         """Let every user who has that many moments live through one more."""
-        rows = np.arange(int(np.searchsorted(-self.plan.length_N, -step)))
-        time_us = self.plan.time_us_NL[rows, step]
+        rows = np.arange(int(np.searchsorted(-self.timetable.length_N, -step)))
+        time_us = self.timetable.time_us_NL[rows, step]
         self._complete_conversions(rows, time_us)
-        asks = self.plan.is_request_NL[rows, step]
+        asks = self.timetable.is_request_NL[rows, step]
         if not asks.all():
-            self._act(rows[~asks], time_us[~asks], self.plan.opens_session_NL[rows[~asks], step])
+            self._act(rows[~asks], time_us[~asks], self.timetable.opens_session_NL[rows[~asks], step])
         if asks.any():
             self._serve(rows[asks], time_us[asks], step)
 
@@ -112,8 +112,8 @@ class _ChunkRun:
 
     def _draw_click_delay(self, rows: np.ndarray, time_us: np.ndarray, step: int) -> np.ndarray:
         """A click falls strictly between its request and the user's next moment."""
-        length = self.plan.time_us_NL.shape[1]
-        following = self.plan.time_us_NL[rows, step + 1] if step + 1 < length else time_us + _LONGEST_CLICK_US
+        length = self.timetable.time_us_NL.shape[1]
+        following = self.timetable.time_us_NL[rows, step + 1] if step + 1 < length else time_us + _LONGEST_CLICK_US
         room = np.minimum(following - time_us, _LONGEST_CLICK_US)
         return 1 + (self.rng.random(len(rows)) * 0.9 * (room - 2)).astype(np.int64)
 

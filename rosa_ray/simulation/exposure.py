@@ -1,19 +1,23 @@
 """Simulated ad exposure on real timelines: what users really did next, among what others did that day.
 
-At every event from a user's sixth on, one request shows the item of that event (the positive, a click) beside items
-of other users' events of the same local day. Drawing negatives from events makes an item as likely a negative as
-it is popular, so neither popularity nor novelty tells the positive; ids, bids and prices do not depend on labels.
+Every event from a user's sixth on becomes a request. It shows the item of that event, the positive, which is clicked,
+beside items of other users' events of the same local day. Negatives are drawn from events: an item is as likely a
+negative as it is popular, so neither popularity nor novelty tells the positive. Ids, bids and prices do not depend on
+labels.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from annotated_types import Ge, Gt, Le
 
-from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.errors import InputError
 from rosa_ray.schema import ADS, IMPRESSIONS, hash_ids
 from rosa_ray.schema.contracts import TIMESTAMP
+from rosa_ray.settings import section
 from rosa_ray.simulation.keyed_random import hash_uniform, mix64
 from rosa_ray.simulation.marginals import category_prices
 from rosa_ray.simulation.market import sample_price_fen
@@ -24,41 +28,26 @@ UNKNOWN_CATEGORY = "unknown"
 _ORDER_SALT, _BID_SALT, _COST_SALT, _PRICE_SALT, _SPREAD_SALT, _DEFAULT_BID_SALT = range(6)
 
 
-@dataclass(frozen=True)
+@section("exposure")
 class ExposureConfig:
-    """Settings of the exposure put on real timelines.
+    """Settings of the exposure put on real timelines."""
 
-    Attributes:
-        min_events: users with fewer events get no requests; they still lend items to others' requests.
-        first_position: index of a user's first event that gets a request; 5 is the sixth event.
-        negatives: items of other users beside each positive.
-        conversion_window_days: the positive converts when the user buys in its category within so many days.
-        day_offset_hours: local time less UTC; decides which events share a day.
-        campaigns: campaigns the categories are spread over.
-        cost_scale: currency units an impression costs at a market price of 1 fen per 1,000 impressions.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-
-    seed: int = 7
-    min_events: int = 8
-    first_position: int = 5
-    negatives: int = 4
-    conversion_window_days: float = 3.0
-    day_offset_hours: int = 8
-    campaigns: int = 20
-    cost_scale: float = 0.1
-
-    def __post_init__(self) -> None:
-        for name, least in (("seed", 0), ("min_events", 1), ("first_position", 0), ("negatives", 1), ("campaigns", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"exposure.{name} is {getattr(self, name)}; it must be at least {least}")
-        for name in ("conversion_window_days", "cost_scale"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"exposure.{name} is {getattr(self, name)}; it must be positive")
-        if not -12 <= self.day_offset_hours <= 14:
-            raise ConfigError(f"exposure.day_offset_hours is {self.day_offset_hours}; it must be from -12 to 14")
+    seed: Annotated[int, Ge(0)] = 7
+    """Seed of every draw. Equal seeds give equal logs."""
+    min_events: Annotated[int, Ge(1)] = 8
+    """Users with fewer events get no requests. They still lend items to others' requests."""
+    first_position: Annotated[int, Ge(0)] = 5
+    """Index of a user's first event that gets a request; 5 is the sixth event."""
+    negatives: Annotated[int, Ge(1)] = 4
+    """Items of other users beside each positive."""
+    conversion_window_days: Annotated[float, Gt(0)] = 3.0
+    """The positive converts when the user buys in its category within so many days."""
+    day_offset_hours: Annotated[int, Ge(-12), Le(14)] = 8
+    """Local time less UTC; it decides which events share a day."""
+    campaigns: Annotated[int, Ge(1)] = 20
+    """Campaigns the categories are spread over."""
+    cost_scale: Annotated[float, Gt(0)] = 0.1
+    """Currency units an impression costs at a market price of 1 fen per 1,000 impressions."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rosa_ray.schema import Behavior
-from rosa_ray.simulation.state import RECENT, UserState, forget
+from rosa_ray.simulation.state import RECENT, UserState, fade
 from rosa_ray.simulation.users import Users
 from rosa_ray.simulation.world import World
 
@@ -60,9 +60,9 @@ def _preferred_category(
 def _next_behavior(
     state: UserState, users: Users, rows: np.ndarray, hour: np.ndarray, category: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    cart = forget(hour - state.cart_h_NC[rows, category], 12, 0.6)
-    satisfied = forget(hour - state.bought_h_NC[rows, category], 40, 1.6)
-    warmth = np.log1p(state.heat_NC[rows, category] * forget(hour - state.last_h_NC[rows, category], 2, 0.6))
+    cart = fade(hour - state.cart_h_NC[rows, category], 12, 0.6)
+    satisfied = fade(hour - state.bought_h_NC[rows, category], 40, 1.6)
+    warmth = np.log1p(state.heat_NC[rows, category] * fade(hour - state.last_h_NC[rows, category], 2, 0.6))
     sense = users.price_sense_N[rows]
     p_buy = (0.004 + 0.095 * cart) * (1 - 0.8 * satisfied) * (1.2 - 0.2 * np.minimum(sense, 3))
     p_cart = (0.025 + 0.075 * warmth) * (1 - 0.6 * cart) * (1 - 0.7 * satisfied)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rosa_ray.simulation.state import UserState, forget
+from rosa_ray.simulation.state import UserState, fade
 from rosa_ray.simulation.users import Users
 from rosa_ray.simulation.world import World
 
@@ -58,12 +58,12 @@ def read_signals(state: UserState, users: Users, rows: np.ndarray, hour: np.ndar
     item = world.ad_item_A[ad_NK]
     category, style_index = world.item_category_I[item], world.item_style_I[item]
     row, now = rows[:, None], hour[:, None]
-    left = forget(now - state.last_h_NC[row, category], 2, 0.6)
+    left = fade(now - state.last_h_NC[row, category], 2, 0.6)
     heat = state.heat_NC[row, category] * left
     style_heat = state.style_heat_NCS[row, category, style_index] * left
-    cart = forget(now - state.cart_h_NC[row, category], 10, 0.6)
-    satisfied = forget(now - state.bought_h_NC[row, category], 40, 1.6)
-    complement = forget(now - state.complement_h_NC[row, category], 8, 0.9) * (1 - satisfied)
+    cart = fade(now - state.cart_h_NC[row, category], 10, 0.6)
+    satisfied = fade(now - state.bought_h_NC[row, category], 40, 1.6)
+    complement = fade(now - state.complement_h_NC[row, category], 8, 0.9) * (1 - satisfied)
     in_session = (state.recent_NR[row, 0] == category) & (now - state.last_h_N[row] < 0.5)
     wanted = 0.9 * np.log1p(heat) * (1 - 0.8 * satisfied) + 1.8 * cart + 1.4 * complement + 0.6 * in_session
     relative = world.relative_price_I[item]
@@ -83,8 +83,8 @@ def read_signals(state: UserState, users: Users, rows: np.ndarray, hour: np.ndar
 
 
 def _fatigue(state: UserState, row: np.ndarray, now: np.ndarray, ad_NK: np.ndarray, category: np.ndarray) -> np.ndarray:
-    ad = state.ad_seen_NA[row, ad_NK] * forget(now - state.ad_seen_h_NA[row, ad_NK], 6, 0.8)
-    kind = state.category_seen_NC[row, category] * forget(now - state.category_seen_h_NC[row, category], 6, 0.8)
+    ad = state.ad_seen_NA[row, ad_NK] * fade(now - state.ad_seen_h_NA[row, ad_NK], 6, 0.8)
+    kind = state.category_seen_NC[row, category] * fade(now - state.category_seen_h_NC[row, category], 6, 0.8)
     return np.log1p(ad) + 0.35 * np.log1p(kind)
 
 

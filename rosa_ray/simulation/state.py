@@ -1,7 +1,7 @@
 """What a user's past leaves behind: interest that fades by a power law, open carts, satisfied needs, fatigue.
 
-The order of events matters: a purchase closes a cart and stills the need, a cart after a purchase opens it again;
-two views of one style make a user decided, alternating styles undecided; rising prices differ from falling ones.
+The order of events matters. A purchase closes a cart and stills the need; a cart after a purchase opens it again. Two
+views of one style make a user decided, alternating styles undecided. Rising prices differ from falling ones.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ NEVER = -np.inf
 RECENT = 4
 
 
-def forget(age_h: np.ndarray, scale_h: float, exponent: float) -> np.ndarray:
-    """Power-law forgetting in (0, 1]: 1 at age 0, 0 for what never happened.
+def fade(age_h: np.ndarray, scale_h: float, exponent: float) -> np.ndarray:
+    """What is left of a trace by power-law forgetting, in (0, 1]: 1 at age 0, 0 for what never happened.
 
-    >>> forget(np.array([0.0, 3.0, np.inf]), 1.0, 0.5).tolist()
+    >>> fade(np.array([0.0, 3.0, np.inf]), 1.0, 0.5).tolist()
     [1.0, 0.5, 0.0]
     """
     return (1 + age_h / scale_h) ** -exponent
@@ -79,13 +79,13 @@ class UserState:
     def expose(self, rows: np.ndarray, hour: np.ndarray, ad: np.ndarray) -> None:
         """Take in one ad shown to each of some distinct users."""
         category = self.world.ad_category_A[ad]
-        faded = self.ad_seen_NA[rows, ad] * forget(hour - self.ad_seen_h_NA[rows, ad], 6, 0.8)
+        faded = self.ad_seen_NA[rows, ad] * fade(hour - self.ad_seen_h_NA[rows, ad], 6, 0.8)
         self.ad_seen_NA[rows, ad], self.ad_seen_h_NA[rows, ad] = 1 + faded, hour
-        faded = self.category_seen_NC[rows, category] * forget(hour - self.category_seen_h_NC[rows, category], 6, 0.8)
+        faded = self.category_seen_NC[rows, category] * fade(hour - self.category_seen_h_NC[rows, category], 6, 0.8)
         self.category_seen_NC[rows, category], self.category_seen_h_NC[rows, category] = 1 + faded, hour
 
     def _warm(self, rows: np.ndarray, hour: np.ndarray, item: np.ndarray, category: np.ndarray) -> None:
-        left = forget(hour - self.last_h_NC[rows, category], 2, 0.6)
+        left = fade(hour - self.last_h_NC[rows, category], 2, 0.6)
         self.heat_NC[rows, category] = 1 + left * self.heat_NC[rows, category]
         self.style_heat_NCS[rows, category] *= left[:, None]
         self.style_heat_NCS[rows, category, self.world.item_style_I[item]] += 1

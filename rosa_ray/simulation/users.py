@@ -41,8 +41,8 @@ class Users:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Moments of n users' lives in time order, padded to the longest; users stand longest first.
+class Timetable:
+    """Timetable of n users' lives in time order, padded to the longest; users stand longest first.
 
     Attributes:
         time_us_NL: strictly increasing along a user's `length_N` first entries.
@@ -77,7 +77,7 @@ def draw_users(config: SimulationConfig, world: World, first_id: int, count: int
     )
 
 
-def draw_plan(config: SimulationConfig, count: int, rng: np.random.Generator) -> Plan:
+def draw_timetable(config: SimulationConfig, count: int, rng: np.random.Generator) -> Timetable:
     """Draw when each user acts and when they meet an ad; users come out sorted by number of moments, falling."""
     event_user, event_time = _draw_event_times(config, count, rng)
     requests = rng.poisson(config.requests_per_user / config.events_per_user, len(event_user))
@@ -105,7 +105,7 @@ def _draw_event_times(config: SimulationConfig, count: int, rng: np.random.Gener
     return user, begin[session] + elapsed - elapsed[opens][session]
 
 
-def _pad(user: np.ndarray, time: np.ndarray, is_request: np.ndarray, count: int) -> Plan:
+def _pad(user: np.ndarray, time: np.ndarray, is_request: np.ndarray, count: int) -> Timetable:
     order = np.lexsort((is_request, time, user))
     user, time, is_request = user[order], time[order], is_request[order]
     length = np.bincount(user, minlength=count)
@@ -116,8 +116,9 @@ def _pad(user: np.ndarray, time: np.ndarray, is_request: np.ndarray, count: int)
     time_us_NL = np.full((count, longest), np.iinfo(np.int64).max // 4)
     is_request_NL = np.zeros((count, longest), dtype=bool)
     time_us_NL[row, step], is_request_NL[row, step] = time, is_request
+    # Timetable of one user that coincide are pushed a millisecond apart, so that each has its place in time.
     spacing = np.arange(longest) * 1000
     time_us_NL = np.maximum.accumulate(time_us_NL - spacing, axis=1) + spacing
     opens = np.ones((count, longest), dtype=bool)
     opens[:, 1:] = np.diff(time_us_NL, axis=1) > _SESSION_SILENCE_US
-    return Plan(time_us_NL, is_request_NL, opens, np.sort(length)[::-1])
+    return Timetable(time_us_NL, is_request_NL, opens, np.sort(length)[::-1])

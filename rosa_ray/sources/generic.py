@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from rosa_ray.errors import ConfigError, ContractError
 from rosa_ray.schema import BEHAVIORS, CONTRACTS
-from rosa_ray.sources.paths import list_files
+from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
-from rosa_ray.sources.tabular import (
+from rosa_ray.sources.table_files import (
     csv_names,
     map_values,
     parquet_names,
@@ -24,7 +24,6 @@ from rosa_ray.sources.tabular import (
 )
 
 ROW_NUMBER = "#row"
-TIME_UNITS = ("s", "ms", "us", "ns")
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,6 @@ class TabularSource(ABC):
                 f"source.kind '{config.kind}' reads source.events, source.impressions, source.ads and "
                 "source.candidates; give at least one of them, and no source.path"
             )
-        if config.time_unit not in ("", *TIME_UNITS):
-            raise ConfigError(f"source.time_unit '{config.time_unit}' is unknown; it is one of {', '.join(TIME_UNITS)}")
         if config.time_zone and config.time_zone not in available_timezones():
             raise ConfigError(
                 f"source.time_zone '{config.time_zone}' is unknown; give a name such as UTC or Asia/Shanghai"
@@ -71,7 +68,7 @@ class TabularSource(ABC):
 
     def files(self) -> list[SourceFile]:
         """List the files of every configured location."""
-        return [file for name, location in self._locations().items() for file in list_files(location, name)]
+        return [file for name, location in self._locations().items() for file in find_files(location, name)]
 
     def column_map(self, contract_name: str) -> dict[str, str]:
         """Return {contract column: file column} with the unmapped columns under their own names."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.schema import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS
-from rosa_ray.sources.paths import has_subdirectory, list_files
+from rosa_ray.sources.paths import find_files, has_subdirectory
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
-from rosa_ray.sources.tabular import stream_parquet
+from rosa_ray.sources.table_files import stream_parquet
 
 REQUIRED = (EVENTS.name, IMPRESSIONS.name, ADS.name)
 OPTIONAL = (CANDIDATES.name,)
@@ -33,7 +33,7 @@ class LogSource:
                 f"{root}: holds no directory '{missing[0]}'; a log has {', '.join(REQUIRED)} "
                 "with Parquet files in each (`rosa simulate` writes one)"
             )
-        return [file for name in present for file in list_files(f"{root}/{name}", name)]
+        return [file for name in present for file in find_files(f"{root}/{name}", name)]
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""

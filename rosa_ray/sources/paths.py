@@ -11,11 +11,11 @@ from rosa_ray.storage import full_path, readable
 _MAGIC = "*?["
 
 
-def list_files(location: str, contract_name: str) -> list[SourceFile]:
+def find_files(location: str, contract_name: str) -> list[SourceFile]:
     """List the files of a path, directory or glob, sorted by path.
 
-    In a directory every file counts, at any depth, except those with a part of the path below it that
-    begins with `.` or `_`: a foreign file is better named when it is read than passed over.
+    In a directory every file counts, at any depth. Files and folders that begin with `.` or `_` are passed over, no
+    others: a foreign file is named when it is read.
 
     Raises:
         InputError: nothing is there, or it cannot be reached.

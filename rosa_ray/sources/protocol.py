@@ -2,46 +2,45 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import pyarrow as pa
 
 from rosa_ray.schema import Violation
+from rosa_ray.settings import section
 
 
-@dataclass(frozen=True)
+@section("source")
 class SourceConfig:
     """Where a log lies and how its columns map to the contracts.
 
     A location is a path, a directory (every file below it that does not begin with `.` or `_`) or a glob;
     local or `s3://bucket/key` with credentials and `AWS_ENDPOINT_URL` from the environment.
-
-    Attributes:
-        kind: which source reads it; `source_kinds()` lists them.
-        path: location of a log that a named source knows (`log`, `taobao`, `rees46`).
-        events: location of the events (`parquet` and `csv` only, like all attributes below).
-        impressions: location of the impressions.
-        ads: location of the ads.
-        candidates: location of the unlabelled candidates.
-        columns: contract name to {contract column: file column}; a column left out keeps its name. The file
-            column `#row` stands for the row's number in its file, for logs without ids.
-        time_unit: unit of integer times: `s`, `ms`, `us` or `ns`; empty refuses integer times.
-        time_zone: zone of times written without one, such as `UTC`; empty refuses them.
-        behaviors: {value in the file: view, click, cart or purchase}; values left out stay as they are.
-        delimiter: what separates the fields of a CSV file.
     """
 
     kind: str = "log"
+    """Which source reads the log, a name of `SOURCES` in a module of `rosa_ray.sources`."""
     path: str = ""
+    """Location of a log that a named source knows (`log`, `taobao`, `rees46`)."""
     events: str = ""
+    """Location of the events, for `parquet` and `csv` only, like all settings below."""
     impressions: str = ""
+    """Location of the impressions."""
     ads: str = ""
+    """Location of the ads."""
     candidates: str = ""
+    """Location of the unlabelled candidates."""
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    time_unit: str = ""
+    """Contract name to {contract column: file column}; a column left out keeps its name. The file column `#row` stands
+    for the row's number in its file, for logs without ids."""
+    time_unit: Literal["", "s", "ms", "us", "ns"] = ""
+    """Unit of integer times: `s`, `ms`, `us` or `ns`. Empty refuses integer times."""
     time_zone: str = ""
+    """Zone of times written without one, such as `UTC`. Empty refuses them."""
     behaviors: Mapping[str, str] = field(default_factory=dict)
+    """Value in the file to `view`, `click`, `cart` or `purchase`; values left out stay as they are."""
     delimiter: str = ","
+    """What separates the fields of a CSV file."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 from rosa_ray.errors import ConfigError, ContractError
 from rosa_ray.schema import EVENTS
 from rosa_ray.schema.contracts import TIMESTAMP
-from rosa_ray.sources.paths import list_files
+from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
-from rosa_ray.sources.tabular import csv_names, require_columns, row_ids, set_aside, stream_csv
+from rosa_ray.sources.table_files import csv_names, require_columns, row_ids, set_aside, stream_csv
 
 FILE_COLUMNS = ("event_time", "event_type", "product_id", "category_id", "price", "user_id")
 REMOVAL = "remove_from_cart"
@@ -34,7 +34,7 @@ class Rees46Source:
 
     def files(self) -> list[SourceFile]:
         """List the files of `config.path`, all of them events."""
-        return list_files(self.config.path, EVENTS.name)
+        return find_files(self.config.path, EVENTS.name)
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""

@@ -33,7 +33,7 @@ def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> S
         pseudonyms: replace the user ids of everything that is read.
 
     Raises:
-        ConfigError: the kind is unknown, or an option does not fit the kind.
+        ConfigError: the kind is unknown, or an option does not fit it.
     """
     source = _factory(config.kind)(config)
     return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import EVENTS
-from rosa_ray.sources.paths import list_files
+from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
-from rosa_ray.sources.tabular import map_values, row_ids, set_aside, stream_csv, times_from_integers
+from rosa_ray.sources.table_files import map_values, row_ids, set_aside, stream_csv, times_from_integers
 
 FILE_COLUMNS = ("user_id", "item_id", "category", "behavior", "event_time")
 BEHAVIORS_OF = {"pv": "view", "fav": "cart", "cart": "cart", "buy": "purchase"}
@@ -37,7 +37,7 @@ class TaobaoSource:
 
     def files(self) -> list[SourceFile]:
         """List the files of `config.path`, all of them events."""
-        return list_files(self.config.path, EVENTS.name)
+        return find_files(self.config.path, EVENTS.name)
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""

@@ -3,7 +3,6 @@
 import importlib
 import pkgutil
 
-from rosa_ray.errors import ConfigError
 from rosa_ray.features import FeatureConfig
 from rosa_ray.store import backends
 from rosa_ray.store.config import StoreConfig
@@ -30,11 +29,8 @@ def open_store(
         create: make an empty store where there is none.
 
     Raises:
-        ConfigError: there is no such kind.
         StoreError: the store is missing, damaged, locked, of another schema version or of other features.
     """
-    if config.kind not in store_kinds():
-        raise ConfigError(f"store.kind is '{config.kind}'; known kinds are {', '.join(store_kinds())}")
     module = importlib.import_module(f"{backends.__name__}.{config.kind}")
     store: OnlineStore = module.Store(config, features, feature_fingerprint, create=create)
     return store

@@ -5,8 +5,9 @@ import struct
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, Counters
-from rosa_ray.store.protocol import STATE_EVENT_COLUMNS, Columns
+from rosa_ray.store.protocol import STATE_EVENT_COLUMNS
 
 EVENT_RECORD = np.dtype(
     [(name, np.dtype(type_.to_pandas_dtype()).newbyteorder("<")) for name, type_ in EVENT_COLUMNS.items()]
@@ -33,7 +34,7 @@ def pack_events(events: Columns) -> np.ndarray:
 
 def unpack_timeline(records: bytes, event_ids: str) -> dict[str, np.ndarray]:
     """Bytes of records and packed ids to `EVENT_COLUMNS` and `event_id`."""
-    return unpack_records(records) | {"event_id": np.array(unpack_ids(event_ids), dtype=object)}
+    return unpack_records(records) | {"event_id": np.array(ids_of_json(event_ids), dtype=object)}
 
 
 def unpack_records(records: bytes) -> dict[str, np.ndarray]:
@@ -42,17 +43,17 @@ def unpack_records(records: bytes) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(table[name]) for name in EVENT_COLUMNS}
 
 
-def pack_ids(event_ids: list[str]) -> str:
+def ids_to_json(event_ids: list[str]) -> str:
     """Event ids as JSON, safe for any character.
 
-    >>> unpack_ids(pack_ids(["a", "b,c"]))
+    >>> ids_of_json(ids_to_json(["a", "b,c"]))
     ['a', 'b,c']
     """
     return _ENCODE_IDS(event_ids)
 
 
-def unpack_ids(event_ids: str) -> list[str]:
-    """Inverse of `pack_ids`."""
+def ids_of_json(event_ids: str) -> list[str]:
+    """Inverse of `ids_to_json`."""
     ids: list[str] = json.loads(event_ids)
     return ids
 
@@ -89,6 +90,7 @@ def pack_counters(counters: Counters, chunk_buckets: int) -> tuple[np.ndarray, n
     starts = np.flatnonzero(begins)
     rows = np.column_stack([counters.bucket - chunk * chunk_buckets, counters.sums])
     peaks = np.maximum.reduceat(rows.max(axis=1), starts) if len(starts) else starts
+    # A run is as wide as its largest number needs: a code 0, 1, 2, 3 stands for 1, 2, 4, 8 bytes.
     codes = np.searchsorted(_WIDEST, peaks)
     narrowed = {code: rows.astype(_WIDTHS[code]) for code in np.unique(codes).tolist()}
     bounds = [*starts.tolist(), len(rows)]

@@ -1,22 +1,21 @@
 """What an online store is: the records it gives, and the operations every implementation has.
 
-A store answers with exactly the features that one sorted pass over the same records gives, whatever order, batches and
-repetitions they came in, as long as no record is more than the horizon behind the newest one before it. Records are
+A store answers with exactly the features that one sorted pass over the same records gives. Order, batches and
+repetitions do not matter, as long as each record comes within the horizon of the newest one before it. Records are
 events, impressions, clicks and conversions (`rosa_ray.features.RECORD_COLUMNS`).
 
 A store holds two versions: the active one, which is read and updated, and one that a materialisation fills beside it
 and that `activate` puts in its place at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import CounterStates
-
-Columns = Mapping[str, np.ndarray]
 
 STATE_EVENT_COLUMNS = ("time_us", "item_key", "category_key", "behavior")
 """What is kept of an encoded event beside its state: what an ad compares itself with."""
@@ -220,7 +219,7 @@ class OnlineStore(Protocol):
         """Prepare the version beside the active one; a broken-off load of the same version goes on.
 
         Returns:
-            The parts that are loaded already.
+            Input files that are loaded already.
         """
         ...
 
@@ -236,8 +235,8 @@ class OnlineStore(Protocol):
         """Put all counters into the version being loaded, replacing any."""
         ...
 
-    def mark_loaded(self, version: StoreVersion, parts: Sequence[str]) -> None:
-        """Note parts of the input as done."""
+    def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
+        """Note input files as done."""
         ...
 
     def activate(self, version: StoreVersion) -> ApplyResult:

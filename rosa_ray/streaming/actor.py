@@ -7,7 +7,7 @@ import ray
 from ray.actor import ActorHandle
 
 from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
-from rosa_ray.streaming.metrics import RayMetrics
+from rosa_ray.streaming.consumer_metrics import RayConsumerMetrics
 
 
 class ConsumerActor:
@@ -18,7 +18,7 @@ class ConsumerActor:
     """
 
     def __init__(self, settings: StreamSettings, share: tuple[int, int]) -> None:
-        self._metrics = RayMetrics(str(share[0]))
+        self._metrics = RayConsumerMetrics(str(share[0]))
         self._stopped = threading.Event()
         self._pipeline = build_pipeline(settings, share, self._metrics)
 

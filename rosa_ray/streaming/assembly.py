@@ -11,9 +11,9 @@ from rosa_ray.schema import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
+from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from rosa_ray.streaming.kafka import KafkaSource
 from rosa_ray.streaming.local_log import LocalLog
-from rosa_ray.streaming.metrics import Metrics
 from rosa_ray.streaming.protocol import RecordSource
 
 
@@ -54,7 +54,7 @@ class Pipeline:
 
 
 def build_pipeline(
-    settings: StreamSettings, share: tuple[int, int] = (0, 1), metrics: Metrics | None = None, **options: object
+    settings: StreamSettings, share: tuple[int, int] = (0, 1), metrics: ConsumerMetrics | None = None, **options: object
 ) -> Pipeline:
     """Open bundle, source and store.
 

@@ -1,7 +1,7 @@
 """The fold loop: poll, parse, apply in one transaction with the positions, note what was refused.
 
-It may be killed between any two steps. What was applied stands in the store together with how far the stream was
-read, so that a restart neither loses nor counts twice; what was polled and not applied is polled again.
+It may be killed between any two steps. The store keeps what was applied together with how far the stream was read, so
+a restart neither loses a record nor counts it twice. What was polled and not applied is polled again.
 """
 
 import logging
@@ -12,14 +12,14 @@ from typing import Protocol
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features.rows import Columns
 from rosa_ray.records import Parsed, RecordParser, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.store import ApplyResult, StreamPosition
 from rosa_ray.streaming.config import StreamConfig
-from rosa_ray.streaming.metrics import Metrics
-from rosa_ray.streaming.protocol import RawBatch, RecordSource
+from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
+from rosa_ray.streaming.protocol import PolledRecords, RecordSource
 
 _LAG_EVERY_S = 1.0
 _RETRY_S = 0.1
@@ -51,17 +51,17 @@ class Consumer:
         parser: RecordParser,
         dead_letters: DeadLetters | None = None,
         config: StreamConfig | None = None,
-        metrics: Metrics | None = None,
-        on_progress: Callable[[Metrics], object] = lambda metrics: None,
+        metrics: ConsumerMetrics | None = None,
+        on_progress: Callable[[ConsumerMetrics], object] = lambda metrics: None,
     ) -> None:
         self._source, self._store, self._parser = source, store, parser
         self._dead_letters, self._config = dead_letters, config or StreamConfig()
-        self.metrics = metrics or Metrics()
+        self.metrics = metrics or ConsumerMetrics()
         self._on_progress = on_progress
         self._batch_size = self._config.min_batch
         self._resumed, self._lag_asked_s = False, 0.0
 
-    def run(self, stopped: Callable[[], bool] = lambda: False, until_end: bool = False) -> Metrics:
+    def run(self, stopped: Callable[[], bool] = lambda: False, until_end: bool = False) -> ConsumerMetrics:
         """Fold until `stopped`, or with `until_end` until nothing is left to read.
 
         Raises:
@@ -108,7 +108,7 @@ class Consumer:
             raise
         return sum(len(batch.records) for batch in batches)
 
-    def _fold(self, batches: Sequence[RawBatch]) -> None:
+    def _fold(self, batches: Sequence[PolledRecords]) -> None:
         lines = [line for batch in batches for line in batch.records]
         parsed = self._parser.parse_lines(lines)
         self._set_aside(batches, lines, parsed.refusals)
@@ -120,7 +120,7 @@ class Consumer:
         self._count(len(lines), parsed, result)
         self._source.acknowledge(batches)
 
-    def _set_aside(self, batches: Sequence[RawBatch], lines: list[bytes], refusals: Sequence[Refusal]) -> None:
+    def _set_aside(self, batches: Sequence[PolledRecords], lines: list[bytes], refusals: Sequence[Refusal]) -> None:
         if not refusals or self._dead_letters is None:
             return
         places = [(batch.stream, offset) for batch in batches for offset in batch.offsets]

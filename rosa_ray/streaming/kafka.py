@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rosa_ray.errors import StreamError
-from rosa_ray.streaming.protocol import PositionOf, RawBatch
+from rosa_ray.streaming.protocol import PolledRecords, PositionOf
 
 try:
     import confluent_kafka
@@ -13,7 +13,7 @@ try:
 except ImportError:
     confluent_kafka = None  # type: ignore[assignment]
 
-ANSWER_TIMEOUT_S = 10.0
+BROKER_TIMEOUT_S = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class KafkaSource:
         except KafkaException as error:
             raise self._error(error.args[0]) from error
 
-    def poll(self, max_records: int, timeout_s: float) -> list[RawBatch]:
+    def poll(self, max_records: int, timeout_s: float) -> list[PolledRecords]:
         """See `RecordSource.poll`."""
         try:
             messages = self._consumer.consume(max_records, timeout_s)
@@ -90,13 +90,13 @@ class KafkaSource:
             offsets.append(int(message.offset() or 0))
             records.append(message.value() or b"")
         batches = [
-            RawBatch(self._stream(number), offsets, offsets[-1] + 1, records)
+            PolledRecords(self._stream(number), offsets, offsets[-1] + 1, records)
             for number, (offsets, records) in found.items()
         ]
         self._next |= {number: offsets[-1] + 1 for number, (offsets, _) in found.items()}
         return batches
 
-    def acknowledge(self, batches: Sequence[RawBatch]) -> None:
+    def acknowledge(self, batches: Sequence[PolledRecords]) -> None:
         """See `RecordSource.acknowledge`."""
         offsets = [TopicPartition(self._topic, _number(batch.stream), batch.next_offset) for batch in batches]
         try:
@@ -109,7 +109,7 @@ class KafkaSource:
         total = 0 if self._joined else 1
         try:
             for partition in self._consumer.assignment():
-                low, high = self._consumer.get_watermark_offsets(partition, ANSWER_TIMEOUT_S, cached=False)
+                low, high = self._consumer.get_watermark_offsets(partition, BROKER_TIMEOUT_S, cached=False)
                 total += max(high - max(self._next.get(partition.partition, low), low), 0)
         except KafkaException as error:
             raise self._error(error.args[0]) from error
@@ -125,7 +125,7 @@ class KafkaSource:
         return sorted(partition.partition for partition in self._consumer.assignment())
 
     def _require_topic(self) -> None:
-        known = self._consumer.list_topics(self._topic, ANSWER_TIMEOUT_S).topics[self._topic]
+        known = self._consumer.list_topics(self._topic, BROKER_TIMEOUT_S).topics[self._topic]
         if known.error is not None:
             raise StreamError(f"kafka {self._brokers}: topic '{self._topic}': {known.error.str()}")
 
@@ -141,7 +141,7 @@ class KafkaSource:
         """Where to read a partition from; remembered, so that the lag counts from there."""
         position = self._position_of(self._stream(partition.partition))
         if position is None:
-            low, _ = self._consumer.get_watermark_offsets(partition, ANSWER_TIMEOUT_S, cached=False)
+            low, _ = self._consumer.get_watermark_offsets(partition, BROKER_TIMEOUT_S, cached=False)
             position = low
         self._next[partition.partition] = position
         return TopicPartition(self._topic, partition.partition, position)

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from rosa_ray.errors import StreamError
 from rosa_ray.records.log import count_records, segments_of
-from rosa_ray.streaming.protocol import PositionOf, RawBatch
+from rosa_ray.streaming.protocol import PolledRecords, PositionOf
 
 _WAIT_S = 0.02
 
@@ -42,7 +42,7 @@ class _Partition:
             return
         self._open(holding[-1].path, holding[-1].first_offset)
 
-    def read(self, max_records: int) -> RawBatch | None:
+    def read(self, max_records: int) -> PolledRecords | None:
         """The next records, None when there are none."""
         first = self._next
         lines: list[bytes] = []
@@ -53,7 +53,7 @@ class _Partition:
             if line is not None:
                 lines.append(line)
                 self._next += 1
-        return RawBatch(self.stream, range(first, self._next), self._next, lines) if lines else None
+        return PolledRecords(self.stream, range(first, self._next), self._next, lines) if lines else None
 
     def lag(self) -> int:
         """Whole records that were not read yet."""
@@ -132,7 +132,7 @@ class LocalLog:
         self._partitions = {}
         self._discover()
 
-    def poll(self, max_records: int, timeout_s: float) -> list[RawBatch]:
+    def poll(self, max_records: int, timeout_s: float) -> list[PolledRecords]:
         """See `RecordSource.poll`."""
         deadline_s = time.monotonic() + timeout_s
         while True:
@@ -142,7 +142,7 @@ class LocalLog:
             time.sleep(min(_WAIT_S, timeout_s))
             self._discover()
 
-    def acknowledge(self, batches: Sequence[RawBatch]) -> None:
+    def acknowledge(self, batches: Sequence[PolledRecords]) -> None:
         """See `RecordSource.acknowledge`; nobody else displays this lag."""
 
     def lag(self) -> int:
@@ -155,9 +155,9 @@ class LocalLog:
         for partition in self._partitions.values():
             partition.close()
 
-    def _read(self, max_records: int) -> list[RawBatch]:
+    def _read(self, max_records: int) -> list[PolledRecords]:
         """Partitions take turns in being first, so that none starves."""
-        batches: list[RawBatch] = []
+        batches: list[PolledRecords] = []
         names = sorted(self._partitions)
         self._turn += 1
         for index in range(len(names)):

@@ -9,8 +9,8 @@ PositionOf = Callable[[str], int | None]
 
 
 @dataclass(frozen=True)
-class RawBatch:
-    """Some records of one partition, in order.
+class PolledRecords:
+    """Some records of one partition, in order, as bytes.
 
     Attributes:
         stream: names the partition, such as `kafka/records/3`; what the store keeps positions by.
@@ -38,11 +38,11 @@ class RecordSource(Protocol):
         """
         ...
 
-    def poll(self, max_records: int, timeout_s: float) -> list[RawBatch]:
+    def poll(self, max_records: int, timeout_s: float) -> list[PolledRecords]:
         """Return the next records, at most one batch per partition; nothing when none came in time."""
         ...
 
-    def acknowledge(self, batches: Sequence[RawBatch]) -> None:
+    def acknowledge(self, batches: Sequence[PolledRecords]) -> None:
         """Tell whoever displays the lag that these were applied. Positions are the store's; this may be lost."""
         ...
 

@@ -1,1 +1,1 @@
-"""Studies: several models over several seeds on the same rows, compared with intervals."""
+"""Studies: trials side by side on a cluster, compared with intervals or searched for the best."""

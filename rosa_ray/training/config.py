@@ -1,9 +1,10 @@
 """Settings of training."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from rosa_ray.errors import ConfigError
+from annotated_types import Ge, Gt, Le, Lt
+
+from rosa_ray.settings import OneOf, section, wrong
 
 MONITORS = {
     "valid_loss": "min",
@@ -16,87 +17,66 @@ MONITORS = {
 """Validation figures that can decide the best epoch, and which way is better."""
 
 
-@dataclass(frozen=True)
+@section("training")
 class TrainingConfig:
-    """How a ranker is fitted.
+    """How a ranker is fitted."""
 
-    Attributes:
-        workers: data-parallel processes.
-        min_workers: with fewer than `workers` free places, start with as few as these, and grow and shrink with the
-            cluster, from checkpoint to checkpoint; None waits for all. A step takes `users_per_batch` of each worker,
-            so another number of workers is another batch size.
-        use_gpu: a GPU per worker (nccl), none (gloo), or `auto`: where the cluster has one for each.
-        cpus_per_worker: logical CPUs that a worker reserves; None leaves one of the cluster's to the tasks that read.
-        threads_per_worker: torch threads of a worker.
-        epochs: passes over the training period, at most.
-        users_per_batch: users per step and worker; a user brings all of its impressions.
-        learning_rate: of AdamW, after the warm-up.
-        weight_decay: of matrices; embeddings, biases and decay rates have none.
-        schedule: `constant`; `cosine` falls to zero over `epochs`; `plateau` halves after an epoch that is no best.
-        warmup_steps: steps in which the learning rate rises linearly.
-        gradient_clip: largest norm of the gradient.
-        weight_average: decay per step of the running mean of the weights, which is what is validated and kept; 0 takes
-            the last step's weights (Polyak & Juditsky 1992).
-        user_share: share of the users that are trained on, above 0 to 1: the same ones in every run, those of a smaller
-            share among those of a larger one. All users are validated.
-        patience: epochs without a new best after which training stops.
-        min_delta: by how much an epoch must beat the best to count as new best for `patience`.
-        monitor: validation figure that decides the best epoch, one of `MONITORS`. Clicks are the most frequent label,
-            so their log loss says most reliably where overfitting begins. `valid_loss` weighs the tasks as training
-            does: it moves with the value of some hundred conversions, and cannot compare task weights.
-        precision: of the forward pass; `auto` is bf16, else fp16, on a GPU and fp32 on a CPU.
-        max_failures: how often a died worker is replaced and training goes on from the last epoch.
-        keep_checkpoints: best epochs kept, beside the last one.
-        memory_gb: encoded users a worker keeps in memory; a larger shard is read and encoded again every epoch.
-        collective_timeout_s: seconds a worker waits for the others before it gives up.
-        resume: go on from the checkpoints of the same settings and data; False starts over.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-
-    workers: int = 2
-    min_workers: int | None = None
+    workers: Annotated[int, Ge(1)] = 2
+    """Data-parallel processes."""
+    min_workers: Annotated[int, Ge(1)] | None = None
+    """Where there is no room for `workers`, start with as few as these, and grow and shrink with the cluster, from
+    checkpoint to checkpoint. null waits for all. A step takes `users_per_batch` of each worker, so another number of
+    workers is another batch size."""
     use_gpu: bool | Literal["auto"] = "auto"
-    cpus_per_worker: float | None = None
-    threads_per_worker: int = 1
-    epochs: int = 10
-    users_per_batch: int = 8
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.01
+    """A GPU per worker (nccl), none (gloo), or `auto`: where the cluster has one for each."""
+    cpus_per_worker: Annotated[float, Gt(0)] | None = None
+    """Logical CPUs that a worker reserves. null leaves one of the cluster's to the tasks that read."""
+    threads_per_worker: Annotated[int, Ge(1)] = 1
+    """Torch threads of a worker."""
+    epochs: Annotated[int, Ge(1)] = 10
+    """Passes over the training period, at most."""
+    users_per_batch: Annotated[int, Ge(1)] = 8
+    """Users per step and worker. A user brings all of its impressions."""
+    learning_rate: Annotated[float, Gt(0)] = 5e-4
+    """Learning rate of AdamW after the warm-up."""
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    """Weight decay of matrices. Embeddings, biases and decay rates have none."""
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
-    warmup_steps: int = 50
-    gradient_clip: float = 5.0
-    weight_average: float = 0.99
-    user_share: float = 1.0
-    patience: int = 2
-    min_delta: float = 0.0
-    monitor: str = "valid_logloss"
+    """`constant` stays. `cosine` falls to zero over `epochs`. `plateau` halves after an epoch that is no best."""
+    warmup_steps: Annotated[int, Ge(0)] = 50
+    """Steps in which the learning rate rises linearly."""
+    gradient_clip: Annotated[float, Gt(0)] = 5.0
+    """Largest norm of the gradient."""
+    weight_average: Annotated[float, Ge(0), Lt(1)] = 0.99
+    """Decay per step of the running mean of the weights, which is what is validated and kept. 0 takes the last step's
+    weights (Polyak & Juditsky 1992)."""
+    user_share: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Share of the users that are trained on: the same ones in every run, those of a smaller share among those of a
+    larger one. All users are validated."""
+    patience: Annotated[int, Ge(1)] = 2
+    """Epochs without a new best after which training stops."""
+    min_delta: Annotated[float, Ge(0)] = 0.0
+    """By how much an epoch must beat the best to count as new best for `patience`."""
+    monitor: Annotated[str, OneOf(MONITORS.keys)] = "valid_logloss"
+    """Validation figure that decides the best epoch. Clicks are the most frequent label, so their log loss says most
+    reliably where overfitting begins. `valid_loss` weighs the tasks as training does: it moves with the value of some
+    hundred conversions, and cannot compare task weights."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    max_failures: int = 2
-    keep_checkpoints: int = 2
-    memory_gb: float = 4.0
-    collective_timeout_s: int = 60
+    """Number format of the forward pass. `auto` is bf16, else fp16, on a GPU and fp32 on a CPU."""
+    max_failures: Annotated[int, Ge(0)] = 2
+    """How often a worker that died is replaced. Training then goes on from the last epoch."""
+    keep_checkpoints: Annotated[int, Ge(1)] = 2
+    """Best epochs kept, beside the last one."""
+    memory_gb: Annotated[float, Ge(0)] = 4.0
+    """Encoded users that a worker keeps in memory. A larger shard is read and encoded again every epoch."""
+    collective_timeout_s: Annotated[int, Ge(1)] = 60
+    """How long a worker waits for the others before it gives up."""
     resume: bool = True
+    """Go on from the checkpoints of the same settings and data. False starts over."""
 
     def __post_init__(self) -> None:
-        positive = ("workers", "threads_per_worker", "epochs", "users_per_batch", "learning_rate", "gradient_clip")
-        for name in (*positive, "patience", "keep_checkpoints", "collective_timeout_s"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("weight_decay", "warmup_steps", "min_delta", "max_failures", "memory_gb"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"training.{name} is {getattr(self, name)}; it must be 0 or more")
-        if self.min_workers is not None and not 1 <= self.min_workers <= self.workers:
-            raise ConfigError(
-                f"training.min_workers is {self.min_workers}; it must be from 1 to training.workers ({self.workers})"
-            )
-        if not 0 <= self.weight_average < 1:
-            raise ConfigError(f"training.weight_average is {self.weight_average}; it must be from 0 to below 1")
-        if not 0 < self.user_share <= 1:
-            raise ConfigError(f"training.user_share is {self.user_share}; it must be above 0, up to 1")
-        if self.monitor not in MONITORS:
-            raise ConfigError(f"training.monitor is '{self.monitor}'; choose one of {', '.join(MONITORS)}")
+        if self.min_workers is not None and self.min_workers > self.workers:
+            raise wrong(self, "min_workers", f"it must be from 1 to training.workers ({self.workers})")
 
     @property
     def monitor_mode(self) -> Literal["min", "max"]:
@@ -104,51 +84,33 @@ class TrainingConfig:
         return "min" if MONITORS[self.monitor] == "min" else "max"
 
 
-@dataclass(frozen=True)
+@section("gate")
 class GateTrainingConfig:
-    """How the gate between offline and online score is fitted, on the validation period.
-
-    Attributes:
-        enabled: False writes a bundle without a gate, which cannot be served by the rule `learned`.
-        users: users looked at, at most; those with impressions in the validation period count.
-        cuts: pairs per impression, each with stored states of another age.
-        daily_share: pairs whose states are of the last midnight, as a daily materialisation leaves them; those of the
-            others are 10 minutes to 7 days old.
-        encode_price: η, the log loss in nats per request that one call of the encoder must gain to be worth it at full
-            load. Higher calls less often under load, 0 never minds the load. None takes the mean gain of the pairs, so
-            that at full load an average call is just not worth it; the report in `gate.json` says how gains spread.
-        label_share: weight of the label in what λ is fitted to; the rest is the online probability. Where that is
-            calibrated both say the same in expectation, and it lacks the label's noise. 1 fits to labels alone.
-        hidden: hidden units.
-        learning_rate: of Adam.
-        steps: most steps, each on up to 2,048 pairs, with loads drawn anew.
-        patience: checks, one every 20 steps, without a new best on the users held out after which fitting stops.
-        holdout: share of users held out; they decide when to stop, the threshold, and the report.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """How the gate between offline and online score is fitted, on the validation period."""
 
     enabled: bool = True
-    users: int = 2000
-    cuts: int = 2
-    daily_share: float = 0.5
-    encode_price: float | None = None
-    label_share: float = 0.5
-    hidden: int = 8
-    learning_rate: float = 0.02
-    steps: int = 600
-    patience: int = 6
-    holdout: float = 0.25
-
-    def __post_init__(self) -> None:
-        for name in ("users", "cuts", "hidden", "learning_rate", "steps", "patience"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"gate.{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("daily_share", "label_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"gate.{name} is {getattr(self, name)}; it must be from 0 to 1")
-        if not 0 < self.holdout < 1:
-            raise ConfigError(f"gate.holdout is {self.holdout}; it must be above 0 and below 1")
-        if self.encode_price is not None and not self.encode_price >= 0:
-            raise ConfigError(f"gate.encode_price is {self.encode_price}; it must be 0 or more, or null")
+    """False writes a bundle without a gate, which cannot be served by the rule `learned`."""
+    users: Annotated[int, Ge(1)] = 2000
+    """Users looked at, at most. Those with impressions in the validation period count."""
+    cuts: Annotated[int, Ge(1)] = 2
+    """Pairs per impression, each with stored states of another age."""
+    daily_share: Annotated[float, Ge(0), Le(1)] = 0.5
+    """Share of pairs whose states are of the last midnight, as a daily materialisation leaves them. Those of the others
+    are 10 minutes to 7 days old."""
+    encode_price: Annotated[float, Ge(0)] | None = None
+    """η, the log loss in nats per request that one call of the encoder must gain to be worth it at full load. Higher
+    calls less often under load, 0 never minds the load. null takes the mean gain of the pairs, so that at full load an
+    average call is just not worth it. The report in `gate.json` says how gains spread."""
+    label_share: Annotated[float, Ge(0), Le(1)] = 0.5
+    """Weight of the label in what λ is fitted to; the rest is the online probability. Where that is calibrated both say
+    the same in expectation, and it lacks the label's noise. 1 fits to labels alone."""
+    hidden: Annotated[int, Ge(1)] = 8
+    """Hidden units."""
+    learning_rate: Annotated[float, Gt(0)] = 0.02
+    """Learning rate of Adam."""
+    steps: Annotated[int, Ge(1)] = 600
+    """Most steps, each on up to 2,048 pairs, with loads drawn anew."""
+    patience: Annotated[int, Ge(1)] = 6
+    """Checks, one every 20 steps, without a new best on the users held out after which fitting stops."""
+    holdout: Annotated[float, Gt(0), Lt(1)] = 0.25
+    """Share of users held out. They decide when to stop, the threshold, and the report."""

@@ -20,7 +20,7 @@ from rosa_ray.models.gate import HISTORY_INPUTS
 from rosa_ray.schema import Behavior
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
-HEADS = ("p_ctr", "p_ctcvr")
+GATE_HEADS = ("p_ctr", "p_ctcvr")
 """Heads that the loss compares, with equal weight: clicks, and clicks that convert."""
 
 _LEAST_AGE_US, _MOST_AGE_US = 10 * MINUTE_US, 7 * DAY_US
@@ -33,7 +33,7 @@ class GatePairs:
     Attributes:
         user_key: int64 (P,).
         history: float32 (P, F), `HISTORY_INPUTS`.
-        p_off, p_on: float32 (P, 2), calibrated probabilities of `HEADS`.
+        p_off, p_on: float32 (P, 2), calibrated probabilities of `GATE_HEADS`.
         label: float32 (P, 2), click, and click with conversion.
     """
 
@@ -96,7 +96,8 @@ def replay_pairs(
     both = repeat_impressions(users, np.concatenate([shown["visible"][:, None], encoded], axis=1))
     raw = predict(ranker, both.trim(context), users_per_batch, device)
     scores = as_logged(calibration.apply(raw), calibration.negative_keep_rate)
-    p = np.stack([scores[name] for name in HEADS], axis=1).reshape(-1, cuts + 1, len(HEADS)).astype(np.float32)
+    heads = np.stack([scores[name] for name in GATE_HEADS], axis=1)
+    p = heads.reshape(-1, cuts + 1, len(GATE_HEADS)).astype(np.float32)
     label = np.stack([shown["click"], shown["click"] * shown["conversion"]], axis=1).astype(np.float32)
     parts = []
     for column in range(cuts):

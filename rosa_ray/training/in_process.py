@@ -3,6 +3,7 @@
 import copy
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import fsspec
@@ -10,14 +11,15 @@ import pyarrow as pa
 import torch
 
 from rosa_ray.storage import exists, write_bytes
+from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.loop import Worker
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.schedule import best_record
 
 
-class LoneWorker:
-    """One worker of `rosa train` by itself, and the weights of its best epoch.
+class InProcessTrainer:
+    """Trains a job as one worker of `rosa train` by itself, and keeps the weights of the best epoch.
 
     Args:
         tables: user rows, block by block, on every iteration.
@@ -56,14 +58,15 @@ class LoneWorker:
             self.best_weights = state["best"]
 
 
-def train_alone(
-    job: TrainingJob, tables: Iterable[pa.Table], device: str = "cpu"
-) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]]]:
-    """Train to the end; returns the best epoch's weights and the history."""
-    worker = LoneWorker(job, tables, device)
-    while not worker.finished:
-        worker.run_epoch()
-    return worker.best_weights, worker.history
+def in_one_process(training: TrainingConfig) -> TrainingConfig:
+    """The same training for one process, which takes the batches of all workers together.
+
+    >>> alone = in_one_process(TrainingConfig(workers=4, users_per_batch=8))
+    >>> alone.workers, alone.users_per_batch
+    (1, 32)
+    """
+    together = training.users_per_batch * training.workers
+    return replace(training, workers=1, min_workers=None, users_per_batch=together)
 
 
 def save_tensors(content: dict[str, Any], path: str) -> None:
@@ -79,6 +82,6 @@ def load_tensors(path: str) -> dict[str, Any]:
         return dict(torch.load(handle, map_location="cpu", weights_only=True))
 
 
-def own_device() -> str:
+def process_device() -> str:
     """The GPU that this process was given, or the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import nn
 from rosa_ray.features import FeatureState
 from rosa_ray.models import LossConfig, build_ranker
 from rosa_ray.run_dir import DataDir
+from rosa_ray.settings import Tagged, to_plain
 from rosa_ray.training.config import TrainingConfig
 
 _NOT_IN_DIGEST = (
@@ -34,18 +34,18 @@ class TrainingJob:
     """One training run.
 
     Attributes:
-        model: name of the ranker.
-        settings: its settings, plain values.
+        model: the ranker's name and settings.
         seed: of weights, shuffling and dropout.
         data_dir: what preprocessing wrote, local absolute or remote.
+        not_in_digest: settings of the model that stay at their defaults and tell no two jobs apart.
     """
 
-    model: str
-    settings: Mapping[str, Any]
+    model: Tagged
     loss: LossConfig
     training: TrainingConfig
     seed: int
     data_dir: str
+    not_in_digest: tuple[str, ...] = ()
 
     @property
     def layout(self) -> DataDir:
@@ -58,18 +58,20 @@ class TrainingJob:
         interrupted one another number of workers.
         """
         training = {name: value for name, value in asdict(self.training).items() if name not in _NOT_IN_DIGEST}
-        content = [self.model, dict(self.settings), asdict(self.loss), training, self.seed, feature_fingerprint, users]
+        plain = to_plain(self.model.settings)
+        model = {name: value for name, value in plain.items() if name not in self.not_in_digest}
+        content = [self.model.name, model, asdict(self.loss), training, self.seed, feature_fingerprint, users]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def build(self, state: FeatureState) -> nn.Module:
         """The ranker with fresh weights; torch's seed decides them."""
-        return build_ranker(self.model, self.settings, state.table_sizes, state.base_rates)
+        return build_ranker(**self.describe_model(state))
 
     def describe_model(self, state: FeatureState) -> dict[str, Any]:
         """What a bundle needs to rebuild the ranker; see `rosa_ray.inference.load_ranker`."""
         return {
-            "name": self.model,
-            "config": dict(self.settings),
+            "name": self.model.name,
+            "config": to_plain(self.model.settings),
             "sizes": state.table_sizes,
             "base_rates": state.base_rates,
         }

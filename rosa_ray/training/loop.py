@@ -25,7 +25,7 @@ from rosa_ray.models import TASKS, LossScales, UserBatch, loss_terms
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
-from rosa_ray.training.reader import ShardReader, nobody
+from rosa_ray.training.reader import ShardReader, idle_user
 from rosa_ray.training.schedule import is_finished, learning_rate
 from rosa_ray.training.step import Stepper, mean_losses
 
@@ -136,7 +136,7 @@ class Worker:
         mine = -(-len(part.train) // self.job.training.users_per_batch) if part else -1
         steps = int(self.ranks.max(self._tensor([mine])).item())
         if part:
-            self._idle = nobody(part.train)
+            self._idle = idle_user(part.train)
         return None if steps < 0 else (part.train if part else self._idle.take(np.empty(0, np.int64)), steps)
 
     def _step(self, users: EncodedUsers, chosen: np.ndarray | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ray.train.v2.api.callback import UserCallback
 
-POLL_S = 0.2
+_POLL_S = 0.2
 
 
 class EpochCallback(UserCallback):
@@ -60,7 +60,7 @@ class EpochFeed:
         self._folder.cleanup()
 
     def _follow(self) -> None:
-        while not self._left.wait(POLL_S):
+        while not self._left.wait(_POLL_S):
             self._read()
 
     def _read(self) -> None:

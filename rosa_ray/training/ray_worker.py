@@ -14,7 +14,7 @@ from rosa_ray.errors import TrainingError
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.loop import Worker
 from rosa_ray.training.ranks import ProcessGroup, Ranks
-from rosa_ray.training.shards import TableSource
+from rosa_ray.training.shards import ShardTables
 
 CHECKPOINT_FILE = "state.pt"
 
@@ -31,7 +31,7 @@ def train_worker(settings: dict[str, Any]) -> dict[str, Any]:
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        worker = Worker(job, TableSource(ray.train.get_dataset_shard("users")), ray_ranks())
+        worker = Worker(job, ShardTables(ray.train.get_dataset_shard("users")), ray_ranks())
         _restore(worker)
         while not worker.finished:
             record = worker.run_epoch()

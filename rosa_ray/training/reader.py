@@ -90,7 +90,7 @@ def in_share(user_key: np.ndarray, share: float) -> np.ndarray:
     return derive_key(user_key, _SHARE_KIND).astype(np.uint64) >> np.uint64(11) < share * 2.0**53
 
 
-def nobody(users: EncodedUsers) -> EncodedUsers:
+def idle_user(users: EncodedUsers) -> EncodedUsers:
     """One user without events and impressions: what a worker trains on while only others have users left."""
     return replace(
         users,

@@ -38,7 +38,7 @@ class UserShards(DataConfig):
         return shards
 
 
-class TableSource:
+class ShardTables:
     """Blocks of user rows of a Ray Data iterator, from the beginning on every iteration."""
 
     def __init__(self, iterator: DataIterator) -> None:

@@ -22,13 +22,12 @@ from rosa_ray.models import (
     parameter_groups,
     task_weights,
 )
+from rosa_ray.models.balance import SumOverRanks
 from rosa_ray.training.config import TrainingConfig
 
 WATCHED = (*TASKS, "gradient")
 CHECK_EVERY = 50
 """Steps between two looks at the recorded losses; a look makes the CPU wait for the GPU."""
-
-Reduce = Callable[[Tensor], Tensor]
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -50,7 +49,7 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def global_loss(
-    terms: LossTerms, config: LossConfig, world: int, sum_over_ranks: Reduce, balanced: Tensor | None = None
+    terms: LossTerms, config: LossConfig, world: int, sum_over_ranks: SumOverRanks, balanced: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The loss whose gradient, averaged over workers as DDP does, is that of the whole batch.
 
@@ -90,8 +89,8 @@ class Stepper:
         scales: LossScales,
         device: torch.device,
         world: int = 1,
-        sum_over_ranks: Reduce = lambda tensor: tensor,
-        max_over_ranks: Reduce = lambda tensor: tensor,
+        sum_over_ranks: SumOverRanks = lambda tensor: tensor,
+        max_over_ranks: Callable[[Tensor], Tensor] = lambda tensor: tensor,
     ) -> None:
         self.model, self.loss, self.scales, self.device, self.world = model, loss, scales, device, world
         self.gradient_clip = training.gradient_clip

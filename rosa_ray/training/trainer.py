@@ -18,6 +18,7 @@ from rosa_ray.evaluation.calibrating import calibrate
 from rosa_ray.features import FeatureState
 from rosa_ray.models import LossConfig
 from rosa_ray.run_dir import RunDir
+from rosa_ray.settings import Tagged
 from rosa_ray.storage import absolute, exists, read_json, remove_tree, write_json
 from rosa_ray.tracking import Run, TrackingConfig, start_run
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
@@ -52,8 +53,7 @@ class TrainResult:
 
 def train(
     *,
-    model: str,
-    settings: Mapping[str, Any],
+    model: Tagged,
     loss: LossConfig,
     training: TrainingConfig,
     calibration: CalibrationConfig,
@@ -71,7 +71,7 @@ def train(
     training had finished, it only calibrates, fits the gate and writes the bundle again.
 
     Args:
-        model, settings: name of the ranker and its settings.
+        model: name and settings of the ranker.
         data_dir: what preprocessing wrote.
         calibration: how the best weights' scores are corrected.
         gate: how λ between stored and fresh scores is fitted.
@@ -82,7 +82,7 @@ def train(
         TrainingError: training diverged, kept failing, has no data, or the cluster cannot hold the workers.
         InputError: there is no preprocessed data.
     """
-    job = TrainingJob(model, settings, loss, training, seed, absolute(data_dir))
+    job = TrainingJob(model, loss, training, seed, absolute(data_dir))
     run_dir, place = absolute(run_dir), RunDir(absolute(run_dir))
     state = read_feature_state(job.layout.features)
     files = list_user_files(job.layout.users)
@@ -136,7 +136,7 @@ def _finish(
 ) -> TrainResult:
     history = outcome_of(result)["history"]
     weights, best = best_weights(job.training, result)
-    manifest = publish(
+    manifest = make_bundle(
         run_dir.bundle,
         job=job,
         state=state,
@@ -162,7 +162,7 @@ def _finish(
     return outcome
 
 
-def publish(
+def make_bundle(
     bundle_dir: str,
     *,
     job: TrainingJob,

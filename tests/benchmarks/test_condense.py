@@ -10,7 +10,7 @@ import pytest
 from condense import condense
 from record import save, to_text
 
-from rosa_ray.report import open_run, render_page
+from rosa_ray.report import open_run_files, render_page
 from tests.report import studies
 from tests.report.runs import write_json
 
@@ -20,7 +20,7 @@ TODAY = date(2026, 1, 31)
 
 def drawn(tmp_path: Path, *documents: Path) -> str:
     write_json({"history": []}, tmp_path / "run/train.json")
-    return render_page(open_run(tmp_path / "run", documents), TODAY)
+    return render_page(open_run_files(tmp_path / "run", documents), TODAY)
 
 
 def keys(value: Any) -> Iterator[str]:

@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 import yaml
 
-from rosa_ray.cluster import Finding, check_file
+from rosa_ray.cluster import ClusterFinding, check_file
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/.ray/auth_token"
 
 Body = dict[str, Any]
-Check = Callable[[Body], list[Finding]]
+Check = Callable[[Body], list[ClusterFinding]]
 
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
     """Write a body to a file and check it."""
 
-    def written(body: Body) -> list[Finding]:
+    def written(body: Body) -> list[ClusterFinding]:
         path = tmp_path / "cluster.yaml"
         path.write_text(yaml.safe_dump(body, sort_keys=False))
         return list(check_file(path))

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
+from rosa_ray.cluster.config import RayConfig
 from rosa_ray.cluster.connect import connected
-from rosa_ray.config import RayConfig
 from rosa_ray.errors import InputError
 
 

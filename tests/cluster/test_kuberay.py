@@ -1,8 +1,10 @@
 """Each rule for KubeRay manifests finds what it is for; the manifests of the project are right."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rosa_ray.cluster import check_file
 from tests.cluster.conftest import ROOT, Check, manifest, put
@@ -65,12 +67,53 @@ def test_a_cluster_open_to_the_world_needs_a_token(check: Check) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entrypoint", "problem"),
-    [("python -m workloads.trian a.yaml", "there is no module workloads.trian"), ("", "missing")],
+    ("entrypoint", "problem", "remedy"),
+    [
+        ("", "missing", "give the command of the job"),
+        (
+            "python -m workloadz train a.yaml",
+            "there is no module workloadz",
+            "name one, as in `python -m workloads train CONFIG`",
+        ),
+        (
+            "python -m workloads.trian a.yaml",
+            "there is no module workloads.trian",
+            "name one, as in `python -m workloads train CONFIG`",
+        ),
+        ("python -m workloads trian a.yaml", "workloads has no verb 'trian'", "did you mean 'train'"),
+        ("python -m workloads /etc/a.yaml", "workloads has no verb '/etc/a.yaml'", "name one of train, evaluate"),
+        ("python -m workloads", "no verb of workloads is named", "name one of train, evaluate"),
+        (
+            "python -m workloads.train a.yaml",
+            "running module workloads.train does nothing",
+            "write `python -m workloads train CONFIG`",
+        ),
+        (
+            "python -m workloads train a.yaml && python3 -m workloads evalute a.yaml",
+            "workloads has no verb 'evalute'",
+            "did you mean 'evaluate'",
+        ),
+    ],
 )
-def test_a_job_that_runs_nothing(check: Check, entrypoint: str, problem: str) -> None:
-    (finding,) = check(put(manifest("RayJob"), "spec.entrypoint", entrypoint))
-    assert (finding.place, finding.problem) == ("spec.entrypoint", problem)
+def test_a_job_that_runs_nothing(tmp_path: Path, entrypoint: str, problem: str, remedy: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(put(manifest("RayJob"), "spec.entrypoint", entrypoint)))
+    (finding,) = check_file(path, {"workloads": ("train", "evaluate")})
+    assert (finding.place, finding.problem, finding.remedy) == ("spec.entrypoint", problem, remedy)
+
+
+@pytest.mark.parametrize(
+    "entrypoint",
+    ["python -m workloads train a.yaml", "python -m workloads --version", "python -m workloads $VERB", "python a.py"],
+)
+def test_a_job_that_runs_something(tmp_path: Path, entrypoint: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(put(manifest("RayJob"), "spec.entrypoint", entrypoint)))
+    assert check_file(path, {"workloads": ("train", "evaluate")}) == ()
+
+
+def test_a_verb_of_a_module_whose_verbs_are_not_known_may_be_any(check: Check) -> None:
+    assert check(put(manifest("RayJob"), "spec.entrypoint", "python -m workloads trian a.yaml")) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from rosa_ray.records.log import LogWriter
 from rosa_ray.streaming.local_log import LocalLog
-from rosa_ray.streaming.protocol import RawBatch, RecordSource
+from rosa_ray.streaming.protocol import PolledRecords, RecordSource
 from tests.streaming.kafka_broker import MockBroker
 
 PATIENCE_S = 15.0
@@ -69,9 +69,9 @@ def numbered(start: int, stop: int) -> list[bytes]:
     return [b'{"n": %d}' % number for number in range(start, stop)]
 
 
-def drain(source: RecordSource, expected: int, max_records: int = 100) -> dict[str, list[RawBatch]]:
+def drain(source: RecordSource, expected: int, max_records: int = 100) -> dict[str, list[PolledRecords]]:
     """Poll until so many records came; one more poll must bring nothing."""
-    found: dict[str, list[RawBatch]] = defaultdict(list)
+    found: dict[str, list[PolledRecords]] = defaultdict(list)
     count, deadline_s = 0, time.monotonic() + PATIENCE_S
     while count < expected and time.monotonic() < deadline_s:
         batches = source.poll(max_records, 0.2)
@@ -86,11 +86,11 @@ def drain(source: RecordSource, expected: int, max_records: int = 100) -> dict[s
     return found
 
 
-def records_of(batches: list[RawBatch]) -> list[bytes]:
+def records_of(batches: list[PolledRecords]) -> list[bytes]:
     return [record for batch in batches for record in batch.records]
 
 
-def require_contiguous(batches: list[RawBatch], start: int) -> None:
+def require_contiguous(batches: list[PolledRecords], start: int) -> None:
     for batch in batches:
         assert list(batch.offsets) == list(range(batch.first_offset, batch.next_offset))
         assert len(batch.offsets) == len(batch.records)

@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rosa_ray.data.counter_files import combine, counters_of, merge_shard, read_counters, write_part
+from rosa_ray.data.counter_files import (
+    combine_counters,
+    counters_for_partition,
+    merge_shard,
+    read_counters_file,
+    write_partition_counters,
+)
 from rosa_ray.features import Counters, CounterStates, merge_states
 from rosa_ray.features.views import VIEWS
 
@@ -31,7 +37,7 @@ def written(tmp_path: Path) -> tuple[list[CounterStates], list[str], list[str]]:
     parts = [f"{tmp_path}/part-{part}.parquet" for part in range(PARTS)]
     shards = [f"{tmp_path}/shared-{shard}.parquet" for shard in range(PARTS)]
     for state, path in zip(by_part, parts, strict=True):
-        write_part(state, path, PARTS)
+        write_partition_counters(state, path, PARTS)
     for shard, path in enumerate(shards):
         merge_shard(parts, shard, path, ASKED)
     return by_part, parts, shards
@@ -44,8 +50,8 @@ def equal(left: Counters, right: Counters) -> bool:
 
 def test_one_file_of_all_is_their_sum(written: tuple, tmp_path: Path) -> None:
     by_part, parts, shards = written
-    rows = combine(parts, shards, f"{tmp_path}/all.parquet")
-    total, read = merge_states(*by_part), read_counters(f"{tmp_path}/all.parquet")
+    rows = combine_counters(parts, shards, f"{tmp_path}/all.parquet")
+    total, read = merge_states(*by_part), read_counters_file(f"{tmp_path}/all.parquet")
     assert read.keys() == total.keys()
     assert all(equal(read[name], total[name]) for name in total)
     assert rows == sum(len(counters.bucket) for counters in total.values())
@@ -56,7 +62,7 @@ def test_a_partition_reads_its_users_and_the_entities_it_asks_for(written: tuple
     total, asked = merge_states(*by_part), np.array([-5, 0, 4, 4])
     assert set(asked) < set(ASKED)
     for part, path in enumerate(parts):
-        found = counters_of(path, shards, asked)
+        found = counters_for_partition(path, shards, asked)
         assert equal(found["user_events"], by_part[part]["user_events"])
         for name in ("item_events", "ad_impressions"):
             kept = np.isin(total[name].entity_key, asked)
@@ -69,14 +75,14 @@ def test_what_nobody_may_ask_for_is_in_the_shards_but_not_read(written: tuple) -
     total, everything = merge_states(*by_part), np.arange(-6, 6)
     for name in ("item_events", "ad_impressions"):
         assert set(total[name].entity_key) > set(ASKED)
-        assert set(counters_of(parts[0], shards, everything)[name].entity_key) == set(ASKED) & set(
+        assert set(counters_for_partition(parts[0], shards, everything)[name].entity_key) == set(ASKED) & set(
             total[name].entity_key
         )
 
 
 def test_partitions_without_rows(tmp_path: Path) -> None:
     nothing = {name: Counters.empty(len(VIEWS[name].measures)) for name in ("user_events", "item_events")}
-    write_part(nothing, f"{tmp_path}/part", 1)
+    write_partition_counters(nothing, f"{tmp_path}/part", 1)
     assert merge_shard([f"{tmp_path}/part"], 0, f"{tmp_path}/shared", ASKED) == 0
-    assert combine([f"{tmp_path}/part"], [f"{tmp_path}/shared"], f"{tmp_path}/all") == 0
-    assert counters_of(f"{tmp_path}/part", [f"{tmp_path}/shared"], np.array([1])) == {}
+    assert combine_counters([f"{tmp_path}/part"], [f"{tmp_path}/shared"], f"{tmp_path}/all") == 0
+    assert counters_for_partition(f"{tmp_path}/part", [f"{tmp_path}/shared"], np.array([1])) == {}

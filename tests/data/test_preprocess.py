@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rosa_ray.data.counter_files import read_counters
+from rosa_ray.data.counter_files import read_counters_file
 from rosa_ray.data.preprocess import PreprocessConfig, PreprocessResult, preprocess, split_bounds
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds, UserRows
@@ -118,7 +118,7 @@ def test_files_have_page_checksums_and_the_features_load(done: tuple[PreprocessR
         read_parquet(str(damaged))
     assert FeatureState.load(Path(layout.features)).fingerprint == result.report["feature_fingerprint"]
     assert read_json(layout.spec)["bounds"] == {"valid_us": BOUNDS.valid_us, "test_us": BOUNDS.test_us}
-    counted = read_counters(layout.counters)["user_events"]
+    counted = read_counters_file(layout.counters)["user_events"]
     assert counted.sums.sum() == result.report["events"]
     assert not Path(layout.staging).exists()
 

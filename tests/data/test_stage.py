@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.data import staging_area
-from rosa_ray.data.stage import _stage_row, ingest, stage_file
-from rosa_ray.data.stage_report import FileReport, IngestReport
+from rosa_ray.data.stage import _stage_row, stage_file, stage_source
+from rosa_ray.data.stage_report import FileReport, StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.schema import ADS, EVENTS, Violation
-from rosa_ray.sources import SourceConfig, open_source, tabular
+from rosa_ray.sources import SourceConfig, open_source, table_files
 
 LINES = b"".join(b"%d,%d,7,pv,%d\n" % (user, 100 + user, 1_512_000_000 + user) for user in range(40))
 
@@ -44,7 +44,7 @@ def test_good_file_is_staged_by_user(raw, tmp_path):
 
 
 def test_file_truncated_half_way_leaves_nothing(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(tabular, "CSV_BLOCK_BYTES", 1 << 14)
+    monkeypatch.setattr(table_files, "CSV_BLOCK_BYTES", 1 << 14)
     monkeypatch.setattr(staging_area, "FLUSH_ROWS", 5)
     packed = gzip.compress(LINES * 5000)
     (raw / "good.csv.gz").write_bytes(packed[: len(packed) // 2])
@@ -57,7 +57,7 @@ def test_file_truncated_half_way_leaves_nothing(raw, tmp_path, monkeypatch):
 
 
 def test_rows_set_aside_are_summed_over_batches(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(tabular, "CSV_BLOCK_BYTES", 64)
+    monkeypatch.setattr(table_files, "CSV_BLOCK_BYTES", 64)
     bad = b"1,2,3,sneeze,1512000000\n" * 4 + b"1,2,3,pv,1\n" * 6
     (raw / "good.csv.gz").write_bytes(gzip.compress(LINES + bad))
     (report,) = stage_all(raw, tmp_path / "staging")
@@ -114,9 +114,9 @@ def test_report_totals_and_json():
         FileReport("b", "events", "set_aside", 5, 0, (), "b: is truncated"),
         FileReport("c", "ads", "ok", 3, 3),
     )
-    report = IngestReport("staging", 4, files)
+    report = StageReport("staging", 4, files)
     assert report.partial
-    assert not IngestReport("staging", 4, files[:1]).partial
+    assert not StageReport("staging", 4, files[:1]).partial
     plain = json.loads(json.dumps(report.to_dict()))
     assert plain["rows_kept"] == {"events": 8, "ads": 3}
     assert plain["rows_rejected"] == {"events": 2, "ads": 0}
@@ -126,7 +126,7 @@ def test_report_totals_and_json():
 
 def test_partitions_must_be_positive(raw):
     with pytest.raises(ConfigError, match="partitions is 0"):
-        ingest(open_source(SourceConfig(kind="taobao", path=str(raw))), "staging", 0)
+        stage_source(open_source(SourceConfig(kind="taobao", path=str(raw))), "staging", 0)
 
 
 @pytest.mark.integration
@@ -136,7 +136,7 @@ def test_ingest_names_bad_files_keeps_good_ones_and_repeats_itself(raw, tmp_path
     (raw / "second.csv").write_bytes(LINES.replace(b",pv,", b",buy,"))
     source = open_source(SourceConfig(kind="taobao", path=str(raw)))
     staging_dir = tmp_path / "staging"
-    first = ingest(source, str(staging_dir), 3)
+    first = stage_source(source, str(staging_dir), 3)
     written = content(staging_dir)
     assert [(file.path.rpartition("/")[2], file.status) for file in first.files] == [
         ("cut.csv.gz", "set_aside"),
@@ -146,10 +146,10 @@ def test_ingest_names_bad_files_keeps_good_ones_and_repeats_itself(raw, tmp_path
     ]
     assert first.partial
     assert first.rows_kept("events") == 80
-    assert ingest(source, str(staging_dir), 3) == first
+    assert stage_source(source, str(staging_dir), 3) == first
     assert content(staging_dir) == written
 
     (raw / "good.csv.gz").unlink()
     (raw / "second.csv").unlink()
     with pytest.raises(InputError, match=r"none of 2 events files is usable; the first: .*cut"):
-        ingest(source, str(staging_dir), 3)
+        stage_source(source, str(staging_dir), 3)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rosa_ray.features import FeatureState, FitPart, Split, collate, encode_users
+from rosa_ray.features import FeatureState, FitSums, Split, collate, encode_users
 from rosa_ray.features.batching import batch_users
 from rosa_ray.features.encoding import concat_users, gap_buckets
 from rosa_ray.features.vocabulary import KeyCounts, Vocabulary
@@ -30,7 +30,7 @@ def test_gap_buckets_by_hand() -> None:
 
 def test_hour_and_weekday_are_local() -> None:
     rows = user_rows()
-    state = FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], CONFIG)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], CONFIG)
     users = encode_users(rows, state)
     assert users.events["hour"][0] == rows.events["time_us"][0] // HOUR_US % 24
     import datetime
@@ -67,8 +67,8 @@ def test_fitting_in_parts_equals_fitting_at_once() -> None:
 
     rows = user_rows()
     table = rows.to_table()
-    parts = [FitPart.of(UserRows.from_table(table.slice(at, 4)), BOUNDS.valid_us) for at in range(0, len(rows), 4)]
-    at_once = FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], CONFIG)
+    parts = [FitSums.of(UserRows.from_table(table.slice(at, 4)), BOUNDS.valid_us) for at in range(0, len(rows), 4)]
+    at_once = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], CONFIG)
     in_parts = FeatureState.fit(parts, CONFIG)
     for name, vocabulary in at_once.vocabularies.items():
         np.testing.assert_array_equal(vocabulary.keys, in_parts.vocabularies[name].keys)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from rosa_ray.errors import BundleError, InputError
-from rosa_ray.features import FeatureState, FitPart, encode_users
+from rosa_ray.features import FeatureState, FitSums, encode_users
 from tests.synthetic import BOUNDS, CONFIG, user_rows
 
 
 @pytest.fixture
 def state() -> FeatureState:
-    return FeatureState.fit([FitPart.of(user_rows(), BOUNDS.valid_us)], CONFIG)
+    return FeatureState.fit([FitSums.of(user_rows(), BOUNDS.valid_us)], CONFIG)
 
 
 def test_a_saved_state_encodes_the_same(state: FeatureState, tmp_path: Path) -> None:
@@ -63,4 +63,4 @@ def test_no_training_data_is_an_error_that_says_so() -> None:
     rows = user_rows()
     rows.impressions["click"][:] = 0
     with pytest.raises(InputError, match="clicks"):
-        FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], CONFIG)
+        FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], CONFIG)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from rosa_ray.cluster.config import RayConfig
 from rosa_ray.cluster.connect import connected
-from rosa_ray.config import RayConfig
 
 
 @pytest.mark.integration

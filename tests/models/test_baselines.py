@@ -10,7 +10,7 @@ import torch
 
 from rosa_ray.features import EncodedUsers, collate
 from rosa_ray.models import UserBatch, build_ranker
-from rosa_ray.models.activation import Dice
+from rosa_ray.models.dice import Dice
 from rosa_ray.models.history import window_mask
 from rosa_ray.models.rankers import din
 from rosa_ray.models.rankers.deepfm import pairwise_products

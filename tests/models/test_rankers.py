@@ -187,7 +187,7 @@ def test_predictions_start_at_the_base_rates_and_training_lowers_every_loss(name
 
 
 def test_an_unknown_setting_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"model 'din' has no setting \['unit'\]; it has .*'units'"):
+    with pytest.raises(ConfigError, match=r"unknown key 'model\.unit'; did you mean 'model\.units'"):
         build_ranker("din", {"unit": 3}, {}, {})
 
 

@@ -79,7 +79,7 @@ def test_what_is_no_line_is_refused_and_nothing_written(tmp_path: Path, bad: byt
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ConfigError, match=r"stream\.log\.fsync is 'often'; give always, segment, never"):
+    with pytest.raises(ConfigError, match=r"stream\.log\.fsync is 'often'; it must be one of always, segment, never"):
         LogConfig(fsync="often")
 
 

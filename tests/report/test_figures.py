@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rosa_ray.features import Split
-from rosa_ray.report import open_run
+from rosa_ray.report import open_run_files
 from rosa_ray.report.heads import HEADS, cumulative_gain, precision_recall, roc, wilson
 from rosa_ray.report.markup import join
 from rosa_ray.report.sections import all_sections, attention
@@ -26,7 +26,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def section(run_dir: Path, name: str) -> str:
-    return str(join(SECTIONS[name].render(open_run(run_dir))))
+    return str(join(SECTIONS[name].render(open_run_files(run_dir))))
 
 
 def rows(html: str) -> list[list[str]]:
@@ -76,7 +76,7 @@ def test_the_comparison_shows_means_paper_and_best(run_dir: Path) -> None:
 
 
 def test_half_lives_and_behaviour_weights_are_those_of_the_bundle(run_dir: Path) -> None:
-    bundle = open_run(run_dir).bundle
+    bundle = open_run_files(run_dir).bundle
     assert bundle is not None
     layer, ads = attention.attentions(bundle.weights())
     assert (layer.name, ads.name) == ("Layer 1", "Ads")
@@ -105,7 +105,7 @@ def test_findings_of_the_leak_guard_are_listed(run_dir: Path, tmp_path: Path) ->
 
 
 def test_segments_show_observed_rates(run_dir: Path) -> None:
-    predictions = open_run(run_dir).predictions(Split.TEST)
+    predictions = open_run_files(run_dir).predictions(Split.TEST)
     assert predictions is not None
     half = len(predictions["click"]) // 2
     row = next(row for row in rows(section(run_dir, "segments")) if row[0] == "phone")

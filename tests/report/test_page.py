@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rosa_ray.errors import InputError
-from rosa_ray.report import open_run, render_page, write_report
+from rosa_ray.report import open_run_files, render_page, write_report
 from rosa_ray.report.sections import all_sections
 from tests.report.runs import write_json, write_run
 from tests.report.studies import ablation, comparison, curve, sweep, weights
@@ -61,7 +61,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(run_dir: Path) -> str:
-    return render_page(open_run(run_dir), TODAY)
+    return render_page(open_run_files(run_dir), TODAY)
 
 
 def test_a_whole_run_fills_every_section(page: str) -> None:
@@ -107,8 +107,8 @@ def test_values_from_files_are_escaped(page: str) -> None:
 
 
 def test_the_same_files_give_the_same_bytes(run_dir: Path, page: str) -> None:
-    assert render_page(open_run(run_dir), TODAY) == page
-    other = render_page(open_run(run_dir), date(2026, 2, 1))
+    assert render_page(open_run_files(run_dir), TODAY) == page
+    other = render_page(open_run_files(run_dir), date(2026, 2, 1))
     assert other.replace("2026-02-01", "2026-01-31") == page
 
 
@@ -134,7 +134,7 @@ def test_ids_are_unique_and_charts_are_described(page: str) -> None:
 def test_a_partial_run_says_what_to_run(run_dir: Path, tmp_path: Path, kept: str, shown: str, lacking: str) -> None:
     (tmp_path / kept).parent.mkdir(exist_ok=True)
     shutil.copy(run_dir / kept, tmp_path / kept)
-    text = Page(render_page(open_run(tmp_path), TODAY)).text
+    text = Page(render_page(open_run_files(tmp_path), TODAY)).text
     assert shown in text
     assert lacking in text
 
@@ -142,7 +142,7 @@ def test_a_partial_run_says_what_to_run(run_dir: Path, tmp_path: Path, kept: str
 def test_studies_may_lie_elsewhere(tmp_path: Path) -> None:
     write_json({"history": []}, tmp_path / "run/train.json")
     write_json(ablation(), tmp_path / "study.json")
-    text = Page(render_page(open_run(tmp_path / "run", [tmp_path / "study.json"]), TODAY)).text
+    text = Page(render_page(open_run_files(tmp_path / "run", [tmp_path / "study.json"]), TODAY)).text
     assert "without cross attention" in text
 
 
@@ -154,14 +154,14 @@ def test_the_page_is_written_where_it_is_wanted(run_dir: Path, tmp_path: Path) -
 
 def test_what_is_no_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere: no such directory"):
-        open_run(tmp_path / "nowhere")
+        open_run_files(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"not a run directory; it has none of config\.yaml"):
-        open_run(tmp_path)
+        open_run_files(tmp_path)
     (tmp_path / "train.json").write_text("{")
     with pytest.raises(InputError, match=r"train\.json: is truncated, damaged or not a JSON file"):
-        render_page(open_run(tmp_path), TODAY)
+        render_page(open_run_files(tmp_path), TODAY)
     with pytest.raises(InputError, match="a study is of kind compare, ablate, weights, curve"):
-        open_run(tmp_path, [_written(tmp_path / "other.json")])
+        open_run_files(tmp_path, [_written(tmp_path / "other.json")])
 
 
 def _written(path: Path) -> Path:

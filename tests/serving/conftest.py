@@ -17,7 +17,7 @@ from rosa_ray.features import (
     AdTable,
     CounterStates,
     FeatureState,
-    FitPart,
+    FitSums,
     UserRows,
     build_user_rows,
     fold_events,
@@ -31,9 +31,9 @@ from rosa_ray.serving.assembly import ServiceSettings, build_scorer
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.http import create_app
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import EncodeQuery
 from rosa_ray.serving.model import ServedModel, load_model
-from rosa_ray.serving.scorer import HybridScorer
 from rosa_ray.serving.service import RankingService
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store
 from rosa_ray.units import DAY_US
@@ -85,7 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     keyed = keyed_events(events)
     counters = fold_events(keyed, CONFIG) | fold_impressions(shown, CONFIG)
     rows = build_user_rows(keyed, shown, None, counters, CONFIG, BOUNDS)
-    features = FeatureState.fit([FitPart.of(rows, BOUNDS.valid_us)], CONFIG)
+    features = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], CONFIG)
     home = tmp_path_factory.mktemp("world")
     bundle = write_world_bundle(home, features)
     model = load_model(bundle)

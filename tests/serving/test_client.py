@@ -8,8 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from rosa_ray.errors import ServingError
-from rosa_ray.serving.client import RankingClient
-from rosa_ray.serving.latency import measure_latency
+from rosa_ray.serving.client import RankingClient, measure_latency
 
 
 class Scripted(ThreadingHTTPServer):

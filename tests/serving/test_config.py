@@ -8,6 +8,7 @@ from rosa_ray.errors import BundleError, ConfigError
 from rosa_ray.serving.app import ENCODER, LOOKUP, SCORER, build
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.settings import read
 from tests.serving.conftest import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,28 +17,28 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"rule": "sometimes"}, "choose one of offline, online, fresh"),
-        ({"score": "luck"}, "choose one of roi"),
+        ({"rule": "sometimes"}, "should be 'offline', 'online', 'fresh' or 'learned'"),
+        ({"score": "luck"}, "should be 'roi', 'profit'"),
         ({"top_k": 0}, "at least 1"),
-        ({"min_replicas": 3}, "below serving.min_replicas"),
-        ({"max_future_s": -1}, "must not be negative"),
-        ({"encoder_cache_mb": -1}, "must not be negative"),
-        ({"ruel": "fresh"}, "has no setting 'ruel'"),
-        ({"port": "80"}, "must be of type int"),
-        ({"fused": 1}, "must be of type bool"),
+        ({"min_replicas": 3}, r"it must be at least serving.min_replicas \(3\)"),
+        ({"max_future_s": -1}, "it must be 0 or more"),
+        ({"encoder_cache_mb": -1}, "it must be 0 or more"),
+        ({"ruel": "fresh"}, "unknown key 'serving.ruel'; did you mean 'serving.rule'"),
+        ({"port": "80"}, "should be a valid integer"),
+        ({"fused": 1}, "should be a valid boolean"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        ServingConfig.of(settings)
+        read(ServingConfig, settings)
 
 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ({}, "need 'bundle'"),
+        ({}, "application args: bundle is missing"),
         ({"bundle": "b", "gate": 1}, "unknown key 'gate'"),
-        ({"bundle": "b", "store": {"pth": "x"}}, "store has no setting 'pth'"),
+        ({"bundle": "b", "store": {"pth": "x"}}, "unknown key 'store.pth'; did you mean 'store.path'"),
     ],
 )
 def test_wrong_application_args_are_named(args: dict, said: str) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from rosa_ray.errors import StoreError
 from rosa_ray.serving.api import RankRequest
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Encoded, EncodeQuery
-from rosa_ray.serving.scorer import HybridScorer
 from tests.serving.conftest import NOW_US, World, client_of
 from tests.serving.test_events import event
 
@@ -117,14 +117,14 @@ def test_a_store_that_goes_away_is_answered_from_memory_until_it_is_back(world: 
 
 
 def test_a_store_of_other_features_is_not_read(world: World, store_path: Path) -> None:
-    from rosa_ray.serving.assemble import cold_start
     from rosa_ray.serving.messages import FeatureQuery
+    from rosa_ray.serving.request_features import cold_start_features
 
     lookup = world.scorer(store_path).lookup
     query = FeatureQuery(1, NOW_US, world.model.catalogue.table.ad_key[:1], np.ones(1), "other")
     with pytest.raises(StoreError, match="the model needs other"):
         lookup.read_now(query)
-    assert cold_start(query, world.features.config).dense.shape == (1, world.rows.dense.shape[1])
+    assert cold_start_features(query, world.features.config).dense.shape == (1, world.rows.dense.shape[1])
 
 
 def test_states_of_another_model_are_not_used(world: World, store_path: Path) -> None:

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 
 from rosa_ray.bundle import Bundle
 from rosa_ray.calibration import Calibration
-from rosa_ray.features import FeatureState, FitPart, collate, encode_users
+from rosa_ray.features import FeatureState, FitSums, collate, encode_users
 from rosa_ray.models import UserBatch, build_ranker
 from rosa_ray.models.rankers.rosa import Ranker
-from rosa_ray.serving.catalogue import Catalogue
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery
-from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.requests import event_columns, no_events, one_user
+from rosa_ray.serving.model import Catalogue, ServedModel
+from rosa_ray.serving.request_features import event_columns, no_events, one_user
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import MINUTE_US
 from tests.synthetic import BOUNDS, CONFIG, START_US, user_rows
@@ -32,7 +31,7 @@ ROWS = user_rows(seed=3)
 def model() -> ServedModel:
     """A ranker whose every weight is random, so that no part is silent at its starting value."""
     torch.manual_seed(11)
-    features = FeatureState.fit([FitPart.of(ROWS, BOUNDS.valid_us)], CONFIG)
+    features = FeatureState.fit([FitSums.of(ROWS, BOUNDS.valid_us)], CONFIG)
     config = {"width": 16, "layers": 2, "heads": 2, "window": 4, "match_window": 4, "hidden": [16], "dropout": 0.0}
     ranker = build_ranker("rosa", config, features.table_sizes, features.base_rates).eval()
     with torch.no_grad():

@@ -7,9 +7,8 @@ import pytest
 import yaml
 
 from rosa_ray.features import EVENT_COLUMNS
-from rosa_ray.serving.app import ENCODER, USER_AFFINITY, deploy_encoder
+from rosa_ray.serving.app import ENCODER, USER_AFFINITY, RemoteEncoder, deploy_encoder
 from rosa_ray.serving.messages import EncodeQuery
-from rosa_ray.serving.remote import RemoteEncoder
 from tests.serving.conftest import World
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import torch
 
 from rosa_ray.features import EVENT_COLUMNS
 from rosa_ray.models.encoder import EncoderCache
-from rosa_ray.serving.encoder_cache import OBJECT_BYTES, CachedUser, count_new, ends_before
+from rosa_ray.serving.encoder import OBJECT_BYTES, CachedUser, count_new, ends_before
 
 CONTEXT = 5
 

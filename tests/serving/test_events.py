@@ -10,7 +10,7 @@ import pytest
 
 from rosa_ray.schema import EVENTS
 from rosa_ray.serving.api import EventIn
-from rosa_ray.serving.scorer import HybridScorer
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from tests.serving.client import LocalClient
 from tests.serving.conftest import NOW_US, World, client_of
 

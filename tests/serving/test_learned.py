@@ -12,11 +12,11 @@ from rosa_ray.bundle import open_bundle
 from rosa_ray.errors import BundleError
 from rosa_ray.models.gate import Gate
 from rosa_ray.serving.api import Explanation, RankRequest
-from rosa_ray.serving.app import compose
+from rosa_ray.serving.app import build_application
+from rosa_ray.serving.candidate_scorer import CandidateScorer
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Encoded, EncodeQuery
-from rosa_ray.serving.scorer import HybridScorer
-from rosa_ray.serving.scoring import CandidateScorer
 from rosa_ray.serving.telemetry import Telemetry
 from tests.serving.conftest import NOW_US, World, client_of
 from tests.serving.test_degraded import Broken, Late
@@ -155,7 +155,7 @@ def test_a_bundle_without_gate_is_refused(world: World, store_path: Path) -> Non
     with pytest.raises(BundleError, match=r"has no gate, which serving\.rule=learned needs"):
         world.scorer(store_path, rule="learned")
     with pytest.raises(BundleError, match=r"has no gate, which serving\.rule=learned needs"):
-        compose(world.settings(store_path, rule="learned"))
+        build_application(world.settings(store_path, rule="learned"))
 
 
 def test_two_histories_in_one_batch_score_as_each_alone(world: World, with_event: Path) -> None:

@@ -10,9 +10,9 @@ from rosa_ray.inference import predict
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.api import Candidate, Context, RankRequest
 from rosa_ray.serving.assembly import build_lookup
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import FeatureQuery
-from rosa_ray.serving.requests import candidate_columns
-from rosa_ray.serving.scorer import HybridScorer
+from rosa_ray.serving.request_features import candidate_columns
 from tests.serving.conftest import CALIBRATION, World
 
 

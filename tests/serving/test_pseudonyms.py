@@ -80,7 +80,7 @@ def test_a_store_filled_under_another_key_is_refused(settings: ServiceSettings, 
 
 
 def test_an_unknown_privacy_setting_is_named(world: World) -> None:
-    with pytest.raises(ConfigError, match="privacy has no setting 'secret'; it has user_key_secret_file"):
+    with pytest.raises(ConfigError, match=r"unknown key 'privacy\.secret'; known keys here are user_key_secret_env"):
         ServiceSettings.of({"bundle": str(world.bundle), "privacy": {"secret": "x"}})
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from rosa_ray.errors import ServingError
-from rosa_ray.serving.client import RankingClient
-from rosa_ray.serving.latency import measure_latency
+from rosa_ray.serving.client import RankingClient, measure_latency
 from rosa_ray.serving.server import _free_port, running
 from tests.serving.conftest import World
 

@@ -8,7 +8,7 @@ import pytest
 from rosa_ray.schema import Behavior
 from rosa_ray.simulation import SimulationConfig, build_world
 from rosa_ray.simulation.response import click_logit, conversion_logit, read_signals
-from rosa_ray.simulation.state import UserState, forget
+from rosa_ray.simulation.state import UserState, fade
 from rosa_ray.simulation.users import draw_users
 
 CONFIG = SimulationConfig(users=1, items=1200, ads=600)
@@ -99,5 +99,5 @@ def test_repeated_exposure_tires():
 
 def test_forgetting_is_a_power_law():
     age = np.array([1e3, 1e4])
-    ratio = forget(age, 1.0, 0.6)[1] / forget(age, 1.0, 0.6)[0]
+    ratio = fade(age, 1.0, 0.6)[1] / fade(age, 1.0, 0.6)[0]
     assert ratio == pytest.approx(10**-0.6, rel=0.01)

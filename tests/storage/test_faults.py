@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rosa_ray.errors import InputError
-from rosa_ray.sources.paths import list_files
+from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import exists, explain, remove_tree, write_bytes
 from tests.fake_s3 import free_port
 
@@ -24,7 +24,7 @@ def client_error(code: str, operation: str = "PutObject") -> Exception:
 def test_a_bucket_that_is_not_there_is_neither_read_nor_created(s3: Any) -> None:
     for act in (
         lambda: write_bytes(b"x", "s3://no-bucket/run/config.yaml"),
-        lambda: list_files("s3://no-bucket/log", "events"),
+        lambda: find_files("s3://no-bucket/log", "events"),
     ):
         with pytest.raises(
             InputError, match="there is no bucket 'no-bucket'; correct the name, or aws s3 mb"

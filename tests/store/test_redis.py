@@ -182,22 +182,22 @@ def test_a_replaced_version_leaves_no_keys(redis_url: str, client: redis.Redis) 
 
 
 def test_a_broken_off_activation_goes_on(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rosa_ray.store.backends.redis import replay
+    from rosa_ray.store.backends.redis import activation
 
     store = open_at(config_at(redis_url), create=True)
     for user in range(6):
         store.apply(events([f"e{user}"], user=user))
     version = StoreVersion("model", "f1", T0)
     store.begin_load(version, 8)
-    one, calls = replay._Replay._one, []
+    one, calls = activation._JournalReplay._replay_batch, []
 
-    def break_off(self: replay._Replay, user: str) -> bool:
+    def break_off(self: activation._JournalReplay, user: str) -> bool:
         calls.append(user)
         if len(calls) == 4:
             raise StoreError("broken off")
         return one(self, user)
 
-    monkeypatch.setattr(replay._Replay, "_one", break_off)
+    monkeypatch.setattr(activation._JournalReplay, "_replay_batch", break_off)
     with pytest.raises(StoreError, match="broken off"):
         store.activate(version)
     monkeypatch.undo()

@@ -169,9 +169,9 @@ def test_a_closed_store_reconnects(tmp_path: Path) -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(ConfigError, match=r"store\.states_dtype is 'int8'; give float16 or float32"):
+    with pytest.raises(ConfigError, match=r"store\.states_dtype is 'int8'; it must be one of float16, float32"):
         StoreConfig(states_dtype="int8")
     with pytest.raises(ConfigError, match=r"store\.dedup_horizon_days is 0"):
         StoreConfig(dedup_horizon_days=0)
-    with pytest.raises(ConfigError, match=r"store\.kind is 'paper'; known kinds are (redis, )?sqlite"):
+    with pytest.raises(ConfigError, match=r"store\.kind is 'paper'; it must be one of (redis, )?sqlite"):
         open_store(StoreConfig(kind="paper"), FEATURES)

@@ -9,7 +9,7 @@ from rosa_ray.errors import StoreError
 from rosa_ray.features import RECORD_COLUMNS, CounterStates, FeatureConfig, concat_records, fold_records, record_keys
 from rosa_ray.store import ApplyResult, StreamPosition
 from rosa_ray.streaming.consumer import RecordStore
-from rosa_ray.streaming.protocol import PositionOf, RawBatch
+from rosa_ray.streaming.protocol import PolledRecords, PositionOf
 
 
 class Killed(BaseException):
@@ -39,7 +39,7 @@ class MemorySource:
         self._killer()
         self._next = {stream: position_of(stream) or 0 for stream in self._streams}
 
-    def poll(self, max_records: int, timeout_s: float) -> list[RawBatch]:
+    def poll(self, max_records: int, timeout_s: float) -> list[PolledRecords]:
         self._killer()
         batches, left = [], max_records
         for stream, records in self._streams.items():
@@ -48,11 +48,11 @@ class MemorySource:
             if some:
                 self._next[stream] = start + len(some)
                 left -= len(some)
-                batches.append(RawBatch(stream, range(start, start + len(some)), start + len(some), some))
+                batches.append(PolledRecords(stream, range(start, start + len(some)), start + len(some), some))
         self._killer()
         return batches
 
-    def acknowledge(self, batches: Sequence[RawBatch]) -> None:
+    def acknowledge(self, batches: Sequence[PolledRecords]) -> None:
         self._killer()
 
     def lag(self) -> int:

@@ -82,7 +82,7 @@ def test_an_empty_message_is_malformed(broker: MockBroker) -> None:
 
 
 def test_brokers_that_do_not_answer_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(kafka, "BROKER_TIMEOUT_S", 0.5)
     with pytest.raises(StreamError, match=r"kafka 127\.0\.0\.1:9, topic 'records': ") as caught:
         KafkaSource("127.0.0.1:9", "records", "rosa", {"log_level": "0"})
     assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ import pytest
 from rosa_ray.errors import StreamError
 from rosa_ray.records.log import LogConfig, LogWriter, segments_of
 from rosa_ray.streaming.local_log import LocalLog
-from rosa_ray.streaming.protocol import RawBatch
+from rosa_ray.streaming.protocol import PolledRecords
 
 TINY = LogConfig(segment_mb=1, fsync="never")
 
@@ -40,7 +40,7 @@ def write(partition: Path, *records: bytes) -> None:
             writer.append([record])
 
 
-def read(source: LocalLog, max_records: int = 1000) -> list[RawBatch]:
+def read(source: LocalLog, max_records: int = 1000) -> list[PolledRecords]:
     return source.poll(max_records, 0.0)
 
 

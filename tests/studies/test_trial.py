@@ -5,19 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
-from rosa_ray.models import LossConfig
+from rosa_ray.models import LossConfig, ranker_settings
+from rosa_ray.studies.compare.comparison import Comparison, best_rate
 from rosa_ray.studies.compare.config import StudyConfig
-from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap, read_columns
-from rosa_ray.studies.compare.study import Study, best_rate
+from rosa_ray.studies.compare.measure import measure_trial
+from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap
 from rosa_ray.studies.compare.variants import curve_variants
-from rosa_ray.studies.trial import Trial, fit_trial, run_trial
+from rosa_ray.studies.trial import Trial, TrialRun, fit_trial
 from rosa_ray.training.config import TrainingConfig
+from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
 from tests.tiny_users import tiny_rows, write_data_dir
 
@@ -32,20 +36,22 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def trial_of(data_dir: str, directory: Path, seed: int = 1, training: TrainingConfig = TRAINING) -> Trial:
     return Trial(
-        job=TrainingJob("wide_deep", SETTINGS, LossConfig(), training, seed, data_dir),
+        job=TrainingJob(ranker_settings("wide_deep", SETTINGS), LossConfig(), training, seed, data_dir),
         calibration=CalibrationConfig(),
         evaluation=EvaluationConfig(),
         log_dir=f"{data_dir}/no-log",
         directory=str(directory),
-        latency_requests=3,
-        candidates=2,
     )
+
+
+def measured(trial: Trial) -> dict:
+    return measure_trial(trial, latency_requests=3, candidates=2)
 
 
 @pytest.fixture(scope="module")
 def ran(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, dict]:
     trial = trial_of(data_dir, tmp_path_factory.mktemp("trial"))
-    return trial, run_trial(trial)
+    return trial, measured(trial)
 
 
 def files_of(trial: Trial) -> list[str]:
@@ -54,7 +60,7 @@ def files_of(trial: Trial) -> list[str]:
 
 def test_figures_are_those_of_the_predictions(ran: tuple[Trial, dict]) -> None:
     trial, result = ran
-    test = read_columns(files_of(trial), Split.TEST, ("click", "p_ctr"))
+    test = read_predictions(files_of(trial), Split.TEST, ("click", "p_ctr"))
     assert result["test"]["auc"] == pytest.approx(roc_auc_score(test["click"], test["p_ctr"]), abs=2e-3)
     assert result["test"]["logloss"] == pytest.approx(log_loss(test["click"], test["p_ctr"]))
     assert result["test"]["policy_roi"] is None
@@ -71,12 +77,26 @@ def test_a_finished_trial_is_read_and_a_changed_one_is_run_again(
     def refuse(*_: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr("rosa_ray.studies.trial.train_alone", refuse)
-    assert run_trial(trial) == json.loads(json.dumps(result))
-    other = run_trial(replace(trial, calibration=CalibrationConfig(method="none")))
+    monkeypatch.setattr(InProcessTrainer, "run_epoch", refuse)
+    assert measured(trial) == json.loads(json.dumps(result))
+    other = measured(replace(trial, calibration=CalibrationConfig(method="none")))
     assert other["test"]["pcoc"] == other["test"]["raw_pcoc"] == result["test"]["raw_pcoc"]
     with pytest.raises(AssertionError, match="trained again"):
         fit_trial(replace(trial, job=replace(trial.job, seed=2)))
+
+
+def test_a_killed_fit_goes_on_from_its_last_epoch(ran: tuple[Trial, dict], data_dir: str, tmp_path: Path) -> None:
+    trial = trial_of(data_dir, tmp_path)
+    epochs = TrialRun(trial).epochs()
+    next(epochs)
+    epochs.close()
+    assert Path(trial.place.state).exists()
+    fitted = fit_trial(trial)
+    assert [record["resumed_from_step"] is None for record in fitted["history"]] == [True, False]
+    assert fitted["monitor"] == ran[1]["monitor"]
+    assert not Path(trial.place.state).exists()
+    for name, weight in ran[0].weights().items():
+        torch.testing.assert_close(trial.weights()[name], weight, rtol=0, atol=0)
 
 
 def test_divergence_is_an_error(data_dir: str, tmp_path: Path) -> None:
@@ -90,8 +110,8 @@ def test_the_whole_sample_gives_the_plain_figures_and_seeds_are_averaged(
 ) -> None:
     trial, result = ran
     other = trial_of(data_dir, tmp_path, seed=2)
-    second = run_trial(other)
-    users = np.unique(read_columns(files_of(trial), Split.TEST, ("user_key",))["user_key"])
+    second = measured(other)
+    users = np.unique(read_predictions(files_of(trial), Split.TEST, ("user_key",))["user_key"])
     one, two = (TrialStatistics(files_of(each), users, trial.log_dir, "roi") for each in (trial, other))
     drawn = bootstrap({"a": [one, two], "b": [one]}, "a", len(users), replicates=20)
     mean = (result["test"]["auc"] + second["test"]["auc"]) / 2
@@ -108,10 +128,11 @@ def test_the_best_rate_follows_the_monitor() -> None:
 
 
 def test_a_trial_of_a_curve_differs_in_what_its_name_says(data_dir: str) -> None:
-    plain = Study("curve", "", StudyConfig(), TRAINING, CalibrationConfig(), EvaluationConfig(), data_dir, "", "/run")
-    variants = curve_variants(
-        ("wide_deep",), "rosa", {"width": 8, "hidden": (8,), "layers": 1}, LossConfig(), (0.5,), 7
+    plain = Comparison(
+        "curve", "", StudyConfig(), TRAINING, CalibrationConfig(), EvaluationConfig(), data_dir, "", "/run"
     )
+    rosa = ranker_settings("rosa", {"width": 8, "hidden": (8,), "layers": 1})
+    variants = curve_variants(("wide_deep",), rosa, LossConfig(), (0.5,), 7)
     trials = {variant.name: plain.trial(variant, 1, 1e-2) for variant in variants}
     assert trials["wide_deep-share0.5"].directory == "/run/trials/wide_deep-share0.5-lr0.01-s1"
     assert [name for name, trial in trials.items() if trial.job.training.user_share == 0.5] == [
@@ -119,5 +140,5 @@ def test_a_trial_of_a_curve_differs_in_what_its_name_says(data_dir: str) -> None
         "rosa-share0.5",
     ]
     assert trials["rosa-longer"].job.training == replace(trials["rosa"].job.training, patience=7)
-    assert trials["rosa-wider"].job.settings == {"width": 16, "hidden": (16,), "layers": 1}
-    assert trials["rosa-deeper"].job.settings == {"width": 8, "hidden": (8,), "layers": 2}
+    assert trials["rosa-wider"].job.model.settings == replace(rosa.settings, width=16, hidden=(16,))
+    assert trials["rosa-deeper"].job.model.settings == replace(rosa.settings, layers=2)

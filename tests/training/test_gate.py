@@ -14,14 +14,14 @@ from rosa_ray.calibration import Calibration, CalibrationConfig, Curve
 from rosa_ray.errors import ConfigError
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.inference import predict
-from rosa_ray.models import LossConfig, build_ranker
+from rosa_ray.models import LossConfig, build_ranker, ranker_settings
 from rosa_ray.models.gate import HISTORY_INPUTS
 from rosa_ray.run_dir import DataDir
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.gate import LEAST_PRICE, fit_gate, fit_run_gate, held_out
 from rosa_ray.training.gate_pairs import GatePairs, draw_cuts, events_before, history_inputs, replay_pairs
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.trainer import publish
+from rosa_ray.training.trainer import make_bundle
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from tests.tiny_users import tiny_rows, tiny_state, tiny_users, write_data_dir
 
@@ -185,16 +185,16 @@ def test_the_offline_prediction_is_that_of_a_timeline_cut_off(users: EncodedUser
 def test_publishing_a_run_fits_its_gate_into_the_bundle(tmp_path: Path) -> None:
     rows = tiny_rows(users=60, per_user=40)
     data_dir, state = write_data_dir(tmp_path / "data", rows), tiny_state(rows)
-    job = TrainingJob("rosa", SETTINGS, LossConfig(), TrainingConfig(workers=1), 3, data_dir)
+    job = TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), TrainingConfig(workers=1), 3, data_dir)
     weights = job.build(state).state_dict()
     given = {"job": job, "state": state, "weights": weights, "best": {}, "config": {}, "calibration": CALIBRATING}
-    publish(str(tmp_path / "bundle"), gate=GateTrainingConfig(steps=20), **given)
+    make_bundle(str(tmp_path / "bundle"), gate=GateTrainingConfig(steps=20), **given)
     bundle = open_bundle(tmp_path / "bundle")
     gate = bundle.gate
     assert gate is not None
     assert 0 < gate.offline_weight(moment(2), 0.5) < 1
     assert json.loads(bundle.file("gate.json").read_text())["report"]["pairs"] > 0
-    publish(str(tmp_path / "bundle"), gate=GateTrainingConfig(enabled=False), **given)
+    make_bundle(str(tmp_path / "bundle"), gate=GateTrainingConfig(enabled=False), **given)
     assert open_bundle(tmp_path / "bundle").gate is None
 
 
@@ -211,7 +211,7 @@ def test_a_ranker_without_states_and_a_period_without_pairs_have_no_gate(tmp_pat
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"users": 0}, r"gate\.users is 0; it must be above 0"),
+        ({"users": 0}, r"gate\.users is 0; it must be at least 1"),
         ({"daily_share": 1.5}, r"gate\.daily_share is 1\.5; it must be from 0 to 1"),
         ({"holdout": 1.0}, r"gate\.holdout is 1\.0; it must be above 0 and below 1"),
         ({"encode_price": -0.1}, r"gate\.encode_price is -0\.1; it must be 0 or more, or null"),

@@ -23,7 +23,7 @@ from rosa_ray.models import (
     task_weights,
 )
 from rosa_ray.training.config import TrainingConfig
-from rosa_ray.training.reader import nobody
+from rosa_ray.training.reader import idle_user
 from rosa_ray.training.step import CHECK_EVERY, Stepper, autocast_dtype, global_loss
 from tests.tiny_users import tiny_users
 
@@ -72,7 +72,7 @@ def test_two_ranks_give_the_gradient_of_one_batch(
     users, state = fitted
     model = make(state)
     whole = gradient(model, state, batch_of(users, *range(7)), 1, lambda tensor: tensor)
-    batches = [batch_of(users, *part) if part else batch_of(nobody(users), 0) for part in parts]
+    batches = [batch_of(users, *part) if part else batch_of(idle_user(users), 0) for part in parts]
     mass = sum(weights_of(model, state, batch) for batch in batches)
     ranks = [gradient(model, state, batch, 2, lambda _: mass) for batch in batches]
     for name, expected in whole.items():
@@ -81,7 +81,7 @@ def test_two_ranks_give_the_gradient_of_one_batch(
 
 def test_a_batch_without_any_weight_has_a_zero_gradient(fitted: tuple[EncodedUsers, FeatureState]) -> None:
     users, state = fitted
-    found = gradient(make(state), state, batch_of(nobody(users), 0), 1, lambda tensor: tensor)
+    found = gradient(make(state), state, batch_of(idle_user(users), 0), 1, lambda tensor: tensor)
     assert all(not values.any() for values in found.values())
 
 

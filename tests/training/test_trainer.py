@@ -16,7 +16,7 @@ from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.evaluate import evaluate, metrics_table
 from rosa_ray.features import Split, UserRows
 from rosa_ray.inference import load_ranker
-from rosa_ray.models import LossConfig
+from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.tracking import TrackingConfig
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.fit import fit, scaling_config
@@ -43,8 +43,7 @@ def data_dir(rows: UserRows, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def run(data_dir: str, run_dir: Path, **changed: Any) -> TrainResult:
     arguments = {
-        "model": "rosa",
-        "settings": SETTINGS,
+        "model": ranker_settings("rosa", SETTINGS),
         "loss": LossConfig(),
         "training": TRAINING,
         "calibration": CalibrationConfig(),
@@ -120,7 +119,7 @@ def test_a_killed_worker_is_replaced_and_the_outcome_is_the_same(
         finally:
             Worker._step = take_step
 
-    job = TrainingJob("rosa", SETTINGS, LossConfig(), TRAINING, 5, data_dir)
+    job = TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), TRAINING, 5, data_dir)
     result = fit(job, str(tmp_path), "mortal", worker=mortal)
     assert marker.exists()
     figures = ("epoch", "step", "samples", "train_loss", "valid_loss", "valid_auc")
@@ -149,7 +148,8 @@ def test_evaluation_measures_what_it_wrote(
     assert "has no truth" in metrics["test"]["policy_skipped"]
     assert metrics["valid"]["auc"] == pytest.approx(result.history[result.best_epoch - 1]["valid_auc"], abs=1e-4)
     assert json.loads((run_dir / "evaluation" / "metrics.json").read_text()) == metrics
-    assert metrics_table(metrics).row_count > 20
+    assert metrics_table(metrics, every=True).row_count > 20
+    assert list(metrics_table(metrics).columns[0].cells)[:3] == ["n", "clicks", "conversions"]
     written = pq.read_table(run_dir / "evaluation" / "predictions").to_pandas()
     test = written[written["split"] == Split.TEST]
     assert metrics["test"]["auc"] == pytest.approx(roc_auc_score(test["click"], test["p_ctr"]), abs=1e-3)

@@ -34,3 +34,13 @@ def test_findings_are_lines_and_the_code_is_that_of_a_wrong_config(
 def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(str(tmp_path / "a.yaml")) == 3
     assert "a.yaml: cannot be read: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_job_whose_verb_is_not_one_of_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = MANIFEST.with_name("rayjob.yaml").read_text()
+    right, wrong = tmp_path / "right.yaml", tmp_path / "wrong.yaml"
+    right.write_text(job)
+    wrong.write_text(job.replace("workloads train", "workloads trian"))
+    assert run(str(right)) == 0
+    assert run(str(wrong)) == 2
+    assert f"{wrong}: spec.entrypoint: workloads has no verb 'trian'; did you mean 'train'" in capsys.readouterr().err

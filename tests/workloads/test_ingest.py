@@ -54,8 +54,13 @@ def test_refused_records_are_counted_in_the_exit_code(world: World, tmp_path: Pa
         ("replay", ["--from", "yesterday"], ConfigError.exit_code, "--from is 'yesterday'; give RFC 3339"),
         ("replay", ["--from", "2026-01-05T00:00:00"], ConfigError.exit_code, "without a zone"),
         ("replay", ["--url", "http://127.0.0.1:9"], ServingError.exit_code, "http://127.0.0.1:9 did not answer"),
-        ("ingest", ["--set", "stream.kind=tape"], ConfigError.exit_code, "stream.kind is 'tape'; give log or kafka"),
-        ("ingest", ["--set", "stream.log.fsync=x"], ConfigError.exit_code, "stream.log.fsync is 'x'"),
+        (
+            "ingest",
+            ["--set", "stream.kind=tape"],
+            ConfigError.exit_code,
+            "stream.kind is \"tape\": it should be 'log' or 'kafka'",
+        ),
+        ("ingest", ["--set", "stream.log.fsync=x"], ConfigError.exit_code, 'stream.log.fsync is "x"'),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -7,7 +7,7 @@ ANYWAY = "or set leak_guard.action=warn to train all the same"
 
 
 @dataclass(frozen=True)
-class Finding:
+class LeakFinding:
     """One thing that is wrong.
 
     Attributes:
@@ -67,7 +67,7 @@ class LeakReport:
         seconds: wall time.
     """
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[LeakFinding, ...] = ()
     features: tuple[FeaturePower, ...] = ()
     rows: int = 0
     labelled: int = 0
@@ -77,7 +77,7 @@ class LeakReport:
     seconds: float = 0.0
 
     @property
-    def leaks(self) -> tuple[Finding, ...]:
+    def leaks(self) -> tuple[LeakFinding, ...]:
         """The findings that stop a training."""
         return tuple(finding for finding in self.findings if finding.severity == "leak")
 

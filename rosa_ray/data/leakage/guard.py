@@ -1,25 +1,30 @@
 """The leak guard: looks at preprocessed data before a model is trained on it, and says what should not be there.
 
-A leak makes offline figures shine and online ones fall. Four kinds are looked for: a single input that alone predicts
-a label, labels or post-click fields among the inputs, times that lie in the future or the wrong period, and features
-that saw more than the training period or an open counter bucket. Blocks are streamed; a seeded sample bounds the work.
+A leak makes offline figures shine and online ones fall. The guard looks for four kinds:
+
+- one input that predicts a label by itself,
+- labels, or fields known only after a click, among the inputs,
+- times that lie in the future or in the wrong period,
+- features that saw more than the training period, or a counter bucket that was still open.
+
+Blocks are streamed; a seeded sample bounds the work.
 """
 
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import fsspec
 import numpy as np
+from annotated_types import Ge, Gt, Lt
 
-from rosa_ray.data.leakage.findings import FeaturePower, Finding, LeakReport
+from rosa_ray.arrays import Columns
+from rosa_ray.data.leakage.findings import FeaturePower, LeakFinding, LeakReport
 from rosa_ray.data.leakage.mapping import check_mapping
 from rosa_ray.data.leakage.periods import FitCheck, PeriodCheck, Span
 from rosa_ray.data.leakage.predictive_inputs import (
-    Columns,
     Limits,
     check_correlations,
     check_powers,
@@ -28,9 +33,10 @@ from rosa_ray.data.leakage.predictive_inputs import (
     labelled_columns,
 )
 from rosa_ray.data.leakage.recount import Recount
-from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState, SplitBounds, UserRows
 from rosa_ray.run_dir import DataDir
+from rosa_ray.settings import section
 from rosa_ray.sources import SourceConfig
 from rosa_ray.storage import read_json, read_parquet, readable, write_json
 from rosa_ray.units import HOUR_US
@@ -38,38 +44,24 @@ from rosa_ray.units import HOUR_US
 _EARLY = "convert before their request"
 
 
-@dataclass(frozen=True)
+@section("leak_guard")
 class LeakGuardConfig:
-    """How data is checked for leaks before training.
-
-    Attributes:
-        action: `fail` stops the training at a leak, `warn` only says it, `off` does not look.
-        auc_limit: an input that alone predicts a label with a higher AUC (or a lower one than its complement) is a
-            leak, in (0.5, 1).
-        min_positives: rows of either class, and different values, that such a verdict needs.
-        max_rows: impressions read, of a seeded sample of the files; what needs all of them is skipped beyond.
-        recounted_requests: requests whose counters are counted again from the user rows.
-        clock_skew_hours: how far ahead of this machine's clock a time may lie.
-        top_features: strongest single inputs kept in the report.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """How data is checked for leaks before training."""
 
     action: Literal["fail", "warn", "off"] = "fail"
-    auc_limit: float = 0.98
-    min_positives: int = 20
-    max_rows: int = 1_000_000
-    recounted_requests: int = 64
-    clock_skew_hours: float = 24.0
-    top_features: int = 10
-
-    def __post_init__(self) -> None:
-        if not 0.5 < self.auc_limit < 1:
-            raise ConfigError(f"leak_guard.auc_limit is {self.auc_limit}; it must be above 0.5 and below 1")
-        for name in ("min_positives", "max_rows", "recounted_requests", "top_features"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"leak_guard.{name} is {getattr(self, name)}; it must be at least 1")
+    """`fail` stops the training at a leak, `warn` only says it, `off` does not look."""
+    auc_limit: Annotated[float, Gt(0.5), Lt(1)] = 0.98
+    """An input that alone predicts a label with a higher AUC, or a lower one than its complement, is a leak."""
+    min_positives: Annotated[int, Ge(1)] = 20
+    """Rows of either class, and different values, that such a verdict needs."""
+    max_rows: Annotated[int, Ge(1)] = 1_000_000
+    """Impressions read, of a seeded sample of the files. What needs all of them is skipped beyond."""
+    recounted_requests: Annotated[int, Ge(1)] = 64
+    """Requests whose counters are counted again from the user rows."""
+    clock_skew_hours: Annotated[float, Ge(0)] = 24.0
+    """How far ahead of this machine's clock a time may lie."""
+    top_features: Annotated[int, Ge(1)] = 10
+    """Strongest single inputs kept in the report."""
 
 
 def guard(data_dir: str, config: LeakGuardConfig, source: SourceConfig, now_us: int | None = None) -> LeakReport:
@@ -91,16 +83,16 @@ def guard(data_dir: str, config: LeakGuardConfig, source: SourceConfig, now_us: 
     began = time.perf_counter()
     layout = DataDir(data_dir)
     latest_us = (time.time_ns() // 1000 if now_us is None else now_us) + int(config.clock_skew_hours * HOUR_US)
-    look = _Look(layout, config, latest_us)
-    findings = sorted([*check_mapping(source), *look.findings()], key=lambda finding: finding.severity != "leak")
+    inspection = _Inspection(layout, config, latest_us)
+    findings = sorted([*check_mapping(source), *inspection.findings()], key=lambda finding: finding.severity != "leak")
     report = LeakReport(
         findings=tuple(findings),
-        features=tuple(look.powers[: config.top_features]),
-        rows=look.rows,
-        labelled=len(look.sample["click"]),
-        files_read=look.files_read,
-        files=look.files,
-        skipped=look.skipped,
+        features=tuple(inspection.powers[: config.top_features]),
+        rows=inspection.rows,
+        labelled=len(inspection.sample["click"]),
+        files_read=inspection.files_read,
+        files=inspection.files,
+        skipped=inspection.skipped,
         seconds=round(time.perf_counter() - began, 3),
     )
     write_json({"action": config.action, "auc_limit": config.auc_limit, **report.to_dict()}, layout.leakage)
@@ -110,7 +102,7 @@ def guard(data_dir: str, config: LeakGuardConfig, source: SourceConfig, now_us: 
     return report
 
 
-class _Look:
+class _Inspection:
     """One pass over the files, and what every check made of it."""
 
     def __init__(self, layout: DataDir, config: LeakGuardConfig, latest_us: int) -> None:
@@ -146,7 +138,7 @@ class _Look:
         reason = f"{self.files_read} of {self.files} files read (leak_guard.max_rows)"
         return () if self.whole else (f"fitted on later periods: {reason}", f"counters shared by users: {reason}")
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[LeakFinding]:
         yield from check_powers(self.powers, self.limits)
         yield from check_reversals(self.powers)
         yield from check_correlations(self.sample, self.state.config, self.limits)
@@ -169,13 +161,13 @@ class _Look:
         return labelled_columns(rows, features)
 
 
-def _early_conversions(layout: DataDir) -> Iterator[Finding]:
-    """What ingest set aside for converting before its request: a few are clocks, many a wrong column."""
+def _early_conversions(layout: DataDir) -> Iterator[LeakFinding]:
+    """What staging set aside for converting before its request: a few are clocks, many a wrong column."""
     fs, path = fsspec.core.url_to_fs(layout.report)
     files = read_json(layout.report).get("ingest", {}).get("files", []) if fs.exists(path) else []
     early = sum(broken["rows"] for file in files for broken in file["violations"] if broken["reason"] == _EARLY)
     if early:
-        yield Finding(
+        yield LeakFinding(
             "periods",
             "warning",
             "conversion_time",

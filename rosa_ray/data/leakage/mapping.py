@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from rosa_ray.data.leakage.findings import ANYWAY, Finding
+from rosa_ray.data.leakage.findings import ANYWAY, LeakFinding
 from rosa_ray.sources import SourceConfig
 
 POST_CLICK = ("click", "conversion", "conversion_time", "revenue")
@@ -20,7 +20,7 @@ _LABEL_WORDS = re.compile(
 )
 
 
-def check_mapping(source: SourceConfig) -> Iterator[Finding]:
+def check_mapping(source: SourceConfig) -> Iterator[LeakFinding]:
     """Findings on the column map of a source; sources of a fixed format have none.
 
     >>> config = SourceConfig(kind="csv", impressions="a.csv", columns={"impressions": {"region": "click"}})
@@ -34,7 +34,7 @@ def check_mapping(source: SourceConfig) -> Iterator[Finding]:
                 continue
             where, found = f"source.columns.{contract}.{name}", _file_column(source, contract, name)
             if found in labels:
-                yield Finding(
+                yield LeakFinding(
                     "label among the inputs",
                     "leak",
                     where,
@@ -42,7 +42,7 @@ def check_mapping(source: SourceConfig) -> Iterator[Finding]:
                     f"map another column to '{name}', {ANYWAY}",
                 )
             elif name in source.columns.get(contract, {}) and _LABEL_WORDS.search(found[1].lower()):
-                yield Finding(
+                yield LeakFinding(
                     "label among the inputs",
                     "warning",
                     where,

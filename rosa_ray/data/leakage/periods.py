@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from rosa_ray.data.leakage.findings import Finding
+from rosa_ray.data.leakage.findings import LeakFinding
 from rosa_ray.errors import InputError
-from rosa_ray.features import FeatureState, FitPart, Split, SplitBounds, UserRows, dense_names
+from rosa_ray.features import FeatureState, FitSums, Split, SplitBounds, UserRows, dense_names
 from rosa_ray.features.encoding import owners
 from rosa_ray.features.state import TABLES
 from rosa_ray.units import DAY_US
@@ -67,11 +67,11 @@ class PeriodCheck:
         self.keys.append(rows.impressions["impression_key"])
         self.splits.append(split)
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[LeakFinding]:
         """What was wrong in all blocks."""
         for what, count in self.counts.items():
             harmless = "after the log's end" in what
-            yield Finding(
+            yield LeakFinding(
                 "periods",
                 "warning" if harmless else "leak",
                 "users",
@@ -79,7 +79,7 @@ class PeriodCheck:
                 CLOCKS if "future" in what else AGAIN,
             )
         if shared := self._keys_of_two_periods():
-            yield Finding(
+            yield LeakFinding(
                 "periods",
                 "leak",
                 "users",
@@ -113,13 +113,13 @@ class FitCheck:
 
     state: FeatureState
     valid_us: int
-    parts: list[FitPart] = field(default_factory=list)
+    parts: list[FitSums] = field(default_factory=list)
 
     def update(self, rows: UserRows) -> None:
         """Add a block."""
-        self.parts.append(FitPart.of(rows, self.valid_us))
+        self.parts.append(FitSums.of(rows, self.valid_us))
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[LeakFinding]:
         """Where the stored features know more than the training period tells, or other things."""
         try:
             again = FeatureState.fit(self.parts, self.state.config)
@@ -138,7 +138,7 @@ class FitCheck:
                 )
         yield from self._scalers(again)
 
-    def _scalers(self, again: FeatureState) -> Iterator[Finding]:
+    def _scalers(self, again: FeatureState) -> Iterator[LeakFinding]:
         names = (*dense_names(self.state.config), "bid", "price")
         stored, due = (
             np.stack([np.r_[fit.dense_mean, fit.log_money_mean], np.r_[fit.dense_scale, fit.log_money_scale]])
@@ -154,8 +154,8 @@ class FitCheck:
             )
 
     @staticmethod
-    def _finding(where: str, message: str) -> Finding:
-        return Finding("fitted on later periods", "leak", where, message, f"{AGAIN}, so that features fit the data")
+    def _finding(where: str, message: str) -> LeakFinding:
+        return LeakFinding("fitted on later periods", "leak", where, message, f"{AGAIN}, so that features fit the data")
 
 
 def _iso(time_us: int) -> str:

@@ -1,21 +1,20 @@
 """How well each input alone predicts each label: a single one that nearly does is a leak, not a feature."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from rosa_ray.data.leakage.findings import ANYWAY, FeaturePower, Finding
+from rosa_ray.arrays import Columns
+from rosa_ray.data.leakage.findings import ANYWAY, FeaturePower, LeakFinding
 from rosa_ray.features import FeatureConfig, Split, UserRows, dense_names
 from rosa_ray.features.encoding import owners
 from rosa_ray.metrics import tied_auc
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
 
-Columns = Mapping[str, np.ndarray]
-
 IDS = ("ad", "item", "campaign", "category", "device", "region", "user")
-LABELS = ("click", "conversion given click", "click and conversion")
+OUTCOMES = ("click", "conversion given click", "click and conversion")
 AMOUNTS = ("revenue", "cost")
 CORRELATED_ROWS = 20_000
 MEAN_BY = "mean of the label by "
@@ -58,11 +57,11 @@ def labelled_columns(rows: UserRows, config: FeatureConfig) -> dict[str, np.ndar
     }
 
 
-def check_powers(powers: list[FeaturePower], limits: Limits) -> Iterator[Finding]:
+def check_powers(powers: list[FeaturePower], limits: Limits) -> Iterator[LeakFinding]:
     """Findings on single inputs that predict a label too well."""
     for power in powers:
         if power.power > limits.auc:
-            yield Finding(
+            yield LeakFinding(
                 "single feature",
                 "leak",
                 power.feature,
@@ -72,7 +71,7 @@ def check_powers(powers: list[FeaturePower], limits: Limits) -> Iterator[Finding
             )
 
 
-def check_reversals(powers: list[FeaturePower]) -> Iterator[Finding]:
+def check_reversals(powers: list[FeaturePower]) -> Iterator[LeakFinding]:
     """Findings on ids whose rates in training rank the validation period backwards, far beyond chance.
 
     Honest ids say something or nothing. They mislead where both periods draw on one pool: negatives sampled from the
@@ -81,7 +80,7 @@ def check_reversals(powers: list[FeaturePower]) -> Iterator[Finding]:
     for power in powers:
         chance = 1 / np.sqrt(12 * min(power.positives, power.rows - power.positives))
         if power.feature.startswith(MEAN_BY) and power.auc < 0.5 - max(_MISLEADING, 4 * chance):
-            yield Finding(
+            yield LeakFinding(
                 "validation unlike training",
                 "warning",
                 power.feature,
@@ -103,14 +102,14 @@ def feature_powers(sample: Columns, config: FeatureConfig, limits: Limits) -> li
     return sorted(powers, key=lambda power: -power.power)
 
 
-def check_correlations(sample: Columns, config: FeatureConfig, limits: Limits) -> Iterator[Finding]:
+def check_correlations(sample: Columns, config: FeatureConfig, limits: Limits) -> Iterator[LeakFinding]:
     """Findings on dense features that rank impressions as their revenue or cost does."""
     for amount in AMOUNTS:
         paid = np.flatnonzero(sample[amount] > 0)[:CORRELATED_ROWS]
         for place, name in enumerate(dense_names(config)):
             found = _rank_correlation(sample["dense"][paid, place], sample[amount][paid], limits.positives)
             if abs(found) > limits.correlation:
-                yield Finding(
+                yield LeakFinding(
                     "label among the inputs",
                     "leak",
                     name,
@@ -125,6 +124,7 @@ def _last_event(rows: UserRows, owner: np.ndarray, kept: np.ndarray) -> dict[str
     time_us, event_us = rows.impressions["time_us"][kept], rows.events["time_us"]
     event_owner = owners(rows.event_offsets).astype(np.uint64)
     items = rows.events["item_key"].view(np.uint64), rows.impressions["item_key"][kept].view(np.uint64)
+    # User and item as one key: a product with an odd number, which wraps at 2^64, is another one for every user.
     pairs = (event_owner * _ODD + items[0], owner.astype(np.uint64) * _ODD + items[1])
     found = (
         _seconds_since(event_owner, event_us, owner.astype(np.uint64), time_us),
@@ -135,6 +135,8 @@ def _last_event(rows: UserRows, owner: np.ndarray, kept: np.ndarray) -> dict[str
 
 def _seconds_since(event_group: np.ndarray, event_us: np.ndarray, group: np.ndarray, time_us: np.ndarray) -> np.ndarray:
     """Seconds from the last event of its group strictly before each impression; NaN where there is none."""
+    # Events and impressions in one order of group and time, an impression before events of its own moment. A running
+    # maximum of the events' places then gives every impression the last event before it.
     order = np.lexsort((np.r_[np.ones(len(event_us)), np.zeros(len(time_us))], np.r_[event_us, time_us]))
     order = order[np.argsort(np.r_[event_group, group][order], kind="stable")]
     is_event = order < len(event_us)
@@ -162,7 +164,7 @@ def _target_means(name: str, sample: Columns, limits: Limits) -> Iterator[Featur
     """The mean label per id, of the training period, against the labels of the validation period."""
     keys, place = np.unique(sample[f"{name}_key"], return_inverse=True)
     train, valid = sample["split"] == Split.TRAIN, sample["split"] == Split.VALID
-    for label in LABELS:
+    for label in OUTCOMES:
         values, chosen = _label(label, sample)
         counts = np.bincount(place[train & chosen], minlength=len(keys))
         sums = np.bincount(place[train & chosen], values[train & chosen], minlength=len(keys))
@@ -176,7 +178,7 @@ def _against_labels(
     name: str, values: np.ndarray, sample: Columns, usable: np.ndarray, limits: Limits, only: str = ""
 ) -> Iterator[FeaturePower]:
     levels, level = np.unique(values[usable], return_inverse=True)
-    for label in (only,) if only else LABELS:
+    for label in (only,) if only else OUTCOMES:
         found, chosen = _label(label, sample)
         positive, counted = found[usable] > 0, chosen[usable]
         positives = np.bincount(level[counted & positive], minlength=len(levels))

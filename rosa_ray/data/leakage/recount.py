@@ -5,18 +5,18 @@ are not there.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
-from rosa_ray.data.leakage.findings import Finding
+from rosa_ray.arrays import Columns
+from rosa_ray.data.leakage.findings import LeakFinding
 from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows
 from rosa_ray.features.encoding import count_visible, owners
 from rosa_ray.schema import BEHAVIORS
 from rosa_ray.units import MINUTE_US
 
-Columns = Mapping[str, np.ndarray]
-TOLERANCE = 1e-4
+READING_TOLERANCE = 1e-4
 SHOWN, CLICKED, BOUGHT = range(3)
 
 
@@ -52,7 +52,7 @@ class Recount:
             columns = events if VIEWS[name].log == "events" else shown
             self._add(name, columns)
 
-    def findings(self, whole: bool) -> Iterator[Finding]:
+    def findings(self, whole: bool) -> Iterator[LeakFinding]:
         """Where readings differ.
 
         Args:
@@ -112,14 +112,16 @@ class Recount:
         )
         return stored, due.reshape(stored.shape)
 
-    def _differ(self, where: str, what: str, pair: tuple[np.ndarray, np.ndarray]) -> Iterator[Finding]:
+    def _differ(self, where: str, what: str, pair: tuple[np.ndarray, np.ndarray]) -> Iterator[LeakFinding]:
         stored, due = (np.asarray(side, np.float64).reshape(len(self._end_us), -1) for side in pair)
-        rows, columns = np.nonzero(~np.isclose(stored, due, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
+        rows, columns = np.nonzero(
+            ~np.isclose(stored, due, rtol=READING_TOLERANCE, atol=READING_TOLERANCE, equal_nan=True)
+        )
         if not len(rows):
             return
         row, column = int(rows[0]), int(columns[0])
         name = VIEWS[where].feature_names[column] if where in VIEWS else where
-        yield Finding(
+        yield LeakFinding(
             "point in time",
             "leak",
             name,

@@ -9,7 +9,6 @@ The file may also lie outside: a name with a dot, such as `shop.my_model`, is a 
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import fields
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import nn
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.models.embedding import TableSizes
+from rosa_ray.settings import Tagged, read
 
 
 def ranker_names() -> list[str]:
@@ -41,22 +41,31 @@ def config_class(name: str) -> type:
     return config
 
 
+def ranker_settings(name: str, config: Mapping[str, Any]) -> Tagged:
+    """Return the settings of a ranker from plain values; those left out take their defaults.
+
+    >>> ranker_settings("rosa", {"width": 32}).settings.width
+    32
+
+    Raises:
+        ConfigError: the name or a setting is unknown, or a value does not fit.
+    """
+    return Tagged(name, read(config_class(name), config))
+
+
 def build_ranker(name: str, config: Mapping[str, Any], sizes: TableSizes, base_rates: Mapping[str, float]) -> nn.Module:
     """Build a ranker with fresh weights.
 
     Args:
-        config: settings by name; those left out take their defaults.
+        config: settings by name, plain values; those left out take their defaults.
         sizes: rows per embedding table and `dense`, from `FeatureState.table_sizes`.
         base_rates: from `FeatureState.base_rates`; outputs start there.
 
     Raises:
-        ConfigError: the name or a setting is unknown.
+        ConfigError: the name or a setting is unknown, or a value does not fit.
     """
-    module = _module(name)
-    known = {field.name for field in fields(module.Config)}
-    if unknown := sorted(set(config) - known):
-        raise ConfigError(f"model '{name}' has no setting {unknown}; it has {sorted(known)}")
-    ranker: nn.Module = module.Ranker(module.Config(**config), sizes, base_rates)
+    settings = ranker_settings(name, config).settings
+    ranker: nn.Module = _module(name).Ranker(settings, sizes, base_rates)
     return ranker
 
 

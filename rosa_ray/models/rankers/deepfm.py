@@ -7,9 +7,10 @@ Shape legend: B users, T events, N impressions, D width.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from rosa_ray.models.batch import Predictions, UserBatch
@@ -17,26 +18,25 @@ from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbeddin
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import window_mask, window_mean
 from rosa_ray.models.linear import FirstOrder, add_logits
+from rosa_ray.settings import section
 
 
-@dataclass(frozen=True)
+@section("model")
 class Config:
-    """Settings of DeepFM.
+    """Settings of DeepFM."""
 
-    Attributes:
-        width: D of embeddings.
-        window: W, events before an impression that are used.
-        hidden: widths of the head's trunk.
-        recency: tell the head how long before the request the user's last event was.
-        learned_value: False takes the catalogue price as the value of a conversion.
-    """
-
-    width: int = 64
-    window: int = 50
-    hidden: tuple[int, ...] = (128, 64)
-    dropout: float = 0.2
+    width: Annotated[int, Ge(1)] = 64
+    """D of embeddings."""
+    window: Annotated[int, Ge(1)] = 50
+    """W, events before an impression that are used."""
+    hidden: tuple[Annotated[int, Ge(1)], ...] = (128, 64)
+    """Widths of the head's trunk."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
+    """Share of units dropped in training."""
     recency: bool = True
+    """Tell the head how long before the request the user's last event was."""
     learned_value: bool = True
+    """False takes the catalogue price as the value of a conversion."""
 
 
 class Ranker(nn.Module):

@@ -11,15 +11,16 @@ Shape legend: B users, T events, N impressions, K = 3·D, W window, U units, P p
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from rosa_ray.models.activation import Dice
 from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.models.dice import Dice
 from rosa_ray.models.embedding import (
     GAP_BUCKETS,
     AdEmbedding,
@@ -30,9 +31,10 @@ from rosa_ray.models.embedding import (
     attribute_table,
     elapsed_buckets,
 )
-from rosa_ray.models.exact_match import ExactMatch, require_match_window
+from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import WindowPairs, window_mask, window_mean
+from rosa_ray.settings import section
 
 FIELDS = 3
 """Item, category, and all else."""
@@ -41,36 +43,28 @@ PAIRS_AT_ONCE = 1 << 16
 """Pairs of an impression and an event in one pass of the activation unit: 48 MiB for each tensor (P, K) at D = 64."""
 
 
-@dataclass(frozen=True)
+@section("model")
 class Config:
-    """Settings of DIN.
+    """Settings of DIN."""
 
-    Attributes:
-        width: D of each field.
-        window: W, events before an impression that are used.
-        units: hidden units of the activation unit.
-        hidden: widths of the head's trunk.
-        match_window: events before an impression that the exact match counts, at least 1.
-        exact_match: True also gives the head the counts that ROSA-Rec has, to tell what they alone add.
-        recency: tell the head how long before the request the user's last event was.
-        learned_value: False takes the catalogue price as the value of a conversion.
-
-    Raises:
-        ConfigError: `match_window` is below 1.
-    """
-
-    width: int = 64
-    window: int = 50
-    match_window: int = 150
-    units: int = 36
-    hidden: tuple[int, ...] = (128, 64)
-    dropout: float = 0.2
+    width: Annotated[int, Ge(1)] = 64
+    """D of each field."""
+    window: Annotated[int, Ge(1)] = 50
+    """W, events before an impression that are used."""
+    match_window: Annotated[int, Ge(1)] = 150
+    """Events before an impression that the exact match counts."""
+    units: Annotated[int, Ge(1)] = 36
+    """Hidden units of the activation unit."""
+    hidden: tuple[Annotated[int, Ge(1)], ...] = (128, 64)
+    """Widths of the head's trunk."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
+    """Share of units dropped in training."""
     exact_match: bool = False
+    """True also gives the head the counts that ROSA-Rec has, to tell what they alone add."""
     recency: bool = True
+    """Tell the head how long before the request the user's last event was."""
     learned_value: bool = True
-
-    def __post_init__(self) -> None:
-        require_match_window(self.match_window)
+    """False takes the catalogue price as the value of a conversion."""
 
 
 class ActivationUnit(nn.Module):

@@ -1,63 +1,70 @@
 """ROSA-Rec: a behaviour-aware causal encoder, cross-attention from each ad, and CTR, CVR and value heads.
 
-Ni, Li, Zhang 2026 (doi 10.63313/JCSFT.9068), §3, with the readings of DESIGN §2 and §3: states depend on the past
-only, so that one encoding of a timeline serves all of the user's impressions, in training and in serving.
+Ni, Li, Zhang 2026 (doi 10.63313/JCSFT.9068), §3. The paper leaves open what a state may see. Here it sees the past
+alone, so that one encoding of a timeline serves all of the user's impressions, in training and in serving.
 
 Shape legend: B users, T events, M new events, N impressions, D width.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.cross_attention import CandidateAttention
 from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
 from rosa_ray.models.encoder import CausalEncoder, EncoderCache, require_whole_heads
-from rosa_ray.models.exact_match import ExactMatch, require_match_window
+from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
+from rosa_ray.settings import section
 
 
-@dataclass(frozen=True)
+@section("model")
 class Config:
-    """Settings of ROSA-Rec; the profiles `laptop` and `paper` are in `rosa_ray/config/profiles`.
-
-    Attributes:
-        width: D of embeddings and states.
-        window: W, events that an event or an ad can attend to.
-        match_window: events before an impression that the exact match counts, at least 1. As many as the encoder needs
-            raw, (L + 1)·W, are there anyway.
-        hidden: widths of the head's trunk.
-        behavior_bias, decay, cross_attention, exact_match, shared_tables: False turns the part off, for ablations.
-        recency: tell the head how long before the request the user's last event was.
-        learned_value: False takes the catalogue price as the value of a conversion.
+    """Settings of ROSA-Rec; the profiles `laptop` and `paper` are in `rosa_ray/profiles`.
 
     Raises:
-        ConfigError: the heads do not divide the width, or `match_window` is below 1.
+        ConfigError: the heads do not divide the width.
     """
 
-    width: int = 64
-    layers: int = 2
-    heads: int = 4
-    window: int = 50
-    match_window: int = 150
-    hidden: tuple[int, ...] = (128, 64)
-    dropout: float = 0.2
+    width: Annotated[int, Ge(1)] = 64
+    """D of embeddings and states."""
+    layers: Annotated[int, Ge(1)] = 2
+    """Blocks of the encoder."""
+    heads: Annotated[int, Ge(1)] = 4
+    """Attention heads; they share the width evenly."""
+    window: Annotated[int, Ge(1)] = 50
+    """W, events that an event or an ad can attend to."""
+    match_window: Annotated[int, Ge(1)] = 150
+    """Events before an impression that the exact match counts. As many as the encoder needs raw, (L + 1)·W,
+    are there anyway."""
+    hidden: tuple[Annotated[int, Ge(1)], ...] = (128, 64)
+    """Widths of the head's trunk."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
+    """Share of units dropped in training."""
     behavior_bias: bool = True
+    """False turns the bias of keys by behaviour off, for ablations."""
     decay: bool = True
+    """False turns the decay with time off, for ablations."""
     cross_attention: bool = True
+    """False turns the attention from ads to states off, for ablations."""
     exact_match: bool = True
+    """False turns the counts of the ad's very item and category off, for ablations."""
     shared_tables: bool = True
+    """False turns one table of items for events and ads off, for ablations."""
     recency: bool = True
+    """Tell the head how long before the request the user's last event was."""
     learned_value: bool = True
+    """False takes the catalogue price as the value of a conversion."""
 
     def __post_init__(self) -> None:
         require_whole_heads(self.width, self.heads)
-        require_match_window(self.match_window)
 
 
 class Ranker(nn.Module):

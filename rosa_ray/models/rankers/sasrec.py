@@ -11,9 +11,11 @@ Shape legend: B users, T events, N impressions, D width, H heads, W window.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from rosa_ray.models.batch import Predictions, UserBatch
@@ -23,31 +25,33 @@ from rosa_ray.models.encoder import WindowAttention, require_whole_heads
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
+from rosa_ray.settings import section
 
 
-@dataclass(frozen=True)
+@section("model")
 class Config:
     """Settings of SASRec.
-
-    Attributes:
-        width: D of embeddings and states.
-        window: W, events that an event attends to, itself included.
-        hidden: widths of the head's trunk.
-        recency: tell the head how long before the request the user's last event was.
-        learned_value: False takes the catalogue price as the value of a conversion.
 
     Raises:
         ConfigError: the heads do not divide the width.
     """
 
-    width: int = 64
-    layers: int = 2
-    heads: int = 4
-    window: int = 50
-    hidden: tuple[int, ...] = (128, 64)
-    dropout: float = 0.2
+    width: Annotated[int, Ge(1)] = 64
+    """D of embeddings and states."""
+    layers: Annotated[int, Ge(1)] = 2
+    """Blocks of the encoder."""
+    heads: Annotated[int, Ge(1)] = 4
+    """Attention heads; they share the width evenly."""
+    window: Annotated[int, Ge(1)] = 50
+    """W, events that an event attends to, itself included."""
+    hidden: tuple[Annotated[int, Ge(1)], ...] = (128, 64)
+    """Widths of the head's trunk."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
+    """Share of units dropped in training."""
     recency: bool = True
+    """Tell the head how long before the request the user's last event was."""
     learned_value: bool = True
+    """False takes the catalogue price as the value of a conversion."""
 
     def __post_init__(self) -> None:
         require_whole_heads(self.width, self.heads)

@@ -8,51 +8,44 @@ Shape legend: B users, T events, N impressions, D width, P pairs of an impressio
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
-from rosa_ray.models.exact_match import require_match_window
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import WindowPairs, window_mask, window_mean
 from rosa_ray.models.linear import FirstOrder, add_logits, zero_table
 from rosa_ray.schema import Behavior
+from rosa_ray.settings import section
 
 _MULTIPLIER = 1_000_003
 
 
-@dataclass(frozen=True)
+@section("model")
 class Config:
-    """Settings of Wide & Deep.
+    """Settings of Wide & Deep."""
 
-    Attributes:
-        width: D of embeddings.
-        window: W, events before an impression that are used.
-        match_window: events before an impression that are counted where they share its item or category, at least 1.
-        hidden: widths of the head's trunk.
-        cross_rows: rows that the pairs of ad category and history category are hashed into.
-        recency: tell the head how long before the request the user's last event was.
-        learned_value: False takes the catalogue price as the value of a conversion.
-
-    Raises:
-        ConfigError: `match_window` is below 1.
-    """
-
-    width: int = 64
-    window: int = 50
-    match_window: int = 150
-    hidden: tuple[int, ...] = (128, 64)
-    dropout: float = 0.2
-    cross_rows: int = 65_536
+    width: Annotated[int, Ge(1)] = 64
+    """D of embeddings."""
+    window: Annotated[int, Ge(1)] = 50
+    """W, events before an impression that are used."""
+    match_window: Annotated[int, Ge(1)] = 150
+    """Events before an impression that are counted where they share its item or category."""
+    hidden: tuple[Annotated[int, Ge(1)], ...] = (128, 64)
+    """Widths of the head's trunk."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
+    """Share of units dropped in training."""
+    cross_rows: Annotated[int, Ge(1)] = 65_536
+    """Rows that the pairs of ad category and history category are hashed into."""
     recency: bool = True
+    """Tell the head how long before the request the user's last event was."""
     learned_value: bool = True
-
-    def __post_init__(self) -> None:
-        require_match_window(self.match_window)
+    """False takes the catalogue price as the value of a conversion."""
 
 
 class Ranker(nn.Module):

@@ -5,15 +5,15 @@ A chart is at most `WIDTH` wide, so that its text stays readable on a phone. Not
 
 from rosa_ray.report.charts.axes import Axis, linear_axis, log_axis, sqrt_axis
 from rosa_ray.report.charts.frame import WIDTH
-from rosa_ray.report.charts.lines import Rule, Series, legend, line_chart
+from rosa_ray.report.charts.lines import GuideLine, Series, legend, line_chart
 from rosa_ray.report.charts.parallel import Thread, parallel_chart
 from rosa_ray.report.charts.rows import Row, row_chart
 
 __all__ = [
     "WIDTH",
     "Axis",
+    "GuideLine",
     "Row",
-    "Rule",
     "Series",
     "Thread",
     "legend",

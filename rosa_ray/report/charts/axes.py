@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from rosa_ray.arrays import Floats
 from rosa_ray.report.numbers import MINUS
 
-Floats = npt.NDArray[np.float64]
 Scale = Literal["linear", "log", "sqrt"]
 
 _CLOSE_TO_END = 0.77

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rosa_ray.report.charts.axes import Axis, Floats
+from rosa_ray.arrays import Floats
+from rosa_ray.report.charts.axes import Axis
 from rosa_ray.report.markup import Child, Markup, tag
 
 WIDTH = 460

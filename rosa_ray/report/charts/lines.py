@@ -39,22 +39,24 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Rule:
+class GuideLine:
     """A vertical line at a value of the horizontal axis, with a word beside it."""
 
     at: float
     label: str
 
 
-def line_chart(description: str, x: Axis, y: Axis, series: Sequence[Series], rules: Sequence[Rule] = ()) -> Markup:
+def line_chart(
+    description: str, x: Axis, y: Axis, series: Sequence[Series], guides: Sequence[GuideLine] = ()
+) -> Markup:
     """Return an SVG and its legend.
 
     Args:
         description: what the chart shows, for those who cannot see it.
     """
-    frame = Frame(x, y, top=38 if rules else 26)
+    frame = Frame(x, y, top=38 if guides else 26)
     marks = (
-        [_rule(frame, rule) for rule in rules],
+        [_guide_line(frame, guide) for guide in guides],
         [_spread(frame, one) for one in series],
         [_line(frame, one) for one in series],
     )
@@ -75,11 +77,11 @@ def _sample(one: Series) -> Markup:
     return tag("svg", parts, viewBox="0 0 26 12", width=26, height=12, aria_hidden="true")
 
 
-def _rule(frame: Frame, rule: Rule) -> list[Markup]:
-    x = float(frame.across(rule.at))
-    share = float(frame.x.place(rule.at))
+def _guide_line(frame: Frame, guide: GuideLine) -> list[Markup]:
+    x = float(frame.across(guide.at))
+    share = float(frame.x.place(guide.at))
     anchor = "start" if share < 0.2 else "end" if share > 0.8 else "middle"
-    return [line(x, frame.top, x, frame.floor, "rule"), text(x, frame.top - 6, rule.label, anchor)]
+    return [line(x, frame.top, x, frame.floor, "rule"), text(x, frame.top - 6, guide.label, anchor)]
 
 
 def _points(one: Series) -> tuple[np.ndarray, ...]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import Split
 from rosa_ray.metrics import Ece
 from rosa_ray.report.blocks import figure, figures, missing, table
@@ -9,7 +10,7 @@ from rosa_ray.report.charts import Series, line_chart, sqrt_axis
 from rosa_ray.report.heads import HEADS, Head, wilson
 from rosa_ray.report.markup import Child, Markup
 from rosa_ray.report.numbers import count, number, percent
-from rosa_ray.report.run_files import Columns, RunFiles
+from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "Calibration", 40
 _BINS, _MOST_BINS = 8, 20

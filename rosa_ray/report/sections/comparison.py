@@ -1,5 +1,7 @@
 """The models beside each other: the paper's Table 2, Table 3 and ROC figure, with intervals."""
 
+from typing import Any
+
 import numpy as np
 
 from rosa_ray.report.blocks import figure, figures, missing, table
@@ -7,7 +9,16 @@ from rosa_ray.report.charts import Series, line_chart, linear_axis
 from rosa_ray.report.markup import Child, Markup, tag
 from rosa_ray.report.numbers import number, percent
 from rosa_ray.report.run_files import RunFiles
-from rosa_ray.report.studies import QUALITY, SPEED, Study, about, gap_charts, label, metrics_table, trials_table
+from rosa_ray.report.studies import (
+    QUALITY,
+    SPEED,
+    StudyDocument,
+    about,
+    gap_charts,
+    label,
+    trials_table,
+    variants_table,
+)
 
 TITLE, ORDER = "Against the baselines", 60
 _GRID = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -21,16 +32,16 @@ def render(run: RunFiles) -> Child:
     return [
         about(study),
         tag("h3", "Ranking and return"),
-        metrics_table("Ranking and return of the models", study, QUALITY, with_paper=True),
+        variants_table("Ranking and return of the models", study, QUALITY, with_paper=True),
         _reading(study),
         figures(_roc(study), gap_charts(study)),
         tag("h3", "Speed"),
-        metrics_table("Latency and throughput of the models", study, SPEED, with_paper=True),
+        variants_table("Latency and throughput of the models", study, SPEED, with_paper=True),
         trials_table(study),
     ]
 
 
-def _reading(study: Study) -> Markup:
+def _reading(study: StudyDocument) -> Markup:
     reference = next(
         (label(one) for one in study["variants"] if one["name"] == study.get("reference")), "the reference"
     )
@@ -41,7 +52,7 @@ def _reading(study: Study) -> Markup:
     return tag("p", words, class_="note")
 
 
-def _roc(study: Study) -> Markup | None:
+def _roc(study: StudyDocument) -> Markup | None:
     drawn = [one for one in study["variants"] if (one.get("roc") or {}).get("fpr")]
     if not drawn:
         return None
@@ -66,7 +77,7 @@ def _roc(study: Study) -> Markup | None:
     )
 
 
-def _curve(one: Study, style: int) -> Series:
+def _curve(one: dict[str, Any], style: int) -> Series:
     roc, mean = one["roc"], (one.get("mean") or {}).get("auc")
     name = f"{label(one)}, AUC {number(mean)}"
     return Series(name, roc["fpr"], roc["tpr"], style, roc.get("tpr_low"), roc.get("tpr_high"))

@@ -8,7 +8,7 @@ from rosa_ray.report.charts import Series, line_chart, linear_axis, log_axis
 from rosa_ray.report.markup import Child, Markup, tag
 from rosa_ray.report.numbers import count, is_number, number
 from rosa_ray.report.run_files import RunFiles
-from rosa_ray.report.studies import NAMES, QUALITY, Study, about, gap_table, metrics_table, trials_table
+from rosa_ray.report.studies import METRIC_NAMES, QUALITY, StudyDocument, about, gap_table, trials_table, variants_table
 
 TITLE, ORDER = "More data, a larger model", 75
 Point = tuple[float, float, float, float]
@@ -23,14 +23,14 @@ def render(run: RunFiles) -> Child:
     return [
         about(study),
         figures(*(_curve(study, metric) for metric in _CURVES)),
-        metrics_table("Learning curves", study, QUALITY, with_paper=False),
+        variants_table("Learning curves", study, QUALITY, with_paper=False),
         tag("p", "Means over seeds, 95 % intervals below, the best in bold.", class_="note"),
         fold("Gaps between variants", gap_table(study)),
         trials_table(study),
     ]
 
 
-def _curve(study: Study, metric: str) -> Markup | None:
+def _curve(study: StudyDocument, metric: str) -> Markup | None:
     models = list(dict.fromkeys(one["model"] for one in study["variants"]))
     points = {model: _points(study, model, metric) for model in models}
     if not any(points.values()):
@@ -58,7 +58,7 @@ def _curve(study: Study, metric: str) -> Markup | None:
         for model in models
         for point in points[model]
     ]
-    name = NAMES[metric]
+    name = METRIC_NAMES[metric]
     return figure(
         f"{name} by the impressions trained on",
         line_chart(
@@ -72,7 +72,7 @@ def _curve(study: Study, metric: str) -> Markup | None:
     )
 
 
-def _points(study: Study, model: str, metric: str) -> list[Point]:
+def _points(study: StudyDocument, model: str, metric: str) -> list[Point]:
     """Impressions trained on, mean, low and high of a model's variants that differ in data alone, fewest first."""
     found: list[Point] = []
     for one in study["variants"]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.metrics import (
     BootstrapConfig,
     best_roi_policy,
@@ -17,8 +18,8 @@ from rosa_ray.metrics.budget import BUDGET_FRACTIONS, ServingCurve, random_at_bu
 from rosa_ray.report.blocks import figure, figures, missing, table
 from rosa_ray.report.charts import Row, Series, line_chart, linear_axis, row_chart
 from rosa_ray.report.markup import Child, Markup, tag
-from rosa_ray.report.numbers import SCORES, is_number, number, percent
-from rosa_ray.report.run_files import Columns, RunFiles
+from rosa_ray.report.numbers import SCORE_WORDS, is_number, number, percent
+from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "What the ranking earns", 20
 _BOOTSTRAP = BootstrapConfig(replicates=200)
@@ -99,7 +100,7 @@ def _uncalibrated(test: dict[str, Any]) -> str:
 
 
 def _kind(test: dict[str, Any]) -> str:
-    return SCORES.get(test["score_kind"], str(test["score_kind"]))
+    return SCORE_WORDS.get(test["score_kind"], str(test["score_kind"]))
 
 
 _MONEY = (("requests", 0), ("revenue", 2), ("cost", 2), ("profit", 2), ("roi", 4), ("roas", 4))
@@ -123,7 +124,7 @@ def _by_threshold(kind: str, curves: dict[str, ServingCurve]) -> Markup:
     levels, rois = (np.array([row[key] for row in drawn], np.float64) for key in ("threshold", "roi"))
     chart = line_chart(
         "True ROI of showing only ads whose score reaches a threshold.",
-        linear_axis(f"least {SCORES.get(kind, kind)} that is shown", levels),
+        linear_axis(f"least {SCORE_WORDS.get(kind, kind)} that is shown", levels),
         linear_axis("true ROI of what is shown", [0.0], rois),
         [Series("this model", levels, rois, 1, mark=True)],
     )

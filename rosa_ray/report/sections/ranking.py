@@ -2,13 +2,14 @@
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import Split
 from rosa_ray.report.blocks import figure, figures, missing, table
 from rosa_ray.report.charts import Series, line_chart, linear_axis, log_axis
 from rosa_ray.report.heads import HEADS, Head, has_both_classes, precision_recall, roc
 from rosa_ray.report.markup import Child, Markup
 from rosa_ray.report.numbers import number, percent
-from rosa_ray.report.run_files import Columns, RunFiles
+from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "Ranking quality", 30
 _GRID = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)

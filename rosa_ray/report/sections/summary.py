@@ -7,7 +7,7 @@ from rosa_ray.metrics import BootstrapConfig, Interval, auc_interval
 from rosa_ray.report.blocks import missing, tiles
 from rosa_ray.report.heads import HEADS
 from rosa_ray.report.markup import Child, tag
-from rosa_ray.report.numbers import SCORES, count, is_number, minute, number, percent
+from rosa_ray.report.numbers import SCORE_WORDS, count, is_number, minute, number, percent
 from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "Summary", 10
@@ -75,7 +75,7 @@ def _policy(test: dict[str, Any]) -> list[str]:
     if policy is None or not is_number(policy):
         reason = test.get("policy_skipped")
         return [f"What its ranking would earn is not known exactly: {reason}."] if reason else []
-    kind = SCORES.get(test.get("score_kind", ""), "score")
+    kind = SCORE_WORDS.get(test.get("score_kind", ""), "score")
     sentences = [
         f"Showing the top ad of each request by {kind} earns {number(policy + 1, 2)} for every 1 spent"
         f" (ROI {number(policy, 3)}); a random choice earns {number(_plus(test, 'random'), 2)}, and the "

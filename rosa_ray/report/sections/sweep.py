@@ -19,7 +19,7 @@ from rosa_ray.report.numbers import MISSING, count, is_number, number, plain
 from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "The sweep", 75
-NAMES = {"policy_roi": "policy ROI", "auc": "AUC", "ctcvr_auc": "CTCVR AUC", "calibration": "|log PCOC|"}
+GOAL_NAMES = {"policy_roi": "policy ROI", "auc": "AUC", "ctcvr_auc": "CTCVR AUC", "calibration": "|log PCOC|"}
 _TEST = {
     "policy_roi": "policy ROI",
     "policy_roi_share": "of random → oracle",
@@ -33,8 +33,8 @@ _TEST = {
 _OTHER, _FRONT, _DEFAULT, _WINNER = "other trials", "Pareto front", "config as it is", "winner"
 _STYLES = {_OTHER: 0, _FRONT: 1, _DEFAULT: 3, _WINNER: 2}
 
-Sweep = Mapping[str, Any]
-Trial = Mapping[str, Any]
+SweepDocument = Mapping[str, Any]
+TrialDocument = Mapping[str, Any]
 
 
 def render(run: RunFiles) -> Child:
@@ -53,7 +53,7 @@ def render(run: RunFiles) -> Child:
     ]
 
 
-def _tiles(sweep: Sweep) -> Markup:
+def _tiles(sweep: SweepDocument) -> Markup:
     states = [trial["state"] for trial in sweep["trials"]]
     ended = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "stopped", "failed"))
     seconds, sessions = sum(sweep["sessions"]), len(sweep["sessions"])
@@ -61,11 +61,13 @@ def _tiles(sweep: Sweep) -> Markup:
     pieces.append(("Time", f"{number(seconds / 60, 1)} min", f"in {sessions} session{'s' if sessions > 1 else ''}"))
     for name in sweep["objectives"]:
         mine, other = (_values(sweep, sweep[role]).get(name) for role in ("winner", "default"))
-        pieces.append((f"Winner’s {NAMES[name]}", number(mine, 3), f"{number(other, 3)} as configured, validation"))
+        pieces.append(
+            (f"Winner’s {GOAL_NAMES[name]}", number(mine, 3), f"{number(other, 3)} as configured, validation")
+        )
     return tiles(pieces)
 
 
-def _words(sweep: Sweep) -> str:
+def _words(sweep: SweepDocument) -> str:
     settings = ", ".join(
         f"{_short(key)} {_setting(value)}" for key, value in _trial(sweep, sweep["winner"])["params"].items()
     )
@@ -75,9 +77,11 @@ def _words(sweep: Sweep) -> str:
     )
 
 
-def _parallel(sweep: Sweep, complete: Sequence[Trial]) -> Markup | None:
+def _parallel(sweep: SweepDocument, complete: Sequence[TrialDocument]) -> Markup | None:
     axes = {key: _param_axis(key, spec) for key, spec in sweep["space"].items()}
-    goals = {name: _ends(linear_axis(NAMES[name], [t["values"][name] for t in complete])) for name in _goals(sweep)}
+    goals = {
+        name: _ends(linear_axis(GOAL_NAMES[name], [t["values"][name] for t in complete])) for name in _goals(sweep)
+    }
     threads = [
         Thread(
             role,
@@ -97,12 +101,12 @@ def _parallel(sweep: Sweep, complete: Sequence[Trial]) -> Markup | None:
     return figure("Settings and what came of them", chart, words)
 
 
-def _fronts(sweep: Sweep, complete: Sequence[Trial]) -> list[Markup]:
+def _fronts(sweep: SweepDocument, complete: Sequence[TrialDocument]) -> list[Markup]:
     first, *others = _goals(sweep)
     return [_front(sweep, complete, first, other) for other in others]
 
 
-def _front(sweep: Sweep, complete: Sequence[Trial], first: str, other: str) -> Markup:
+def _front(sweep: SweepDocument, complete: Sequence[TrialDocument], first: str, other: str) -> Markup:
     roles = _by_role(sweep, complete)
     groups = {
         role: [trial["values"] for one, trial in roles if one == role]
@@ -113,14 +117,14 @@ def _front(sweep: Sweep, complete: Sequence[Trial], first: str, other: str) -> M
         Series(role, [v[other] for v in values], [v[first] for v in values], _STYLES[role], mark=True, joined=False)
         for role, values in groups.items()
     ]
-    x, y = (linear_axis(NAMES[name], [trial["values"][name] for trial in complete]) for name in (other, first))
+    x, y = (linear_axis(GOAL_NAMES[name], [trial["values"][name] for trial in complete]) for name in (other, first))
     better = {name: "higher" if sweep["objectives"][name] == "max" else "lower" for name in (first, other)}
-    note = f"Validation period. Better is {better[first]} {NAMES[first]} and {better[other]} {NAMES[other]}."
-    title = f"{_capital(NAMES[first])} against {NAMES[other]}"
+    note = f"Validation period. Better is {better[first]} {GOAL_NAMES[first]} and {better[other]} {GOAL_NAMES[other]}."
+    title = f"{_capital(GOAL_NAMES[first])} against {GOAL_NAMES[other]}"
     return figure(title, line_chart(f"{title} of every finished trial.", x, y, series), note)
 
 
-def _importances(sweep: Sweep) -> list[Markup]:
+def _importances(sweep: SweepDocument) -> list[Markup]:
     charts = []
     for name, shares in sweep["importance"].items():
         if not shares:
@@ -128,10 +132,10 @@ def _importances(sweep: Sweep) -> list[Markup]:
         order = sorted(shares, key=lambda key: -shares[key])
         rows = [Row(_short(key), shares[key], number(shares[key], 2)) for key in order]
         chart = row_chart(
-            f"Importance of each setting for {NAMES[name]}.", linear_axis("share", low=0, high=1), rows, 0
+            f"Importance of each setting for {GOAL_NAMES[name]}.", linear_axis("share", low=0, high=1), rows, 0
         )
         note = "Share of the variance that each setting explains (fANOVA); rough with few trials."
-        charts.append(figure(f"What moved {NAMES[name]}", chart, note))
+        charts.append(figure(f"What moved {GOAL_NAMES[name]}", chart, note))
     return charts
 
 
@@ -154,9 +158,9 @@ def _gap(test: Mapping[str, Any], name: str) -> str:
     return f"{gap} ({number(limits['low'])} … {number(limits['high'])})" if limits else gap
 
 
-def _trials(sweep: Sweep) -> Markup:
+def _trials(sweep: SweepDocument) -> Markup:
     keys, goals = list(sweep["space"]), _goals(sweep)
-    head = ["Trial", "State", *(NAMES[name] for name in goals), *map(_short, keys), "Epochs", "Seconds"]
+    head = ["Trial", "State", *(GOAL_NAMES[name] for name in goals), *map(_short, keys), "Epochs", "Seconds"]
     rows = [
         [
             str(trial["number"]),
@@ -171,27 +175,27 @@ def _trials(sweep: Sweep) -> Markup:
     return table("Trials", head, rows, words=(1,))
 
 
-def _goals(sweep: Sweep) -> list[str]:
+def _goals(sweep: SweepDocument) -> list[str]:
     return list(sweep["objectives"])
 
 
-def _by_role(sweep: Sweep, trials: Sequence[Trial]) -> list[tuple[str, Trial]]:
+def _by_role(sweep: SweepDocument, trials: Sequence[TrialDocument]) -> list[tuple[str, TrialDocument]]:
     """Trials with their roles, the most important last."""
     roles = [(_role(sweep, trial["number"]), trial) for trial in trials]
     return sorted(roles, key=lambda pair: list(_STYLES).index(pair[0]))
 
 
-def _role(sweep: Sweep, trial: int) -> str:
+def _role(sweep: SweepDocument, trial: int) -> str:
     if trial == sweep["winner"]:
         return _WINNER
     return _DEFAULT if trial == sweep["default"] else _FRONT if trial in sweep["front"] else _OTHER
 
 
-def _trial(sweep: Sweep, wanted: int) -> Trial:
+def _trial(sweep: SweepDocument, wanted: int) -> TrialDocument:
     return next(trial for trial in sweep["trials"] if trial["number"] == wanted)
 
 
-def _values(sweep: Sweep, wanted: int) -> Mapping[str, Any]:
+def _values(sweep: SweepDocument, wanted: int) -> Mapping[str, Any]:
     return dict(_trial(sweep, wanted)["values"])
 
 

@@ -1,56 +1,43 @@
 """Settings of a study."""
 
-from dataclasses import dataclass
+from typing import Annotated
 
-from rosa_ray.errors import ConfigError
+from annotated_types import Ge, Gt, Le, MinLen
+
+from rosa_ray.models.rankers import ranker_names
+from rosa_ray.settings import Distinct, OneOf, section
+
+_Rankers = tuple[Annotated[str, OneOf(ranker_names)], ...]
 
 
-@dataclass(frozen=True)
+@section("study")
 class StudyConfig:
     """What a study trains and how its intervals are drawn.
 
-    Attributes:
-        seeds: of weights, order and dropout; every variant is trained once with each.
-        models: rankers that `rosa compare` sets beside the configured one; the first is the reference, 100 in ROI Gain.
-        learning_rates: tried by every variant with the first seed; the one with the best monitor on the validation
-            period is kept for the other seeds. Empty takes `training.learning_rate`.
-        shares: shares of the users that `rosa curve` trains on, each above 0 to 1; the whole is always among them.
-        trials_at_once: trials that train at the same time, one process each; None for the cluster's CPUs.
-        replicates: bootstrap samples, of users and seeds together, behind the 95 % intervals.
-        latency_requests: requests timed in each trial; 0 leaves latency out.
-        candidates: ads in a timed request.
-
-    Raises:
-        ConfigError: a value is out of range.
-
     >>> StudyConfig(seeds=())
     Traceback (most recent call last):
-    rosa_ray.errors.ConfigError: study.seeds is empty; name at least one seed
+    rosa_ray.settings.fields.SettingError: study.seeds is []; it must name at least one
     """
 
-    seeds: tuple[int, ...] = (1, 2, 3)
-    models: tuple[str, ...] = ("wide_deep", "deepfm", "din", "sasrec")
-    learning_rates: tuple[float, ...] = (5e-4, 1e-3)
-    shares: tuple[float, ...] = (0.125, 0.25, 0.5)
-    trials_at_once: int | None = None
-    replicates: int = 400
-    latency_requests: int = 200
-    candidates: int = 100
-
-    def __post_init__(self) -> None:
-        for name, what in (("seeds", "seed"), ("models", "model")):
-            if not getattr(self, name):
-                raise ConfigError(f"study.{name} is empty; name at least one {what}")
-            if len(set(getattr(self, name))) < len(getattr(self, name)):
-                raise ConfigError(f"study.{name} is {list(getattr(self, name))}; name each {what} once")
-        if any(rate <= 0 for rate in self.learning_rates):
-            raise ConfigError(f"study.learning_rates is {list(self.learning_rates)}; each must be above 0")
-        if any(not 0 < share <= 1 for share in self.shares) or len(set(self.shares)) < len(self.shares):
-            raise ConfigError(f"study.shares is {list(self.shares)}; each must be above 0, up to 1, and named once")
-        for name in ("replicates", "candidates"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"study.{name} is {getattr(self, name)}; it must be at least 1")
-        if self.latency_requests < 0:
-            raise ConfigError(f"study.latency_requests is {self.latency_requests}; it must be 0 or more")
-        if self.trials_at_once is not None and self.trials_at_once < 1:
-            raise ConfigError(f"study.trials_at_once is {self.trials_at_once}; it must be at least 1, or null")
+    seeds: Annotated[tuple[Annotated[int, Ge(0)], ...], MinLen(1), Distinct()] = (1, 2, 3)
+    """Seeds of weights, order and dropout. Every variant is trained once with each."""
+    models: Annotated[_Rankers, MinLen(1), Distinct()] = (
+        "wide_deep",
+        "deepfm",
+        "din",
+        "sasrec",
+    )
+    """Rankers that `rosa compare` sets beside the configured one. The first is the reference, 100 in ROI Gain."""
+    learning_rates: tuple[Annotated[float, Gt(0)], ...] = (5e-4, 1e-3)
+    """Learning rates that every variant tries with the first seed. The one with the best monitor on the validation
+    period is kept for the other seeds. Empty takes `training.learning_rate`."""
+    shares: Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], Distinct()] = (0.125, 0.25, 0.5)
+    """Shares of the users that `rosa curve` trains on; the whole is always among them."""
+    trials_at_once: Annotated[int, Ge(1)] | None = None
+    """Trials that train at the same time, one process each. null takes the cluster's CPUs."""
+    replicates: Annotated[int, Ge(1)] = 400
+    """Bootstrap samples, of users and seeds together, behind the 95 % intervals."""
+    latency_requests: Annotated[int, Ge(0)] = 200
+    """Requests timed in each trial; 0 leaves latency out."""
+    candidates: Annotated[int, Ge(1)] = 100
+    """Ads in a timed request."""

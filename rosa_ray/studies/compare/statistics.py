@@ -11,17 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from rosa_ray.errors import InputError
-from rosa_ray.evaluation.policy_value import join_truth, read_truth
+from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, join_truth, policy_scores, read_truth
+from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
-from rosa_ray.metrics import LOGLOSS_EPS, ScoreKind, auc_statistic, greedy_policy, score, score_revenue, uniform_policy
-from rosa_ray.storage import read_parquet
+from rosa_ray.metrics import LOGLOSS_EPS, ScoreKind, auc_statistic, greedy_policy, score_revenue, uniform_policy
 
 Array = npt.NDArray[Any]
 Draw = Array
 Figures = dict[str, float | None]
 
 _LABELLED = ("user_key", "impression_key", "click", "conversion", "p_ctr", "p_cvr", "p_ctcvr")
-_CANDIDATES = ("user_key", "request_key", "impression_key", "p_ctr", "p_cvr", "value", "expected_cost")
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class TrialStatistics:
     """
 
     def __init__(self, files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind) -> None:
-        test = read_columns(files, Split.TEST, _LABELLED)
+        test = read_predictions(files, Split.TEST, _LABELLED)
         self._row = _positions(users, test["user_key"], files)
         self._users = len(users)
         click, clicked = test["click"], test["click"] == 1
@@ -143,27 +142,16 @@ def mean_figures(rows: Sequence[Figures]) -> Figures:
     return means
 
 
-def read_columns(files: Sequence[str], split: Split, names: Sequence[str]) -> dict[str, Array]:
-    """Columns of one split from files of predictions."""
-    parts = []
-    for path in files:
-        table = read_parquet(path).select([*names, "split"])
-        kept = table["split"].to_numpy() == int(split)
-        parts.append({name: table[name].to_numpy()[kept] for name in names})
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
-
-
 def _policies(files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind) -> dict[str, Policies] | None:
     truth = read_truth(log_dir)
     if truth is None:
         return None
-    rows = read_columns(files, Split.POLICY, _CANDIDATES)
+    rows = read_predictions(files, Split.POLICY, ("user_key", *CANDIDATE_COLUMNS))
     joined = join_truth(truth, rows["impression_key"], log_dir)
     revenue, cost = joined["expected_revenue"], joined["expected_cost"]
     requests, ties = rows["request_key"], rows["impression_key"]
-    scores = score(kind, rows["p_ctr"], rows["p_cvr"], rows["value"], rows["expected_cost"])
     chosen = {
-        "policy": greedy_policy(scores, requests, ties),
+        "policy": greedy_policy(policy_scores(rows, kind), requests, ties),
         "oracle": greedy_policy(score_revenue(kind, revenue, cost), requests, ties),
         "random": uniform_policy(requests),
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-QUALITY = {
+_QUALITY = {
     "auc": "AUC",
     "cvr_auc": "CVR AUC",
     "logloss": "log loss",
@@ -14,27 +14,27 @@ QUALITY = {
     "covered_share": "of random → oracle",
     "pcoc": "PCOC",
 }
-SPEED = {
+_SPEED = {
     "latency_p50_ms": "p50, ms",
     "latency_p99_ms": "p99, ms",
     "requests_per_s": "requests/s",
     "samples_per_s": "training impressions/s",
 }
-_GAP_NAMES = {**QUALITY, "ctcvr_auc": "CTCVR AUC", "roi_gain_percent": "ROAS, %"}
+_GAP_NAMES = {**_QUALITY, "ctcvr_auc": "CTCVR AUC", "roi_gain_percent": "ROAS, %"}
 _PRINTED = {"roi_gain": ".1f", "latency_p50_ms": ".2f", "latency_p99_ms": ".2f", "requests_per_s": ".0f"}
 _PRINTED |= {"samples_per_s": ",.0f", "policy_roi": ".2f", "covered_share": ".3f", "pcoc": ".3f"}
 
 
-def tables(document: Mapping[str, Any]) -> list[Table]:
+def comparison_tables(document: Mapping[str, Any]) -> list[Table]:
     """Quality, speed and gaps of a study."""
-    return [quality_table(document), speed_table(document), gap_table(document)]
+    return [quality_table(document), speed_table(document), gaps_table(document)]
 
 
 def quality_table(document: Mapping[str, Any]) -> Table:
     """Table 2: means over seeds with their 95 % intervals, the paper's figures below ours."""
-    shown = [name for name in QUALITY if any(row["mean"].get(name) is not None for row in document["variants"])]
+    shown = [name for name in _QUALITY if any(row["mean"].get(name) is not None for row in document["variants"])]
     seeds = len(document["seeds"])
-    table = Table("model", *(QUALITY[name] for name in shown), title=f"test period, {seeds} seeds, 95 % over users")
+    table = Table("model", *(_QUALITY[name] for name in shown), title=f"test period, {seeds} seeds, 95 % over users")
     for row in document["variants"]:
         cells = [_with_interval(row, name) for name in shown]
         paper = document["paper"].get(row["name"], {}) if document["kind"] == "compare" else {}
@@ -48,13 +48,13 @@ def speed_table(document: Mapping[str, Any]) -> Table:
     """Table 3: one request of N candidates through each model in process, and training speed of one process."""
     latency = document["variants"][0]["trials"][0]["latency"]
     title = f"one process, {latency['candidates']} candidates a request" if latency else "one process"
-    table = Table("model", *SPEED.values(), title=title)
+    table = Table("model", *_SPEED.values(), title=title)
     for row in document["variants"]:
-        table.add_row(row["label"], *(_cell(name, row["mean"].get(name)) for name in SPEED))
+        table.add_row(row["label"], *(_cell(name, row["mean"].get(name)) for name in _SPEED))
     return table
 
 
-def gap_table(document: Mapping[str, Any]) -> Table:
+def gaps_table(document: Mapping[str, Any]) -> Table:
     """By how much one variant of each pair is above the other, paired by users."""
     labels = {row["name"]: row["label"] for row in document["variants"]}
     shown = [gap for gap in document["gaps"] if gap["gap"] is not None]

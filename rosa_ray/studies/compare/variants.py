@@ -6,8 +6,9 @@ from typing import Any
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.models import LossConfig, config_class
+from rosa_ray.settings import Tagged, to_plain
 
-LABELS = {
+MODEL_LABELS = {
     "wide_deep": "Wide & Deep",
     "deepfm": "DeepFM",
     "din": "DIN",
@@ -23,43 +24,44 @@ class Variant:
     Attributes:
         name: unique in its study; names its files.
         label: for people.
-        model, settings: ranker and its settings.
+        model: the ranker and its settings.
         loss: task weights.
         training: settings of training that differ from the study's.
+        not_shared: settings of a baseline that the configured model lacks; they stay at their defaults.
     """
 
     name: str
     label: str
-    model: str
-    settings: Mapping[str, Any]
+    model: Tagged
     loss: LossConfig
     training: Mapping[str, Any] = field(default_factory=dict)
+    not_shared: tuple[str, ...] = ()
+
+    def plain_settings(self) -> dict[str, Any]:
+        """The model's settings as plain values, but for those that are not shared."""
+        plain = to_plain(self.model.settings)
+        return {name: value for name, value in plain.items() if name not in self.not_shared}
 
 
-def compare_variants(
-    models: tuple[str, ...], champion: str, settings: Mapping[str, Any], loss: LossConfig
-) -> list[Variant]:
+def compare_variants(models: tuple[str, ...], champion: Tagged, loss: LossConfig) -> list[Variant]:
     """The baselines and the configured model. Baselines share every setting that they have in common with it.
 
-    >>> [variant.name for variant in compare_variants(("din",), "rosa", {"width": 32}, LossConfig())]
+    >>> from rosa_ray.models import ranker_settings
+    >>> [variant.name for variant in compare_variants(("din",), ranker_settings("rosa", {"width": 32}), LossConfig())]
     ['din', 'rosa']
     """
-    baselines = [
-        Variant(name, LABELS.get(name, name), name, _shared(name, settings), loss)
-        for name in models
-        if name != champion
-    ]
-    return [*baselines, Variant(champion, LABELS.get(champion, champion), champion, settings, loss)]
+    baselines = [_baseline(name, champion, loss) for name in models if name != champion.name]
+    return [*baselines, _variant(champion, loss)]
 
 
-def ablation_variants(champion: str, settings: Mapping[str, Any], loss: LossConfig) -> list[Variant]:
+def ablation_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
     """The configured model, the same with one part taken away at a time, and DIN given its exact match.
 
     Raises:
         ConfigError: the model has no such parts.
     """
-    if champion != "rosa":
-        raise ConfigError(f"model.name is '{champion}'; `rosa ablate` takes parts away from 'rosa'")
+    if champion.name != "rosa":
+        raise ConfigError(f"model.name is '{champion.name}'; `rosa ablate` takes parts away from 'rosa'")
     switches: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "no_behavior_bias": ("without behaviour bias", {"behavior_bias": False}, {}),
         "no_decay": ("without time decay", {"decay": False}, {}),
@@ -70,22 +72,20 @@ def ablation_variants(champion: str, settings: Mapping[str, Any], loss: LossConf
         "no_shared_tables": ("without shared tables", {"shared_tables": False}, {}),
         "no_next_event": ("without next-event task", {}, {"next_event": 0.0}),
     }
-    whole = Variant(champion, LABELS[champion], champion, settings, loss)
-    given = {**_shared("din", settings), "exact_match": True}
     return [
-        whole,
+        _variant(champion, loss),
         *(
-            Variant(name, label, champion, {**settings, **parts}, replace(loss, **weights))
+            Variant(name, label, _changed(champion, parts), replace(loss, **weights))
             for name, (label, parts, weights) in switches.items()
         ),
-        Variant("din_exact_match", "DIN with exact match", "din", given, loss),
+        _given_exact_match(_baseline("din", champion, loss)),
     ]
 
 
-def weight_variants(champion: str, settings: Mapping[str, Any], loss: LossConfig) -> list[Variant]:
+def weight_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
     """The configured model under other task weights, fixed and learned: which win on AUC, and which on ROI?"""
     choices: dict[str, tuple[str, dict[str, Any]]] = {
-        champion: (LABELS.get(champion, champion), {}),
+        champion.name: (MODEL_LABELS.get(champion.name, champion.name), {}),
         "ctr_only": ("clicks only (α)", {"beta": 0.0, "gamma": 0.0, "value": 0.0}),
         "ctr_cvr": ("clicks and conversions (α, β)", {"gamma": 0.0}),
         "cvr_heavy": ("conversions heavy (β = 5)", {"beta": 5.0}),
@@ -94,18 +94,11 @@ def weight_variants(champion: str, settings: Mapping[str, Any], loss: LossConfig
         "uncertainty": ("learned: uncertainty", {"balance": "uncertainty"}),
         "gradnorm": ("learned: GradNorm", {"balance": "gradnorm"}),
     }
-    return [
-        Variant(name, label, champion, settings, replace(loss, **weights)) for name, (label, weights) in choices.items()
-    ]
+    return [Variant(name, label, champion, replace(loss, **weights)) for name, (label, weights) in choices.items()]
 
 
 def curve_variants(
-    models: tuple[str, ...],
-    champion: str,
-    settings: Mapping[str, Any],
-    loss: LossConfig,
-    shares: tuple[float, ...],
-    epochs: int,
+    models: tuple[str, ...], champion: Tagged, loss: LossConfig, shares: tuple[float, ...], epochs: int
 ) -> list[Variant]:
     """The baselines and the configured model trained on shares of the users, and the model wider, deeper and longer.
 
@@ -113,20 +106,21 @@ def curve_variants(
         shares: each above 0 to 1; the whole is added.
         epochs: with a patience of as many, training goes on to the last one.
 
-    >>> names = [variant.name for variant in curve_variants(("din",), "rosa", {"width": 8}, LossConfig(), (0.5,), 9)]
-    >>> names
-    ['din', 'din-share0.5', 'rosa', 'rosa-share0.5', 'rosa-wider', 'rosa-longer']
+    >>> from rosa_ray.models import ranker_settings
+    >>> rosa = ranker_settings("rosa", {"width": 8})
+    >>> [variant.name for variant in curve_variants(("din",), rosa, LossConfig(), (0.5,), 9)]
+    ['din', 'din-share0.5', 'rosa', 'rosa-share0.5', 'rosa-wider', 'rosa-deeper', 'rosa-longer']
     """
-    whole = compare_variants(models, champion, settings, loss)
+    whole = compare_variants(models, champion, loss)
     found = [_on_share(variant, share) for variant in whole for share in sorted({*shares, 1.0}, reverse=True)]
     grown: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-        "wider": ("twice as wide", _times(settings, ("width", "hidden"), 2), {}),
-        "deeper": ("twice as deep", _times(settings, ("layers",), 2), {}),
+        "wider": ("twice as wide", _times(champion.settings, ("width", "hidden"), 2), {}),
+        "deeper": ("twice as deep", _times(champion.settings, ("layers",), 2), {}),
         "longer": ("without early stopping", {}, {"patience": epochs}),
     }
-    model = whole[-1]
+    name_of, label_of = whole[-1].name, whole[-1].label
     return found + [
-        Variant(f"{champion}-{name}", f"{model.label}, {label}", champion, {**settings, **parts}, loss, training)
+        Variant(f"{name_of}-{name}", f"{label_of}, {label}", _changed(champion, parts), loss, training)
         for name, (label, parts, training) in grown.items()
         if parts or training
     ]
@@ -135,13 +129,14 @@ def curve_variants(
 def curve_pairs(variants: list[Variant], champion: str) -> list[tuple[str, str]]:
     """What a learning curve sets against what: models trained on the same users, and the model against itself grown.
 
-    >>> variants = curve_variants(("din",), "rosa", {"width": 8}, LossConfig(), (0.5,), 9)
-    >>> curve_pairs(variants, "rosa")
-    [('rosa', 'din'), ('rosa-share0.5', 'din-share0.5'), ('rosa-wider', 'rosa'), ('rosa-longer', 'rosa')]
+    >>> from rosa_ray.models import ranker_settings
+    >>> variants = curve_variants(("din",), ranker_settings("rosa", {}), LossConfig(), (0.5,), 9)
+    >>> curve_pairs(variants, "rosa")[:3]
+    [('rosa', 'din'), ('rosa-share0.5', 'din-share0.5'), ('rosa-wider', 'rosa')]
     """
     mine = {_share(variant): variant for variant in variants if _is_point(variant, champion)}
-    pairs = [(mine[_share(variant)].name, variant.name) for variant in variants if variant.model != champion]
-    grown = [variant for variant in variants if variant.model == champion and variant not in mine.values()]
+    pairs = [(mine[_share(variant)].name, variant.name) for variant in variants if variant.model.name != champion]
+    grown = [variant for variant in variants if variant.model.name == champion and variant not in mine.values()]
     return pairs + [(variant.name, champion) for variant in grown]
 
 
@@ -150,7 +145,7 @@ def _share(variant: Variant) -> float:
 
 
 def _is_point(variant: Variant, champion: str) -> bool:
-    return variant.name == champion or (variant.model == champion and "user_share" in variant.training)
+    return variant.name == champion or (variant.model.name == champion and "user_share" in variant.training)
 
 
 def _on_share(variant: Variant, share: float) -> Variant:
@@ -160,15 +155,31 @@ def _on_share(variant: Variant, share: float) -> Variant:
     return replace(variant, name=name, label=label, training={"user_share": share})
 
 
-def _times(settings: Mapping[str, Any], names: tuple[str, ...], factor: int) -> dict[str, Any]:
-    found = {name: settings[name] for name in names if name in settings}
+def _times(settings: Any, names: tuple[str, ...], factor: int) -> dict[str, Any]:
+    found = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
     return {
-        name: tuple(factor * part for part in value) if isinstance(value, (tuple, list)) else factor * value
+        name: tuple(factor * part for part in value) if isinstance(value, tuple) else factor * value
         for name, value in found.items()
     }
 
 
-def _shared(model: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that a baseline has in common with the model; counting exact matches is the model's own part."""
-    known = {entry.name for entry in fields(config_class(model))} - {"exact_match"}
-    return {name: value for name, value in settings.items() if name in known}
+def _variant(model: Tagged, loss: LossConfig) -> Variant:
+    return Variant(model.name, MODEL_LABELS.get(model.name, model.name), model, loss)
+
+
+def _changed(model: Tagged, parts: Mapping[str, Any]) -> Tagged:
+    return replace(model, settings=replace(model.settings, **parts))
+
+
+def _baseline(name: str, champion: Tagged, loss: LossConfig) -> Variant:
+    """A baseline with all that it shares with the model; counting exact matches is the model's own part."""
+    own, plain = config_class(name), vars(champion.settings)
+    shared = {entry.name for entry in fields(own)} & set(plain) - {"exact_match"}
+    model = Tagged(name, own(**{setting: plain[setting] for setting in shared}))
+    return replace(_variant(model, loss), not_shared=tuple(sorted({entry.name for entry in fields(own)} - shared)))
+
+
+def _given_exact_match(din: Variant) -> Variant:
+    not_shared = tuple(name for name in din.not_shared if name != "exact_match")
+    model = _changed(din.model, {"exact_match": True})
+    return replace(din, name="din_exact_match", label="DIN with exact match", model=model, not_shared=not_shared)

@@ -1,10 +1,12 @@
 """Settings of a sweep."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Annotated, Any
 
-from rosa_ray.errors import ConfigError
+from annotated_types import Ge, Gt, MinLen
+
+from rosa_ray.settings import Distinct, OneOf, section, wrong
 from rosa_ray.training.config import MONITORS
 
 OBJECTIVES = {"policy_roi": "max", "auc": "max", "ctcvr_auc": "max", "calibration": "min"}
@@ -26,74 +28,54 @@ def default_space() -> dict[str, dict[str, tuple[Any, ...]]]:
     }
 
 
-@dataclass(frozen=True)
+_Objectives = tuple[Annotated[str, OneOf(OBJECTIVES.keys)], ...]
+
+
+@section("tune")
 class TuneConfig:
     """What a sweep varies, what it looks for, and how long.
 
-    Attributes:
-        space: a dotted key of the config -> how it is drawn: `{uniform: [low, high]}`, `{log: [low, high]}`,
-            `{integers: [low, high]}`, both ends included, or `{choice: [...]}`. It holds the configured value of each
-            key, since the configured run is the first trial.
-        trials: how many, the configured run among them.
-        trials_at_once: that train at the same time, one process each; None for the cluster's GPUs, else its CPUs.
-        metric: validation figure by which hopeless trials are stopped, and which decides the best epoch of a trial.
-            `valid_loss` is refused: it weighs the tasks as training does.
-        objectives: what Optuna searches for, a Pareto front of them; of `OBJECTIVES`.
-        pick: the objective that decides between the trials of the front.
-        max_calibration: worst |log PCOC| of a winner before it is calibrated; where no trial of the front is that good,
-            the best calibrated one wins.
-        grace_epochs: epochs before a trial can be stopped.
-        reduction: of so many trials that reach a rung, one goes on; the next rung is so many times as many epochs away.
-        random_trials: drawn at random before Optuna's sampler learns from results.
-        storage: Optuna's database as an SQLAlchemy URL; empty is a SQLite file in the run directory.
-        resume: go on with the sweep of the same settings and data; False starts it over.
-
-    Raises:
-        ConfigError: a value is out of range.
-
     >>> TuneConfig(metric="valid_loss")
     Traceback (most recent call last):
-    rosa_ray.errors.ConfigError: tune.metric is 'valid_loss', which weighs tasks as training does; choose another
+    rosa_ray.settings.fields.SettingError: tune.metric is 'valid_loss'; it weighs tasks as training does
     """
 
     space: dict[str, dict[str, tuple[Any, ...]]] = field(default_factory=default_space)
-    trials: int = 24
-    trials_at_once: int | None = None
-    metric: str = "valid_auc"
-    objectives: tuple[str, ...] = ("policy_roi", "auc", "calibration")
+    """Dotted key of the config -> how it is drawn: `{uniform: [low, high]}`, `{log: [low, high]}`, `{integers: [low,
+    high]}`, both ends included, or `{choice: [...]}`. It holds the configured value of each key, since the configured
+    run is the first trial."""
+    trials: Annotated[int, Ge(1)] = 24
+    """Trials of the sweep, the configured run among them."""
+    trials_at_once: Annotated[int, Ge(1)] | None = None
+    """Trials that train at the same time, one process each. null takes the cluster's GPUs, else its CPUs."""
+    metric: Annotated[str, OneOf(MONITORS.keys)] = "valid_auc"
+    """Validation figure by which hopeless trials are stopped, and which decides the best epoch of a trial. `valid_loss`
+    is refused: it weighs the tasks as training does."""
+    objectives: Annotated[_Objectives, MinLen(1), Distinct()] = ("policy_roi", "auc", "calibration")
+    """What Optuna searches for, a Pareto front of them."""
     pick: str = "policy_roi"
-    max_calibration: float = 0.5
-    grace_epochs: int = 1
-    reduction: int = 3
-    random_trials: int = 8
+    """The objective that decides between the trials of the front."""
+    max_calibration: Annotated[float, Gt(0)] = 0.5
+    """Worst |log PCOC| of a winner before it is calibrated. Where no trial of the front is that good, the best
+    calibrated one wins."""
+    grace_epochs: Annotated[int, Ge(1)] = 1
+    """Epochs before a trial can be stopped."""
+    reduction: Annotated[int, Ge(2)] = 3
+    """Of so many trials that reach a rung, one goes on. The next rung is so many times as many epochs away."""
+    random_trials: Annotated[int, Ge(1)] = 8
+    """Trials drawn at random before Optuna's sampler learns from results."""
     storage: str = ""
+    """Optuna's database as an SQLAlchemy URL. Empty is a SQLite file in the run directory."""
     resume: bool = True
+    """Go on with the sweep of the same settings and data. False starts it over."""
 
     def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("grace_epochs", 1), ("reduction", 2), ("random_trials", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"tune.{name} is {getattr(self, name)}; it must be at least {least}")
-        if self.trials_at_once is not None and self.trials_at_once < 1:
-            raise ConfigError(f"tune.trials_at_once is {self.trials_at_once}; it must be at least 1, or null")
-        if not self.max_calibration > 0:
-            raise ConfigError(f"tune.max_calibration is {self.max_calibration}; it must be above 0")
-        self._check_names()
-
-    def _check_names(self) -> None:
         if not self.space:
-            raise ConfigError("tune.space is empty; name at least one key, like {loss.beta: {log: [0.1, 5]}}")
+            raise wrong(self, "space", "name at least one key, like {loss.beta: {log: [0.1, 5]}}")
         if self.metric in WEIGHTED:
-            raise ConfigError(f"tune.metric is '{self.metric}', which weighs tasks as training does; choose another")
-        if self.metric not in MONITORS:
-            free = ", ".join(name for name in MONITORS if name not in WEIGHTED)
-            raise ConfigError(f"tune.metric is '{self.metric}'; choose one of {free}")
-        if not self.objectives or len(set(self.objectives)) < len(self.objectives):
-            raise ConfigError(f"tune.objectives is {list(self.objectives)}; name at least one, each once")
-        for name in self.objectives:
-            if name not in OBJECTIVES:
-                raise ConfigError(f"tune.objectives names '{name}'; choose from {', '.join(OBJECTIVES)}")
+            raise wrong(self, "metric", "it weighs tasks as training does")
         if self.pick not in self.objectives:
-            raise ConfigError(f"tune.pick is '{self.pick}'; choose from tune.objectives: {', '.join(self.objectives)}")
+            raise wrong(self, "pick", f"it must be one of tune.objectives: {', '.join(self.objectives)}")
 
     @property
     def directions(self) -> Mapping[str, str]:

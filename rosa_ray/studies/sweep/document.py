@@ -10,10 +10,10 @@ import ray
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.studies.sweep.front import pareto_front, pick_winner, rule
 from rosa_ray.studies.sweep.held_out import POLICY_VALUES
-from rosa_ray.studies.sweep.study import StoredTrial, Study
+from rosa_ray.studies.sweep.memory import StoredTrial, SweepMemory
 
 
-def sweep_document(config: TuneConfig, study: Study, seed: int, command: str) -> dict[str, Any]:
+def sweep_document(config: TuneConfig, memory: SweepMemory, seed: int, command: str) -> dict[str, Any]:
     """Describe the sweep as it stands.
 
     Returns:
@@ -21,7 +21,7 @@ def sweep_document(config: TuneConfig, study: Study, seed: int, command: str) ->
         policy_value_means, space, trials (by number), front (numbers), winner (a number, None without a finished
         trial), default (0), rule, importance (objective -> parameter -> share), and sessions, the seconds of each.
     """
-    trials = study.trials()
+    trials = memory.trials()
     complete = [trial for trial in trials if trial.state == "complete"]
     how = next((trial.result["figures"]["policy_value"] for trial in complete), None)
     return {
@@ -29,8 +29,8 @@ def sweep_document(config: TuneConfig, study: Study, seed: int, command: str) ->
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {int(ray.cluster_resources().get('CPU', 1))} CPUs",
         "command": command,
-        "study": study.name,
-        "mlflow_run_id": study.run_id,
+        "study": memory.name,
+        "mlflow_run_id": memory.run_id,
         "metric": config.metric,
         "objectives": dict(config.directions),
         "policy_value": how,
@@ -40,8 +40,8 @@ def sweep_document(config: TuneConfig, study: Study, seed: int, command: str) ->
         **_choice(config, complete),
         "default": 0,
         "rule": rule(config.pick, config.max_calibration),
-        "importance": study.importance(seed),
-        "sessions": study.sessions,
+        "importance": memory.importance(seed),
+        "sessions": memory.sessions,
     }
 
 

@@ -14,19 +14,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
-from rosa_ray.data.user_rows import list_user_files
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.config import EvaluationConfig
-from rosa_ray.evaluation.policy_value import estimated_value, join_truth, read_truth
-from rosa_ray.evaluation.predictions import prediction_columns
-from rosa_ray.features import FeatureState, Split, UserRows, encode_users
-from rosa_ray.inference import context_events, load_ranker, predict
-from rosa_ray.metrics import evaluate_policy, evaluate_predictions, score, serving_curve
-from rosa_ray.metrics.evaluation import Columns
-from rosa_ray.storage import read_parquet
-from rosa_ray.training.job import TrainingJob
+from rosa_ray.evaluation.policy_value import estimated_value, join_truth, policy_scores, read_truth
+from rosa_ray.evaluation.predictions import of_split
+from rosa_ray.features import Split
+from rosa_ray.metrics import evaluate_policy, evaluate_predictions, serving_curve
+from rosa_ray.studies.trial import TrialRun
 
 POLICY_VALUES = {
     "exact": "expected ROI of showing each validation request its best ad, by the simulator's truth",
@@ -36,25 +32,18 @@ POLICY_VALUES = {
 """How a policy is valued, best first, in words."""
 
 
-def held_out_figures(
-    job: TrainingJob,
-    weights: Mapping[str, torch.Tensor],
-    state: FeatureState,
-    log_dir: str,
-    config: EvaluationConfig,
-    device: str = "cpu",
-) -> dict[str, Any]:
-    """Score the validation period and measure.
+def held_out_figures(run: TrialRun) -> dict[str, Any]:
+    """Score the validation period with a fitted trial and measure.
 
     Returns:
         `policy_roi` and how it was measured, `policy_value`, a key of `POLICY_VALUES`; the other two, where the log
         allows them, as `policy_roi_snips` and the like; `auc`, `ctcvr_auc`, `logloss`, `pcoc`, `ctcvr_pcoc`; and
         `calibration`, the worse of |log PCOC| of clicks and of conversions. None where undefined.
     """
-    rows = _score(job, weights, state, config, device)
-    shown, candidates = (_of(rows, split) for split in (Split.VALID, Split.VALID_POLICY))
+    rows = _score(run)
+    shown, candidates = (of_split(rows, split) for split in (Split.VALID, Split.VALID_POLICY))
     metrics = evaluate_predictions(shown)
-    values = policy_values(shown, candidates, log_dir, config)
+    values = policy_values(shown, candidates, run.trial.log_dir, run.trial.evaluation)
     how = next((name for name in POLICY_VALUES if values[name] is not None), None)
     return {
         "policy_roi": values[how] if how else None,
@@ -108,31 +97,12 @@ def miscalibration(*pcocs: float | None) -> float | None:
 
 def _half_spend(shown: Columns, config: EvaluationConfig) -> float | None:
     keys, cost = shown["impression_key"], shown["cost"]
-    scores = _scores(shown, config)
+    scores = policy_scores(shown, config.score)
     curve = serving_curve(scores, shown["revenue"], cost, np.arange(len(keys)), keys)
     return curve.at_budgets([0.5 * float(cost.sum())])[0]["roi"] if cost.sum() else None
 
 
-def _scores(rows: Columns, config: EvaluationConfig) -> np.ndarray:
-    return score(config.score, *(rows[name] for name in ("p_ctr", "p_cvr", "value", "expected_cost")))
-
-
-def _score(
-    job: TrainingJob,
-    weights: Mapping[str, torch.Tensor],
-    state: FeatureState,
-    config: EvaluationConfig,
-    device: str,
-) -> dict[str, np.ndarray]:
-    ranker = load_ranker(job.describe_model(state), weights).to(device)
-    parts = []
-    for path, _ in list_user_files(job.layout.users):
-        users = encode_users(UserRows.from_table(read_parquet(path)), state).select(Split.VALID, Split.VALID_POLICY)
-        users = users.trim(context_events(ranker))
-        parts.append(prediction_columns(users, predict(ranker, users, config.users_per_batch, device)))
+def _score(run: TrialRun) -> dict[str, np.ndarray]:
+    scorer = run.scorer()
+    parts = [scorer.score(scorer.encode(table), Split.VALID, Split.VALID_POLICY) for table in run.tables()]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _of(rows: Columns, split: Split) -> dict[str, np.ndarray]:
-    kept = rows["split"] == int(split)
-    return {name: values[kept] for name, values in rows.items()}

@@ -1,12 +1,11 @@
 """What the driver tells of a sweep while it runs: a line per trial, and an MLflow run nested under the sweep's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from rosa_ray.studies.schedule import TellProgress
 from rosa_ray.studies.sweep.trial import SweepTrial
 from rosa_ray.tracking import Run, TrackingConfig, open_run
-
-Progress = Callable[[str], None]
 
 
 class SweepLog:
@@ -18,10 +17,10 @@ class SweepLog:
     """
 
     def __init__(
-        self, tracking: TrackingConfig, run_dir: str, parent: Run, total: int, done: int, progress: Progress
+        self, tracking: TrackingConfig, run_dir: str, parent: Run, total: int, done: int, tell: TellProgress
     ) -> None:
         self._tracking, self._run_dir, self._parent = tracking, run_dir, parent
-        self._total, self._done, self._progress = total, done, progress
+        self._total, self._done, self._tell = total, done, tell
         self._runs: dict[int, Run] = {}
 
     def started(self, trial: SweepTrial, run_id: str | None) -> str | None:
@@ -65,7 +64,7 @@ class SweepLog:
         run.set_tags({"state": state})
         run.end({"complete": "FINISHED", "stopped": "KILLED"}.get(state, "FAILED"))  # type: ignore[arg-type]
         name = "the config as it is" if trial.number == 0 else ", ".join(map(_setting, trial.params.items()))
-        self._progress(f"[{self._done}/{self._total}] trial {trial.number} {state}: {words}  {name}")
+        self._tell(f"[{self._done}/{self._total}] trial {trial.number} {state}: {words}  {name}")
 
 
 def _setting(entry: tuple[str, Any]) -> str:

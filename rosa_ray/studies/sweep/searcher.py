@@ -1,7 +1,7 @@
-"""Where Ray Tune meets the study: the searcher that draws and tells, and ASHA with a memory.
+"""Where Ray Tune meets the memory: the searcher that draws and tells, and ASHA that knows earlier sessions.
 
 Ray's own `OptunaSearch` keeps part of its state in snapshots and has no answer for a trial that is stopped before its
-objectives are known; here all of it is in the study.
+objectives are known; here all of it is in the memory.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +16,8 @@ from ray.tune.utils.util import unflatten_dict
 from rosa_ray.errors import ConfigError, TrainingError
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.studies.sweep.held_out import require_objectives
+from rosa_ray.studies.sweep.memory import RUN_ID, StoredTrial, SweepMemory
 from rosa_ray.studies.sweep.progress import SweepLog
-from rosa_ray.studies.sweep.study import RUN_ID, StoredTrial, Study
 from rosa_ray.studies.sweep.trial import SweepTrial
 from rosa_ray.training.config import MONITORS
 
@@ -30,15 +30,15 @@ Make = Callable[[int, Mapping[str, Any]], SweepTrial]
 """Trial of a number and its parameters; raises ConfigError where they together make no config."""
 
 
-class StudySearcher(Searcher):
-    """Draws trials from the study, tells it what became of them, and keeps the log of both.
+class SweepSearcher(Searcher):
+    """Draws trials from the memory, tells it what became of them, and keeps the log of both.
 
-    Not pickled with Ray Tune's snapshots: the study is what a later session reads.
+    Not pickled with Ray Tune's snapshots: the memory is what a later session reads.
     """
 
-    def __init__(self, config: TuneConfig, study: Study, make: Make, log: SweepLog) -> None:
+    def __init__(self, config: TuneConfig, memory: SweepMemory, make: Make, log: SweepLog) -> None:
         super().__init__(metric=config.metric, mode=MONITORS[config.metric])
-        self._config, self._study, self._make, self._log = config, study, make, log
+        self._config, self._memory, self._make, self._log = config, memory, make, log
         self._running: dict[str, tuple[OptunaTrial, SweepTrial]] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
@@ -48,11 +48,11 @@ class StudySearcher(Searcher):
             ConfigError: a hundred draws in a row make no config.
         """
         for _ in range(_MOST_REFUSALS):
-            drawn, params = self._study.next()
+            drawn, params = self._memory.next()
             try:
                 trial = self._make(drawn.number, params)
             except ConfigError as error:
-                self._study.refuse(drawn, str(error))
+                self._memory.refuse(drawn, str(error))
                 reason = error
                 continue
             drawn.set_user_attr(RUN_ID, self._log.started(trial, drawn.user_attrs.get(RUN_ID)))
@@ -65,23 +65,23 @@ class StudySearcher(Searcher):
         result = unflatten_dict(result)
         drawn, trial = self._running[trial_id]
         if self._config.metric in result:
-            self._study.report(drawn, result["epoch"], result[self._config.metric])
+            self._memory.report(drawn, result["epoch"], result[self._config.metric])
             self._log.epoch(trial, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how a trial ended."""
+        """Tell the memory how a trial ended."""
         result = unflatten_dict(result or {})
         if result and not error:
             self.on_trial_result(trial_id, result)
         drawn, trial = self._running.pop(trial_id)
         if error or not result or "error" in result:
             reason = result.get("error") or "its process died"
-            self._study.fail(drawn, reason)
+            self._memory.fail(drawn, reason)
             self._log.failed(trial, reason)
         elif "figures" in result:
             self._complete(drawn, trial, result)
         else:
-            self._study.stop(drawn)
+            self._memory.stop(drawn)
             self._log.stopped(trial, result, self._config.metric)
             trial.discard()
 
@@ -89,18 +89,18 @@ class StudySearcher(Searcher):
         try:
             values = require_objectives(result["figures"], self._config.objectives)
         except TrainingError as error:
-            self._study.fail(drawn, str(error))
+            self._memory.fail(drawn, str(error))
             self._log.failed(trial, str(error))
             return
         kept = {name: result[name] for name in ("epoch", "best_epoch", "total_seconds", "figures")}
-        self._study.complete(drawn, values, kept)
+        self._memory.complete(drawn, values, kept)
         self._log.complete(trial, dict(zip(self._config.objectives, values, strict=True)), kept)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study is the state."""
+        """Nothing: the memory is the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the study is the state."""
+        """Nothing: the memory is the state."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -13,13 +12,33 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.errors import ConfigError
-from rosa_ray.studies.sweep.trial import Settings
+from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.training.config import GateTrainingConfig
+from rosa_ray.training.job import TrainingJob
 
 Params = Mapping[str, Any]
 """Dotted key of the config -> value."""
 
-Settle = Callable[[Params], Settings]
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """A run's config with a trial's parameters laid over it.
+
+    Attributes:
+        job: what is trained.
+        config: all of it, plain values, for the winner's bundle.
+    """
+
+    job: TrainingJob
+    calibration: CalibrationConfig
+    gate: GateTrainingConfig
+    evaluation: EvaluationConfig
+    config: Mapping[str, Any]
+
+
+Settle = Callable[[Params], TrialSettings]
 """Lays parameters over the run's config; raises ConfigError where a key is unknown or a value does not fit."""
 
 REACHED = ("model", "loss", "training")
@@ -152,8 +171,3 @@ def _is_number(value: Any) -> bool:
 
 def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
-
-
-def quiet_optuna() -> None:
-    """Leave Optuna's warnings and errors on the console, not its progress."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -20,15 +20,17 @@ from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import ConfigError, TrainingError
 from rosa_ray.run_dir import RunDir, SweepDir
 from rosa_ray.storage import exists, is_remote, read_json, remove_tree, write_json
+from rosa_ray.studies.schedule import TellProgress, gpus_per_trial, trials_at_once
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.studies.sweep.document import sweep_document
-from rosa_ray.studies.sweep.progress import Progress, SweepLog
-from rosa_ray.studies.sweep.searcher import TRIAL, StudySearcher, SweepAsha
-from rosa_ray.studies.sweep.space import Settle, Space
-from rosa_ray.studies.sweep.study import Study
-from rosa_ray.studies.sweep.trial import Settings, SweepTrial, run_trial
+from rosa_ray.studies.sweep.memory import SweepMemory
+from rosa_ray.studies.sweep.progress import SweepLog
+from rosa_ray.studies.sweep.searcher import TRIAL, SweepAsha, SweepSearcher
+from rosa_ray.studies.sweep.space import Settle, Space, TrialSettings
+from rosa_ray.studies.sweep.trial import SweepTrial, trial_records
 from rosa_ray.studies.sweep.verdict import measure_winner
 from rosa_ray.tracking import Run, TrackingConfig, start_run
+from rosa_ray.training.in_process import in_one_process
 
 _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the sweep as it ends every other command
@@ -74,21 +76,29 @@ class Sweep:
         space.check(self.settle, self.configured)
         return space
 
-    def settings(self, params: Mapping[str, Any]) -> Settings:
+    def settings(self, params: Mapping[str, Any]) -> TrialSettings:
         """A trial's settings: one process with the batch of all workers, its best epoch by the sweep's metric."""
         settled = self.settle(params)
-        training = settled.job.training
-        together = training.users_per_batch * training.workers
-        alone = replace(training, workers=1, min_workers=None, users_per_batch=together, monitor=self.config.metric)
-        return replace(settled, job=replace(settled.job, training=alone))
+        training = replace(in_one_process(settled.job.training), monitor=self.config.metric)
+        return replace(settled, job=replace(settled.job, training=training))
 
     def trial(self, name: str, number: int, params: Mapping[str, Any]) -> SweepTrial:
         """One trial; equal names and numbers share a directory."""
-        directory = self.place.trial(name, number).root
-        return SweepTrial(number, params, self.settings(params), directory, self.log_dir)
+        settings = self.settings(params)
+        return SweepTrial(
+            job=settings.job,
+            calibration=settings.calibration,
+            evaluation=settings.evaluation,
+            log_dir=self.log_dir,
+            directory=self.place.trial(name, number).root,
+            number=number,
+            params=params,
+            gate=settings.gate,
+            config=settings.config,
+        )
 
 
-def run_sweep(sweep: Sweep, progress: Progress = print) -> dict[str, Any]:
+def run_sweep(sweep: Sweep, tell: TellProgress = print) -> dict[str, Any]:
     """Run a sweep, or what is left of it; write the winner's bundle, its test figures and `tune/sweep.json`.
 
     Ray must be initialised.
@@ -104,43 +114,31 @@ def run_sweep(sweep: Sweep, progress: Progress = print) -> dict[str, Any]:
     space, name = sweep.check(), _name(sweep)
     if not sweep.config.resume:
         remove_tree(sweep.place.trials(name))
-    study = Study(sweep.config, space, name, sweep.run_dir, sweep.configured, sweep.seed)
+    memory = SweepMemory(sweep.config, space, name, sweep.run_dir, sweep.configured, sweep.seed)
     title = f"{Path(sweep.run_dir).name} sweep"
-    with start_run(sweep.tracking, sweep.run_dir, title, run_id=study.run_id, tags={"kind": "sweep"}) as run:
-        study.set_run_id(run.run_id)
+    with start_run(sweep.tracking, sweep.run_dir, title, run_id=memory.run_id, tags={"kind": "sweep"}) as run:
+        memory.set_run_id(run.run_id)
         with _children_closed(run):
-            _run_trials(sweep, study, run, progress)
-        return _conclude(sweep, study, run, progress)
+            _run_trials(sweep, memory, run, tell)
+        return _conclude(sweep, memory, run, tell)
 
 
-def concurrency(cluster: Mapping[str, float], wanted: int | None) -> int:
-    """How many trials train at once: one for each GPU, else for each CPU, and no more than wanted.
-
-    >>> concurrency({"CPU": 2.0}, None), concurrency({"CPU": 16.0, "GPU": 4.0}, None), concurrency({"CPU": 8.0}, 3)
-    (2, 4, 3)
-    >>> concurrency({}, None)
-    1
-    """
-    room = max(int(cluster.get("GPU") or cluster.get("CPU", 1)), 1)
-    return min(room, wanted) if wanted else room
-
-
-def _run_trials(sweep: Sweep, study: Study, run: Run, progress: Progress) -> None:
-    config, former = sweep.config, study.trials()
-    left = study.remaining
+def _run_trials(sweep: Sweep, memory: SweepMemory, run: Run, tell: TellProgress) -> None:
+    config, former = sweep.config, memory.trials()
+    left = memory.remaining
     if not left:
         return
     cluster = ray.cluster_resources()
-    at_once = min(concurrency(cluster, config.trials_at_once), left)
+    at_once = min(trials_at_once(cluster, config.trials_at_once), left)
     done = sum(trial.state != "running" for trial in former)
-    progress(f"{left} of {config.trials} trials to run, {at_once} at once")
-    log = SweepLog(sweep.tracking, sweep.run_dir, run, config.trials, done, progress)
-    searcher = StudySearcher(config, study, lambda number, params: sweep.trial(study.name, number, params), log)
+    tell(f"{left} of {config.trials} trials to run, {at_once} at once")
+    log = SweepLog(sweep.tracking, sweep.run_dir, run, config.trials, done, tell)
+    searcher = SweepSearcher(config, memory, lambda number, params: sweep.trial(memory.name, number, params), log)
     training = sweep.settings({}).job.training
     _prepare_environment()
     remove_tree(sweep.place.tune_storage)
     tuner = tune.Tuner(
-        tune.with_resources(_train_trial, {"cpu": 1, "gpu": 1 if cluster.get("GPU") else 0}),
+        tune.with_resources(_train_trial, {"cpu": 1, "gpu": gpus_per_trial(cluster)}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=SweepAsha(config, training.epochs, former),
@@ -162,12 +160,12 @@ def _run_trials(sweep: Sweep, study: Study, run: Run, progress: Progress) -> Non
 
 
 def _train_trial(config: dict[str, Any]) -> None:
-    for record in run_trial(config[TRIAL]):
+    for record in trial_records(config[TRIAL]):
         tune.report(record)
 
 
-def _conclude(sweep: Sweep, study: Study, run: Run, progress: Progress) -> dict[str, Any]:
-    document = sweep_document(sweep.config, study, sweep.seed, sweep.command)
+def _conclude(sweep: Sweep, memory: SweepMemory, run: Run, tell: TellProgress) -> dict[str, Any]:
+    document = sweep_document(sweep.config, memory, sweep.seed, sweep.command)
     default = document["trials"][0]
     if default["state"] != "complete":
         raise TrainingError(f"the config as it is, to which every trial is compared, failed: {default['error']}")
@@ -175,17 +173,19 @@ def _conclude(sweep: Sweep, study: Study, run: Run, progress: Progress) -> dict[
     if all(former.get(key) == document[key] for key in ("study", "winner")):
         document |= {"test": former["test"]}
     else:
-        document |= {"test": _measure(sweep, study, run, document, progress)}
+        document |= {"test": _measure(sweep, memory, run, document, tell)}
     write_json(document, sweep.place.document)
     return document
 
 
-def _measure(sweep: Sweep, study: Study, run: Run, document: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+def _measure(
+    sweep: Sweep, memory: SweepMemory, run: Run, document: Mapping[str, Any], tell: TellProgress
+) -> dict[str, Any]:
     """Look at the test period and register the winner: once for each winner."""
     trials = {trial["number"]: trial for trial in document["trials"]}
     number = document["winner"]
-    progress(f"trial {number} wins; measuring it and the config as it is on the test period")
-    default, winner = (sweep.trial(study.name, at, trials[at]["params"]) for at in (0, number))
+    tell(f"trial {number} wins; measuring it and the config as it is on the test period")
+    default, winner = (sweep.trial(memory.name, at, trials[at]["params"]) for at in (0, number))
     test = measure_winner(default, winner, sweep.place)
     space = asdict(sweep.config)["space"]
     run.log_params({"tune": {"space": space, "metric": sweep.config.metric}})

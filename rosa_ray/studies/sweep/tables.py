@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-NAMES = {
+_NAMES = {
     "policy_roi": "policy ROI",
     "auc": "AUC",
     "ctcvr_auc": "CTCVR AUC",
@@ -18,7 +18,7 @@ NAMES = {
 }
 
 
-def tables(document: Mapping[str, Any]) -> list[Table]:
+def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
     """The front on the validation period, and both models on the test period."""
     return [front_table(document), verdict_table(document)]
 
@@ -30,7 +30,7 @@ def front_table(document: Mapping[str, Any]) -> Table:
     sign = -1 if document["objectives"][objectives[0]] == "max" else 1
     front = sorted(document["front"], key=lambda number: sign * trials[number]["values"][objectives[0]])
     keys = [key.rpartition(".")[2] for key in document["space"]]
-    table = Table("trial", *(NAMES[name] for name in objectives), *keys, title="Pareto front, validation period")
+    table = Table("trial", *(_NAMES[name] for name in objectives), *keys, title="Pareto front, validation period")
     for number in dict.fromkeys([*front, document["default"]]):
         trial = trials[number]
         values = [_cell(trial["values"].get(name)) for name in objectives]
@@ -41,18 +41,18 @@ def front_table(document: Mapping[str, Any]) -> Table:
 def verdict_table(document: Mapping[str, Any]) -> Table:
     """The winner beside the config as it is, on the test period, calibrated."""
     test = document["test"]
-    names = [name for name in test["winner"] if name in NAMES]
+    names = [name for name in test["winner"] if name in _NAMES]
     table = Table("test period", "winner", "config as it is", "gap")
     for name in names:
         mine, other = test["winner"][name], test["default"][name]
         gap = "" if mine is None or other is None else f"{mine - other:+.4f}"
         if name == "policy_roi" and test["policy_roi_gap"]:
             gap += " ({low:+.4f} … {high:+.4f})".format(**test["policy_roi_gap"])
-        table.add_row(NAMES[name], _cell(mine), _cell(other), gap)
+        table.add_row(_NAMES[name], _cell(mine), _cell(other), gap)
     return table
 
 
-def summary(document: Mapping[str, Any]) -> str:
+def sweep_summary(document: Mapping[str, Any]) -> str:
     """One line: how many trials, how they ended, how long they took."""
     states = [trial["state"] for trial in document["trials"]]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "stopped", "failed"))

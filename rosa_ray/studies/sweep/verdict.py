@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-import fsspec
 import numpy as np
 
 from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.evaluation.evaluate import evaluate
-from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, join_truth, read_truth
+from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, join_truth, policy_scores, read_truth
+from rosa_ray.evaluation.predictions import list_predictions, read_predictions
 from rosa_ray.features import Split
-from rosa_ray.metrics import BootstrapConfig, greedy_policy, interval, roi_statistic, score
+from rosa_ray.metrics import BootstrapConfig, greedy_policy, interval, roi_statistic
 from rosa_ray.metrics.bootstrap import Statistic
 from rosa_ray.run_dir import RunDir, SweepDir
-from rosa_ray.storage import read_parquet
 from rosa_ray.studies.sweep.trial import SweepTrial
-from rosa_ray.training.trainer import publish
+from rosa_ray.training.trainer import make_bundle
 
 COMPARED = ("policy_roi", "policy_roi_share", "auc", "cvr_auc", "ctcvr_auc", "logloss", "pcoc", "ctcvr_pcoc")
 
@@ -35,18 +34,18 @@ def measure_winner(default: SweepTrial, winner: SweepTrial, sweep: SweepDir) -> 
 
 
 def _measure(trial: SweepTrial, place: RunDir) -> dict[str, Any]:
-    job, settings = trial.settings.job, trial.settings
-    publish(
+    job = trial.job
+    make_bundle(
         place.bundle,
         job=job,
         state=read_feature_state(job.layout.features),
         weights=trial.weights(),
         best=trial.result()["best"],
-        config=settings.config,
-        calibration=settings.calibration,
-        gate=settings.gate,
+        config=trial.config,
+        calibration=trial.calibration,
+        gate=trial.gate,
     )
-    metrics = evaluate(config=settings.evaluation, data_dir=job.data_dir, log_dir=trial.log_dir, run_dir=place.root)
+    metrics = evaluate(config=trial.evaluation, data_dir=job.data_dir, log_dir=trial.log_dir, run_dir=place.root)
     return {name: metrics["test"].get(name) for name in COMPARED} | {"model_version": metrics["model_version"]}
 
 
@@ -65,21 +64,9 @@ def _gap(trial: SweepTrial, one: RunDir, other: RunDir) -> dict[str, float] | No
 
 
 def _roi_statistic(trial: SweepTrial, truth: Mapping[str, np.ndarray], place: RunDir) -> tuple[Statistic, int]:
-    rows = _candidates(place)
+    files = list_predictions(place.evaluation.predictions)
+    rows = read_predictions(files, Split.POLICY, ("user_key", *CANDIDATE_COLUMNS))
     joined = join_truth(truth, rows["impression_key"], trial.log_dir)
-    amounts = (rows[name] for name in ("p_ctr", "p_cvr", "value", "expected_cost"))
-    scores = score(trial.settings.evaluation.score, *amounts)
+    scores = policy_scores(rows, trial.evaluation.score)
     policy = greedy_policy(scores, rows["request_key"], rows["impression_key"])
     return roi_statistic(policy, joined["expected_revenue"], joined["expected_cost"], rows["user_key"])
-
-
-def _candidates(place: RunDir) -> dict[str, np.ndarray]:
-    """Scored candidates of the test period, none where the log has none."""
-    fs, root = fsspec.core.url_to_fs(place.evaluation.predictions)
-    names = ("user_key", *CANDIDATE_COLUMNS)
-    parts = []
-    for path in sorted(fs.glob(f"{root}/*.parquet")):
-        table = read_parquet(fs.unstrip_protocol(path)).select([*names, "split"])
-        kept = table["split"].to_numpy() == int(Split.POLICY)
-        parts.append({name: table[name].to_numpy()[kept] for name in names})
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}

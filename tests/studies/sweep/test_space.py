@@ -73,10 +73,10 @@ def test_values_go_to_optuna_and_back() -> None:
     ("settings", "words"),
     [
         ({"metric": "valid_loss"}, "weighs tasks as training does"),
-        ({"metric": "auc"}, "choose one of valid_logloss"),
-        ({"objectives": ("roi",)}, "tune.objectives names 'roi'"),
+        ({"metric": "auc"}, "it must be one of valid_loss, valid_logloss"),
+        ({"objectives": ("roi",)}, "tune.objectives.0 is 'roi'; it must be one of policy_roi, auc"),
         ({"objectives": ("auc",)}, "tune.pick is 'policy_roi'"),
-        ({"space": {}}, "tune.space is empty"),
+        ({"space": {}}, r"tune.space is \{\}; name at least one key"),
         ({"trials": 0}, "tune.trials is 0"),
     ],
 )

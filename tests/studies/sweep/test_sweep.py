@@ -10,12 +10,12 @@ import pytest
 from rosa_ray.bundle import open_bundle
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.evaluation.config import EvaluationConfig
-from rosa_ray.models import LossConfig
+from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.storage import read_json
 from rosa_ray.studies.sweep.config import TuneConfig
+from rosa_ray.studies.sweep.space import TrialSettings
 from rosa_ray.studies.sweep.sweep import Sweep, run_sweep
-from rosa_ray.studies.sweep.tables import summary, tables
-from rosa_ray.studies.sweep.trial import Settings
+from rosa_ray.studies.sweep.tables import sweep_summary, sweep_tables
 from rosa_ray.tracking import TrackingConfig, default_uri
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.job import TrainingJob
@@ -25,11 +25,12 @@ TRAINING = TrainingConfig(workers=1, epochs=2, users_per_batch=4, warmup_steps=0
 
 
 def sweep_of(root: Path) -> Sweep:
-    def settle(params: Mapping[str, Any]) -> Settings:
+    def settle(params: Mapping[str, Any]) -> TrialSettings:
         loss = replace(LossConfig(), **{key.removeprefix("loss."): value for key, value in params.items()})
-        job = TrainingJob("wide_deep", {"width": 8, "window": 8, "hidden": (8,)}, loss, TRAINING, 7, f"{root}/data")
+        model = ranker_settings("wide_deep", {"width": 8, "window": 8, "hidden": (8,)})
+        job = TrainingJob(model, loss, TRAINING, 7, f"{root}/data")
         config = {"model": {}, "loss": asdict(loss), "training": asdict(TRAINING), "evaluation": {}, "seed": 7}
-        return Settings(job, CalibrationConfig(), GateTrainingConfig(), EvaluationConfig(), config)
+        return TrialSettings(job, CalibrationConfig(), GateTrainingConfig(), EvaluationConfig(), config)
 
     objectives = ("policy_roi", "auc")
     return Sweep(
@@ -60,8 +61,8 @@ def test_a_sweep_finds_a_winner_and_runs_nothing_twice(ray_cluster: None, tmp_pa
     assert read_json(f"{sweep.run_dir}/tune/sweep.json") == document
     bundle = open_bundle(f"{sweep.run_dir}/tune/bundle")
     assert bundle.model_version == document["test"]["winner"]["model_version"]
-    assert next(table.row_count for table in tables(document)) >= 1
-    assert summary(document).startswith("2 trials: ")
+    assert next(table.row_count for table in sweep_tables(document)) >= 1
+    assert sweep_summary(document).startswith("2 trials: ")
 
     client = MlflowClient(default_uri(sweep.run_dir))
     runs = client.search_runs([client.get_experiment_by_name("rosa-rec").experiment_id])

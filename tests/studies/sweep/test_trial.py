@@ -10,13 +10,13 @@ import torch
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.config import EvaluationConfig
-from rosa_ray.models import LossConfig
+from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.schema import hash_ids
 from rosa_ray.storage import write_parquet
 from rosa_ray.studies.sweep.held_out import policy_values, require_objectives
-from rosa_ray.studies.sweep.trial import Settings, SweepTrial, run_trial
+from rosa_ray.studies.sweep.trial import SweepTrial, trial_records
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
-from rosa_ray.training.in_process import LoneWorker
+from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
 from tests.tiny_users import tiny_rows, write_data_dir
 
@@ -30,38 +30,47 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def trial_of(data_dir: str, directory: Path, training: TrainingConfig = TRAINING) -> SweepTrial:
-    job = TrainingJob("wide_deep", MODEL, LossConfig(), training, 1, data_dir)
-    settings = Settings(job, CalibrationConfig(), GateTrainingConfig(), EvaluationConfig(), {})
-    return SweepTrial(0, {}, settings, str(directory), f"{data_dir}/no-log")
+    job = TrainingJob(ranker_settings("wide_deep", MODEL), LossConfig(), training, 1, data_dir)
+    return SweepTrial(
+        job=job,
+        calibration=CalibrationConfig(),
+        evaluation=EvaluationConfig(),
+        log_dir=f"{data_dir}/no-log",
+        directory=str(directory),
+        number=0,
+        params={},
+        gate=GateTrainingConfig(),
+        config={},
+    )
 
 
 def test_a_killed_trial_goes_on_and_ends_as_the_uninterrupted_one(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = trial_of(data_dir, tmp_path / "whole")
-    records = list(run_trial(whole))
+    records = list(trial_records(whole))
     assert [record["epoch"] for record in records] == [1, 2, 3]
     assert ["figures" in record for record in records] == [False, False, True]
     assert records[-1]["figures"]["policy_value"] == "half_spend"
 
     cut = trial_of(data_dir, tmp_path / "cut")
-    epochs = run_trial(cut)
+    epochs = trial_records(cut)
     next(epochs)
     epochs.close()
-    rest = list(run_trial(cut))
+    rest = list(trial_records(cut))
     assert [record["epoch"] for record in rest] == [2, 3]
     assert rest[-1]["figures"] == records[-1]["figures"]
     for name, weight in whole.weights().items():
         torch.testing.assert_close(cut.weights()[name], weight, rtol=0, atol=0)
 
-    monkeypatch.setattr(LoneWorker, "run_epoch", lambda self: pytest.fail("trained again"))
-    (kept,) = run_trial(cut)
+    monkeypatch.setattr(InProcessTrainer, "run_epoch", lambda self: pytest.fail("trained again"))
+    (kept,) = trial_records(cut)
     assert kept["figures"] == rest[-1]["figures"]
 
 
 def test_a_trial_that_diverges_says_so_instead_of_raising(data_dir: str, tmp_path: Path) -> None:
     wild = replace(TRAINING, learning_rate=1e30, gradient_clip=1e30)
-    (record,) = run_trial(trial_of(data_dir, tmp_path, wild))
+    (record,) = trial_records(trial_of(data_dir, tmp_path, wild))
     assert "not finite" in record["error"]
     assert set(record) == {"error"}
 

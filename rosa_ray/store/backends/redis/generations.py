@@ -91,7 +91,7 @@ def begin(connection: Connection, version: StoreVersion, max_events: int) -> Gen
 
 
 @contextmanager
-def loading(connection: Connection, version: StoreVersion) -> Iterator[tuple[Generation, Any]]:
+def fill_generation(connection: Connection, version: StoreVersion) -> Iterator[tuple[Generation, Any]]:
     """The generation that a load of this version fills, and a transaction that is committed at the end.
 
     Raises:
@@ -119,7 +119,7 @@ def replaced(connection: Connection, version: StoreVersion) -> StoreError:
     )
 
 
-def sweep(connection: Connection) -> None:
+def remove_replaced(connection: Connection) -> None:
     """Remove the keys of replaced generations, some at a time."""
     with connection.guard():
         for name in connection.client.smembers(connection.key("dead")):

@@ -6,7 +6,7 @@ import numpy as np
 
 from rosa_ray.features import CounterStates
 from rosa_ray.store.backends.redis.connection import Connection
-from rosa_ray.store.backends.redis.generations import Generation, loading, remove_keys
+from rosa_ray.store.backends.redis.generations import Generation, fill_generation, remove_keys
 from rosa_ray.store.backends.redis.records import counter_fields, pack_ids
 from rosa_ray.store.packing import pack_events, pack_states
 from rosa_ray.store.protocol import StateBlock, StoreVersion, TimelineBlock
@@ -17,7 +17,7 @@ _ENTITIES = 1000
 
 def load_users(connection: Connection, version: StoreVersion, block: TimelineBlock) -> None:
     """See `OnlineStore.load_users`."""
-    with loading(connection, version) as (generation, pipe):
+    with fill_generation(connection, version) as (generation, pipe):
         _put_timelines(connection, generation, pipe, block)
         last = dict(zip(block.user_key.tolist(), block.last_us.tolist(), strict=True))
         if last:
@@ -30,7 +30,7 @@ def load_users(connection: Connection, version: StoreVersion, block: TimelineBlo
 def write_states(connection: Connection, version: StoreVersion, block: StateBlock, dtype: str) -> None:
     """See `OnlineStore.write_states`."""
     bounds = block.state_offsets.tolist()
-    with loading(connection, version) as (generation, pipe):
+    with fill_generation(connection, version) as (generation, pipe):
         for index, user in enumerate(block.user_key.tolist()):
             span = slice(bounds[index], bounds[index + 1])
             events = {name: values[span] for name, values in block.events.items()}
@@ -43,7 +43,7 @@ def write_states(connection: Connection, version: StoreVersion, block: StateBloc
 
 def load_counters(connection: Connection, version: StoreVersion, states: CounterStates) -> None:
     """See `OnlineStore.load_counters`."""
-    with loading(connection, version) as (generation, pipe):
+    with fill_generation(connection, version) as (generation, pipe):
         pipe.hset(connection.key(generation.name, "info"), "counters", 1)
     with connection.guard():
         remove_keys(connection, connection.key(generation.name, "c:*"))
@@ -51,7 +51,7 @@ def load_counters(connection: Connection, version: StoreVersion, states: Counter
         keys, first = np.unique(counters.entity_key, return_index=True)
         bounds = [*first.tolist(), len(counters.bucket)]
         for start in range(0, len(keys), _ENTITIES):
-            with loading(connection, version) as (generation, pipe):
+            with fill_generation(connection, version) as (generation, pipe):
                 for index in range(start, min(start + _ENTITIES, len(keys))):
                     fields = counter_fields(counters, bounds[index], bounds[index + 1])
                     if fields:

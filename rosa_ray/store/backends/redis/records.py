@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import (
     EVENT_COLUMNS,
@@ -14,7 +15,6 @@ from rosa_ray.features import (
 )
 from rosa_ray.store.backends.redis.connection import Argument
 from rosa_ray.store.packing import EVENT_RECORD
-from rosa_ray.store.protocol import Columns
 from rosa_ray.units import DAY_US
 
 SEPARATOR = b"\xff"
@@ -88,7 +88,7 @@ def counter_fields(counters: Counters, low: int, high: int) -> dict[str, int]:
     }
 
 
-def unpack_counters(entity_keys: list[int], fields: list[list[bytes]], measures: int) -> Counters:
+def counters_of_fields(entity_keys: list[int], fields: list[list[bytes]], measures: int) -> Counters:
     """Counters of entities in ascending order from their flat lists of fields and amounts."""
     entity, bucket, measure, amount = [], [], [], []
     for key, found in zip(entity_keys, fields, strict=True):

@@ -5,17 +5,17 @@ from typing import Any, Self
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import RECORD_COLUMNS, VIEWS, CounterStates, FeatureConfig
 from rosa_ray.features.views import counted_views
-from rosa_ray.store.backends.redis import generations, loading, replay
+from rosa_ray.store.backends.redis import activation, generations, loading
 from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
-from rosa_ray.store.backends.redis.records import record_arguments, unpack_counters, unpack_ids
+from rosa_ray.store.backends.redis.records import counters_of_fields, record_arguments, unpack_ids
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
 from rosa_ray.store.packing import unpack_records, unpack_states
 from rosa_ray.store.protocol import (
     ApplyResult,
-    Columns,
     StateBlock,
     StoredStates,
     StoreInfo,
@@ -35,7 +35,7 @@ _USER_VIEWS = [name for name, view in VIEWS.items() if view.entity == "user_key"
 class Store:
     """An open store on a Redis server. Safe to use from several threads and processes, also for writing.
 
-    A batch of more than `replay.BATCH_RECORDS` records is applied in parts, in order, each whole or not at all; the
+    A batch of more than `activation.BATCH_RECORDS` records is applied in parts, in order, each whole or not at all. The
     positions of streams move with the last. One that breaks off is repeated whole: records once applied are
     duplicates then.
     """
@@ -72,7 +72,7 @@ class Store:
             timeline=timeline,
             states=states,
             counters={
-                view: unpack_counters([key], [fields], len(VIEWS[view].measures))
+                view: counters_of_fields([key], [fields], len(VIEWS[view].measures))
                 for view, fields in zip(self._user_views, counters, strict=True)
             },
             model_version=model,
@@ -89,13 +89,13 @@ class Store:
             _, identity, found = self._connection.run("read_counters", view, len(chosen), *chosen)
             self._require_identity(identity)
             fields += found
-        return {view: unpack_counters(keys, fields, len(VIEWS[view].measures))}
+        return {view: counters_of_fields(keys, fields, len(VIEWS[view].measures))}
 
     def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
         """See `OnlineStore.apply`."""
         count, results, late_rows = len(records["time_us"]), [], [np.empty(0, np.int64)]
-        for start in range(0, max(count, 1), replay.BATCH_RECORDS):
-            span = slice(start, start + replay.BATCH_RECORDS)
+        for start in range(0, max(count, 1), activation.BATCH_RECORDS):
+            span = slice(start, start + activation.BATCH_RECORDS)
             part = {name: records[name][span] for name in RECORD_COLUMNS}
             results.append(self._apply(part, positions if span.stop >= count else ()))
             late_rows.append(results[-1].late_rows + start)
@@ -112,10 +112,10 @@ class Store:
     def begin_load(self, version: StoreVersion, max_timeline_events: int) -> set[str]:
         """See `OnlineStore.begin_load`."""
         generation = generations.begin(self._connection, version, max_timeline_events)
-        generations.sweep(self._connection)
+        generations.remove_replaced(self._connection)
         with self._connection.guard():
-            parts = self._connection.client.smembers(self._connection.key(generation.name, "parts"))
-        return {part.decode() for part in parts}
+            input_files = self._connection.client.smembers(self._connection.key(generation.name, "parts"))
+        return {path.decode() for path in input_files}
 
     def load_users(self, version: StoreVersion, block: TimelineBlock) -> None:
         """See `OnlineStore.load_users`."""
@@ -129,15 +129,15 @@ class Store:
         """See `OnlineStore.load_counters`."""
         loading.load_counters(self._connection, version, states)
 
-    def mark_loaded(self, version: StoreVersion, parts: Sequence[str]) -> None:
+    def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
         """See `OnlineStore.mark_loaded`."""
-        with generations.loading(self._connection, version) as (generation, pipe):
-            for part in parts:
-                pipe.sadd(self._connection.key(generation.name, "parts"), part)
+        with generations.fill_generation(self._connection, version) as (generation, pipe):
+            for path in input_files:
+                pipe.sadd(self._connection.key(generation.name, "parts"), path)
 
     def activate(self, version: StoreVersion) -> ApplyResult:
         """See `OnlineStore.activate`."""
-        return replay.activate(self._connection, version, self._features, self._config.horizon_us, _result)
+        return activation.activate(self._connection, version, self._features, self._config.horizon_us, _result)
 
     def forget_user(self, user_key: int) -> bool:
         """See `OnlineStore.forget_user`."""

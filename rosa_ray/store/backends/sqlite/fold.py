@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features import RECORD_COLUMNS, FeatureConfig, RecordKind, fold_records, record_keys
 from rosa_ray.store.backends.sqlite.counters import add_counters
 from rosa_ray.store.backends.sqlite.slots import Slot, advance_slot
 from rosa_ray.store.backends.sqlite.timelines import append_events
 from rosa_ray.store.backends.sqlite.users import expire_users, touch_users
 from rosa_ray.store.config import StoreConfig
-from rosa_ray.store.protocol import ApplyResult, Columns, merge_results
+from rosa_ray.store.protocol import ApplyResult, merge_results
 from rosa_ray.units import DAY_US
 
 _REPLAY_ROWS = 10_000

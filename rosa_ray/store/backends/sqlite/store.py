@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
 from rosa_ray.features.views import counted_views
@@ -15,7 +16,6 @@ from rosa_ray.store.backends.sqlite.slots import Slot
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
 from rosa_ray.store.protocol import (
     ApplyResult,
-    Columns,
     StateBlock,
     StoreInfo,
     StoreVersion,
@@ -91,7 +91,7 @@ class Store:
             if slot.version != version or slot.max_events != max_timeline_events:
                 slots.clear_slot(connection, slot.name)
                 slots.stamp_slot(connection, slot.name, version, max_timeline_events)
-            return {part for (part,) in connection.execute(f"SELECT part FROM parts_{slot.name}")}
+            return {path for (path,) in connection.execute(f"SELECT part FROM parts_{slot.name}")}
 
     def load_users(self, version: StoreVersion, block: TimelineBlock) -> None:
         """See `OnlineStore.load_users`."""
@@ -114,11 +114,11 @@ class Store:
             slot = slots.loading_slot(connection, version, self._config.path)
             counters.replace_counters(connection, slot.name, states)
 
-    def mark_loaded(self, version: StoreVersion, parts: Sequence[str]) -> None:
+    def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
         """See `OnlineStore.mark_loaded`."""
         with self._database.write() as connection:
             slot = slots.loading_slot(connection, version, self._config.path)
-            rows = [(part,) for part in parts]
+            rows = [(path,) for path in input_files]
             connection.executemany(f"INSERT OR IGNORE INTO parts_{slot.name} VALUES (?)", rows)
 
     def activate(self, version: StoreVersion) -> ApplyResult:

@@ -5,16 +5,17 @@ import sqlite3
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.store.packing import (
     EVENT_RECORD,
+    ids_of_json,
+    ids_to_json,
     pack_events,
-    pack_ids,
     pack_states,
-    unpack_ids,
     unpack_states,
     unpack_timeline,
 )
-from rosa_ray.store.protocol import Columns, StateBlock, StoredStates, TimelineBlock
+from rosa_ray.store.protocol import StateBlock, StoredStates, TimelineBlock
 
 _EMPTY = ("[]", b"")
 
@@ -42,7 +43,7 @@ def append_events(connection: sqlite3.Connection, slot: str, events: Columns, ke
         merged = _merge(*stored.get(user, _EMPTY), records[low:high], event_ids[low:high], keep)
         if merged is None:
             continue
-        rows.append((user, pack_ids(merged[0]), merged[1]))
+        rows.append((user, ids_to_json(merged[0]), merged[1]))
         if merged[2] is not None:
             stale.append((user, *merged[2]))
     connection.executemany(f"INSERT OR REPLACE INTO timelines_{slot} VALUES (?, ?, ?)", rows)
@@ -62,7 +63,7 @@ def load_timelines(connection: sqlite3.Connection, slot: str, block: TimelineBlo
         low, high = max(bounds[index], bounds[index + 1] - keep), bounds[index + 1]
         if low == high:
             continue
-        rows.append((user, pack_ids(event_ids[low:high]), records[low:high].tobytes()))
+        rows.append((user, ids_to_json(event_ids[low:high]), records[low:high].tobytes()))
     connection.executemany(f"INSERT OR REPLACE INTO timelines_{slot} VALUES (?, ?, ?)", rows)
 
 
@@ -105,7 +106,7 @@ def _merge(
         Ids, records, and time and id of the first new event if it lies before a stored one; None when no new event
         is among the last `keep`.
     """
-    ids = unpack_ids(stored_ids)
+    ids = ids_of_json(stored_ids)
     size = EVENT_RECORD.itemsize
     first = (int(records["time_us"][0]), event_ids[0])
     if not ids or (int(np.frombuffer(stored[-size:], EVENT_RECORD)["time_us"][0]), ids[-1]) < first:

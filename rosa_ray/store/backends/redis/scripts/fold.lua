@@ -2,6 +2,7 @@
 -- An entry is EVENT bytes of a timeline's event, the rest of the record up to ENTRY bytes, and its id.
 local EVENT, ENTRY, SEPARATOR = 29, 78, '\255'
 
+-- Time of a timeline's event: int64, little-endian, put together from its bytes; doubles are exact up to 2^53.
 local function read_time(records, index)
   local a, b, c, d, e, f, g, h = string.byte(records, index * EVENT + 1, index * EVENT + 8)
   local high = e + f * 256 + g * 65536 + h * 16777216
@@ -25,6 +26,7 @@ local function comes_before(time, id, other_time, other_id)
   return #id < #other_id
 end
 
+-- Ids end with the separator, so the last one lies between the last two: searched from the end, ids are many.
 local function last_id(ids)
   local first = #ids
   while first > 1 and string.byte(ids, first - 1) ~= 255 do
@@ -66,6 +68,7 @@ local function find_new(generation, records, newest, horizon, moving)
       newest = record.time
     end
   end
+  -- A repetition may come with another time, so every remembered day is asked, not only the record's own.
   for _, day in ipairs(redis.call('SMEMBERS', generation_key(generation, 'days'))) do
     in_chunks(fresh, function(low, high)
       local keys = {}
@@ -90,6 +93,7 @@ local function find_new(generation, records, newest, horizon, moving)
   return new, late
 end
 
+-- Ids are remembered by day, so that `prune` forgets a whole day at once.
 local function remember(generation, new)
   local days = {}
   for _, record in ipairs(new) do
@@ -104,6 +108,7 @@ local function remember(generation, new)
   end
 end
 
+-- Forgets ids further back than the horizon: records as old are late, whether seen or not.
 local function prune(generation, before_day)
   for _, day in ipairs(redis.call('SMEMBERS', generation_key(generation, 'days'))) do
     if tonumber(day) < before_day then
@@ -122,6 +127,7 @@ local function count(generation, new)
   end
 end
 
+-- When each user was last heard of: who is silent for too long is removed.
 local function touch(generation, new)
   local last = {}
   for _, record in ipairs(new) do
@@ -134,6 +140,7 @@ local function touch(generation, new)
   end
 end
 
+-- Keeps live records until a loaded log holds them; a load under way is told whose journals grew.
 local function journal(meta, generation, new)
   local entries = {}
   for _, record in ipairs(new) do
@@ -182,6 +189,7 @@ local function merge(records, ids, events, keep)
   return table.concat(kept_records), table.concat(kept_ids), first
 end
 
+-- Puts events behind a timeline that they follow, and cuts what is too many from its front.
 local function append(records, ids, events, keep)
   local more_records, more_ids = {records}, {ids}
   for _, event in ipairs(events) do
@@ -212,6 +220,7 @@ local function put(generation, user, events, keep)
     records, ids, first = merge(records, ids, events, keep)
   end
   redis.call('HSET', key, 'r', records, 'i', ids)
+  -- States are stale when an event was put in before the last encoded one ('lt' is its time, 'li' its id).
   if first and held[3] and comes_before(first.time, first.id, tonumber(held[3]), held[4]) then
     redis.call('HSET', key, 'z', '1')
   end

@@ -1,0 +1,56 @@
+"""The four kinds of live records: fields, examples, and the reasons for which one is refused."""
+
+import json
+
+from pydantic import BaseModel
+
+from docs.reference_from_code.json_schema import fields_table
+from docs.reference_from_code.markdown import code, summary, table
+from rosa_ray.records import EXAMPLES, REASONS, ClickIn, ConversionIn, EventIn, ImpressionIn
+from rosa_ray.records.parse import FUTURE, LATE, MALFORMED, OVERSIZE, UNKNOWN_AD
+
+_KINDS: dict[str, type[BaseModel]] = {
+    "event": EventIn,
+    "impression": ImpressionIn,
+    "click": ClickIn,
+    "conversion": ConversionIn,
+}
+
+_INTRODUCTION = """# Live records
+
+A live record is one JSON object: a line of a log, a Kafka message, or an element of `POST /events`.
+There are four kinds. `type` says which one it is, and may be left out of an event.
+[Follow a log or Kafka](../how-to/follow-a-stream.md) shows how to send them.
+"""
+
+_REFUSED = {
+    MALFORMED: "It is not JSON, or a field is missing, unknown, or out of bounds.",
+    OVERSIZE: "It is longer than `stream.max_line_bytes`.",
+    FUTURE: "Its time lies further ahead of the clock than `stream.max_future_s`.",
+    UNKNOWN_AD: "The catalogue of the bundle has no such ad.",
+    LATE: "It is older than the store remembers ids: see `store.dedup_horizon_days`.",
+}
+
+
+def page() -> str:
+    """The page as Markdown."""
+    refused = table(["reason", "what it means"], [(code(reason), _REFUSED[reason]) for reason in REASONS])
+    sections = [_section(kind) for kind in _KINDS]
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            *sections,
+            "## Why a record is refused",
+            "",
+            "A refused record goes to the [dead letters](../glossary.md#dead-letter) with one of these reasons.",
+            "",
+            refused,
+            "",
+        ]
+    )
+
+
+def _section(kind: str) -> str:
+    schema = _KINDS[kind].model_json_schema()
+    example = json.dumps(EXAMPLES[kind], indent=2)
+    return f"## {kind}\n\n{summary(_KINDS[kind])}\n\n{fields_table(schema)}\n\n```json\n{example}\n```\n"

@@ -1,0 +1,236 @@
+"""The hybrid scorer: one ranking request from body to answer.
+
+A request costs one call to the lookup, and one to the encoder when λ < 1. Both may fail or be late: the request goes on
+with what is left, and its answer names what was missing.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from rosa_ray.errors import ServingError
+from rosa_ray.metrics import score
+from rosa_ray.schema import Pseudonyms, hash_id
+from rosa_ray.serving.api import Candidate, Problem, RankRequest, to_us
+from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
+from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
+from rosa_ray.serving.model import ServedModel
+from rosa_ray.serving.offline_weight import Decision, LoadMeter, check_rule, decide, explanation_of, freshness_of
+from rosa_ray.serving.request_features import candidate_columns, cold_start_features
+from rosa_ray.serving.telemetry import Telemetry
+from rosa_ray.units import SECOND_US
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Candidates of one request: catalogue rows (N,), bids (N,) and the ids that the catalogue lacks."""
+
+    rows: np.ndarray
+    bid: np.ndarray
+    unknown: list[str]
+
+
+@dataclass
+class _Trace:
+    """What one request met on its way."""
+
+    degraded: list[str] = field(default_factory=list)
+    elapsed_ms: dict[str, float] = field(default_factory=dict)
+
+    def stop(self, name: str, started_s: float) -> None:
+        self.elapsed_ms[name] = round((time.perf_counter() - started_s) * 1000, 3)
+
+
+class HybridScorer:
+    """Ranks ads by a mix of the score from stored states and the score from a fresh encoding.
+
+    Args:
+        now_us: the clock, microseconds UTC.
+
+    Raises:
+        BundleError: the model's bundle cannot follow `config.rule`.
+    """
+
+    def __init__(
+        self,
+        model: ServedModel,
+        lookup: LookupPort,
+        encoder: EncoderPort,
+        config: ServingConfig,
+        telemetry: Telemetry | None = None,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        pseudonyms: Pseudonyms | None = None,
+    ) -> None:
+        check_rule(config.rule, model.gate is not None, str(model.bundle.path))
+        self.model, self.config, self.now_us = model, config, now_us
+        self.lookup, self.encoder = lookup, encoder
+        self.pseudonym = None if pseudonyms is None else pseudonyms.of
+        self._telemetry = telemetry or Telemetry()
+        self._scorer = CandidateScorer(model, config.threads)
+        self._meter = LoadMeter(config.max_ongoing_requests, config.encoder_deadline_ms)
+
+    async def rank(self, request: RankRequest, request_id: str = "") -> dict[str, Any]:
+        """Answer one request, as the fields of `rosa_ray.serving.api.RankResponse`.
+
+        Raises:
+            Problem: the request is for no ad that can be ranked, for too many, or for the future.
+        """
+        with self._meter.request():
+            return await self._rank(request, request_id)
+
+    async def _rank(self, request: RankRequest, request_id: str) -> dict[str, Any]:
+        started_s, trace = time.perf_counter(), _Trace()
+        time_us = self._request_time(request)
+        chosen = self._choose(request)
+        query = FeatureQuery(
+            hash_id(request.user_id if self.pseudonym is None else self.pseudonym(request.user_id)),
+            time_us,
+            self.model.catalogue.table.ad_key[chosen.rows],
+            chosen.bid,
+            self.model.bundle.feature_fingerprint,
+        )
+        features = await self._read(query, trace)
+        freshness, load = freshness_of(features.events, self._usable(features), time_us), self._meter.load()
+        decided = decide(self.config.rule, freshness, load, self.model.gate)
+        scores, decision = await self._score(request, query, chosen, features, decided, trace)
+        answer = self._answer(request, chosen, features, scores)
+        answer |= {"request_id": request_id, "lambda": decision.offline_weight, "degraded": trace.degraded}
+        if request.explain:
+            answer["explanation"] = explanation_of(self.config.rule, freshness, load, decision, trace.elapsed_ms)
+        self._telemetry.decided(decision.offline_weight, decision.cause, load)
+        self._telemetry.ranked(
+            time.perf_counter() - started_s, len(chosen.rows), decision.offline_weight, trace.degraded
+        )
+        return answer
+
+    def _request_time(self, request: RankRequest) -> int:
+        now_us = self.now_us()
+        if request.context.time is None:
+            return now_us
+        time_us = to_us(request.context.time)
+        if time_us > now_us + self.config.max_future_s * SECOND_US:
+            raise Problem(422, f"context.time is more than {self.config.max_future_s} s ahead of the server's clock")
+        return time_us
+
+    def _choose(self, request: RankRequest) -> _Chosen:
+        catalogue = self.model.catalogue
+        given = request.candidates
+        count = len(catalogue) if given is None else len(given)
+        if count > self.config.max_candidates:
+            what = "the catalogue holds" if given is None else "the request has"
+            raise Problem(422, f"{what} {count} ads, at most {self.config.max_candidates} are ranked in one request")
+        if given is None:
+            return _Chosen(np.arange(count), catalogue.bid, [])
+        asked = [one if isinstance(one, Candidate) else Candidate.model_construct(ad_id=one, bid=None) for one in given]
+        if len({one.ad_id for one in asked}) < len(asked):
+            raise Problem(422, "candidates name an ad more than once")
+        known = [(row, one.bid) for one in asked if (row := catalogue.row_of.get(one.ad_id)) is not None]
+        if not known:
+            raise Problem(422, f"none of the {count} candidates is in the catalogue of {len(catalogue)} ads")
+        rows = np.array([row for row, _ in known])
+        bid = np.array([catalogue.bid[row] if own is None else own for row, own in known], np.float64)
+        return _Chosen(rows, bid, [one.ad_id for one in asked if one.ad_id not in catalogue.row_of])
+
+    async def _read(self, query: FeatureQuery, trace: _Trace) -> Features:
+        started_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.config.lookup_deadline_ms / 1000):
+                features = await self.lookup.read(query)
+        except Exception as error:
+            self._telemetry.failed("store", error)
+            features = cold_start_features(query, self.model.features.config)
+            trace.degraded.append("store")
+        trace.degraded += features.degraded
+        trace.stop("lookup_ms", started_s)
+        return features
+
+    def _usable(self, features: Features) -> OfflineStates | None:
+        offline = features.offline
+        return offline if offline is not None and offline.model_version == self.model.version else None
+
+    async def _score(
+        self,
+        request: RankRequest,
+        query: FeatureQuery,
+        chosen: _Chosen,
+        features: Features,
+        decision: Decision,
+        trace: _Trace,
+    ) -> tuple[Scores, Decision]:
+        online = None
+        if decision.offline_weight < 1:
+            online = await self._encode(query.user_key, features, trace)
+            if online is None:
+                decision = replace(
+                    decision, offline_weight=1.0, reason="the encoder did not answer in time", cause="encoder_failed"
+                )
+        offline = self._usable(features)
+        if decision.offline_weight > 0 and len(features.events["time_us"]) and offline is None:
+            trace.degraded.append("states")
+        started_s = time.perf_counter()
+        candidates = candidate_columns(
+            self.model.catalogue,
+            chosen.rows,
+            chosen.bid,
+            features.expected_cost,
+            query.time_us,
+            request.context.device,
+            request.context.region,
+        )
+        histories: list[History] = [] if online is None else [online]
+        if decision.offline_weight > 0:
+            histories.append(self._offline(offline, features))
+        scores = await self._scorer.score(histories, candidates, features.dense)
+        trace.stop("scoring_ms", started_s)
+        return scores[0].mix(scores[-1], 1 - decision.offline_weight) if len(scores) > 1 else scores[0], decision
+
+    async def _encode(self, user_key: int, features: Features, trace: _Trace) -> History | None:
+        started_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.config.encoder_deadline_ms / 1000):
+                encoded = await self.encoder.encode(EncodeQuery(user_key, features.events))
+            if encoded.model_version != self.model.version:
+                raise ServingError(f"encoder serves model {encoded.model_version}, scorer {self.model.version}")
+        except Exception as error:
+            self._telemetry.failed("encoder", error)
+            trace.degraded.append("encoder")
+            self._meter.encoded(self.config.encoder_deadline_ms)
+            return None
+        finally:
+            trace.stop("encoder_ms", started_s)
+        self._meter.encoded(trace.elapsed_ms["encoder_ms"])
+        return History.of(features.events, encoded.states, self.model.score_events)
+
+    def _offline(self, offline: OfflineStates | None, features: Features) -> History:
+        if offline is None:
+            return self._scorer.empty_history()
+        return History(offline.events, offline.states).preceded_by(features.events, self.model.score_events)
+
+    def _answer(self, request: RankRequest, chosen: _Chosen, features: Features, scores: Scores) -> dict[str, Any]:
+        cost, kind = features.expected_cost, self.config.score
+        ranking = score(kind, scores.p_ctr, scores.p_cvr, scores.value, cost)
+        roi = score("roi", scores.p_ctr, scores.p_cvr, scores.value, cost)
+        best = np.lexsort((self.model.catalogue.table.ad_key[chosen.rows], -ranking))
+        best = best[: request.top_k or self.config.top_k]
+        columns = {
+            "ad_id": self.model.catalogue.ad_id[chosen.rows],
+            "score": ranking,
+            "p_ctr": scores.p_ctr,
+            "p_cvr": scores.p_cvr,
+            "value": scores.value,
+            "expected_cost": cost,
+            "expected_roi": roi,
+        }
+        chosen_columns = [values[best].tolist() for values in columns.values()]
+        return {
+            "user_known": features.user_known,
+            "model_version": self.model.version,
+            "score_kind": kind,
+            "unknown_candidates": chosen.unknown,
+            "ads": [dict(zip(columns, ad, strict=True)) for ad in zip(*chosen_columns, strict=True)],
+        }

@@ -1,0 +1,142 @@
+"""What a consumer counts: throughput, lag and refusals, for a line on the console and for Ray's metrics."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from rosa_ray.units import SECOND_US
+
+_RATE_SPAN_S = 5.0
+"""Time that the rate is taken over."""
+
+
+@dataclass
+class ConsumerMetrics:
+    """Counts since the start.
+
+    Attributes:
+        records: polled; the sum of accepted, duplicates and refused.
+        refused: by reason.
+        newest_us: latest own time of an applied record.
+        lag_records: polled by nobody yet, as last asked.
+        retries: batches that were tried again because the store failed.
+    """
+
+    records: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    batches: int = 0
+    retries: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    newest_us: int = 0
+    lag_records: int = 0
+    started_s: float = field(default_factory=time.monotonic)
+    _window: tuple[float, int, float] = (0.0, 0, 0.0)
+
+    def applied(self, records: int, accepted: int, duplicates: int, newest_us: int) -> None:
+        """Count one transaction."""
+        self.records += records
+        self.accepted += accepted
+        self.duplicates += duplicates
+        self.batches += 1
+        self.newest_us = max(self.newest_us, newest_us)
+
+    def refuse(self, reasons: Mapping[str, int]) -> None:
+        """Count refused records by reason."""
+        self.refused.update(reasons)
+
+    def retried(self) -> None:
+        """Count a batch that will be tried again."""
+        self.retries += 1
+
+    def measured(self, lag_records: int) -> None:
+        """Note the lag."""
+        self.lag_records = lag_records
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started_s
+
+    @property
+    def lag_s(self) -> float | None:
+        """How far the newest applied record lies behind the clock, seconds; None before the first."""
+        return (time.time_ns() // 1000 - self.newest_us) / SECOND_US if self.newest_us else None
+
+    def rate(self) -> float:
+        """Records per second over the last seconds."""
+        now_s, (since_s, records, rate) = self.seconds, self._window
+        if now_s - since_s >= _RATE_SPAN_S or not rate:
+            rate = (self.records - records) / max(now_s - since_s, 1e-9)
+            if now_s - since_s >= _RATE_SPAN_S:
+                self._window = (now_s, self.records, rate)
+        return rate
+
+    def snapshot(self) -> dict[str, Any]:
+        """All figures as plain values."""
+        return {
+            "records": self.records,
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "refused": dict(sorted(self.refused.items())),
+            "batches": self.batches,
+            "retries": self.retries,
+            "records_per_s": round(self.rate(), 1),
+            "lag_records": self.lag_records,
+            "lag_s": None if self.lag_s is None else round(self.lag_s, 3),
+            "seconds": round(self.seconds, 3),
+        }
+
+    def line(self) -> str:
+        """One line for people."""
+        newest = f"{datetime.fromtimestamp(self.newest_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}Z" if self.newest_us else "none"
+        refused = ", ".join(f"{count} {reason}" for reason, count in sorted(self.refused.items())) or "none refused"
+        return (
+            f"{self.records} records, {self.rate():.0f}/s, {self.accepted} new, {self.duplicates} repeated, {refused}; "
+            f"newest {newest}, {self.lag_records} waiting"
+        )
+
+
+class RayConsumerMetrics(ConsumerMetrics):
+    """The same, also as Ray exports them to Prometheus."""
+
+    def __init__(self, consumer: str) -> None:
+        from ray.util.metrics import Counter as RayCounter
+        from ray.util.metrics import Gauge
+
+        super().__init__()
+        names = ("consumer",)
+        self._outcomes = RayCounter("rosa_stream_records", "Records by outcome.", (*names, "outcome"))
+        self._lag_records = Gauge("rosa_stream_lag_records", "Records that wait to be applied.", names)
+        self._lag_s = Gauge("rosa_stream_lag_seconds", "Age of the newest applied record.", names)
+        self._retries = RayCounter("rosa_stream_retries", "Batches tried again because the store failed.", names)
+        for metric in (self._outcomes, self._lag_records, self._lag_s, self._retries):
+            metric.set_default_tags({"consumer": consumer})
+
+    def applied(self, records: int, accepted: int, duplicates: int, newest_us: int) -> None:
+        """Count one transaction."""
+        super().applied(records, accepted, duplicates, newest_us)
+        self._count({"accepted": accepted, "duplicate": duplicates})
+
+    def refuse(self, reasons: Mapping[str, int]) -> None:
+        """Count refused records by reason."""
+        super().refuse(reasons)
+        self._count(reasons)
+
+    def retried(self) -> None:
+        """Count a batch that will be tried again."""
+        super().retried()
+        self._retries.inc()
+
+    def measured(self, lag_records: int) -> None:
+        """Note the lag."""
+        super().measured(lag_records)
+        self._lag_records.set(lag_records)
+        self._lag_s.set(self.lag_s or 0.0)
+
+    def _count(self, outcomes: Mapping[str, int]) -> None:
+        for outcome, count in outcomes.items():
+            if count:
+                self._outcomes.inc(count, {"outcome": outcome})

@@ -1,0 +1,149 @@
+"""A comparison on Ray: trials side by side, a learning rate chosen per variant, and the document of what came out.
+
+A trial that has finished is read, not run again, so a comparison that stopped goes on where it was.
+"""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import ray
+
+from rosa_ray.calibration import CalibrationConfig
+from rosa_ray.data.user_rows import list_user_files
+from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.run_dir import DataDir, RunDir
+from rosa_ray.storage import read_json, write_json
+from rosa_ray.studies.compare.config import StudyConfig
+from rosa_ray.studies.compare.measure import measure_trial
+from rosa_ray.studies.compare.summary import PAPER, TARGET_GAPS, summarise
+from rosa_ray.studies.compare.variants import Variant
+from rosa_ray.studies.schedule import TellProgress, run_trials
+from rosa_ray.studies.trial import Trial, fit_trial
+from rosa_ray.training.config import MONITORS, TrainingConfig
+from rosa_ray.training.in_process import in_one_process
+from rosa_ray.training.job import TrainingJob
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What all trials share.
+
+    Attributes:
+        kind: `compare`, `ablate`, `weights` or `curve`; names the document.
+        command: what repeats it.
+        run_dir: absolute; trials go to `run_dir/trials`.
+        log_dir: the log behind the data.
+    """
+
+    kind: str
+    command: str
+    config: StudyConfig
+    training: TrainingConfig
+    calibration: CalibrationConfig
+    evaluation: EvaluationConfig
+    data_dir: str
+    log_dir: str
+    run_dir: str
+
+    def trial(self, variant: Variant, seed: int, learning_rate: float) -> Trial:
+        """One trial of a variant, in one process with the batch of all workers; equal arguments name one directory."""
+        training = replace(in_one_process(self.training), learning_rate=learning_rate, **variant.training)
+        job = TrainingJob(variant.model, variant.loss, training, seed, self.data_dir, variant.not_shared)
+        name = f"{variant.name}-lr{learning_rate:g}-s{seed}"
+        return Trial(
+            job=job,
+            calibration=self.calibration,
+            evaluation=self.evaluation,
+            log_dir=self.log_dir,
+            directory=RunDir(self.run_dir).trial(name).root,
+        )
+
+
+def run_comparison(
+    comparison: Comparison,
+    variants: Sequence[Variant],
+    champion: str,
+    pairs: Sequence[tuple[str, str]],
+    tell: TellProgress = print,
+) -> dict[str, Any]:
+    """Run all trials and write the document, see `RunDir.study`, into the run directory.
+
+    Ray must be initialised.
+
+    Args:
+        pairs: names of the variants whose gaps are wanted, the first less the second.
+
+    Returns:
+        The document.
+
+    Raises:
+        TrainingError: a trial failed.
+    """
+    config, training = comparison.config, comparison.training
+    seeds, rates = config.seeds, config.learning_rates or (training.learning_rate,)
+    first = [comparison.trial(variant, seeds[0], rate) for variant in variants for rate in rates]
+    tried = run_trials(fit_trial, first, config.trials_at_once, tell)
+    chosen = {
+        variant.name: best_rate(training, [tried[at * len(rates) + k] for k in range(len(rates))])
+        for at, variant in enumerate(variants)
+    }
+    picked = {v.name: [comparison.trial(v, seed, chosen[v.name]) for seed in seeds] for v in variants}
+    measure = partial(measure_trial, latency_requests=config.latency_requests, candidates=config.candidates)
+    run_trials(measure, [trial for each in picked.values() for trial in each], config.trials_at_once, tell)
+    document = _document(comparison, variants, champion, pairs, picked)
+    write_json(document, RunDir(comparison.run_dir).study(comparison.kind))
+    return document
+
+
+def best_rate(training: TrainingConfig, results: Sequence[Mapping[str, Any]]) -> float:
+    """The learning rate with the best monitor on the validation period."""
+    sign = 1.0 if MONITORS[training.monitor] == "max" else -1.0
+    return float(max(results, key=lambda result: sign * result["monitor"])["learning_rate"])
+
+
+def _document(
+    comparison: Comparison,
+    variants: Sequence[Variant],
+    champion: str,
+    pairs: Sequence[tuple[str, str]],
+    picked: Mapping[str, Sequence[Trial]],
+) -> dict[str, Any]:
+    results = {name: [read_json(trial.place.result) for trial in trials] for name, trials in picked.items()}
+    parts = len(list_user_files(DataDir(comparison.data_dir).users))
+    files = {
+        name: [[trial.place.predictions(n) for n in range(parts)] for trial in trials]
+        for name, trials in picked.items()
+    }
+    report = read_json(DataDir(comparison.data_dir).report)
+    return {
+        "kind": comparison.kind,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {int(ray.cluster_resources().get('CPU', 1))} CPUs",
+        "command": comparison.command,
+        "reference": variants[0].name,
+        "champion": champion,
+        "seeds": list(comparison.config.seeds),
+        "score": comparison.evaluation.score,
+        "training": asdict(comparison.training),
+        "data": {
+            **{name: report[name] for name in ("users", "events", "impressions", "start", "end", "splits")},
+            "test_impressions": report["splits"]["test"]["impressions"],
+            "source": comparison.log_dir,
+        },
+        **summarise(
+            variants,
+            results,
+            files,
+            log_dir=comparison.log_dir,
+            kind=comparison.evaluation.score,
+            reference=variants[0].name,
+            pairs=pairs,
+            replicates=comparison.config.replicates,
+            targets=TARGET_GAPS if comparison.kind == "compare" else {},
+        ),
+        "paper": PAPER,
+    }

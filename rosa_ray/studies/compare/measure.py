@@ -1,0 +1,67 @@
+"""What a comparison measures of a trial: calibrated on the validation period, scored and valued on the test period."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from rosa_ray.calibration import Calibration, CalibrationConfig, CalibrationSums, fit_calibration
+from rosa_ray.evaluation.evaluate import labelled_metrics, policy_metrics
+from rosa_ray.evaluation.predictions import calibrated_columns
+from rosa_ray.evaluation.scoring import UserScorer
+from rosa_ray.features import EncodedUsers, Split
+from rosa_ray.storage import remove_tree, write_parquet
+from rosa_ray.studies.compare.latency import measure_scoring
+from rosa_ray.studies.trial import Record, Trial, TrialRun
+
+
+def measure_trial(trial: Trial, latency_requests: int, candidates: int) -> Record:
+    """Fit a trial, score the test period and measure; or read the result of the same trial.
+
+    Args:
+        latency_requests, candidates: see `StudyConfig`.
+
+    Returns:
+        The figures of `TrialRun.fit`, and measured (under which settings), valid, test and latency.
+
+    Raises:
+        TrainingError: training diverged.
+    """
+    run, place = TrialRun(trial), trial.place
+    fitted = run.fit()
+    measured = {"calibration": asdict(trial.calibration), "evaluation": asdict(trial.evaluation)}
+    kept = run.kept(place.result)
+    if kept is not None and kept.get("measured") == measured:
+        return kept
+    figures = _measure(run, latency_requests, candidates)
+    return run.keep({**fitted, "measured": measured, **figures}, place.result)
+
+
+def _measure(run: TrialRun, latency_requests: int, candidates: int) -> dict[str, Any]:
+    trial, scorer = run.trial, run.scorer()
+    users = [scorer.encode(table) for table in run.tables()]
+    files = _write_predictions(trial, scorer, users)
+    policy = policy_metrics(files, trial.log_dir, trial.evaluation)
+    return {
+        "test": labelled_metrics(files, Split.TEST) | policy,
+        "valid": labelled_metrics(files, Split.VALID),
+        "latency": measure_scoring(scorer.ranker, users[0], latency_requests, candidates, run.device),
+    }
+
+
+def _write_predictions(trial: Trial, scorer: UserScorer, users: Sequence[EncodedUsers]) -> list[str]:
+    calibration = _calibrate(trial.calibration, scorer, users)
+    remove_tree(trial.place.predictions_dir)
+    files = [trial.place.predictions(part) for part in range(len(users))]
+    for path, part in zip(files, users, strict=True):
+        raw = scorer.score(part, Split.VALID, Split.TEST, Split.POLICY)
+        write_parquet(pa.table(calibrated_columns(raw, calibration)), path)
+    return files
+
+
+def _calibrate(config: CalibrationConfig, scorer: UserScorer, users: Sequence[EncodedUsers]) -> Calibration:
+    sums = CalibrationSums(config.negative_keep_rate)
+    for part in users:
+        sums.update(scorer.score(part, Split.VALID))
+    return fit_calibration(sums, config)
