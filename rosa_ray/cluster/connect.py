@@ -28,9 +28,6 @@ ENVIRONMENT = {
     # Keep visible what the job did not ask Ray to hide, as later versions of Ray do.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray's core prints its errors on the driver's terminal, and warns there of every actor pool of Ray Data. What goes
-    # wrong in a job comes as an exception all the same. `info` fills Ray's own log files again.
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 """Defaults for the processes of a local cluster; a variable that is set already stays as it is."""
 
