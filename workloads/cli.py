@@ -53,6 +53,42 @@ def _root(
     """Hold the options that come before the verb."""
 
 
+@app.command()
+def init(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders or quoted globs of a log.")],
+    out: Annotated[str, typer.Option(metavar="FILE", help="Config to write.")] = "shop.yaml",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the config.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Look at the files of your log and write a config that reads them."""
+
+    def run() -> int:
+        from workloads import init as verb
+
+        return verb.run(files, out, force)
+
+    raise typer.Exit(_guarded(run, debug))
+
+
+@app.command()
+def check(
+    config: ConfigArgument,
+    out: Annotated[str, typer.Option(metavar="FILE", help="Write an HTML page too, such as check.html.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False,
+    rows: Annotated[int, typer.Option(min=0, help="Read so many rows of a table at most; 0 reads all.")] = 2_000_000,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Say what is read of a log, what is lost, what is odd and what it can teach, before any training."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import check as verb
+
+        return verb.run(loaded, verb.CheckOptions(name=config, out=out, as_json=as_json, rows=rows))
+
+    execute(run, config, overrides, debug)
+
+
 @app.command("config")
 def print_config(config: ConfigArgument, overrides: SetOption = [], debug: DebugOption = False) -> None:  # noqa: B006
     """Print the resolved config: every key, after profile, file and --set."""

@@ -1,0 +1,264 @@
+"""A config for a log, as commented YAML: what was guessed, from what, and what a person has to choose."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import yaml
+
+from rosa_ray.intake.guesses import TableGuess, behavior_map, confidence_word
+from rosa_ray.intake.profiles import Profile
+from rosa_ray.intake.samples import Unread
+from rosa_ray.schema import BEHAVIORS, CONTRACTS, Column
+from rosa_ray.sources import SourceConfig
+
+_STAND_INS = {
+    "event_id": ("#row", "the file has no id; rows are numbered"),
+    "impression_id": ("#row", "the file has no id; rows are numbered"),
+    "request_id": ("#row", "the file does not say which ads stood on one page; each row is its own request"),
+    "user_id": ("#row", "choose: the file names no user; each row becomes its own user, without a timeline"),
+    "behavior": ("=view", "choose: the file names no behaviour; one of view, click, cart, purchase for all rows"),
+    "bid": ("=1", "choose: the file has no bid; with 1 for all, only `ctr` and orders by it mean something"),
+    "cost": ("=0", "choose: the file has no cost; with 0, returns and ROI say nothing"),
+    "conversion": ("=false", "the file has no conversions; the heads for them have nothing to learn"),
+    "revenue": ("=0", "the file has no revenue; values cannot be learned"),
+    "campaign_id": ("=all", "the file has no campaign; all ads are of one"),
+    "category": ("=none", "the file has no category; ads and events cannot meet by it"),
+    "price": ("=1", "choose: the file has no price; 1 is the value of every conversion"),
+}
+"""Column to the value that stands in for it where a file lacks it, and what to say of it."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A config to write.
+
+    Attributes:
+        text: YAML with comments.
+        choices: what a person has to decide, one line each; they stand in the text too, after `choose:`.
+    """
+
+    text: str
+    choices: tuple[str, ...]
+
+
+def draft_config(
+    tables: Sequence[TableGuess], name: str, command: str, left: Sequence[Unread] = (), kind: str = ""
+) -> Draft:
+    """Write the config of guessed tables.
+
+    Args:
+        name: of the run.
+        command: what checks the config, for the first line.
+        left: locations that are no table, which the text names.
+    """
+    text = _Text()
+    text.head(name, command)
+    kinds = sorted({table.sample.kind for table in tables})
+    text.add("source:")
+    text.add(f"  kind: {kind or kinds[0]}")
+    if len(kinds) > 1:
+        others = ", ".join(table.sample.location for table in tables if table.sample.kind != kinds[0])
+        text.choose(f"one source reads one format; write {others} as {kinds[0]}, or the others as {kinds[1]}")
+    for table in tables:
+        _location(text, table)
+    _absent_tables(text, tables)
+    for unread in left:
+        text.add(f"  # not used: {unread.location} {unread.reason}")
+    text.add("  columns:")
+    for table in tables:
+        _columns(text, table)
+    _headers(text, tables)
+    _values(text, tables)
+    _times(text, tables)
+    _numbers(text, tables)
+    return Draft(text.written(), tuple(text.choices))
+
+
+def draft_known(config: SourceConfig, name: str, command: str) -> Draft:
+    """Write the config of a public log that a source knows by name."""
+    text = _Text()
+    text.head(name, command)
+    text.add("source:")
+    text.add(f"  kind: {config.kind}", "a public log: its columns, units and zones are known")
+    text.add(f"  path: {_scalar(config.path)}")
+    return Draft(text.written(), ())
+
+
+class _Text:
+    """Lines of YAML with comments in one column."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[str, str]] = []
+        self.choices: list[str] = []
+
+    def head(self, name: str, command: str) -> None:
+        self.add(f"# `{command}` says what is read, what is lost and what is odd.")
+        self.add("# A line with \"choose:\" needs a person's decision.")
+        self.add(f"run_dir: runs/{name}")
+
+    def add(self, line: str, comment: str = "") -> None:
+        if comment.startswith("choose:"):
+            self.choices.append(f"{line.strip()}: {comment.removeprefix('choose:').strip()}")
+        self._lines.append((line, " ".join(comment.split())))
+
+    def choose(self, what: str, indent: int = 2) -> None:
+        self.choices.append(what)
+        self._lines.append((f"{' ' * indent}# choose: {what}", ""))
+
+    def written(self) -> str:
+        width = min(48, max((len(line) for line, comment in self._lines if comment), default=0))
+        return "".join(f"{line:<{width}}  # {comment}\n" if comment else f"{line}\n" for line, comment in self._lines)
+
+
+def _location(text: _Text, guess: TableGuess) -> None:
+    sample = guess.sample
+    files = f"{sample.files} files, " if sample.files > 1 else ""
+    doubt = "" if guess.confidence >= 0.5 else "choose: is this the right table? "
+    text.add(f"  {guess.table}: {_scalar(sample.location)}", f"{doubt}{files}{len(sample.names)} columns")
+
+
+def _absent_tables(text: _Text, tables: Sequence[TableGuess]) -> None:
+    present = {table.table for table in tables}
+    if "impressions" not in present:
+        text.add("  # no impressions: `rosa simulate` can show ads on these timelines")
+    elif "ads" in CONTRACTS and "ads" not in present:
+        text.choose("ads: no file of ads was given; name the catalogue, with ad_id, campaign_id, category, bid and price")
+    if "events" not in present:
+        text.add("  # no events: users have no timelines, and models read the impression alone")
+
+
+def _columns(text: _Text, guess: TableGuess) -> None:
+    text.add(f"    {guess.table}:")
+    absent = {entry.name: entry for entry in guess.missing}
+    for entry in CONTRACTS[guess.table].columns:
+        if entry.name in guess.columns:
+            found = guess.columns[entry.name]
+            word = confidence_word(found.confidence)
+            doubt = "choose: " if word == "unsure" else ""
+            examples = ", ".join(found.found.examples[:2])
+            written = _scalar(_written(guess, found.file_column))
+            text.add(f"      {entry.name}: {written}", f"{doubt}{word}, {found.why}; {_short(examples)}")
+        elif entry.name in absent:
+            _stand_in(text, guess, entry)
+    if guess.others:
+        text.add(f"      # not used: {_short(', '.join(name or repr(name) for name in guess.others), 90)}")
+
+
+def _stand_in(text: _Text, guess: TableGuess, entry: Column) -> None:
+    if entry.name == "request_id" and "impression_id" in guess.columns:
+        own = _written(guess, guess.columns["impression_id"].file_column)
+        text.add(f"      request_id: {_scalar(own)}", "no column of requests; each impression is its own request")
+        return
+    value, why = _STAND_INS.get(entry.name, ("", ""))
+    if value:
+        text.add(f"      {entry.name}: {_scalar(value)}", why)
+    else:
+        text.choose(f"columns.{guess.table}.{entry.name}: no column seems to be '{entry.meaning}'; name it here", 6)
+
+
+def _written(guess: TableGuess, file_column: str) -> str:
+    """The name of a file's column; one of a file without header is called as in the contract."""
+    if not guess.sample.headerless:
+        return file_column
+    return next((name for name, found in guess.columns.items() if found.file_column == file_column), file_column)
+
+
+def _headers(text: _Text, tables: Sequence[TableGuess]) -> None:
+    headerless = [table for table in tables if table.sample.headerless]
+    if not headerless:
+        return
+    text.add("  header:", "the files have no header line; these are their columns in order")
+    for table in headerless:
+        text.add(f"    {table.table}: [{', '.join(_written(table, name) for name in table.sample.names)}]")
+
+
+def _values(text: _Text, tables: Sequence[TableGuess]) -> None:
+    for table in tables:
+        if "behavior" not in table.columns:
+            continue
+        meanings, unknown = behavior_map(table.columns["behavior"].found)
+        if meanings:
+            text.add("  behaviors:")
+        for value, behavior in meanings.items():
+            text.add(f"    {_scalar(value)}: {behavior}", _share(table.columns["behavior"].found, value))
+        if unknown:
+            words = ", ".join(unknown[:8])
+            text.choose(f"behaviors: {words} are none of {', '.join(BEHAVIORS)}; map them, or their rows are set aside")
+    mapped = [(t.table, c.column, c.found.meanings) for t in tables for c in t.columns.values() if c.found.meanings]
+    if mapped:
+        text.add("  values:")
+    for name in dict.fromkeys(name for name, _, _ in mapped):
+        text.add(f"    {name}:")
+        for _, column, labels in (entry for entry in mapped if entry[0] == name):
+            pairs = ", ".join(f"{_scalar(value)}: {str(yes).lower()}" for value, yes in labels.items())
+            text.add(f"      {column}: {{{pairs}}}")
+
+
+def _share(found: Profile, value: str) -> str:
+    return f"{100 * found.words.get(value, 0) / max(1, sum(found.words.values())):.2g} % of the rows"
+
+
+def _times(text: _Text, tables: Sequence[TableGuess]) -> None:
+    found = {
+        f"{table.table}.{name}": guess.found
+        for table in tables
+        for name, guess in table.columns.items()
+        if guess.found.kind == "time" and name.endswith("_time")
+    }
+    _setting(text, "time_unit", {key: one.unit for key, one in found.items() if one.unit}, len(found))
+    _setting(text, "time_format", {key: one.time_format for key, one in found.items() if one.time_format}, len(found))
+    exchanged = next((one for one in found.values() if one.either_order), None)
+    if exchanged is not None:
+        text.choose(
+            f"time_format: {exchanged.examples[0]} was read as {exchanged.time_format}; {exchanged.either_order} would do too"
+        )
+    naive = {key: "UTC" for key, one in found.items() if one.naive}
+    if naive:
+        text.choose("time_zone: the times say no zone; UTC was taken")
+        _setting(text, "time_zone", naive, len(naive))
+
+
+def _numbers(text: _Text, tables: Sequence[TableGuess]) -> None:
+    found = {
+        f"{table.table}.{name}": guess.found
+        for table in tables
+        for name, guess in table.columns.items()
+        if guess.found.kind == "number" and pa.types.is_floating(CONTRACTS[table.table].schema.field(name).type)
+    }
+    _setting(text, "decimal", {key: one.decimal for key, one in found.items() if one.decimal != "."}, len(found))
+    _setting(text, "thousands", {key: one.thousands for key, one in found.items() if one.thousands}, len(found))
+    _setting(text, "strip", {key: one.strip for key, one in found.items() if one.strip}, len(found))
+    encodings = {table.table: table.sample.encoding for table in tables if table.sample.encoding}
+    if encodings:
+        text.choose(f"encoding: the text is not UTF-8; {', '.join(set(encodings.values()))} was taken")
+        _setting(text, "encoding", encodings, len(encodings))
+
+
+def _setting(text: _Text, name: str, values: Mapping[str, str], total: int) -> None:
+    """One value for all where all agree, else a mapping of tables or columns."""
+    if not values:
+        return
+    if len(set(values.values())) == 1 and len(values) == total:
+        text.add(f"  {name}: {_scalar(next(iter(values.values())))}")
+        return
+    text.add(f"  {name}:")
+    for key, value in values.items():
+        text.add(f"    {key}: {_scalar(value)}")
+
+
+def _scalar(value: str) -> str:
+    """A string as YAML has it, quoted where it has to be.
+
+    >>> _scalar("uid"), _scalar("#row"), _scalar("=0.1"), _scalar("1"), _scalar("no"), _scalar("")
+    ('uid', '"#row"', '"=0.1"', '"1"', '"no"', '""')
+    """
+    if re.fullmatch(r"[A-Za-z_./][\w./*-]*", value) and isinstance(yaml.safe_load(value), str):
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t") + '"'
+
+
+def _short(text: str, most: int = 60) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
