@@ -1,16 +1,12 @@
-"""The page: header, table of contents, sections in order, style sheet inside."""
+"""The page about a run: every section, in order."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from importlib.resources import files
 from pathlib import Path
 
-from rosa_ray.errors import InputError
-from rosa_ray.report.markup import Markup, tag
+from rosa_ray.report.layout import save_page, whole_page
 from rosa_ray.report.run_files import RunFiles, open_run_files
-from rosa_ray.report.sections import Section, all_sections
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+from rosa_ray.report.sections import all_sections
 
 
 def write_report(run_dir: str | Path, out: str | Path | None = None, studies: Sequence[str | Path] = ()) -> Path:
@@ -30,52 +26,12 @@ def write_report(run_dir: str | Path, out: str | Path | None = None, studies: Se
     """
     run = open_run_files(run_dir, studies)
     path = Path(out) if out else run.root / "report.html"
-    page = render_page(run, datetime.now(UTC).date())
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    return path
+    return save_page(render_page(run, datetime.now(UTC).date()), path)
 
 
 def render_page(run: RunFiles, today: date) -> str:
     """Return the page. The same files and date give the same bytes."""
-    sections = all_sections()
-    title = f"{run.name}: ROSA-Rec report"
-    body = tag("body", _header(run, today), tag("div", _contents(sections), _main(run, sections), class_="columns"))
-    return f"<!DOCTYPE html>\n{tag('html', _head(title), body, lang='en')}\n"
-
-
-def _head(title: str) -> Markup:
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Markup(files("rosa_ray.report").joinpath("report.css").read_text(encoding="utf-8"))),
-    )
-
-
-def _header(run: RunFiles, today: date) -> Markup:
     version = (run.metrics or run.train or {}).get("model_version")
-    facts = [f"run {run.name}", f"model {version}" if version else None, f"written {today.isoformat()}"]
-    return tag(
-        "header",
-        tag("p", "ROSA-Rec on Ray", class_="kicker"),
-        tag("h1", f"Report of run {run.name}"),
-        tag("p", " · ".join(fact for fact in facts[1:] if fact), class_="facts"),
-    )
-
-
-def _contents(sections: Sequence[Section]) -> Markup:
-    links = [tag("li", tag("a", section.title, href=f"#{section.name}")) for section in sections]
-    return tag("nav", tag("h2", "Contents"), tag("ol", links), aria_label="Contents")
-
-
-def _main(run: RunFiles, sections: Sequence[Section]) -> Markup:
-    return tag(
-        "main", [tag("section", tag("h2", one.title), one.render(run), id=one.name, class_="card") for one in sections]
-    )
+    facts = [f"model {version}" if version else None, f"written {today.isoformat()}"]
+    sections = [(section.name, section.title, section.render(run)) for section in all_sections()]
+    return whole_page(f"{run.name}: ROSA-Rec report", f"Report of run {run.name}", facts, sections)

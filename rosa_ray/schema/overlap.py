@@ -64,12 +64,16 @@ def find_overlap(left: pa.Array, right: pa.Array) -> Overlap:
     if not len(left) or not len(right) or known > LITTLE * len(left):
         return Overlap(len(left), known)
     for words, rewrite in _rewrites(left, right):
-        left_now, right_now = rewrite(left), rewrite(right)
-        met = pc.is_in(left_now, value_set=right_now)
+        left_now, right_now = (_without_empty(rewrite(side)) for side in (left, right))
+        met = pc.is_in(left_now, value_set=right_now, skip_nulls=True)
         count = len(left_now.filter(met).unique())
         if count > max(_CLEARLY_MORE * known, LITTLE * len(left)):
             return Overlap(len(left), known, f"{words} {count} would meet", _pair(left, left_now, right, right_now))
     return Overlap(len(left), known, "", None if known else (left[0].as_py(), right[0].as_py()))
+
+
+def _without_empty(ids: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(ids, ""), None, ids)
 
 
 def _meeting(left: pa.Array, right: pa.Array) -> int:
@@ -120,6 +124,6 @@ def _cut(prefix: str) -> Callable[[pa.Array], pa.Array]:
 
 def _pair(left: pa.Array, left_now: pa.Array, right: pa.Array, right_now: pa.Array) -> tuple[str, str]:
     """An id of each side that the rewriting pairs."""
-    places = pc.index_in(left_now, value_set=right_now)
+    places = pc.index_in(left_now, value_set=right_now, skip_nulls=True)
     at = pc.index(pc.is_valid(places), True).as_py()
     return left[at].as_py(), right[places[at].as_py()].as_py()

@@ -1,0 +1,278 @@
+"""Check a configured log: read it once, compute figures, and say what they mean."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rosa_ray.intake import figures
+from rosa_ray.intake.figures import Meeting, Periods, Repeats
+from rosa_ray.intake.heads import Head, heads
+from rosa_ray.intake.remarks import Remark, exit_code, gravest_first
+from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
+from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema.overlap import LITTLE
+from rosa_ray.schema.spans import Bulk
+from rosa_ray.sources import Source
+
+HIGH_CTR = 0.3
+"""A click rate above this looks selected or mistaken."""
+_MUCH_OF_ONE_USER, _MANY_ROWS = 0.1, 1_000
+_MANY_REPEATS = 0.001
+_SOME_CLICKS = 5
+
+
+@dataclass(frozen=True)
+class LogCheck:
+    """What a check found.
+
+    Attributes:
+        tables: what was read of each table.
+        spans: the bulk of each table in time.
+        daily: rows of each day, by table.
+        rates: of the impressions; empty without any.
+        label_age: None where no conversion has a time.
+        repeats: rows whose id is there already, by table.
+        meetings: coverage between tables.
+        periods: that preprocessing would cut; empty without impressions.
+        heads: parts of the model, and whether the log teaches them.
+        remarks: the gravest first.
+        seconds: how long it took.
+    """
+
+    tables: Mapping[str, TableScan]
+    spans: Mapping[str, Bulk]
+    daily: Mapping[str, list[dict[str, Any]]]
+    rates: Mapping[str, Any]
+    label_age: Mapping[str, Any] | None
+    repeats: Mapping[str, Repeats]
+    meetings: tuple[Meeting, ...]
+    periods: Mapping[str, Any]
+    heads: tuple[Head, ...]
+    remarks: tuple[Remark, ...]
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0, 3 or 4, as `rosa check` ends."""
+        return exit_code(self.remarks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        return {
+            "exit_code": self.exit_code,
+            "remarks": [asdict(remark) for remark in self.remarks],
+            "tables": {name: _table_dict(scan, self.spans.get(name)) for name, scan in self.tables.items()},
+            "daily": {name: list(rows) for name, rows in self.daily.items()},
+            "rates": dict(self.rates),
+            "label_age": self.label_age,
+            "repeats": {name: asdict(one) for name, one in self.repeats.items()},
+            "coverage": [asdict(meeting) for meeting in self.meetings],
+            "periods": dict(self.periods),
+            "heads": [asdict(head) for head in self.heads],
+            "seconds": self.seconds,
+        }
+
+
+def check_log(source: Source, cut: Periods, rows: int = 2_000_000) -> LogCheck:
+    """Read a log and say what it holds.
+
+    Args:
+        cut: the periods that preprocessing would cut.
+        rows: to read of each table at most; 0 reads all.
+
+    Raises:
+        InputError: a location does not exist or holds no files.
+    """
+    since = time.perf_counter()
+    scans = scan_log(source, rows)
+    good = {name: scan for name, scan in scans.items() if scan.kept.rows}
+    spans = figures.bulks(good)
+    shown = good.get("impressions")
+    parts: dict[str, Any] = {
+        "tables": scans,
+        "spans": spans,
+        "daily": {name: figures.days(good[name], bulk) for name, bulk in spans.items()},
+        "rates": figures.rates(shown) if shown else {},
+        "label_age": figures.label_age(shown, spans["impressions"]) if shown else None,
+        "repeats": {name: figures.repeats(scan) for name, scan in good.items()},
+        "meetings": tuple(figures.meetings(good)),
+        "periods": figures.periods(shown, spans["impressions"], cut) if shown else {},
+        "heads": tuple(heads(good)),
+    }
+    draft = LogCheck(**parts, remarks=(), seconds=0.0)
+    remarks = [*_reading(draft), *_moments(draft), *_ids(draft), *_coverage(draft), *_labels(draft, good)]
+    remarks += [Remark("off", head.name, head.why, head.remedy) for head in draft.heads if not head.on]
+    return LogCheck(**parts, remarks=tuple(gravest_first(remarks)), seconds=round(time.perf_counter() - since, 2))
+
+
+def _reading(check: LogCheck) -> Iterator[Remark]:
+    """What could not be read, and which rows were set aside."""
+    for name, scan in check.tables.items():
+        for path, reason in scan.unreadable:
+            yield Remark("unreadable", name, f"{path}: {reason}")
+        if not scan.kept.rows and not scan.unreadable:
+            yield Remark("unreadable", name, f"none of {scan.rows_read:,} rows is usable")
+        for one in scan.set_aside:
+            share = one.rows / scan.rows_read
+            text = f"{one.rows:,} of {scan.rows_read:,} rows ({share:.1%}) would be set aside: '{one.column}' {one.reason}"
+            yield Remark("lost", name, f"{text}{f', the first is {one.example} in {one.where}' if one.example else ''}")
+        for one in scan.noted:
+            example = f", the first is {one.example}" if one.example else ""
+            yield Remark("odd", name, f"{counted(one.rows, 'row')}: '{one.column}' {one.reason}{example}")
+        if not scan.whole:
+            said = f"{scan.rows_read:,} rows were read, of {scan.files_read} of {scan.files} files"
+            yield Remark("note", name, f"only a part was read: {said}", "--rows 0 reads everything")
+
+
+def _moments(check: LogCheck) -> Iterator[Remark]:
+    """Rows far from the others in time, and tables that do not lie at the same time."""
+    for name, bulk in check.spans.items():
+        if bulk.outside:
+            at = check.tables[name].kept.column(figures.TIMES[name])
+            span = f"{day(bulk.start_us)} to {day(bulk.end_us)}"
+            sides = [f"{bulk.before:,} before, such as {day(int(at.min()))}"] if bulk.before else []
+            sides += [f"{bulk.after:,} after, such as {day(int(at.max()))}"] if bulk.after else []
+            text = f"{counted(bulk.outside, 'row')} far from the others ({span}): {'; '.join(sides)}"
+            yield Remark("odd", name, text, "are these dates right? Leave the rows out, or mend them")
+    events, shown = check.spans.get("events"), check.spans.get("impressions")
+    if events and shown:
+        if shown.end_us <= events.start_us:
+            text = f"all impressions lie before the first event, {day(events.start_us)}"
+            yield Remark("odd", "impressions, events", text, "no impression has a timeline; give earlier events")
+        elif shown.start_us >= events.end_us and shown.start_us - events.end_us > figures.DAY_US:
+            text = f"all events end on {day(events.end_us)}, the first impression is of {day(shown.start_us)}"
+            yield Remark("odd", "impressions, events", text, "timelines are old at every request; is a day missing?")
+
+
+def _ids(check: LogCheck) -> Iterator[Remark]:
+    """Rows whose id is there already."""
+    for name, found in check.repeats.items():
+        column, rows = row_id_of(name), check.tables[name].kept.rows
+        if found.other:
+            labels = f", {found.other_labels:,} of them with other labels" if found.other_labels else ""
+            text = f"{counted(found.other, 'row')} whose {column} another row has too, with other content{labels}"
+            yield Remark("odd", name, f"{text}: {found.example}", _of_conflicts(name))
+        if found.same:
+            level = "odd" if found.same > _MANY_REPEATS * rows else "note"
+            text = f"{counted(found.same, 'row')} repeated, equal in every column"
+            yield Remark(level, name, text, "they count once")
+
+
+def _of_conflicts(table: str) -> str:
+    if table == "ads":
+        return "are these daily snapshots? One row of each ad is used"
+    return f"one row of each is used; if ids restart in every file, name {row_id_of(table)}: '#row' in source.columns"
+
+
+def _coverage(check: LogCheck) -> Iterator[Remark]:
+    """Ids of one table that another should know."""
+    for one in check.meetings:
+        share = one.overlap.share or 0.0
+        where = f"{one.left}, {one.right}"
+        text = f"{one.meaning}: {one.overlap}"
+        if one.right == "ads.ad_id" and one.rows_known < one.rows:
+            lost = one.rows - one.rows_known
+            text = f"{text}; {lost:,} of {one.rows:,} rows name unknown ads"
+            yield Remark("lost", where, text, "add these ads to the catalogue")
+        elif share <= LITTLE:
+            sampled = not all(check.tables[side.partition(".")[0]].whole for side in (one.left, one.right))
+            note = "only a part of the log was read" if sampled else "are the ids written alike in both tables?"
+            yield Remark("note" if sampled and share else "odd", where, text, note)
+        elif share < 0.999:
+            yield Remark("note", where, text)
+    history = figures.with_history({name: scan for name, scan in check.tables.items() if scan.kept.rows})
+    if history and history[1] and history[0] < 0.5 * history[1]:
+        before, known = history
+        text = f"{before:,} of {known:,} impressions of users with events come after one of these"
+        yield Remark("odd" if before < LITTLE * known else "note", "impressions, events", text, "is the time zone right?")
+
+
+def _labels(check: LogCheck, good: Mapping[str, TableScan]) -> Iterator[Remark]:
+    """Rates that look wrong, periods without labels, labels too young to know."""
+    for name in ("events", "impressions"):
+        share, rows = figures.busiest(good[name]) if name in good else (0.0, 0)
+        if share > _MUCH_OF_ONE_USER and rows > _MANY_ROWS:
+            yield Remark("odd", name, f"one user has {rows:,} rows, {share:.0%} of all", "is it a robot, or a default id?")
+    if not check.rates:
+        return
+    clicks, shown = check.rates["clicks"], check.rates["impressions"]
+    if not clicks:
+        yield Remark("odd", "impressions", f"none of {shown:,} impressions has a click", "no ranker can be trained")
+    elif check.rates["ctr"] > HIGH_CTR:
+        text = f"{check.rates['ctr']:.0%} of the impressions have a click"
+        yield Remark("odd", "impressions", text, "were impressions without clicks left out?")
+    yield from _of_periods(check)
+    age = check.label_age
+    if age and age["clicks"]:
+        late = age["delay_hours"]
+        text = (
+            f"half of the conversions take {hours(late['p50'])}, 99 % take {hours(late['p99'])}; "
+            f"{age['young_clicks']:,} of {age['clicks']:,} clicks are younger than 90 % need"
+        )
+        yield Remark("note", "conversions", text, f"labels are complete after about {counted(age['days_to_know_99_percent'], 'day')}")
+
+
+def _of_periods(check: LogCheck) -> Iterator[Remark]:
+    problem = check.periods.get("problem")
+    if problem:
+        yield Remark("odd", "periods", problem)
+        return
+    for name, words in (("train", "training"), ("valid", "validation"), ("test", "test")):
+        part = check.periods[name]
+        if not part["impressions"]:
+            yield Remark("odd", "periods", f"the {words} period has no impression", "set preprocess.valid_from and test_from")
+        elif not part["clicks"] and check.rates["clicks"]:
+            text = f"none of the {part['impressions']:,} impressions of the {words} period has a click"
+            expected = part["impressions"] * check.rates["ctr"]
+            yield Remark("odd" if expected > _SOME_CLICKS else "note", "periods", text, "its metrics are undefined; give a longer log, or other periods")
+
+
+def _table_dict(scan: TableScan, bulk: Bulk | None) -> dict[str, Any]:
+    kept = scan.kept
+    ids = [name for name in ("user_id", "item_id", "ad_id", "campaign_id", "category") if name in kept.names]
+    return {
+        "files": scan.files,
+        "files_read": scan.files_read,
+        "whole": scan.whole,
+        "rows_read": scan.rows_read,
+        "rows_kept": kept.rows,
+        "set_aside": [asdict(one) for one in scan.set_aside],
+        "noted": [asdict(one) for one in scan.noted],
+        "unreadable": [{"path": path, "reason": reason} for path, reason in scan.unreadable],
+        "from": day(bulk.start_us) if bulk else None,
+        "to": day(bulk.end_us) if bulk else None,
+        "rows_far_away": bulk.outside if bulk else 0,
+        "distinct": {name: kept.distinct(name) for name in ids},
+        "known_share": {entry.name: kept.known_share(entry.name) for entry in CONTRACTS[scan.table].columns},
+    }
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number of things.
+
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def day(time_us: int) -> str:
+    """Return a time to the minute.
+
+    >>> day(1_767_571_266_361_682)
+    '2026-01-05 00:01'
+    """
+    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def hours(value: float) -> str:
+    """Return a duration given in hours.
+
+    >>> hours(0.5), hours(7), hours(72)
+    ('30 minutes', '7.0 hours', '3.0 days')
+    """
+    if value < 1:
+        return f"{60 * value:.0f} minutes"
+    return f"{value:.1f} hours" if value < 48 else f"{value / 24:.1f} days"
