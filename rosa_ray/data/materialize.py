@@ -130,7 +130,7 @@ def encode_file(encoder: UserEncoder, path: str, users_per_block: int, device: s
 class _FileEncoder:
     """The actor: encodes the files it is given."""
 
-    def __init__(self, encoder: ray.ObjectRef, users_per_block: int, device: str) -> None:
+    def __init__(self, encoder: ray.ObjectRef[UserEncoder], users_per_block: int, device: str) -> None:
         self._encoder: UserEncoder = ray.get(encoder)
         if self._encoder.ranker is not None:
             self._encoder.ranker.to(device)

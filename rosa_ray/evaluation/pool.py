@@ -99,7 +99,7 @@ class _PredictionWriter:
 class _ValidationSums:
     """Sums up the validation impressions of each block; answers the sums, pickled, as one row."""
 
-    def __init__(self, model: ray.ObjectRef, users_per_batch: int, negative_keep_rate: float) -> None:
+    def __init__(self, model: ray.ObjectRef[Any], users_per_batch: int, negative_keep_rate: float) -> None:
         torch.set_num_threads(1)
         description, weights, state = ray.get(model)
         self._scorer = UserScorer.load(description, weights, state, users_per_batch, _actor_device())
