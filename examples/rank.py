@@ -26,7 +26,7 @@ async def main(run_dir: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
     service = RankingService(lambda: build_scorer(settings), settings.serving)
 
     user_id = samples.user_ids[0]
-    request = RankRequest.model_validate(samples.body(user_id, minutes_later=5, top_k=None))
+    request = RankRequest.model_validate(samples.rank_body(user_id, minutes_later=5, top_k=None))
     before = (await service.rank(request, "before"))["ads"]
     show(f"for user {user_id}", before)
 
