@@ -13,12 +13,23 @@ def source_kinds() -> dict[str, SourceFactory]:
     """Return every known kind and what builds it, sorted by kind.
 
     >>> list(source_kinds())
-    ['csv', 'log', 'parquet', 'rees46', 'taobao']
+    ['csv', 'ipinyou', 'kuairand', 'log', 'movielens', 'open_bandit', 'parquet', 'rees46', 'retailrocket', 'taobao']
     """
     kinds: dict[str, SourceFactory] = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         kinds |= getattr(importlib.import_module(f"{__package__}.{module.name}"), "SOURCES", {})
     return dict(sorted(kinds.items()))
+
+
+def brings(config: SourceConfig, table: str) -> bool:
+    """Tell whether a configured source brings a table: by its location, or as part of a log known by name.
+
+    >>> [brings(SourceConfig(kind=kind, path="/logs"), "impressions") for kind in ("taobao", "open_bandit")]
+    [False, True]
+    """
+    if getattr(config, table, ""):
+        return True
+    return bool(config.path) and table in getattr(source_kinds()[config.kind], "tables", ())
 
 
 def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> Source:
