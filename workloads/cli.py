@@ -58,7 +58,7 @@ def print_config(config: ConfigArgument, overrides: SetOption = [], debug: Debug
     """Print the resolved config: every key, after profile, file and --set."""
 
     def run(loaded: "RunConfig") -> int:
-        from rosa_ray.settings import dump
+        from rosa_ray.settings.plain import dump
 
         typer.echo(dump(loaded), nl=False)
         return 0
@@ -97,7 +97,6 @@ LOOP_VERBS = (
         "train",
     ),
     ConfigVerb("materialize", "Encode every user and fill the online store.", "materialize"),
-    ConfigVerb("evaluate", "Measure the trained model on the test period.", "evaluate"),
     ConfigVerb("serve", "Answer POST /rank and POST /events over HTTP until Ctrl-C.", "serve"),
 )
 STUDY_VERBS = (
@@ -144,6 +143,23 @@ def _add(verb: ConfigVerb) -> None:
 
 for _verb in LOOP_VERBS:
     _add(_verb)
+
+
+@app.command()
+def evaluate(
+    config: ConfigArgument,
+    every: Annotated[bool, typer.Option("--all", help="Print every metric, not only the first dozen.")] = False,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Measure the trained model on the test period."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import evaluate as verb
+
+        return verb.run(loaded, every=every)
+
+    execute(run, config, overrides, debug)
 
 
 @app.command()

@@ -7,8 +7,8 @@ from rosa_ray.config import RunConfig
 from workloads.places import record_config, source_of
 
 
-def run(config: RunConfig) -> int:
-    """Write predictions and metrics of the run, and print the metrics."""
+def run(config: RunConfig, *, every: bool = False) -> int:
+    """Write predictions and metrics of the run, and print the first metrics or every one."""
     from rosa_ray.evaluation.evaluate import evaluate, metrics_table
 
     run_dir = record_config(config)
@@ -19,6 +19,7 @@ def run(config: RunConfig) -> int:
             log_dir=source_of(config).path,
             run_dir=run_dir.root,
         )
-    Console().print(metrics_table(metrics))
-    print(f"{run_dir.evaluation.metrics}: model {metrics['model_version']}")
+    Console().print(metrics_table(metrics, every=every))
+    rest = "" if every else "; --all prints every metric"
+    print(f"{run_dir.evaluation.metrics}: model {metrics['model_version']}{rest}")
     return 0

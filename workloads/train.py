@@ -2,7 +2,7 @@
 
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
-from rosa_ray.settings import to_plain
+from rosa_ray.settings.plain import to_plain
 from workloads.places import record_config
 
 

@@ -8,7 +8,9 @@ from rich.console import Console
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.run_dir import RunDir
-from rosa_ray.settings import Layer, compose, to_plain
+from rosa_ray.settings.compose import compose
+from rosa_ray.settings.layers import Layer
+from rosa_ray.settings.plain import to_plain
 from rosa_ray.storage import absolute
 from workloads.places import record_config, source_of
 from workloads.studies import prepare

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import fsspec
 import pyarrow as pa
@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import ray
 import xxhash
 from annotated_types import Ge
-from ray.exceptions import RayTaskError
 
 from rosa_ray.bundle import Bundle, open_bundle
+from rosa_ray.data.actor_pool import map_on_actors
 from rosa_ray.data.counter_files import read_counters_file
 from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, timeline_block, with_events
-from rosa_ray.errors import ConfigError, InputError, RosaError
+from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureState
 from rosa_ray.inference import load_ranker
 from rosa_ray.run_dir import DataDir
@@ -128,17 +128,15 @@ def encode_file(encoder: UserEncoder, path: str, users_per_block: int, device: s
 
 
 class _FileEncoder:
-    """The actor: encodes the files it is given."""
+    """What an actor does: encodes the files it is given."""
 
-    def __init__(self, encoder: ray.ObjectRef, users_per_block: int, device: str) -> None:
-        self._encoder: UserEncoder = ray.get(encoder)
-        if self._encoder.ranker is not None:
-            self._encoder.ranker.to(device)
-        self._users_per_block, self._device = users_per_block, device
+    def __init__(self, encoder: UserEncoder, users_per_block: int, device: str) -> None:
+        if encoder.ranker is not None:
+            encoder.ranker.to(device)
+        self._encoder, self._users_per_block, self._device = encoder, users_per_block, device
 
-    def __call__(self, batch: dict[str, Any]) -> Iterator[pa.Table]:
-        for path in batch["item"]:
-            yield from encode_file(self._encoder, str(path), self._users_per_block, self._device)
+    def __call__(self, path: str) -> Iterator[pa.Table]:
+        return encode_file(self._encoder, path, self._users_per_block, self._device)
 
 
 def _write_users(
@@ -160,25 +158,15 @@ def _write_users(
 
 
 def _encoded(encoder: UserEncoder, files: list[_UserFile], config: MaterializeConfig) -> Iterator[pa.Table]:
-    """Encode files on Ray Data; blocks come in any order."""
+    """Encode files side by side; those of several files come in any order."""
     if not files:
         return
     gpus = int(ray.cluster_resources().get("GPU", 0))
     actors = config.actors or gpus or max(int(ray.cluster_resources().get("CPU", 1)) - 1, 1)
-    dataset = ray.data.from_items([file.path for file in files], override_num_blocks=len(files)).map_batches(
-        _FileEncoder,
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=min(actors, len(files))),
-        num_gpus=1 if gpus else 0,
-        fn_constructor_args=(ray.put(encoder), config.users_per_block, "cuda" if gpus else "cpu"),
-    )
-    try:
-        yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
-    except RayTaskError as error:
-        if isinstance(error.cause, RosaError):
-            raise error.cause from None
-        cause = str(error.cause or error).strip().splitlines()[-1]
-        raise RosaError(f"materialisation failed while encoding users: {cause}") from error
+    arguments = encoder, config.users_per_block, "cuda" if gpus else "cpu"
+    paths = [file.path for file in files]
+    for _, block in map_on_actors(_FileEncoder, arguments, paths, actors, "encoding users", use_gpu=bool(gpus)):
+        yield block
 
 
 def _encoder(

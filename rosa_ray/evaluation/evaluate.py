@@ -19,6 +19,24 @@ from rosa_ray.metrics import Evaluation, evaluate_policy
 from rosa_ray.run_dir import DataDir, RunDir
 from rosa_ray.storage import absolute, remove_tree, write_json
 
+FIRST_FIGURES = (
+    "n",
+    "clicks",
+    "conversions",
+    "auc",
+    "gauc",
+    "logloss",
+    "pcoc",
+    "cvr_auc",
+    "cvr_pcoc",
+    "ctcvr_auc",
+    "revenue_pcoc",
+    "policy_roi",
+    "oracle_policy_roi",
+    "random_policy_roi",
+)
+"""What a person wants to know first: how much was measured, ranking, calibration, return."""
+
 _COMPARED = tuple(f"{head}{name}" for head in ("", "cvr_", "ctcvr_") for name in ("pcoc", "ece", "logloss"))
 _RAW_FIGURES = (*_COMPARED, "revenue_pcoc")
 
@@ -108,15 +126,21 @@ def _raw_policy_roi(candidates: dict[str, np.ndarray], log_dir: str, config: Eva
     if truth is None or not len(candidates["request_key"]):
         return None
     joined = join_truth(truth, candidates["impression_key"], log_dir)
-    return evaluate_policy(config.score, raw_columns(candidates), joined)["policy_roi"]
+    policy_roi: float | None = evaluate_policy(config.score, raw_columns(candidates), joined)["policy_roi"]
+    return policy_roi
 
 
-def metrics_table(metrics: Mapping[str, Any]) -> Table:
-    """The figures of `evaluate` for a terminal, one row each, test beside validation."""
+def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:
+    """The figures of `evaluate` for a terminal, one row each, test beside validation.
+
+    Args:
+        every: all of them; else those of `FIRST_FIGURES` that are defined.
+    """
+    test = metrics["test"]
     table = Table("metric", "test", "valid", title=f"model {metrics['model_version']}")
-    for name, value in metrics["test"].items():
-        if not isinstance(value, dict):
-            table.add_row(name, _cell(value), _cell(metrics["valid"].get(name)))
+    for name in test if every else [name for name in FIRST_FIGURES if test.get(name) is not None]:
+        if not isinstance(test[name], dict):
+            table.add_row(name, _cell(test[name]), _cell(metrics["valid"].get(name)))
     return table
 
 

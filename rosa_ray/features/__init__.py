@@ -4,6 +4,7 @@ from rosa_ray.features.batching import batch_users, collate
 from rosa_ray.features.build import AdTable, SplitBounds, build_user_rows, keyed_events, keyed_impressions
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
+from rosa_ray.features.counting import CounterStates, dense_names, expected_cost, fold_events, merge_states, read_dense
 from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_events, encode_timeline, encode_users
 from rosa_ray.features.records import (
     RECORD_COLUMNS,
@@ -20,15 +21,7 @@ from rosa_ray.features.records import (
 )
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
 from rosa_ray.features.state import FeatureState, FitSums
-from rosa_ray.features.views import (
-    VIEWS,
-    CounterStates,
-    dense_names,
-    expected_cost,
-    fold_events,
-    merge_states,
-    read_dense,
-)
+from rosa_ray.features.views import VIEWS
 
 __all__ = [
     "EVENT_COLUMNS",

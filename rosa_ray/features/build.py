@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.counting import CounterStates, expected_cost, read_dense
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
-from rosa_ray.features.views import CounterStates, expected_cost, read_dense
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY, hash_ids
 
 MISSING_ID = ""

@@ -4,13 +4,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from rosa_ray.features.views import VIEWS
 from rosa_ray.settings import Distinct, OneOf, section
-
-
-def _view_names() -> list[str]:
-    from rosa_ray.features.views import VIEWS
-
-    return list(VIEWS)
 
 
 @section("features")
@@ -21,7 +16,7 @@ class FeatureConfig:
     60
     """
 
-    views: Annotated[tuple[Annotated[str, OneOf(_view_names)], ...], Distinct()] = (
+    views: Annotated[tuple[Annotated[str, OneOf(VIEWS.keys)], ...], Distinct()] = (
         "user_events",
         "item_events",
         "category_events",

@@ -14,7 +14,8 @@ import pyarrow as pa
 from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Counters
-from rosa_ray.features.views import IMPRESSION_MEASURES, CounterStates, buckets_of, counted_views, to_micros
+from rosa_ray.features.counting import CounterStates, buckets_of, counted_views, to_micros
+from rosa_ray.features.views import IMPRESSION_MEASURES
 from rosa_ray.schema import BEHAVIORS, derive_key, hash_ids
 
 

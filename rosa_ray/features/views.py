@@ -1,18 +1,11 @@
-"""The counter views: what is counted, per which entity, over which windows, and the dense features read from it.
+"""The counter views: what is counted, per which entity, over which windows, and how features read from it are called.
 
-A view is one entry of `VIEWS`. Folding takes the rows of one log (events or impressions) as columns; reading gives
-one float32 column per feature, NaN where a rate has no denominator (missing is not zero).
+A view is one entry of `VIEWS`. `rosa_ray.features.counting` folds logs into them and reads them.
 """
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from rosa_ray.arrays import Columns
-from rosa_ray.features.config import FeatureConfig
-from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.schema import BEHAVIORS
-from rosa_ray.units import MICROS_PER_UNIT
 
 IMPRESSION_MEASURES = ("impressions", "clicks", "conversions", "bid_micros", "cost_micros")
 
@@ -57,107 +50,3 @@ VIEWS: dict[str, View] = {
         View("campaign_impressions", "impressions", "campaign_key", (24, None)),
     )
 }
-
-CounterStates = dict[str, Counters]
-"""One counter per view name."""
-
-
-def buckets_of(config: FeatureConfig) -> Buckets:
-    """The event-time grid that a configuration asks for."""
-    return Buckets.of_minutes(config.bucket_minutes, config.settle_minutes)
-
-
-def dense_names(config: FeatureConfig) -> tuple[str, ...]:
-    """Names of the dense feature columns, in the order of `read_dense`.
-
-    >>> dense_names(FeatureConfig(views=("ad_impressions",)))[0]
-    'ad_impressions.24h.log1p_impressions'
-    """
-    return tuple(name for view in config.views for name in VIEWS[view].feature_names)
-
-
-def counted_views(config: FeatureConfig) -> tuple[View, ...]:
-    """Views that must be kept: those read as features, and ads' and campaigns' costs for the expected cost."""
-    return tuple(VIEWS[name] for name in dict.fromkeys((*config.views, "ad_impressions", "campaign_impressions")))
-
-
-def fold_events(events: Columns, config: FeatureConfig) -> CounterStates:
-    """Count events (columns user_key, item_key, category_key, time_us, behavior), each once, into every event view."""
-    amounts = np.eye(len(BEHAVIORS), dtype=np.int64)[events["behavior"]]
-    bucket = buckets_of(config).of(events["time_us"])
-    return {
-        view.name: Counters.fold(events[view.entity], bucket, amounts)
-        for view in counted_views(config)
-        if view.log == "events"
-    }
-
-
-def merge_states(*states: CounterStates) -> CounterStates:
-    """Sum several counter states view by view."""
-    names = dict.fromkeys(name for state in states for name in state)
-    return {name: _merge_one([state[name] for state in states if name in state]) for name in names}
-
-
-def read_dense(states: CounterStates, requests: Columns, config: FeatureConfig) -> np.ndarray:
-    """Dense features of n requests at their own times, float32 (n, F), NaN where missing.
-
-    Args:
-        requests: key columns user_key, item_key, category_key, ad_key, campaign_key and time_us.
-    """
-    last = buckets_of(config).last_closed(requests["time_us"])
-    columns = [_read_view(VIEWS[name], states, requests, last, config) for name in config.views]
-    return np.concatenate(columns, axis=1) if columns else np.empty((len(last), 0), np.float32)
-
-
-def expected_cost(states: CounterStates, requests: Columns, config: FeatureConfig) -> np.ndarray:
-    """Expected cost of showing an ad: its bid times the smoothed cost-to-bid ratio of the ad, then its campaign.
-
-    A second-price auction charges less than the bid; by how much is learned from closed buckets. Without any record
-    the ratio is 1.
-
-    Returns:
-        float64 (n,), currency units.
-    """
-    bid_micros = to_micros(requests["bid"]).astype(np.float64)
-    last = buckets_of(config).last_closed(requests["time_us"])
-    prior = config.prior_impressions * bid_micros
-    ratio = np.ones(len(last))
-    for name in ("campaign_impressions", "ad_impressions"):
-        sums = _state_of(states, VIEWS[name]).read(requests[VIEWS[name].entity], last, (None,))[:, 0]
-        paid = sums[:, IMPRESSION_MEASURES.index("cost_micros")]
-        offered = sums[:, IMPRESSION_MEASURES.index("bid_micros")]
-        ratio = (paid + prior * ratio) / (offered + prior)
-    return requests["bid"].astype(np.float64) * ratio
-
-
-def to_micros(amount: np.ndarray) -> np.ndarray:
-    """Currency units to int64 micro-units, rounded half to even."""
-    return np.rint(np.asarray(amount, np.float64) * MICROS_PER_UNIT).astype(np.int64)
-
-
-def _merge_one(parts: list[Counters]) -> Counters:
-    return parts[0].merge(*parts[1:])
-
-
-def _state_of(states: CounterStates, view: View) -> Counters:
-    return states.get(view.name) or Counters.empty(len(view.measures))
-
-
-def _read_view(
-    view: View, states: CounterStates, requests: Columns, last: np.ndarray, config: FeatureConfig
-) -> np.ndarray:
-    windows = tuple(None if hours is None else hours * 60 // config.bucket_minutes for hours in view.windows_hours)
-    sums = _state_of(states, view).read(requests[view.entity], last, windows)
-    if view.log == "events":
-        return np.log1p(sums.reshape(len(last), len(view.feature_names)).astype(np.float64)).astype(np.float32)
-    return _rates(sums.astype(np.float64), config).astype(np.float32)
-
-
-def _rates(sums: np.ndarray, config: FeatureConfig) -> np.ndarray:
-    shown, clicked, bought = sums[..., 0], sums[..., 1], sums[..., 2]
-    strength = config.prior_impressions
-    ctr = (clicked + strength * config.prior_ctr) / (shown + strength)
-    cvr = (bought + strength * config.prior_ctr * config.prior_cvr) / (clicked + strength * config.prior_ctr)
-    log_ctr = np.where(shown > 0, np.log(ctr), np.nan)
-    log_cvr = np.where(clicked > 0, np.log(cvr), np.nan)
-    return np.stack([np.log1p(shown), log_ctr, log_cvr], axis=-1).reshape(len(sums), 3 * sums.shape[1])

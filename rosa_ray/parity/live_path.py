@@ -9,7 +9,7 @@ import numpy as np
 
 from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureState
-from rosa_ray.features.views import buckets_of
+from rosa_ray.features.counting import buckets_of
 from rosa_ray.parity.faults import RandomlyKilled, SimulatedKill
 from rosa_ray.parity.features import Request
 from rosa_ray.records import RecordParser

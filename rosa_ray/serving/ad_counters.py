@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rosa_ray.features import VIEWS, AdTable, Counters, CounterStates, FeatureConfig, read_dense
-from rosa_ray.features.views import IMPRESSION_MEASURES, buckets_of
+from rosa_ray.features.counting import buckets_of
+from rosa_ray.features.views import IMPRESSION_MEASURES
 
 KEPT_BUCKETS = 4
 """Requests at other times than now, as a replay sends them, need readings of more than one bucket."""

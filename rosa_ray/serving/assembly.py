@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from rosa_ray.schema import PrivacyConfig, open_pseudonyms, require_user_key
+from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.hybrid_scorer import HybridScorer
@@ -15,7 +15,8 @@ from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import EncoderPort, LookupPort
 from rosa_ray.serving.model import ServedModel, load_model
 from rosa_ray.serving.telemetry import Telemetry
-from rosa_ray.settings import read, section
+from rosa_ray.settings import section
+from rosa_ray.settings.compose import read
 from rosa_ray.storage import absolute
 from rosa_ray.store import StoreConfig, open_store
 

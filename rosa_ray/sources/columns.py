@@ -1,9 +1,6 @@
-"""The columns of one file become those of a contract, as the settings of `source` say."""
+"""The columns of one file become those of a contract, and rows that do not parse are set aside."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -11,115 +8,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rosa_ray.errors import ContractError
-from rosa_ray.schema import CONTRACTS, Column, Violation
+from rosa_ray.schema import CONTRACTS, Violation
+from rosa_ray.sources.column_forms import (
+    CONSTANT,
+    FILE_NAME,
+    FOLDER_NAME,
+    ROW_NUMBER,
+    ColumnForm,
+    Parsed,
+    constant,
+    forms_of,
+    parse,
+    remedy,
+)
 from rosa_ray.sources.names import find_columns
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
 from rosa_ray.sources.table_files import row_ids
-from rosa_ray.sources.times import TimeForm, read_times, time_remedy
-from rosa_ray.sources.values import (
-    NAN_WORDS,
-    NULL_WORDS,
-    TEXT_NULL_WORDS,
-    InexactIdError,
-    Marks,
-    ValueForm,
-    are_float_ids,
-    are_rounded_ids,
-    is_scalar,
-    mapped,
-    mask_of,
-    nulled,
-    number_remedy,
-    read_flags,
-    read_numbers,
-    texts_of,
-    value_remedy,
-    without_fraction,
-)
+from rosa_ray.sources.values import InexactIdError, are_float_ids, are_rounded_ids, mask_of, without_fraction
 
-ROW_NUMBER = "#row"
-FILE_NAME = "#file"
-FOLDER_NAME = "#folder"
-PLACEHOLDERS = (ROW_NUMBER, FILE_NAME, FOLDER_NAME)
-CONSTANT = "="
 JOINED = ("user_id", "item_id", "ad_id", "campaign_id", "category")
 """Columns of text by which tables are joined."""
 
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
-
-
-@dataclass(frozen=True)
-class ColumnForm:
-    """How one column of a contract is written in the files of its table.
-
-    Attributes:
-        key: `table.column`, as settings name it.
-        type: the contract's.
-        file_column: the column that the settings name; `#row`, `#file`, `#folder` or `=value` for none.
-    """
-
-    key: str
-    type: pa.DataType
-    file_column: str
-    values: ValueForm
-    times: TimeForm
-
-    @property
-    def reads_file(self) -> bool:
-        """Whether a column of the file, or of its folders, is read."""
-        return self.file_column not in PLACEHOLDERS and not self.file_column.startswith(CONSTANT)
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """A column under its contract's type, null where a value does not parse.
-
-    Attributes:
-        faults: for each reason, which rows it sets aside; rows of an earlier reason may be marked again.
-    """
-
-    values: pa.ChunkedArray
-    faults: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-def forms_of(config: SourceConfig, table: str) -> dict[str, ColumnForm]:
-    """Return how each column of a table is written."""
-    return {entry.name: _form(config, table, entry) for entry in CONTRACTS[table].columns}
-
-
-def shared_null_words(forms: Mapping[str, ColumnForm]) -> tuple[str, ...]:
-    """Return the words that are null in every column of a table, and that no value map gives a meaning."""
-    words = [set(form.values.null_words) - set(form.values.mapping) for form in forms.values()]
-    return tuple(sorted(set.intersection(*words)))
-
-
-def parse(values: pa.ChunkedArray, form: ColumnForm, where: str) -> Parsed:
-    """Read the values of a column under its contract's type.
-
-    Raises:
-        ContractError: the column is of a type that has no such values.
-    """
-    try:
-        return _parse(values, form)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ContractError(
-            f"{where}: column '{form.key.partition('.')[2]}' is {values.type}, which does not become {form.type}: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-
-
-def constant(form: ColumnForm) -> pa.Scalar:
-    """Return the value that a column has in every row.
-
-    Raises:
-        ValueError: it does not parse.
-    """
-    text = form.file_column.removeprefix(CONSTANT)
-    plain = ColumnForm(form.key, form.type, "", ValueForm(mapping=form.values.mapping), form.times)
-    parsed = parse(pa.chunked_array([[text]]), plain, "source.columns")
-    if parsed.faults:
-        raise ValueError(f"'{text}' is no {form.type}")
-    return parsed.values[0]
 
 
 class FileColumns:
@@ -204,8 +114,7 @@ class FileColumns:
         try:
             parsed = parse(values, form, self._file.path)
         except InexactIdError as error:
-            column = form.key.partition(".")[2]
-            raise ContractError(f"{self._file.path}: column '{column}', row {rows[error.at]}: {error}") from error
+            raise ContractError(f"{self._file.path}: column '{form.name}', row {rows[error.at]}: {error}") from error
         if not pa.types.is_string(form.type):
             return parsed
         texts = parsed.values
@@ -215,10 +124,9 @@ class FileColumns:
         return Parsed(without_fraction(texts)) if self._float_ids.get(form.key) else parsed
 
     def _require_whole_ids(self, texts: pa.ChunkedArray, form: ColumnForm) -> None:
-        column = form.key.partition(".")[2]
-        if column.endswith("_id") and are_rounded_ids(texts):
+        if form.name.endswith("_id") and are_rounded_ids(texts):
             raise ContractError(
-                f"{self._file.path}: column '{column}' holds ids such as '{texts.drop_null()[0]}', "
+                f"{self._file.path}: column '{form.name}' holds ids such as '{texts.drop_null()[0]}', "
                 "whose last digits are lost; write them as integers or as text"
             )
 
@@ -227,8 +135,8 @@ class FileColumns:
     ) -> str:
         first = int(marks.argmax())
         text = str(values[first].as_py())
-        remedy = f"source.time_zone: {{{form.key}: UTC}} states one" if reason == _NAIVE else _remedy(text, form)
-        return f"row {rows[first]}, {text[:60]!r}" + (f"; {remedy}" if remedy else "")
+        way_out = remedy(reason, text, form)
+        return f"row {rows[first]}, {text[:60]!r}" + (f"; {way_out}" if way_out else "")
 
     def _padded(self, texts: pa.ChunkedArray, name: str, rows: np.ndarray) -> list[Violation]:
         """Ids with spaces around them: they are kept, and equal no id without."""
@@ -250,7 +158,7 @@ class FileColumns:
                 raise ContractError(
                     f"{self._file.path}: column '{wanted.file_column}' {problem}; "
                     f"found columns {', '.join(names) or 'none'}{f'; {note}' if note else ''}; "
-                    f"{_missing_remedy(table, entry.name, entry.type)}"
+                    f"{_missing_remedy(table, entry.name)}"
                 )
 
 
@@ -271,7 +179,6 @@ class _Tally:
         self._form = form
         self._known = 0
         self._bad = 0
-        self._fresh: np.ndarray | None = None
         self._reason = ""
         self._example = ""
 
@@ -284,100 +191,12 @@ class _Tally:
         if self._bad > self._known:
             total = self._known + self._bad
             raise ContractError(
-                f"{where}: column '{self._form.key.partition('.')[2]}': {self._bad} of {total} values {self._reason}, "
+                f"{where}: column '{self._form.name}': {self._bad} of {total} values {self._reason}, "
                 f"the first is {self._example}"
             )
 
 
-def _form(config: SourceConfig, table: str, entry: Column) -> ColumnForm:
-    name = entry.name
-    say = partial(config.setting, table=table, column=name)
-    words = say("null_words")
-    if words is None:
-        words = TEXT_NULL_WORDS if pa.types.is_string(entry.type) else NULL_WORDS
-        words = [word for word in words if not (entry.required and word in NAN_WORDS)]
-    meanings = {value: _as_text(meaning) for value, meaning in config.values.get(table, {}).get(name, {}).items()}
-    if name == "behavior":
-        meanings = {**config.behaviors, **meanings}
-    return ColumnForm(
-        key=f"{table}.{name}",
-        type=entry.type,
-        file_column=config.columns.get(table, {}).get(name, name),
-        values=ValueForm(tuple(words), meanings, say("decimal"), say("thousands"), say("strip")),
-        times=TimeForm(say("time_format"), say("time_unit"), say("time_zone")),
-    )
-
-
-def _as_text(meaning: Any) -> str | None:
-    if meaning is None or isinstance(meaning, str):
-        return meaning
-    return str(meaning).lower() if isinstance(meaning, bool) else repr(meaning)
-
-
-def _parse(values: pa.ChunkedArray, form: ColumnForm) -> Parsed:
-    kind, written = form.type, form.values
-    values = _decoded(values)
-    if written.mapping and is_scalar(values.type):
-        values = mapped(texts_of(values), written.mapping)
-    if pa.types.is_timestamp(kind):
-        times = read_times(values, form.times, written.null_words)
-        return Parsed(times.values, _faults((_time_reason(form, values.type), times.bad), (_NAIVE, times.naive)))
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        numbers, bad = read_numbers(values, written, kind)
-        return Parsed(
-            numbers,
-            _faults(("do not parse as whole numbers" if pa.types.is_integer(kind) else "do not parse as numbers", bad)),
-        )
-    if pa.types.is_boolean(kind):
-        flags, bad = read_flags(values, written)
-        return Parsed(flags, _faults(("are neither yes nor no", bad)))
-    if pa.types.is_string(kind) and is_scalar(values.type):
-        return Parsed(nulled(texts_of(values), written.null_words))
-    if pa.types.is_string(kind):
-        raise pa.ArrowInvalid("a list or a struct is no text")
-    return Parsed(values)
-
-
-_NAIVE = "say no time zone"
-
-
-def _time_reason(form: ColumnForm, kind: pa.DataType) -> str:
-    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    if numeric and not form.times.unit and not form.times.format:
-        return "are numbers with no time unit"
-    if form.times.format:
-        return f"are not written as source.time_format '{form.times.format}' says"
-    return (
-        f"are no times, in the unit '{form.times.unit}' or in ISO 8601"
-        if form.times.unit
-        else "are no times in ISO 8601"
-    )
-
-
-def _faults(*found: tuple[str, Marks]) -> dict[str, np.ndarray]:
-    return {reason: marks for reason, marks in found if marks is not None}
-
-
-def _decoded(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Plain strings and values for dictionaries, other layouts of strings, and Parquet's unmarked strings."""
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        return _decoded(values.cast(kind.value_type))
-    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    if binary or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return values.cast(pa.string())
-    return values
-
-
-def _remedy(text: str, form: ColumnForm) -> str:
-    if pa.types.is_timestamp(form.type):
-        return time_remedy(text, form.key, form.times)
-    if pa.types.is_boolean(form.type):
-        return value_remedy(text, form.key, "false")
-    return number_remedy(text, form.key, form.values)
-
-
-def _missing_remedy(table: str, name: str, kind: pa.DataType) -> str:
+def _missing_remedy(table: str, name: str) -> str:
     examples = {"behavior": "=view", "bid": "=0.1", "cost": "=0"}
     example = ROW_NUMBER if name in ("event_id", "impression_id", "request_id") else examples.get(name, "")
     stands = {ROW_NUMBER: f'"{ROW_NUMBER}" numbers the rows', "": '"=value" gives every row one value'}

@@ -10,12 +10,14 @@ import pyarrow as pa
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import BEHAVIORS, CONTRACTS
-from rosa_ray.sources.columns import CONSTANT, ROW_NUMBER, FileColumns, constant, forms_of, shared_null_words
+from rosa_ray.sources.column_forms import CONSTANT, ROW_NUMBER, constant, forms_of, shared_null_words
+from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
 from rosa_ray.sources.table_files import ParquetFile
 from rosa_ray.sources.text_files import TextFile, TextForm
-from rosa_ray.sources.times import known_zone, pattern_of
+from rosa_ray.sources.time_texts import pattern_of
+from rosa_ray.sources.zones import known_zone
 
 PER_TABLE = ("delimiter", "encoding")
 PER_COLUMN = ("time_format", "time_unit", "time_zone", "null_words", "decimal", "thousands", "strip")

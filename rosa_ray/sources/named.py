@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import EVENTS
-from rosa_ray.sources.columns import FileColumns, forms_of
+from rosa_ray.sources.column_forms import forms_of
+from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.generic import check_tables, check_writing
 from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile

@@ -10,19 +10,14 @@ import pyarrow as pa
 from annotated_types import MinLen
 
 from rosa_ray.schema import Violation
-from rosa_ray.settings import Distinct, OneOf, section
+from rosa_ray.settings import Distinct, section, wrong
+from rosa_ray.sources.kinds import source_kinds
 
 _SUFFIXES = re.compile(r"(\.(csv|tsv|txt|tab|log|parquet|pq|snappy|gz|gzip|bz2|zst|zstd|lz4|xz))+$", re.IGNORECASE)
 
 TimeUnit = Literal["", "s", "ms", "us", "ns"]
 DecimalSign = Literal[".", ","]
 Names = Annotated[tuple[str, ...], MinLen(1), Distinct()]
-
-
-def _kinds() -> list[str]:
-    from rosa_ray.sources.registry import source_kinds
-
-    return list(source_kinds())
 
 
 @section("source")
@@ -33,8 +28,9 @@ class SourceConfig:
     local or `s3://bucket/key` with credentials and `AWS_ENDPOINT_URL` from the environment.
     """
 
-    kind: Annotated[str, OneOf(_kinds)] = "log"
-    """Which source reads the log, a name of `SOURCES` in a module of `rosa_ray.sources`."""
+    kind: str = "log"
+    """Which source reads the log: a name of `SOURCES` in a module of `rosa_ray.sources`, or `package.module.name` of
+    your own."""
     path: str = ""
     """Location of a log that a named source knows (`log`, `taobao`, `rees46`)."""
     events: str = ""
@@ -90,6 +86,15 @@ class SourceConfig:
         default = next(entry.default for entry in fields(self) if entry.name == name)
         return value.get(f"{table}.{column}", value.get(table, default))
 
+    def __post_init__(self) -> None:
+        known = source_kinds()
+        if self.kind not in known and not _is_dotted(self.kind):
+            raise wrong(self, "kind", f"it must be one of {', '.join(known)}, or package.module.name of your own")
+
+
+def _is_dotted(name: str) -> bool:
+    return "." in name and all(part.isidentifier() for part in name.split("."))
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -134,7 +139,8 @@ class RawBatch:
     @property
     def rows_read(self) -> int:
         """Rows the file held for this batch: those passed on and those set aside."""
-        return self.table.num_rows + sum(violation.rows for violation in self.rejected)
+        passed_on: int = self.table.num_rows
+        return passed_on + sum(violation.rows for violation in self.rejected)
 
 
 class Source(Protocol):

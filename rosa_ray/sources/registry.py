@@ -1,35 +1,33 @@
-"""Find the sources of this folder by the `SOURCES` table each of their modules declares."""
+"""Build the source that a configuration names: one of this package, or your own.
+
+A kind with a dot, such as `shop.logs.jsonl`, is the entry `jsonl` in `SOURCES` of the module `shop.logs`. Every worker
+must be able to import that.
+"""
 
 import importlib
-import pkgutil
-from pathlib import Path
 
-from rosa_ray.schema import Pseudonyms
+from rosa_ray.errors import ConfigError
+from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema.pseudonyms import Pseudonyms
+from rosa_ray.sources.kinds import source_kinds
 from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
 from rosa_ray.sources.pseudonymous import PseudonymousSource
 
 
-def source_kinds() -> dict[str, SourceFactory]:
-    """Return every known kind and what builds it, sorted by kind.
-
-    >>> list(source_kinds())
-    ['csv', 'ipinyou', 'kuairand', 'log', 'movielens', 'open_bandit', 'parquet', 'rees46', 'retailrocket', 'taobao']
-    """
-    kinds: dict[str, SourceFactory] = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        kinds |= getattr(importlib.import_module(f"{__package__}.{module.name}"), "SOURCES", {})
-    return dict(sorted(kinds.items()))
-
-
 def brings(config: SourceConfig, table: str) -> bool:
-    """Tell whether a configured source brings a table: by its location, or as part of a log known by name.
+    """Tell whether a configured source brings a table: by its location, or as part of a log at `source.path`.
+
+    A class says in `tables` what its logs hold. One of your own that does not say is taken to hold whole logs.
 
     >>> [brings(SourceConfig(kind=kind, path="/logs"), "impressions") for kind in ("taobao", "open_bandit")]
     [False, True]
+
+    Raises:
+        ConfigError: the module of an own kind has no such source.
     """
     if getattr(config, table, ""):
         return True
-    return bool(config.path) and table in getattr(source_kinds()[config.kind], "tables", ())
+    return bool(config.path) and table in getattr(_factory(config.kind), "tables", CONTRACTS)
 
 
 def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> Source:
@@ -39,7 +37,22 @@ def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> S
         pseudonyms: replace the user ids of everything that is read.
 
     Raises:
-        ConfigError: an option does not fit the kind.
+        ConfigError: the module of an own kind has no such source, or an option does not fit the kind.
     """
-    source = source_kinds()[config.kind](config)
+    source = _factory(config.kind)(config)
     return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)
+
+
+def _factory(kind: str) -> SourceFactory:
+    module, _, name = kind.rpartition(".")
+    return _own_factory(module, name) if module else source_kinds()[kind]
+
+
+def _own_factory(module: str, name: str) -> SourceFactory:
+    try:
+        kinds: dict[str, SourceFactory] = getattr(importlib.import_module(module), "SOURCES", {})
+    except ImportError as error:
+        raise ConfigError(f"source.kind is '{module}.{name}', and {module} cannot be imported: {error}") from error
+    if name not in kinds:
+        raise ConfigError(f"source.kind is '{module}.{name}'; SOURCES of {module} has {', '.join(kinds) or 'nothing'}")
+    return kinds[name]

@@ -294,6 +294,13 @@ def _flag(word: str) -> bool | None:
     return FLAGS.get(re.sub(r"\.0+$", "", word).lower())
 
 
+def integers_of(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return a column of integers, or of their decimal texts, as an array; null is 0."""
+    filled = pc.fill_null(values.cast(pa.int64()), 0)
+    numbers: np.ndarray = filled.to_numpy(zero_copy_only=False) if isinstance(filled, pa.Array) else filled.to_numpy()
+    return numbers
+
+
 def mask_of(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Return a column of flags as an array; null is false."""
     filled = pc.fill_null(values, False)

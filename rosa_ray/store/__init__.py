@@ -1,7 +1,8 @@
 """The online store: timelines, encoder states and counters of every user, updated by events and read by requests."""
 
+from rosa_ray.store.backends import store_kinds
 from rosa_ray.store.config import StoreConfig
-from rosa_ray.store.factory import open_store, store_kinds
+from rosa_ray.store.factory import open_store
 from rosa_ray.store.protocol import (
     STATE_EVENT_COLUMNS,
     ApplyResult,

@@ -5,16 +5,11 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from rosa_ray.settings import OneOf, section
+from rosa_ray.store.backends import store_kinds
 from rosa_ray.units import DAY_US
 
 DEFAULT_TIMELINE_EVENTS = 256
 """Events kept per user of a store that no model was loaded into yet."""
-
-
-def _kinds() -> list[str]:
-    from rosa_ray.store.factory import store_kinds
-
-    return store_kinds()
 
 
 @section("store")
@@ -25,7 +20,7 @@ class StoreConfig:
     86400000000
     """
 
-    kind: Annotated[str, OneOf(_kinds)] = "sqlite"
+    kind: Annotated[str, OneOf(store_kinds)] = "sqlite"
     """Implementation, a module of `rosa_ray.store.backends`."""
     path: str = "store.db"
     """The SQLite file."""

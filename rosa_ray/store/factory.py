@@ -1,21 +1,11 @@
 """Opens a store by the name of its kind: each module of `rosa_ray.store.backends` is one implementation."""
 
 import importlib
-import pkgutil
 
 from rosa_ray.features import FeatureConfig
 from rosa_ray.store import backends
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.protocol import OnlineStore
-
-
-def store_kinds() -> list[str]:
-    """Names of all implementations.
-
-    >>> "sqlite" in store_kinds()
-    True
-    """
-    return sorted(module.name for module in pkgutil.iter_modules(backends.__path__))
 
 
 def open_store(

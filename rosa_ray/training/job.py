@@ -10,7 +10,8 @@ from torch import nn
 from rosa_ray.features import FeatureState
 from rosa_ray.models import LossConfig, build_ranker
 from rosa_ray.run_dir import DataDir
-from rosa_ray.settings import Tagged, to_plain
+from rosa_ray.settings import Tagged
+from rosa_ray.settings.plain import to_plain
 from rosa_ray.training.config import TrainingConfig
 
 _NOT_IN_DIGEST = (

@@ -44,7 +44,8 @@ ADDITIONS = [
     ("din", {"exact_match": True, "match_window": 2 * WINDOW}),
     ("wide_deep", {"match_window": 3 * WINDOW + 5}),
 ]
-VARIANTS = [(name, {}) for name in ranker_names()] + ABLATIONS + ADDITIONS
+OUTSIDE = [("examples.my_model", {})]
+VARIANTS = [(name, {}) for name in ranker_names()] + ABLATIONS + ADDITIONS + OUTSIDE
 
 
 def small(name: str, **settings: object) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def test_gradients_reach_every_parameter(trained: tuple[nn.Module, EncodedUsers]
     assert silent == []
 
 
-@pytest.mark.parametrize("name", ranker_names())
+@pytest.mark.parametrize("name", [*ranker_names(), *(name for name, _ in OUTSIDE)])
 def test_predictions_start_at_the_base_rates_and_training_lowers_every_loss(name: str) -> None:
     users, state = tiny_users()
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ from rosa_ray.errors import BundleError, ConfigError
 from rosa_ray.serving.app import ENCODER, LOOKUP, SCORER, build
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.settings import read
+from rosa_ray.settings.compose import read
 from tests.serving.conftest import World
 
 ROOT = Path(__file__).resolve().parents[2]

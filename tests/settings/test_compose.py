@@ -1,5 +1,6 @@
 """Settings become frozen dataclasses, and every mistake is one line that names place, key, value and remedy."""
 
+import pickle
 from dataclasses import FrozenInstanceError, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from rosa_ray.config import PROFILES
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.settings import Tagged, compose, dump, tagged, to_plain
+from rosa_ray.settings import SettingError, Tagged, tagged
+from rosa_ray.settings.compose import compose
 from rosa_ray.settings.layers import Layer
 from rosa_ray.settings.load import load
+from rosa_ray.settings.plain import dump, to_plain
 from rosa_ray.settings.text import parse_yaml
 
 
@@ -206,3 +209,9 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
 def test_the_dumped_config_loads_to_the_same(config: Root) -> None:
     assert compose(Root, [Layer("dump", parse_yaml(dump(config), "dump"))]) == config
     assert compose(Root, [Layer("plain", to_plain(config))]) == config
+
+
+def test_a_refused_setting_travels_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(SettingError("training", ("epochs",), "is 0; it must be at least 1")))
+    assert str(error) == "training.epochs is 0; it must be at least 1"
+    assert isinstance(error, ConfigError)

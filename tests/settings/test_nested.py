@@ -8,8 +8,11 @@ import pytest
 from annotated_types import Ge, Gt, Le
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.settings import Tagged, by_name, compose, dump, load, read, section, tagged, tagged_each, to_plain, wrong
+from rosa_ray.settings import Tagged, by_name, section, tagged, tagged_each, wrong
+from rosa_ray.settings.compose import compose, read
 from rosa_ray.settings.layers import Layer
+from rosa_ray.settings.load import load
+from rosa_ray.settings.plain import dump, to_plain
 from rosa_ray.settings.text import parse_yaml
 
 

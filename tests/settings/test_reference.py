@@ -17,9 +17,10 @@ from rosa_ray.errors import ConfigError
 from rosa_ray.metrics import BootstrapConfig
 from rosa_ray.models.gate import GateConfig
 from rosa_ray.models.rankers import config_class, ranker_names
-from rosa_ray.settings import OneOf, section, to_plain
+from rosa_ray.settings import OneOf, section
 from rosa_ray.settings.bounds import bounds_of, element_hints, misfit, without_bounds
 from rosa_ray.settings.fields import hints_of, section_of
+from rosa_ray.settings.plain import to_plain
 from rosa_ray.settings.reference import Setting, field_docs, settings_of
 
 

@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.errors import ContractError
-from rosa_ray.schema import CONTRACTS, Pseudonyms
+from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.sources import SourceConfig, open_source, text_files
 
 EVENT = {

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rosa_ray.sources.times import TimeForm, pattern_of, read_times, time_remedy
+from rosa_ray.sources.time_texts import pattern_of
+from rosa_ray.sources.times import TimeForm, read_times, time_remedy
 
 NAIVE, BAD = "naive", "bad"
 

@@ -148,7 +148,8 @@ def test_evaluation_measures_what_it_wrote(
     assert "has no truth" in metrics["test"]["policy_skipped"]
     assert metrics["valid"]["auc"] == pytest.approx(result.history[result.best_epoch - 1]["valid_auc"], abs=1e-4)
     assert json.loads((run_dir / "evaluation" / "metrics.json").read_text()) == metrics
-    assert metrics_table(metrics).row_count > 20
+    assert metrics_table(metrics, every=True).row_count > 20
+    assert list(metrics_table(metrics).columns[0].cells)[:3] == ["n", "clicks", "conversions"]
     written = pq.read_table(run_dir / "evaluation" / "predictions").to_pandas()
     test = written[written["split"] == Split.TEST]
     assert metrics["test"]["auc"] == pytest.approx(roc_auc_score(test["click"], test["p_ctr"]), abs=1e-3)

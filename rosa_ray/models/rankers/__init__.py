@@ -2,6 +2,8 @@
 
 A module defines `Config` (a frozen dataclass of its settings) and `Ranker` (built from the config, the table sizes and
 the base rates; `forward(UserBatch) -> Predictions`). Adding a model is adding one file.
+
+The file may also lie outside: a name with a dot, such as `shop.my_model`, is a module that every worker can import.
 """
 
 import importlib
@@ -14,11 +16,12 @@ from torch import nn
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.models.embedding import TableSizes
-from rosa_ray.settings import Tagged, read
+from rosa_ray.settings import Tagged
+from rosa_ray.settings.compose import read
 
 
 def ranker_names() -> list[str]:
-    """Names of all rankers.
+    """Names of the rankers of this folder.
 
     >>> "rosa" in ranker_names()
     True
@@ -28,6 +31,9 @@ def ranker_names() -> list[str]:
 
 def config_class(name: str) -> type:
     """The frozen dataclass of a ranker's settings.
+
+    Args:
+        name: of a ranker of this folder, or the import path of a module of your own.
 
     Raises:
         ConfigError: there is no ranker of that name.
@@ -65,6 +71,19 @@ def build_ranker(name: str, config: Mapping[str, Any], sizes: TableSizes, base_r
 
 
 def _module(name: str) -> ModuleType:
+    if "." in name and all(part.isidentifier() for part in name.split(".")):
+        return _own_module(name)
     if name not in ranker_names():
-        raise ConfigError(f"model.name is '{name}'; known models are {', '.join(ranker_names())}")
+        known = ", ".join(ranker_names())
+        raise ConfigError(f"model.name is '{name}'; known models are {known}, or give package.module of your own")
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def _own_module(name: str) -> ModuleType:
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigError(f"model.name is '{name}', which cannot be imported: {error}") from error
+    if missing := [part for part in ("Config", "Ranker") if not hasattr(module, part)]:
+        raise ConfigError(f"model.name is '{name}'; that module defines no {missing[0]}")
+    return module

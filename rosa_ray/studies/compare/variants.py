@@ -6,7 +6,8 @@ from typing import Any
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.models import LossConfig, config_class
-from rosa_ray.settings import Tagged, to_plain
+from rosa_ray.settings import Tagged
+from rosa_ray.settings.plain import to_plain
 
 MODEL_LABELS = {
     "wide_deep": "Wide & Deep",

@@ -8,7 +8,7 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import RECORD_COLUMNS, VIEWS, CounterStates, FeatureConfig
-from rosa_ray.features.views import counted_views
+from rosa_ray.features.counting import counted_views
 from rosa_ray.store.backends.redis import activation, generations, loading
 from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
 from rosa_ray.store.backends.redis.records import counters_of_fields, record_arguments, unpack_ids

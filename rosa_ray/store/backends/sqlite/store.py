@@ -9,7 +9,7 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
-from rosa_ray.features.views import counted_views
+from rosa_ray.features.counting import counted_views
 from rosa_ray.store.backends.sqlite import counters, fold, slots, timelines, users
 from rosa_ray.store.backends.sqlite.database import SCHEMA_VERSION, SLOTS, Database
 from rosa_ray.store.backends.sqlite.slots import Slot

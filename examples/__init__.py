@@ -1,0 +1,1 @@
+"""Short programs that use the platform from Python, each run by the tests."""
