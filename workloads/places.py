@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.run_dir import RunDir
-from rosa_ray.schema import IMPRESSIONS
+from rosa_ray.schema import CONTRACTS, IMPRESSIONS
 from rosa_ray.settings.plain import dump
 from rosa_ray.sources import SourceConfig, brings
 from rosa_ray.storage import is_remote, write_bytes
@@ -85,6 +85,13 @@ def source_of(config: RunConfig) -> SourceConfig:
     if brings_impressions(config.source):
         return config.source
     return SourceConfig(kind="log", path=RunDir(config.run_dir).log.root)
+
+
+def log_of(config: RunConfig) -> SourceConfig:
+    """The log to look at: the source's own where one is named, with impressions or without, else the run's."""
+    source = config.source
+    named = source.path or any(getattr(source, table) for table in CONTRACTS)
+    return source if named else source_of(config)
 
 
 def brings_impressions(source: SourceConfig) -> bool:

@@ -9,12 +9,13 @@ from typing import Any
 from rosa_ray.intake import figures
 from rosa_ray.intake.figures import Meeting, Periods, Repeats
 from rosa_ray.intake.heads import Head, heads
-from rosa_ray.intake.remarks import Remark, exit_code, gravest_first
+from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
 from rosa_ray.schema import CONTRACTS
 from rosa_ray.schema.overlap import LITTLE
 from rosa_ray.schema.spans import Bulk
 from rosa_ray.sources import Source
+from rosa_ray.units import DAY_US
 
 HIGH_CTR = 0.3
 """A click rate above this looks selected or mistaken."""
@@ -99,7 +100,7 @@ def check_log(source: Source, cut: Periods, rows: int = 2_000_000) -> LogCheck:
         "repeats": {name: figures.repeats(scan) for name, scan in good.items()},
         "meetings": tuple(figures.meetings(good)),
         "periods": figures.periods(shown, spans["impressions"], cut) if shown else {},
-        "heads": tuple(heads(good)),
+        "heads": tuple(heads(good, set(scans) - set(good))),
     }
     draft = LogCheck(**parts, remarks=(), seconds=0.0)
     remarks = [*_reading(draft), *_moments(draft), *_ids(draft), *_coverage(draft), *_labels(draft, good)]
@@ -116,7 +117,9 @@ def _reading(check: LogCheck) -> Iterator[Remark]:
             yield Remark("unreadable", name, f"none of {scan.rows_read:,} rows is usable")
         for one in scan.set_aside:
             share = one.rows / scan.rows_read
-            text = f"{one.rows:,} of {scan.rows_read:,} rows ({share:.1%}) would be set aside: '{one.column}' {one.reason}"
+            text = (
+                f"{one.rows:,} of {scan.rows_read:,} rows ({share:.1%}) would be set aside: '{one.column}' {one.reason}"
+            )
             yield Remark("lost", name, f"{text}{f', the first is {one.example} in {one.where}' if one.example else ''}")
         for one in scan.noted:
             example = f", the first is {one.example}" if one.example else ""
@@ -141,7 +144,7 @@ def _moments(check: LogCheck) -> Iterator[Remark]:
         if shown.end_us <= events.start_us:
             text = f"all impressions lie before the first event, {day(events.start_us)}"
             yield Remark("odd", "impressions, events", text, "no impression has a timeline; give earlier events")
-        elif shown.start_us >= events.end_us and shown.start_us - events.end_us > figures.DAY_US:
+        elif shown.start_us >= events.end_us and shown.start_us - events.end_us > DAY_US:
             text = f"all events end on {day(events.end_us)}, the first impression is of {day(shown.start_us)}"
             yield Remark("odd", "impressions, events", text, "timelines are old at every request; is a day missing?")
 
@@ -155,7 +158,7 @@ def _ids(check: LogCheck) -> Iterator[Remark]:
             text = f"{counted(found.other, 'row')} whose {column} another row has too, with other content{labels}"
             yield Remark("odd", name, f"{text}: {found.example}", _of_conflicts(name))
         if found.same:
-            level = "odd" if found.same > _MANY_REPEATS * rows else "note"
+            level: Level = "odd" if found.same > _MANY_REPEATS * rows else "note"
             text = f"{counted(found.same, 'row')} repeated, equal in every column"
             yield Remark(level, name, text, "they count once")
 
@@ -183,10 +186,12 @@ def _coverage(check: LogCheck) -> Iterator[Remark]:
         elif share < 0.999:
             yield Remark("note", where, text)
     history = figures.with_history({name: scan for name, scan in check.tables.items() if scan.kept.rows})
-    if history and history[1] and history[0] < 0.5 * history[1]:
+    if history and history[0] and history[0] < 0.5 * history[1]:
         before, known = history
         text = f"{before:,} of {known:,} impressions of users with events come after one of these"
-        yield Remark("odd" if before < LITTLE * known else "note", "impressions, events", text, "is the time zone right?")
+        yield Remark(
+            "odd" if before < LITTLE * known else "note", "impressions, events", text, "is the time zone right?"
+        )
 
 
 def _labels(check: LogCheck, good: Mapping[str, TableScan]) -> Iterator[Remark]:
@@ -194,7 +199,9 @@ def _labels(check: LogCheck, good: Mapping[str, TableScan]) -> Iterator[Remark]:
     for name in ("events", "impressions"):
         share, rows = figures.busiest(good[name]) if name in good else (0.0, 0)
         if share > _MUCH_OF_ONE_USER and rows > _MANY_ROWS:
-            yield Remark("odd", name, f"one user has {rows:,} rows, {share:.0%} of all", "is it a robot, or a default id?")
+            yield Remark(
+                "odd", name, f"one user has {rows:,} rows, {share:.0%} of all", "is it a robot, or a default id?"
+            )
     if not check.rates:
         return
     clicks, shown = check.rates["clicks"], check.rates["impressions"]
@@ -211,7 +218,12 @@ def _labels(check: LogCheck, good: Mapping[str, TableScan]) -> Iterator[Remark]:
             f"half of the conversions take {hours(late['p50'])}, 99 % take {hours(late['p99'])}; "
             f"{age['young_clicks']:,} of {age['clicks']:,} clicks are younger than 90 % need"
         )
-        yield Remark("note", "conversions", text, f"labels are complete after about {counted(age['days_to_know_99_percent'], 'day')}")
+        yield Remark(
+            "note",
+            "conversions",
+            text,
+            f"labels are complete after about {counted(age['days_to_know_99_percent'], 'day')}",
+        )
 
 
 def _of_periods(check: LogCheck) -> Iterator[Remark]:
@@ -222,11 +234,18 @@ def _of_periods(check: LogCheck) -> Iterator[Remark]:
     for name, words in (("train", "training"), ("valid", "validation"), ("test", "test")):
         part = check.periods[name]
         if not part["impressions"]:
-            yield Remark("odd", "periods", f"the {words} period has no impression", "set preprocess.valid_from and test_from")
+            yield Remark(
+                "odd", "periods", f"the {words} period has no impression", "set preprocess.valid_from and test_from"
+            )
         elif not part["clicks"] and check.rates["clicks"]:
             text = f"none of the {part['impressions']:,} impressions of the {words} period has a click"
             expected = part["impressions"] * check.rates["ctr"]
-            yield Remark("odd" if expected > _SOME_CLICKS else "note", "periods", text, "its metrics are undefined; give a longer log, or other periods")
+            yield Remark(
+                "odd" if expected > _SOME_CLICKS else "note",
+                "periods",
+                text,
+                "its metrics are undefined; give a longer log, or other periods",
+            )
 
 
 def _table_dict(scan: TableScan, bulk: Bulk | None) -> dict[str, Any]:

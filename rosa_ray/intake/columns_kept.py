@@ -47,8 +47,12 @@ class KeptColumns:
         self.rows += table.num_rows
 
     def column(self, name: str) -> np.ndarray:
-        """One column of all rows: uint64 keys of texts (0 where null), int64 microseconds of times (0 where null),
-        float64 of numbers (NaN where null), bool of labels."""
+        """Return one column of all rows.
+
+        Returns:
+            uint64 keys of texts and int64 microseconds of times, 0 where null; float64 of numbers, NaN where null; bool
+            of labels.
+        """
         parts = self._parts[name]
         if len(parts) > 1:
             self._parts[name] = parts = [np.concatenate(parts)]
@@ -71,17 +75,17 @@ class KeptColumns:
     @property
     def names(self) -> Sequence[str]:
         """The contract's columns."""
-        return self._schema.names
+        return tuple(self._schema.names)
 
 
 def _kept(values: pa.ChunkedArray) -> np.ndarray:
     kind = values.type
     if pa.types.is_timestamp(kind):
-        return pc.fill_null(values.cast(pa.int64()), 0).to_numpy()
+        return np.asarray(pc.fill_null(values.cast(pa.int64()), 0).to_numpy())
     if pa.types.is_boolean(kind):
         return np.asarray(pc.fill_null(values, False).to_numpy(), bool)
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        return pc.fill_null(values.cast(pa.float64()), np.nan).to_numpy()
+        return np.asarray(pc.fill_null(values.cast(pa.float64()), np.nan).to_numpy())
     return _keys(values)
 
 
@@ -91,7 +95,7 @@ def _keys(values: pa.ChunkedArray) -> np.ndarray:
     words = np.asarray(encoded.dictionary.to_numpy(zero_copy_only=False), object)
     keys = pd.util.hash_array(words, categorize=False) | np.uint64(1) if len(words) else np.zeros(0, np.uint64)
     at = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return np.append(keys, np.uint64(0))[at]
+    return np.asarray(np.append(keys, np.uint64(0))[at])
 
 
 def _bits(values: np.ndarray) -> np.ndarray:

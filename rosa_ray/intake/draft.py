@@ -95,7 +95,7 @@ class _Text:
 
     def head(self, name: str, command: str) -> None:
         self.add(f"# `{command}` says what is read, what is lost and what is odd.")
-        self.add("# A line with \"choose:\" needs a person's decision.")
+        self.add('# A line with "choose:" needs a person\'s decision.')
         self.add(f"run_dir: runs/{name}")
 
     def add(self, line: str, comment: str = "") -> None:
@@ -124,7 +124,9 @@ def _absent_tables(text: _Text, tables: Sequence[TableGuess]) -> None:
     if "impressions" not in present:
         text.add("  # no impressions: `rosa simulate` can show ads on these timelines")
     elif "ads" in CONTRACTS and "ads" not in present:
-        text.choose("ads: no file of ads was given; name the catalogue, with ad_id, campaign_id, category, bid and price")
+        text.choose(
+            "ads: no file of ads was given; name the catalogue, with ad_id, campaign_id, category, bid and price"
+        )
     if "events" not in present:
         text.add("  # no events: users have no timelines, and models read the impression alone")
 
@@ -211,9 +213,8 @@ def _times(text: _Text, tables: Sequence[TableGuess]) -> None:
     _setting(text, "time_format", {key: one.time_format for key, one in found.items() if one.time_format}, len(found))
     exchanged = next((one for one in found.values() if one.either_order), None)
     if exchanged is not None:
-        text.choose(
-            f"time_format: {exchanged.examples[0]} was read as {exchanged.time_format}; {exchanged.either_order} would do too"
-        )
+        read, other = exchanged.time_format, exchanged.either_order
+        text.choose(f"time_format: {exchanged.examples[0]} was read as {read}; {other} would do too")
     naive = {key: "UTC" for key, one in found.items() if one.naive}
     if naive:
         text.choose("time_zone: the times say no zone; UTC was taken")

@@ -170,11 +170,13 @@ def _content(entry: Column, found: Profile) -> tuple[float, str]:
     if name == "behavior":
         return (1.0 if found.behavior_share > 0.3 else 0.4 if found.words and kind == "text" else 0.0), "words"
     if name == "propensity":
-        return (1.0 if kind in ("number", "flag") and 0 <= found.low and found.high <= 1 else 0.0), "numbers up to 1"
+        return (1.0 if kind in ("number", "flag") and found.low >= 0 and found.high <= 1 else 0.0), "numbers up to 1"
     if name == "position":
-        return (1.0 if kind in ("integer", "flag") and 0 <= found.low and found.high < 1_000 else 0.0), "small numbers"
+        return (1.0 if kind in ("integer", "flag") and found.low >= 0 and found.high < 1_000 else 0.0), "small numbers"
     if pa.types.is_floating(entry.type):
-        return (1.0 if kind in ("number", "integer", "flag") and found.low >= 0 else 0.3 * (kind == "number")), "numbers"
+        return (
+            1.0 if kind in ("number", "integer", "flag") and found.low >= 0 else 0.3 * (kind == "number")
+        ), "numbers"
     if name in _ROW_IDS:
         mostly = found.distinct > 0.9 * found.rows * (1 - found.nulls)
         return (1.0 if mostly and kind in ("integer", "text") else 0.0), "different in every row"
@@ -224,7 +226,7 @@ def _determines(table: pa.Table, item: Profile, category: Profile) -> bool:
     if not 1 < category.distinct < 0.7 * item.distinct:
         return False
     pairs = table.select([item.name, category.name]).group_by([item.name, category.name]).aggregate([])
-    return pairs.num_rows <= 1.01 * item.distinct
+    return bool(pairs.num_rows <= 1.01 * item.distinct)
 
 
 def _table_score(

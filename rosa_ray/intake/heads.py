@@ -1,6 +1,6 @@
 """Which parts of the model a log can teach, and what is missing for the others."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +24,18 @@ class Head:
     remedy: str = ""
 
 
-def heads(scans: Mapping[str, TableScan]) -> Iterator[Head]:
-    """Yield the parts of the model in the order of a funnel."""
+def heads(scans: Mapping[str, TableScan], unread: Collection[str] = ()) -> Iterator[Head]:
+    """Yield the parts of the model in the order of a funnel.
+
+    Args:
+        scans: tables with rows.
+        unread: tables of which no row could be used.
+    """
+    if "impressions" in unread:
+        yield Head("rankers", False, "the impressions cannot be read")
+        return
     events, shown, ads = scans.get("events"), scans.get("impressions"), scans.get("ads")
-    yield _timelines(events)
+    yield _timelines(events, "events" in unread)
     if shown is None:
         yield Head("rankers", False, "there are no impressions", "`rosa simulate` shows ads on these timelines")
         return
@@ -41,7 +49,8 @@ def heads(scans: Mapping[str, TableScan]) -> Iterator[Head]:
     )
     yield _money(shown, "value", "revenue", "revenue", "values of conversions cannot be learned")
     yield _money(shown, "cost", "cost", "cost", "ROI and profit are undefined, and counters of cost are 0")
-    yield _catalogue(ads, events)
+    if "ads" not in unread:
+        yield _catalogue(ads, events)
     known = shown.kept.known_share("propensity") if "propensity" in shown.kept.names else 0.0
     yield Head(
         "off-policy estimates",
@@ -58,7 +67,9 @@ def heads(scans: Mapping[str, TableScan]) -> Iterator[Head]:
     )
 
 
-def _timelines(events: TableScan | None) -> Head:
+def _timelines(events: TableScan | None, unread: bool) -> Head:
+    if unread:
+        return Head("timelines", False, "the events cannot be read")
     if events is None:
         return Head("timelines", False, "there are no events", "models read the impression alone")
     return Head("timelines", True, f"{events.kept.rows:,} events of {events.kept.distinct('user_id'):,} users")

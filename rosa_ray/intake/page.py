@@ -76,12 +76,12 @@ def _remarks(check: LogCheck) -> Child:
     shown = [remark for remark in check.remarks if remark.level != "off"]
     if not shown:
         return None
-    rows = [[remark.level, remark.where, _text(remark)] for remark in shown]
-    return table("Remarks", ["How grave", "Where", "What, and what to do"], rows, words=(1, 2))
+    return tag("ul", [tag("li", _remark(remark)) for remark in shown], class_="remarks")
 
 
-def _text(remark: Remark) -> Child:
-    return [remark.text, tag("small", remark.remedy) if remark.remedy else None]
+def _remark(remark: Remark) -> Child:
+    level = tag("span", remark.level, class_=f"level {remark.level}")
+    return [level, f"{remark.where}: {remark.text}.", tag("small", f"{remark.remedy}.") if remark.remedy else None]
 
 
 def _heads(check: LogCheck) -> Child:
@@ -89,7 +89,7 @@ def _heads(check: LogCheck) -> Child:
         [head.name, "yes" if head.on else "no", [head.why, tag("small", head.remedy) if head.remedy else None]]
         for head in check.heads
     ]
-    return table("What the log can teach", ["Part", "There", "Why"], rows, words=(1, 2))
+    return table("What the log can teach", ["Part", "There", "Why"], rows, words=(2,))
 
 
 def _read(check: LogCheck) -> Child:

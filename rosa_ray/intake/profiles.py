@@ -65,7 +65,8 @@ _CLOCKS = (
 )
 _COMPACT = ("%Y%m%d%H%M%S%f", "%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d%H", "%Y%m%d", "%y%m%d%H")
 _DATE_LIKE = re.compile(r"^\d{1,4}[-/. ](\d{1,2}|[a-z]{3})[-/. ]\d|^[a-z]{3}\.? (\d{1,2},|[a-z]{3} )", re.IGNORECASE)
-_MONEY = frozenset("USD EUR GBP JPY CNY INR BRL RUB KRW TRY PLN CHF SEK NOK DKK CZK kr Kr zł Rs Rs. R$ US$ A$ C$".split())
+_MONEY_WORDS = "USD EUR GBP JPY CNY INR BRL RUB KRW TRY PLN CHF SEK NOK DKK CZK kr Kr zł Rs Rs. R$ US$ A$ C$"
+_MONEY = frozenset(_MONEY_WORDS.split())
 _CURRENCY = re.compile(r"^([^\d+\-.,]{0,4}?)\s*[-+]?[\d.,'\u00a0 ]*\d\s*([^\d+\-.,]{0,4})$")
 
 
@@ -245,7 +246,7 @@ def _plain_numbers(texts: pa.ChunkedArray) -> np.ndarray | None:
     numbers, bad = read_numbers(texts, ValueForm(), pa.float64())
     if bad is not None or numbers.null_count:
         return None
-    return numbers.to_numpy()
+    return np.asarray(numbers.to_numpy())
 
 
 def _epoch(base: partial[Profile], known: pa.ChunkedArray, numbers: np.ndarray) -> Profile | None:

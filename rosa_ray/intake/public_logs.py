@@ -64,7 +64,8 @@ def known_log(samples: Sequence[Sample], locations: Sequence[str]) -> SourceConf
 
 
 def _one_glob(locations: Sequence[str]) -> str:
-    start = os.path.commonprefix(list(locations))
+    first, last = min(locations), max(locations)
+    start = first[: next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
     path = f"{start}*"
     try:
         found = {file.path for file in find_files(path, "table")} if os.path.basename(start) else set()

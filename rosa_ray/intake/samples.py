@@ -4,11 +4,10 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from rosa_ray.errors import InputError
 from rosa_ray.intake.vocabulary import is_known_name

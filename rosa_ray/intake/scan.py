@@ -68,7 +68,9 @@ def scan_log(source: Source, rows: int) -> dict[str, TableScan]:
     """
     files = source.files()
     names = [name for name in CONTRACTS if any(file.contract_name == name for file in files)]
-    return {name: _scan_table(source, name, [file for file in files if file.contract_name == name], rows) for name in names}
+    return {
+        name: _scan_table(source, name, [file for file in files if file.contract_name == name], rows) for name in names
+    }
 
 
 def row_id_of(table: str) -> str:

@@ -3,27 +3,29 @@
 import re
 from functools import cache
 
-_TIMES = "time ts timestamp datetime dt date created_at occurred_at server_time time_ms time_stamp log_time unix_time hour"
+_TIMES = (
+    "time ts timestamp datetime dt date created_at occurred_at server_time time_ms time_stamp log_time unix_time hour"
+)
 
 ALIASES: dict[str, str] = {
     "event_id": "event_id id uuid row_id log_id hit_id message_id insert_id event_uuid transaction_id",
     "user_id": "user_id uid user userid customer customer_id visitor visitor_id member member_id client client_id "
-    "cookie cookie_id account account_id buyer buyer_id shopper person person_id profile_id player_id guid anonymous_id "
-    "distinct_id subscriber_id user_hash reader_id viewer_id ipinyou_id idfa gaid maid",
+    "cookie cookie_id account account_id buyer buyer_id shopper person person_id profile_id player_id guid "
+    "anonymous_id distinct_id subscriber_id user_hash reader_id viewer_id ipinyou_id idfa gaid maid",
     "item_id": "item_id item itemid product product_id sku sku_id content content_id video video_id article article_id "
     "movie movie_id goods goods_id asin listing listing_id song_id track_id book_id news_id post_id note_id offer_item "
     "doc_id photo_id pid iid spu_id",
     "behavior": "behavior behaviour event_type action type btag btype event event_name activity interaction verb "
     "behavior_type behaviour_type action_type interaction_type user_action",
     "event_time": f"event_time event_timestamp event_ts event_at action_time interaction_time {_TIMES}",
-    "category": "category category_id cat cat_id cate cate_id genre genres department item_category category_code topic "
-    "product_category vertical c_id cateid item_category_id section",
+    "category": "category category_id cat cat_id cate cate_id genre genres department item_category category_code "
+    "topic product_category vertical c_id cateid item_category_id section",
     "price": "price unit_price item_price product_price list_price amount value price_usd price_eur retail_price "
     "conversion_value target_cpa payout basket_value",
     "impression_id": "impression_id imp_id impid imp impression exposure_id view_id bid_id bidid auction_item_id id "
     "display_id ad_event_id row_id log_id uuid",
-    "request_id": "request_id req_id reqid request auction_id auction page_view_id pageview_id page_id query_id search_id "
-    "slate_id session_id search_session opportunity_id",
+    "request_id": "request_id req_id reqid request auction_id auction page_view_id pageview_id page_id query_id "
+    "search_id slate_id session_id search_session opportunity_id",
     "ad_id": "ad_id ad adid creative creative_id crid banner banner_id adgroup adgroup_id ad_group_id aid material_id "
     "promo_id advert advert_id ad_creative_id offer_id",
     "request_time": f"request_time impression_time imp_time shown_at served_at bid_time request_ts impression_ts "
@@ -38,7 +40,8 @@ ALIASES: dict[str, str] = {
     "bid": "bid bid_price bidding_price bid_amount max_bid default_bid bid_cpm bid_cpc bid_value cpc_bid base_bid",
     "cost": "cost spend paid paying_price pay_price win_price winning_price market_price price_paid charge ad_cost "
     "media_cost clearing_price cost_usd",
-    "click": "click is_click clicked clk label is_clicked click_label has_click y target click_flag clicks ctr_label isclick",
+    "click": "click is_click clicked clk label is_clicked click_label has_click y target click_flag clicks ctr_label "
+    "isclick",
     "conversion": "conversion converted is_conversion conv is_conv purchase purchased is_purchase buy is_buy is_order "
     "ordered cvr_label install is_install attribution is_attributed sale conversion_label",
     "revenue": "revenue conversion_value order_value sales gmv income turnover sale_amount revenue_usd amount value "
@@ -50,12 +53,13 @@ ALIASES: dict[str, str] = {
 }
 """Contract column to its names, the likeliest first."""
 
-WEAK = frozenset(
+_MANY_MEANINGS = (
     "id type value amount label y target total hour date state session_id slot slot_id buy purchase attribution cid "
-    "event event_name brand_id advertiser advertiser_id pid user_agent location city hit_id conversion_value cat item_category "
-    "price_paid section idx event_time view_time row_id log_id uuid category_code transaction_id conversion impression view_id "
-    "bid_id action device_model os".split()
+    "event event_name brand_id advertiser advertiser_id pid user_agent location city hit_id conversion_value cat "
+    "item_category price_paid section idx event_time view_time row_id log_id uuid category_code transaction_id "
+    "conversion impression view_id bid_id action device_model os"
 )
+WEAK = frozenset(_MANY_MEANINGS.split())
 """Names that mean something else as often."""
 
 TABLE_WORDS: dict[str, str] = {
@@ -72,11 +76,12 @@ TABLE_WORDS: dict[str, str] = {
 """Table to words of its files' names."""
 
 BEHAVIOR_WORDS: dict[str, str] = {
-    "view": "view pv pageview page_view impression detail view_item show browse visit viewed productview screen_view see "
-    "product_view item_view viewed_product detail_view play watch",
+    "view": "view pv pageview page_view impression detail view_item show browse visit viewed productview screen_view "
+    "see product_view item_view viewed_product detail_view play watch",
     "click": "click clk tap select select_item clicked item_click product_click",
-    "cart": "cart addtocart add_to_cart fav favorite favourite wishlist add_to_wishlist basket add cart_add addtobasket "
-    "add_to_basket favor collect like save bookmark added_to_cart initiate_checkout begin_checkout checkout",
+    "cart": "cart addtocart add_to_cart fav favorite favourite wishlist add_to_wishlist basket add cart_add "
+    "addtobasket add_to_basket favor collect like save bookmark added_to_cart initiate_checkout "
+    "begin_checkout checkout",
     "purchase": "purchase buy order transaction bought checkout_complete paid sale ordered conversion pay purchased "
     "order_completed completed_order complete_payment",
 }
@@ -90,6 +95,9 @@ def plain(name: str) -> str:
     'userid'
     """
     return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+_BEHAVIORS = {name: {plain(word) for word in words.split()} for name, words in BEHAVIOR_WORDS.items()}
 
 
 @cache
@@ -128,9 +136,7 @@ def behavior_of(value: str) -> str:
     >>> behavior_of("pv"), behavior_of("Add To Cart"), behavior_of("remove_from_cart")
     ('view', 'cart', '')
     """
-    return next(
-        (name for name, words in BEHAVIOR_WORDS.items() if plain(value) in {plain(word) for word in words.split()}), ""
-    )
+    return next((name for name, words in _BEHAVIORS.items() if plain(value) in words), "")
 
 
 def _words(name: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Do the ids of two tables meet, and if not, how are they written differently?"""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -89,10 +90,8 @@ def _rewrites(left: pa.Array, right: pa.Array) -> list[tuple[str, Callable[[pa.A
         ("without quotes and brackets", lambda ids: pc.utf8_trim(ids, characters="\"'[]{}()")),
         ("without hyphens", lambda ids: pc.replace_substring(ids, "-", "")),
     ]
-    for ids in (left, right):
-        prefix = _prefix(ids)
-        if prefix:
-            found.append((f"without '{prefix}' in front", _cut(prefix)))
+    prefixes = dict.fromkeys(prefix for ids in (left, right) for prefix in _prefixes(ids))
+    found += [(f"without '{prefix}' in front", _cut(prefix)) for prefix in prefixes]
     found.append(("by their digits alone", lambda ids: pc.replace_substring_regex(ids, r"\D", "")))
     plain = found[:4]
     found.append(("without spaces, case, '.0' and leading zeros", lambda ids: _all(plain, ids)))
@@ -109,13 +108,15 @@ def _without_fraction(ids: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(ids, r"^(-?\d+)\.0+$", r"\1")
 
 
-def _prefix(ids: pa.Array) -> str:
-    """What all ids begin with, up to the last sign or letter before their first digit that differs."""
-    first, last = pc.min(ids).as_py(), pc.max(ids).as_py()
+def _prefixes(ids: pa.Array) -> list[str]:
+    """What all ids begin with: up to the last sign such as `:`, and up to their first digit or letter that differs."""
     if len(ids) < 2:
-        return ""
+        return []
+    first, last = str(pc.min(ids).as_py()), str(pc.max(ids).as_py())
     same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return first[:same].rstrip("0123456789")[:_MOST_PREFIX]
+    whole = first[:same].rstrip("0123456789")[:_MOST_PREFIX]
+    to_sign = re.sub(r"[^\W_]+$", "", whole)
+    return [prefix for prefix in dict.fromkeys((to_sign, whole)) if prefix]
 
 
 def _cut(prefix: str) -> Callable[[pa.Array], pa.Array]:

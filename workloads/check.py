@@ -1,0 +1,61 @@
+"""`rosa check`: what a configured log holds, loses and can teach."""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+
+from rich.console import Console
+
+from rosa_ray.config import RunConfig
+from rosa_ray.intake.check import LogCheck, check_log
+from rosa_ray.intake.printed import summary, tables
+from rosa_ray.schema.pseudonyms import open_pseudonyms
+from rosa_ray.sources import open_source
+from workloads.places import log_of
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What the command line says.
+
+    Attributes:
+        name: of the config, for the page.
+        out: HTML file to write; empty writes none.
+        as_json: print JSON and nothing else.
+        rows: to read of each table at most; 0 reads all.
+    """
+
+    name: str
+    out: str = ""
+    as_json: bool = False
+    rows: int = 2_000_000
+
+
+def run(config: RunConfig, options: CheckOptions) -> int:
+    """Print what was found; returns 0, 3 or 4."""
+    from rosa_ray.data.preprocess import split_bounds
+
+    source = open_source(log_of(config), open_pseudonyms(config.privacy))
+    check = check_log(source, partial(split_bounds, config.preprocess), options.rows)
+    if options.as_json:
+        print(json.dumps(check.to_dict(), indent=2))
+    else:
+        _print(check)
+    if options.out:
+        from rosa_ray.intake.page import write_page
+
+        path = write_page(check, options.name, options.out)
+        if not options.as_json:
+            print(f"{path}: written")
+    return check.exit_code
+
+
+def _print(check: LogCheck) -> None:
+    console = Console()
+    for table in tables(check):
+        console.print(table)
+    if line := summary(check):
+        print(line)
+    counts = {level: sum(remark.level == level for remark in check.remarks) for level in ("unreadable", "lost", "odd")}
+    found = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
+    print(f"{found or 'nothing lost, nothing odd'}; {check.seconds:.1f} s")
