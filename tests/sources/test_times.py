@@ -16,7 +16,7 @@ NAIVE, BAD = "naive", "bad"
 
 
 def times_of(values, kind=None, **form):
-    times = read_times(pa.chunked_array([pa.array(values, kind)]), TimeForm(**form), ("NULL",))
+    times = read_times(pa.chunked_array([pa.array(values, kind)]), TimeForm(**form), ("", "NULL"))
     marks = [(times.bad, BAD), (times.naive, NAIVE)]
     found = []
     for at, moment in enumerate(times.values.to_pylist()):
