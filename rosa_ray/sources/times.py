@@ -83,6 +83,9 @@ def time_remedy(text: str, key: str, form: TimeForm) -> str:
     >>> time_remedy("13/10/2026 10:59 PM", "events.event_time", TimeForm())
     'source.time_format: {events.event_time: "%d/%m/%Y %I:%M %p"} reads it'
     """
+    digits = re.fullmatch(r"(?:19|20)\d{6}(\d{6})?", text)
+    if digits:
+        return f'source.time_format: {{{key}: "%Y%m%d{"%H%M%S" if digits[1] else ""}"}} reads it'
     number = re.fullmatch(r"-?\d{9,20}(\.\d*)?", text)
     if number:
         seconds = {unit: float(text) / scale for unit, scale in PER_SECOND.items()}
@@ -93,7 +96,8 @@ def time_remedy(text: str, key: str, form: TimeForm) -> str:
     if not guess:
         return f'source.time_format: {{{key}: "%d/%m/%Y %H:%M"}} would say how it is written'
     if guess.startswith("%Y") and not re.search(r"[ap]\.?m\.?$", text, re.IGNORECASE):
-        return "there is no such day or hour"
+        end = re.search(r"\d\s*([a-z][\w/ ]*)$", text, re.IGNORECASE)
+        return f"'{end[1]}' is no offset from UTC, such as Z or +01:00" if end else "there is no such day or hour"
     if re.match(r"\d{1,2}\D(1[3-9]|[23]\d)\D", text):
         guess = f"%m{guess[2]}%d{guess[5:]}"
     return f'source.time_format: {{{key}: "{guess}{_clock(text)}"}} reads it'
