@@ -158,7 +158,7 @@ def _ids(check: LogCheck) -> Iterator[Remark]:
             text = f"{counted(found.other, 'row')} whose {column} another row has too, with other content{labels}"
             yield Remark("odd", name, f"{text}: {found.example}", _of_conflicts(name))
         if found.same:
-            level: Level = "odd" if found.same > _MANY_REPEATS * rows else "note"
+            level: Level = "odd" if found.same > _MANY_REPEATS * rows and name != "ads" else "note"
             text = f"{counted(found.same, 'row')} repeated, equal in every column"
             yield Remark(level, name, text, "they count once")
 

@@ -24,7 +24,7 @@ _STAND_INS = {
     "conversion": ("=false", "the file has no conversions; the heads for them have nothing to learn"),
     "revenue": ("=0", "the file has no revenue; values cannot be learned"),
     "campaign_id": ("=all", "the file has no campaign; all ads are of one"),
-    "category": ("=none", "the file has no category; ads and events cannot meet by it"),
+    "category": ("=all", "the file has no category; ads and events cannot meet by it"),
     "price": ("=1", "choose: the file has no price; 1 is the value of every conversion"),
 }
 """Column to the value that stands in for it where a file lacks it, and what to say of it."""
@@ -62,7 +62,7 @@ def draft_config(
         others = ", ".join(table.sample.location for table in tables if table.sample.kind != kinds[0])
         text.choose(f"one source reads one format; write {others} as {kinds[0]}, or the others as {kinds[1]}")
     for table in tables:
-        _location(text, table)
+        _location(text, table, any(other.sample is table.sample for other in tables if other is not table))
     _absent_tables(text, tables)
     for unread in left:
         text.add(f"  # not used: {unread.location} {unread.reason}")
@@ -112,7 +112,10 @@ class _Text:
         return "".join(f"{line:<{width}}  # {comment}\n" if comment else f"{line}\n" for line, comment in self._lines)
 
 
-def _location(text: _Text, guess: TableGuess) -> None:
+def _location(text: _Text, guess: TableGuess, shared: bool) -> None:
+    if shared and guess.table == "ads":
+        text.add(f"  ads: {_scalar(guess.sample.location)}", "no table of ads was given; these are the ads shown")
+        return
     sample = guess.sample
     files = f"{sample.files} files, " if sample.files > 1 else ""
     doubt = "" if guess.confidence >= 0.5 else "choose: is this the right table? "

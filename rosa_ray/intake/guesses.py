@@ -80,6 +80,17 @@ def guess_tables(samples: Sequence[Sample]) -> tuple[list[TableGuess], list[Unre
     return sorted(chosen, key=lambda one: order.index(one.table)), left
 
 
+def ads_of(shown: TableGuess) -> TableGuess | None:
+    """Return the ads that impressions name, for logs without a table of ads; None where they name no ad."""
+    if "ad_id" not in shown.columns:
+        return None
+    found = guess_columns(shown.sample, "ads", shown.profiles)
+    own = {name: found.columns[name] for name in ("campaign_id", "category", "item_id") if name in found.columns}
+    own["ad_id"] = shown.columns["ad_id"]
+    columns = {entry.name: own[entry.name] for entry in CONTRACTS["ads"].columns if entry.name in own}
+    return replace(shown, table="ads", columns=columns, others=())
+
+
 def _why_none(sample: Sample, chosen: Sequence[TableGuess]) -> str:
     best = max(_options(sample), key=lambda one: one.confidence, default=None)
     if best is None:
@@ -122,10 +133,10 @@ def _fit(entry: Column, found: Profile, table: str, sample: Sample) -> tuple[flo
     fits, why = _content(entry, found)
     if not fits:
         return 0.0, ""
+    if entry.name == "behavior" and found.behavior_share > 0.5 and 0.55 + 0.4 * found.behavior_share > by_name:
+        return 0.55 + 0.4 * found.behavior_share, f"by its values {', '.join(list(found.words)[:4])}"
     if by_name:
         return by_name * fits, _why_by_name(by_name, entry.name, found.name)
-    if entry.name == "behavior" and found.behavior_share > 0.5:
-        return 0.55 + 0.4 * found.behavior_share, f"by its values {', '.join(list(found.words)[:4])}"
     if entry.name.endswith("_time") and entry.required and fits == 1 and not _belongs_elsewhere(found.name, entry):
         return 0.45 + 0.1 * found.rising, "the column of times"
     return 0.0, why

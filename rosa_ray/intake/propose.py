@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rosa_ray.errors import InputError
 from rosa_ray.intake.draft import Draft, draft_config, draft_known
-from rosa_ray.intake.guesses import TableGuess, guess_tables
+from rosa_ray.intake.guesses import TableGuess, ads_of, guess_tables
 from rosa_ray.intake.public_logs import known_log
 from rosa_ray.intake.samples import Unread, read_samples
 
@@ -43,6 +43,10 @@ def propose(locations: Sequence[str], name: str, command: str) -> Proposal:
         return Proposal(draft_known(config, name, command), (), (), config.kind)
     tables, others = guess_tables(samples)
     left = (*unread, *others)
+    names = [table.table for table in tables]
+    if "impressions" in names and "ads" not in names:
+        ads = ads_of(tables[names.index("impressions")])
+        tables += [ads] if ads else []
     if not tables:
         raise InputError("; ".join(f"{one.location}: {one.reason}" for one in left))
     return Proposal(draft_config(tables, name, command, left), tuple(tables), left)

@@ -3,7 +3,8 @@
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -31,7 +32,7 @@ class _Opened(Protocol):
     @property
     def names(self) -> tuple[str, ...]: ...
 
-    def stream(self, columns: Iterable[str] | None = None) -> Iterable[RawBatch]: ...
+    def stream(self, columns: Iterable[str] | None = None) -> Generator[RawBatch]: ...
 
 
 @dataclass(frozen=True)
@@ -163,11 +164,12 @@ def _sample(location: str, paths: list[str]) -> Sample:
 
 def _first_rows(opened: _Opened) -> pa.Table:
     tables, rows = [], 0
-    for batch in opened.stream():
-        tables.append(batch.table.slice(0, SAMPLE_ROWS - rows))
-        rows += tables[-1].num_rows
-        if rows >= SAMPLE_ROWS:
-            break
+    with closing(iter(opened.stream())) as batches:
+        for batch in batches:
+            tables.append(batch.table.slice(0, SAMPLE_ROWS - rows))
+            rows += tables[-1].num_rows
+            if rows >= SAMPLE_ROWS:
+                break
     return pa.concat_tables(tables)
 
 
@@ -181,11 +183,11 @@ def _open(path: str) -> tuple[ParquetFile | TextFile, bool, str]:
         first = handle.read(4)
     if first == b"PAR1":
         return ParquetFile(path), False, ""
-    if first.lstrip()[:1] in (b"{", b"["):
-        raise InputError(f"{path}: is JSON; give CSV or Parquet")
     encoding = ""
     try:
         opened = TextFile(path)
+        if opened.names[0].lstrip()[:1] in ("{", "["):
+            raise InputError(f"{path}: is JSON; give CSV or Parquet")
         _first_rows(opened)
     except InputError as error:
         if "source.encoding" not in str(error):

@@ -54,8 +54,8 @@ ALIASES: dict[str, str] = {
 """Contract column to its names, the likeliest first."""
 
 _MANY_MEANINGS = (
-    "id type value amount label y target total hour date state session_id slot slot_id buy purchase attribution cid "
-    "event event_name brand_id advertiser advertiser_id pid user_agent location city hit_id conversion_value cat "
+    "id type value amount label y target total hour date state session_id buy purchase attribution cid "
+    "event event_name brand_id advertiser advertiser_id pid user_agent location city hit_id conversion_value "
     "item_category price_paid section idx event_time view_time row_id log_id uuid category_code transaction_id "
     "conversion impression view_id bid_id action device_model os"
 )

@@ -21,10 +21,16 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True)
 class ColumnRule:
-    """A condition on one column's non-null values; `holds` maps an array to a boolean array."""
+    """A condition on one column's non-null values.
+
+    Attributes:
+        holds: maps an array to a boolean array.
+        remedy: what would make a value hold, for messages; empty where nothing would.
+    """
 
     reason: str
     holds: Callable[[pa.Array], pa.Array]
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,9 @@ class Contract:
             broken = good & ~_to_mask(holds(cast))
             if broken.any():
                 first = int(broken.argmax())
-                example = f"row {first + 1 if rows is None else rows[first]}, {_in_line(cast[name][first])}"
+                remedy = self._remedies.get(reason, "")
+                row = first + 1 if rows is None else rows[first]
+                example = f"row {row}, {_in_line(cast[name][first])}" + (f"; {remedy}" if remedy else "")
                 violations.append(Violation(where, name, int(broken.sum()), reason, example))
                 good &= ~broken
         kept = cast if good.all() else cast.filter(pa.array(good))
@@ -132,6 +140,10 @@ class Contract:
                 f"{where}: column '{column.name}' of {table.num_rows} rows is {values.type}, "
                 f"which does not cast to {column.type} ({column.meaning}): {str(error).splitlines()[0]}"
             ) from error
+
+    @property
+    def _remedies(self) -> dict[str, str]:
+        return {rule.reason: rule.remedy for column in self.columns for rule in column.rules}
 
     def _all_rules(self) -> Iterator[tuple[str, str, Callable[[pa.Table], pa.Array]]]:
         for column in self.columns:
@@ -198,7 +210,11 @@ _NOT_EMPTY = ColumnRule("are empty strings", lambda a: pc.not_equal(a, ""))
 _NOT_NEGATIVE = ColumnRule("are NaN, infinite or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater_equal(a, 0)))
 _POSITIVE = ColumnRule("are NaN, infinite, zero or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater(a, 0)))
 _PROBABILITY = ColumnRule("are not in (0, 1]", lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, 1)))
-_BEHAVIOR = ColumnRule(f"are none of {', '.join(BEHAVIORS)}", lambda a: pc.is_in(a, pa.array(BEHAVIORS)))
+_BEHAVIOR = ColumnRule(
+    f"are none of {', '.join(BEHAVIORS)}",
+    lambda a: pc.is_in(a, pa.array(BEHAVIORS)),
+    "source.behaviors maps a value to one of them",
+)
 _AFTER_1990 = ColumnRule(
     "lie before 1990 or after 2100 (is the unit right?)",
     lambda a: pc.and_(

@@ -1,7 +1,7 @@
 """How each column of a table is written, by the settings of `source`, and its values under the contract's type."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -86,6 +86,12 @@ def shared_null_words(forms: Mapping[str, ColumnForm]) -> tuple[str, ...]:
     return tuple(sorted(set.intersection(*words)))
 
 
+def without_null_words(form: ColumnForm, words: Collection[str]) -> ColumnForm:
+    """Return the form of a column in which some words have been made null already."""
+    left = tuple(word for word in form.values.null_words if word not in words)
+    return replace(form, values=replace(form.values, null_words=left))
+
+
 def parse(values: pa.ChunkedArray, form: ColumnForm, where: str) -> Parsed:
     """Read the values of a column under its contract's type.
 
@@ -141,7 +147,7 @@ def _form(config: SourceConfig, table: str, entry: Column) -> ColumnForm:
         key=f"{table}.{name}",
         type=entry.type,
         file_column=config.columns.get(table, {}).get(name, name),
-        values=ValueForm(tuple(words), meanings, say("decimal"), say("thousands"), say("strip")),
+        values=ValueForm(tuple(dict.fromkeys(("", *words))), meanings, say("decimal"), say("thousands"), say("strip")),
         times=TimeForm(say("time_format"), say("time_unit"), say("time_zone")),
     )
 

@@ -1,6 +1,6 @@
 """The columns of one file become those of a contract, and rows that do not parse are set aside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import unquote
 
 import numpy as np
@@ -20,6 +20,7 @@ from rosa_ray.sources.column_forms import (
     forms_of,
     parse,
     remedy,
+    without_null_words,
 )
 from rosa_ray.sources.names import find_columns
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
@@ -38,14 +39,23 @@ class FileColumns:
     Args:
         names: columns of the file.
         note: how the names were found, for messages.
+        nulled: words that the reader of the file has made null.
 
     Raises:
         ContractError: a required column, or one that the settings name, is missing.
     """
 
-    def __init__(self, config: SourceConfig, file: SourceFile, names: Sequence[str], note: str = "") -> None:
+    def __init__(
+        self,
+        config: SourceConfig,
+        file: SourceFile,
+        names: Sequence[str],
+        note: str = "",
+        nulled: Collection[str] = (),
+    ) -> None:
         self._file = file
-        self._forms = forms_of(config, file.contract_name)
+        forms = forms_of(config, file.contract_name)
+        self._forms = {name: without_null_words(form, nulled) if nulled else form for name, form in forms.items()}
         self._folders = folder_values(file.path)
         wanted = [form.file_column for form in self._forms.values() if form.reads_file]
         self._in_file = find_columns(names, wanted)

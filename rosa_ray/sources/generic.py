@@ -31,6 +31,11 @@ class TableFile(Protocol):
         """Its columns."""
         ...
 
+    @property
+    def null_words(self) -> tuple[str, ...]:
+        """Words that its reader makes null."""
+        ...
+
     def describe(self) -> str:
         """Say how the names were found."""
         ...
@@ -77,7 +82,7 @@ class TabularSource(ABC):
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""
         opened = self._open(file)
-        columns = FileColumns(self.config, file, opened.names, opened.describe())
+        columns = FileColumns(self.config, file, opened.names, opened.describe(), opened.null_words)
         for batch in opened.stream(columns.to_read):
             yield columns.batch(batch)
 

@@ -32,9 +32,9 @@ class SourceConfig:
     """Which source reads the log: a name of `SOURCES` in a module of `rosa_ray.sources`, or `package.module.name` of
     your own."""
     path: str = ""
-    """Location of a log that a named source knows (`log`, `taobao`, `rees46`)."""
+    """Location of a log that a named source knows, such as `log`, `taobao` or `open_bandit`."""
     events: str = ""
-    """Location of the events, for `parquet` and `csv` only, like all settings below."""
+    """Location of the events, for `parquet` and `csv` only, like the other locations."""
     impressions: str = ""
     """Location of the impressions."""
     ads: str = ""

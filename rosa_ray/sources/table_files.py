@@ -35,6 +35,11 @@ class ParquetFile:
         with open_file(self.path) as handle, readable(self.path, PARQUET_FORM):
             object.__setattr__(self, "names", tuple(pq.ParquetFile(handle).schema_arrow.names))
 
+    @property
+    def null_words(self) -> tuple[str, ...]:
+        """Words that its reader makes null: none."""
+        return ()
+
     def describe(self) -> str:
         """Say how the names were found; they are the file's."""
         return ""

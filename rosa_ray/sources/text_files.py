@@ -53,13 +53,13 @@ class TextForm:
         delimiter: what separates fields; empty guesses it from the first line.
         encoding: name of a Python codec; empty takes a byte order mark, or else UTF-8.
         header: names of the columns of files that have no header line.
-        null_words: fields that are null in every column, beside the empty one.
+        null_words: fields that are null in every column; the empty one always is.
     """
 
     delimiter: str = ""
     encoding: str = ""
     header: tuple[str, ...] = ()
-    null_words: tuple[str, ...] = ()
+    null_words: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,11 @@ class TextFile:
         found = {"names": tuple(names), "delimiter": delimiter, "encoding": encoding, "skip_lines": skipped + lines}
         for name, value in found.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def null_words(self) -> tuple[str, ...]:
+        """Words that are null in every column."""
+        return self.form.null_words
 
     def describe(self) -> str:
         """Say how the header was read, for messages."""

@@ -1,6 +1,7 @@
 """Times of a file become UTC microseconds: ISO 8601, any `strptime` form, numbers of a unit, and times of a zone."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 
 from rosa_ray.schema.contracts import TIMESTAMP, floor_to_microseconds
 from rosa_ray.sources.time_texts import ISO, group_of, integers_in, local_microseconds, offsets_in, pattern_of
-from rosa_ray.sources.values import Marks, integers_of, is_text, mask_of, nulled, texts_of
+from rosa_ray.sources.values import Marks, cast_whole, integers_of, is_text, mask_of, nulled, texts_of
 from rosa_ray.sources.zones import offset_of_clock
 
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -52,7 +53,7 @@ class Times:
     naive: Marks = None
 
 
-def read_times(values: pa.ChunkedArray, form: TimeForm, null_words: tuple[str, ...] = ()) -> Times:
+def read_times(values: pa.ChunkedArray, form: TimeForm, null_words: tuple[str, ...] = ("",)) -> Times:
     """Read a column of times of any type. Digits below the microsecond are cut off.
 
     >>> texts = pa.chunked_array([["2026-10-10 10:59:16.123456789 UTC", "2026-10-10T10:59:16+0530", "noon", ""]])
@@ -71,7 +72,7 @@ def read_times(values: pa.ChunkedArray, form: TimeForm, null_words: tuple[str, .
         return _in_format(values, form, null_words)
     if not is_text(kind):
         return _numbers(values, form.unit)
-    return _texts(values, form, null_words)
+    return _texts(texts_of(values), form, null_words)
 
 
 def time_remedy(text: str, key: str, form: TimeForm) -> str:
@@ -82,6 +83,9 @@ def time_remedy(text: str, key: str, form: TimeForm) -> str:
     >>> time_remedy("13/10/2026 10:59 PM", "events.event_time", TimeForm())
     'source.time_format: {events.event_time: "%d/%m/%Y %I:%M %p"} reads it'
     """
+    digits = re.fullmatch(r"(?:19|20)\d{6}(\d{6})?", text)
+    if digits:
+        return f'source.time_format: {{{key}: "%Y%m%d{"%H%M%S" if digits[1] else ""}"}} reads it'
     number = re.fullmatch(r"-?\d{9,20}(\.\d*)?", text)
     if number:
         seconds = {unit: float(text) / scale for unit, scale in PER_SECOND.items()}
@@ -92,7 +96,8 @@ def time_remedy(text: str, key: str, form: TimeForm) -> str:
     if not guess:
         return f'source.time_format: {{{key}: "%d/%m/%Y %H:%M"}} would say how it is written'
     if guess.startswith("%Y") and not re.search(r"[ap]\.?m\.?$", text, re.IGNORECASE):
-        return "there is no such day or hour"
+        end = re.search(r"\d\s*([a-z][\w/ ]*)$", text, re.IGNORECASE)
+        return f"'{end[1]}' is no offset from UTC, such as Z or +01:00" if end else "there is no such day or hour"
     if re.match(r"\d{1,2}\D(1[3-9]|[23]\d)\D", text):
         guess = f"%m{guess[2]}%d{guess[5:]}"
     return f'source.time_format: {{{key}: "{guess}{_clock(text)}"}} reads it'
@@ -145,24 +150,43 @@ def _of_integers(values: pa.ChunkedArray, unit: str) -> Times:
 
 def _texts(values: pa.ChunkedArray, form: TimeForm, null_words: tuple[str, ...]) -> Times:
     """Try the column as a whole, which is fast, then value by value."""
-    for read in (_integer_texts,) if form.unit else (_zoned_texts, _naive_texts):
-        try:
-            return read(values, form)
-        except pa.ArrowInvalid:
-            continue
-    return _mixed(nulled(pc.utf8_trim_whitespace(texts_of(values)), null_words), form)
+    for texts in _plainer(values, null_words):
+        for read in (_integer_texts,) if form.unit else (_zoned_texts, _naive_texts):
+            try:
+                return read(texts, form)
+            except pa.ArrowInvalid:
+                continue
+    return _mixed(nulled(pc.utf8_trim_whitespace(values), null_words), form)
+
+
+def _plainer(texts: pa.ChunkedArray, null_words: tuple[str, ...]) -> Iterator[pa.ChunkedArray]:
+    """The texts as they are, and then ever more like those that Arrow reads."""
+    yield texts
+    known = nulled(texts, null_words)
+    yield known
+    yield _tidied(known)
+
+
+def _tidied(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """ISO 8601 as Arrow reads it, which is fast: six digits of a fraction at most, and `Z` for `UTC`."""
+    long = pc.match_substring_regex(texts, r"^.{19}\.\d{7}")
+    rest = pc.utf8_ltrim(pc.utf8_slice_codeunits(texts, 26, None), "0123456789")
+    short = pc.binary_join_element_wise(pc.utf8_slice_codeunits(texts, 0, 26), rest, "")
+    texts = pc.if_else(long, short, texts)
+    stem = pc.utf8_rtrim_whitespace(pc.utf8_slice_codeunits(texts, 0, -3))
+    return pc.if_else(pc.ends_with(texts, "UTC"), pc.binary_join_element_wise(stem, "Z", ""), texts)
 
 
 def _integer_texts(values: pa.ChunkedArray, form: TimeForm) -> Times:
-    return _of_integers(values.cast(pa.int64()), form.unit)
+    return _of_integers(cast_whole(values, pa.int64()), form.unit)
 
 
 def _zoned_texts(values: pa.ChunkedArray, form: TimeForm) -> Times:
-    return Times(values.cast(TIMESTAMP))
+    return Times(cast_whole(values, TIMESTAMP))
 
 
 def _naive_texts(values: pa.ChunkedArray, form: TimeForm) -> Times:
-    clock = values.cast(pa.timestamp("us"))
+    clock = cast_whole(values, pa.timestamp("us"))
     return _in_zone(_naive_microseconds(clock), mask_of(pc.is_valid(values)), form.zone)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-OFFSET = r"(?:Z|UTC|GMT|(?:UTC|GMT)?[+-]\d{2}(?::?\d{2})?(?:\s*UTC)?)"
+OFFSET = r"(?:Z|UTC|GMT|(?:UTC|GMT)?[+-](?:\d{2}(?::?\d{2})?|\d:\d{2})(?:\s*UTC)?)"
 """Regular expression of how a time says its own offset."""
 
 
@@ -29,7 +29,7 @@ def offset_of(text: str) -> int | None:
     """
     if not text:
         return None
-    found = re.search(r"([+-])(\d{2}):?(\d{2})?", text)
+    found = re.search(r"([+-])(\d{1,2}):?(\d{2})?", text)
     if not found:
         return 0
     minutes = int(found[2]) * 60 + int(found[3] or 0)

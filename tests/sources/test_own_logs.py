@@ -410,3 +410,9 @@ def test_a_negative_epoch_is_long_ago(log):
     read = log("events", {"event_time": "-1"}, {"event_time": "1791629956"}, time_unit="s")
     assert read.column("event_time") == [NOON]
     assert read.aside == [("event_time", 1, "row 1, 1969-12-31 23:59:59.000000Z")]
+
+
+def test_a_behavior_of_another_name_names_the_setting_that_maps_it(log):
+    read = log("events", {"behavior": "VIEW"}, {})
+    assert read.aside == [("behavior", 1, "row 1, 'VIEW'; source.behaviors maps a value to one of them")]
+    assert log("events", {"behavior": "VIEW"}, behaviors={"VIEW": "view"}).column("behavior") == ["view"]

@@ -16,7 +16,7 @@ NAIVE, BAD = "naive", "bad"
 
 
 def times_of(values, kind=None, **form):
-    times = read_times(pa.chunked_array([pa.array(values, kind)]), TimeForm(**form), ("NULL",))
+    times = read_times(pa.chunked_array([pa.array(values, kind)]), TimeForm(**form), ("", "NULL"))
     marks = [(times.bad, BAD), (times.naive, NAIVE)]
     found = []
     for at, moment in enumerate(times.values.to_pylist()):
@@ -34,6 +34,7 @@ def times_of(values, kind=None, **form):
         ("2026-10-10 10:59:16+00:00", "2026-10-10 10:59:16"),
         ("2026-10-10T10:59:16+0530", "2026-10-10 05:29:16"),
         ("2026-10-10T10:59:16+05:30", "2026-10-10 05:29:16"),
+        ("2026-10-10T10:59:16+5:30", "2026-10-10 05:29:16"),
         ("2026-10-10T10:59:16 -03", "2026-10-10 13:59:16"),
         ("2026-10-10T10:59:16-03:30", "2026-10-10 14:29:16"),
         ("2026-10-10 10:59:16 UTC", "2026-10-10 10:59:16"),
@@ -195,7 +196,15 @@ def test_a_written_time_is_the_time(moment, minutes):
 
 @pytest.mark.parametrize(
     "text",
-    ["31/12/2026 22:59", "12/31/2026 10:59 PM", "31.12.2026", "2026-12-31 10:59:16 AM", "31-12-2026T10:59:16.25"],
+    [
+        "20261231",
+        "20261231105916",
+        "31/12/2026 22:59",
+        "12/31/2026 10:59 PM",
+        "31.12.2026",
+        "2026-12-31 10:59:16 AM",
+        "31-12-2026T10:59:16.25",
+    ],
 )
 def test_a_hinted_format_reads_the_value(text):
     hint = time_remedy(text, "events.event_time", TimeForm())
@@ -211,3 +220,10 @@ def test_a_hinted_unit_reads_the_value(text, unit):
     assert time_remedy(text, "events.event_time", TimeForm()) == (
         f"source.time_unit: {{events.event_time: {unit}}} reads it as 2026-10-10"
     )
+
+
+def test_a_value_that_no_setting_reads_says_why():
+    assert time_remedy("2026-10-10 10:59 EST", "events.event_time", TimeForm()) == (
+        "'EST' is no offset from UTC, such as Z or +01:00"
+    )
+    assert time_remedy("2026-02-31", "events.event_time", TimeForm()) == "there is no such day or hour"
