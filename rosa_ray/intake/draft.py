@@ -98,9 +98,9 @@ class _Text:
         self.add('# A line with "choose:" needs a person\'s decision.')
         self.add(f"run_dir: runs/{name}")
 
-    def add(self, line: str, comment: str = "") -> None:
+    def add(self, line: str, comment: str = "", key: str = "") -> None:
         if comment.startswith("choose:"):
-            self.choices.append(f"{line.strip()}: {comment.removeprefix('choose:').strip()}")
+            self.choices.append(f"{key or line.strip()}: {comment.removeprefix('choose:').strip()}")
         self._lines.append((line, " ".join(comment.split())))
 
     def choose(self, what: str, indent: int = 2) -> None:
@@ -143,8 +143,9 @@ def _columns(text: _Text, guess: TableGuess) -> None:
             word = confidence_word(found.confidence)
             doubt = "choose: " if word == "unsure" else ""
             examples = ", ".join(found.found.examples[:2])
+            key = f"columns.{guess.table}.{entry.name}: {found.file_column}"
             written = _scalar(_written(guess, found.file_column))
-            text.add(f"      {entry.name}: {written}", f"{doubt}{word}, {found.why}; {_short(examples)}")
+            text.add(f"      {entry.name}: {written}", f"{doubt}{word}, {found.why}; {_short(examples)}", key)
         elif entry.name in absent:
             _stand_in(text, guess, entry)
     if guess.others:
@@ -158,7 +159,7 @@ def _stand_in(text: _Text, guess: TableGuess, entry: Column) -> None:
         return
     value, why = _STAND_INS.get(entry.name, ("", ""))
     if value:
-        text.add(f"      {entry.name}: {_scalar(value)}", why)
+        text.add(f"      {entry.name}: {_scalar(value)}", why, f"columns.{guess.table}.{entry.name}: {value}")
     else:
         text.choose(f"columns.{guess.table}.{entry.name}: no column seems to be '{entry.meaning}'; name it here", 6)
 

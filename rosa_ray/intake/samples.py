@@ -3,10 +3,11 @@
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from itertools import zip_longest
+from typing import cast
 
 import pyarrow as pa
 
@@ -26,13 +27,6 @@ SAMPLE_FILES = 3
 FALLBACK_ENCODING = "cp1252"
 _TABLE_SIGNS = re.compile(r"\.(csv|tsv|txt|tab|log|parquet|pq|dat)(\.|$)", re.IGNORECASE)
 _VALUE = re.compile(r"^[-+]?\d+([.,]\d+)?$|^\d{4}[-/]\d\d[-/]\d\d|^[0-9a-f]{16,}$", re.IGNORECASE)
-
-
-class _Opened(Protocol):
-    @property
-    def names(self) -> tuple[str, ...]: ...
-
-    def stream(self, columns: Iterable[str] | None = None) -> Generator[RawBatch]: ...
 
 
 @dataclass(frozen=True)
@@ -162,9 +156,9 @@ def _sample(location: str, paths: list[str]) -> Sample:
     return Sample(location, kind, names, joined, len(paths), headerless, delimiter, encoding)
 
 
-def _first_rows(opened: _Opened) -> pa.Table:
+def _first_rows(opened: ParquetFile | TextFile) -> pa.Table:
     tables, rows = [], 0
-    with closing(iter(opened.stream())) as batches:
+    with closing(cast(Generator[RawBatch], opened.stream())) as batches:
         for batch in batches:
             tables.append(batch.table.slice(0, SAMPLE_ROWS - rows))
             rows += tables[-1].num_rows
@@ -242,5 +236,16 @@ def common_glob(left: str, right: str) -> str:
     >>> common_glob("log/clicks_*.csv", "log/clicks_3.csv")
     'log/clicks_*.csv'
     """
+    parts = list(zip_longest(left.split("/"), right.split("/"), fillvalue=""))
+    globs = [one if one == other else _glob_of(one, other) for one, other in parts]
+    return (
+        "/".join(globs)
+        if left != right and all(glob or not one for glob, (one, _) in zip(globs, parts, strict=True))
+        else ""
+    )
+
+
+def _glob_of(left: str, right: str) -> str:
+    """A pattern of two names that differ by digits, empty where there is none."""
     plain = re.sub(r"\d[\d-]*|\*", "*", left), re.sub(r"\d[\d-]*|\*", "*", right)
-    return plain[0] if plain[0] == plain[1] and "*" in plain[0].rpartition("/")[2] else ""
+    return plain[0] if plain[0] == plain[1] else ""

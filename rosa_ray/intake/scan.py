@@ -10,7 +10,7 @@ from rosa_ray.schema import CONTRACTS, Violation
 from rosa_ray.sources import RawBatch, Source, SourceFile
 
 MOST_FILES = 400
-"""Files of a table that are opened at most, evenly spaced."""
+"""Files of a table that are opened at most where not all rows are read."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ def scan_log(source: Source, rows: int) -> dict[str, TableScan]:
     """Read a log's tables.
 
     Args:
-        rows: to read of each table at most, taken from the beginnings of its files alike; 0 reads all.
+        rows: to read of each table at most, from the beginnings of files all over the log; 0 reads all.
 
     Returns:
         The tables that the source has, in contract order.
@@ -84,7 +84,7 @@ def row_id_of(table: str) -> str:
 
 def _scan_table(source: Source, table: str, files: Sequence[SourceFile], rows: int) -> TableScan:
     scan = TableScan(table, KeptColumns(CONTRACTS[table].schema, row_id_of(table)), files=len(files))
-    chosen = _evenly(files) if rows else files
+    chosen = _spread(files)[:MOST_FILES] if rows else files
     tally = _Tally()
     for at, file in enumerate(chosen):
         left = rows - scan.rows_read
@@ -115,10 +115,10 @@ def _scan_file(source: Source, file: SourceFile, most: int, scan: TableScan, tal
     scan.at.append((file.path, scan.kept.rows - kept_before))
 
 
-def _evenly(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
-    if len(files) <= MOST_FILES:
-        return files
-    return [files[at * len(files) // MOST_FILES] for at in range(MOST_FILES)]
+def _spread(files: Sequence[SourceFile]) -> list[SourceFile]:
+    """Files in an order whose beginnings lie evenly between the first and the last: 0, 4, 2, 6, 1, 5, 3, 7."""
+    bits = max(1, (len(files) - 1).bit_length())
+    return [files[at] for at in sorted(range(len(files)), key=lambda at: f"{at:0{bits}b}"[::-1])]
 
 
 class _Tally:

@@ -1,0 +1,281 @@
+"""Files of many conventions become configs that read every row, without an edit."""
+
+import bz2
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rosa_ray.config import RunConfig, load_config
+from rosa_ray.errors import InputError
+from rosa_ray.intake.propose import Proposal, propose
+from rosa_ray.intake.scan import TableScan, scan_log
+from rosa_ray.sources import open_source
+from tests.intake import invented
+from tests.intake.invented import changed, renamed, write_csv, write_parquet
+
+SHOP = {
+    "events": {"event_id": "", "user_id": "uid", "item_id": "sku", "behavior": "action", "event_time": "ts"},
+    "impressions": {
+        "impression_id": "imp_id",
+        "request_id": "auction_id",
+        "user_id": "uid",
+        "ad_id": "creative",
+        "request_time": "ts",
+        "position": "slot",
+        "bid": "bid_price",
+        "cost": "paid",
+        "click": "is_click",
+        "conversion": "is_conv",
+        "conversion_time": "conv_time",
+        "revenue": "sales",
+    },
+    "ads": {"ad_id": "creative", "item_id": "sku", "campaign_id": "cmp", "bid": "max_bid"},
+}
+CAMEL = {
+    "events": {"user_id": "userId", "item_id": "productId", "behavior": "eventType", "event_time": "timestamp"},
+    "impressions": {
+        "impression_id": "impressionId",
+        "user_id": "userId",
+        "ad_id": "bannerId",
+        "request_time": "timestamp",
+        "click": "clicked",
+        "conversion": "converted",
+    },
+    "ads": {"ad_id": "bannerId", "item_id": "productId", "campaign_id": "campaignId"},
+}
+VISITOR = {
+    "events": {"user_id": "visitorid", "item_id": "itemid", "behavior": "event", "event_time": "datetime"},
+    "impressions": {"user_id": "visitorid", "ad_id": "adgroup_id", "request_time": "datetime", "click": "clk"},
+    "ads": {"ad_id": "adgroup_id", "item_id": "itemid", "campaign_id": "campaign", "category": "cate_id"},
+}
+
+
+def tables() -> dict[str, invented.Columns]:
+    return {"events": invented.events(), "impressions": invented.impressions(), "ads": invented.ads()}
+
+
+def configured(proposal: Proposal, folder: Path) -> RunConfig:
+    path = folder / "proposed.yaml"
+    path.write_text(proposal.draft.text)
+    return load_config(path)
+
+
+def read(proposal: Proposal, folder: Path) -> dict[str, TableScan]:
+    return scan_log(open_source(configured(proposal, folder).source), 0)
+
+
+def found(proposal: Proposal, table: str) -> dict[str, str]:
+    guess = next(one for one in proposal.tables if one.table == table)
+    return {name: column.file_column for name, column in guess.columns.items()}
+
+
+@pytest.mark.parametrize("names", [{}, SHOP, CAMEL, VISITOR], ids=["contract", "shop", "camel", "visitor"])
+def test_columns_are_found_by_names_of_many_conventions(tmp_path: Path, names: dict[str, dict[str, str]]) -> None:
+    paths = [
+        write_csv(renamed(columns, names.get(table, {})), tmp_path / f"part{at}.csv")
+        for at, (table, columns) in enumerate(tables().items())
+    ]
+    proposal = propose(paths, "shop", "rosa check shop.yaml")
+    for table, columns in tables().items():
+        expected = {name: names.get(table, {}).get(name, name) for name in columns}
+        assert found(proposal, table) == {name: written for name, written in expected.items() if written}
+    scans = read(proposal, tmp_path)
+    assert {name: scan.kept.rows for name, scan in scans.items()} == {
+        "events": invented.EVENTS,
+        "impressions": invented.SHOWN,
+        "ads": invented.ADS,
+    }
+    assert all(scan.whole and not scan.set_aside and not scan.unreadable for scan in scans.values())
+
+
+def test_ids_that_are_missing_become_row_numbers(tmp_path: Path) -> None:
+    path = write_csv(renamed(invented.events(), {"event_id": ""}), tmp_path / "events.csv")
+    proposal = propose([path], "shop", "")
+    assert configured(proposal, tmp_path).source.columns["events"]["event_id"] == "#row"
+    assert read(proposal, tmp_path)["events"].kept.distinct("event_id") == invented.EVENTS
+
+
+def test_words_for_behaviours_are_mapped(tmp_path: Path) -> None:
+    words = {"view": "pv", "click": "click", "cart": "addtocart", "purchase": "transaction"}
+    columns = changed(invented.events(), behavior=lambda word: words[str(word)])
+    proposal = propose([write_csv(columns, tmp_path / "log.csv")], "shop", "")
+    mapped = configured(proposal, tmp_path).source.behaviors
+    assert mapped == {"pv": "view", "addtocart": "cart", "transaction": "purchase"}
+    assert not proposal.draft.choices
+
+
+def test_a_word_that_is_no_behaviour_is_left_to_a_person(tmp_path: Path) -> None:
+    columns = changed(invented.events(), behavior=lambda word: "remove_from_cart" if word == "click" else word)
+    proposal = propose([write_csv(columns, tmp_path / "events.csv")], "shop", "")
+    assert [choice for choice in proposal.draft.choices if "remove_from_cart" in choice]
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda at: at * 1000, {"time_unit": "ms"}),
+        (lambda at: f"{at}.0", {"time_unit": "s"}),
+        (lambda at: datetime.fromtimestamp(at, UTC).isoformat(), {}),
+        (lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"), {}),
+        (lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S"), {"time_zone": "UTC"}),
+        (
+            lambda at: datetime.fromtimestamp(at, UTC).strftime("%d/%m/%Y %H:%M"),
+            {"time_format": "%d/%m/%Y %H:%M", "time_zone": "UTC"},
+        ),
+        (
+            lambda at: datetime.fromtimestamp(at, UTC).strftime("%d.%m.%Y %H:%M:%S"),
+            {"time_format": "%d.%m.%Y %H:%M:%S", "time_zone": "UTC"},
+        ),
+        (
+            lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %I:%M:%S %p"),
+            {"time_format": "%Y-%m-%d %I:%M:%S %p", "time_zone": "UTC"},
+        ),
+        (
+            lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y%m%d%H%M%S"),
+            {"time_format": "%Y%m%d%H%M%S%f", "time_zone": "UTC"},
+        ),
+    ],
+    ids=["ms", "float-s", "iso", "bigquery", "naive", "day-month", "dots", "am-pm", "compact"],
+)
+def test_times_are_read_as_they_are_written(tmp_path: Path, write: object, expected: dict[str, str]) -> None:
+    path = write_csv(changed(invented.events(), event_time=write), tmp_path / "events.csv")
+    proposal = propose([path], "shop", "")
+    source = configured(proposal, tmp_path).source
+    assert {name: getattr(source, name) for name in ("time_unit", "time_format", "time_zone")} == {
+        "time_unit": "",
+        "time_format": "",
+        "time_zone": "",
+    } | expected
+    first = read(proposal, tmp_path)["events"].kept.column("event_time").min()
+    assert abs(first / 1e6 - min(invented.events()["event_time"])) < 60
+
+
+def test_units_may_differ_by_table(tmp_path: Path) -> None:
+    events = write_csv(changed(invented.events(), event_time=lambda at: at * 1000), tmp_path / "events.csv")
+    shown = write_csv(invented.impressions(), tmp_path / "impressions.csv")
+    source = configured(propose([events, shown], "shop", ""), tmp_path).source
+    assert source.setting("time_unit", "events", "event_time") == "ms"
+    assert source.setting("time_unit", "impressions", "request_time") == "s"
+
+
+def test_a_zone_that_was_taken_is_named_for_a_person_to_choose(tmp_path: Path) -> None:
+    columns = changed(
+        invented.events(), event_time=lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+    )
+    proposal = propose([write_csv(columns, tmp_path / "events.csv")], "shop", "")
+    assert [choice for choice in proposal.draft.choices if choice.startswith("time_zone")]
+    assert "# choose: time_zone" in proposal.draft.text
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda price: f"${price:.2f}", {"strip": "$"}),
+        (lambda price: f"{price:.2f} €", {"strip": "€"}),
+        (lambda price: f"{price:.2f}".replace(".", ","), {"decimal": ","}),
+        (lambda price: f"{price + 1000:,.2f}", {"thousands": ","}),
+        (lambda price: f"{price + 1000:,.2f}".translate(str.maketrans(",.", ".,")), {"decimal": ",", "thousands": "."}),
+    ],
+    ids=["dollar", "euro", "decimal-comma", "thousands", "european"],
+)
+def test_numbers_are_read_as_they_are_written(tmp_path: Path, write: object, expected: dict[str, str]) -> None:
+    path = write_csv(changed(invented.events(), price=write), tmp_path / "events.csv", delimiter=";")
+    proposal = propose([path], "shop", "")
+    source = configured(proposal, tmp_path).source
+    written = {name: source.setting(name, "events", "price") for name in ("decimal", "thousands", "strip")}
+    assert written == {"decimal": ".", "thousands": "", "strip": ""} | expected
+    assert read(proposal, tmp_path)["events"].kept.rows == invented.EVENTS
+
+
+@pytest.mark.parametrize(
+    "words", [("1", "0"), ("Yes", "No"), ("1.0", "0.0"), ("1", "-1"), ("clicked", "not_clicked")], ids="/".join
+)
+def test_labels_are_read_as_they_are_written(tmp_path: Path, words: tuple[str, str]) -> None:
+    columns = changed(invented.impressions(), click=lambda yes: words[0] if yes else words[1])
+    proposal = propose([write_csv(columns, tmp_path / "impressions.csv")], "shop", "")
+    shown = read(proposal, tmp_path)["impressions"]
+    assert shown.kept.column("click").sum() == sum(invented.impressions()["click"])
+
+
+def test_a_file_without_header_is_named_by_its_content(tmp_path: Path) -> None:
+    columns = {name: invented.events()[name] for name in ("user_id", "item_id", "category", "behavior", "event_time")}
+    numbers = changed(
+        columns, **{name: lambda text: str(text).strip("uitca") for name in ("user_id", "item_id", "category")}
+    )
+    proposal = propose([write_csv(numbers, tmp_path / "log.txt", header=False, delimiter="\t")], "shop", "")
+    assert configured(proposal, tmp_path).source.header == {"events": tuple(columns)}
+    assert read(proposal, tmp_path)["events"].kept.rows == invented.EVENTS
+
+
+def test_folders_become_tables_and_hive_folders_columns(tmp_path: Path) -> None:
+    rows = invented.events()
+    half = {name: values[:200] for name, values in rows.items()}, {name: values[200:] for name, values in rows.items()}
+    for day, part in enumerate(half, 1):
+        write_parquet(part, tmp_path / f"log/events/day=2026-09-2{day}/part-0.parquet")
+    write_parquet(invented.ads(), tmp_path / "log/catalogue/ads.parquet")
+    proposal = propose([str(tmp_path / "log")], "shop", "")
+    source = configured(proposal, tmp_path).source
+    assert (source.kind, source.events) == ("parquet", f"{tmp_path}/log/events")
+    assert source.ads.endswith("catalogue")
+    assert read(proposal, tmp_path)["events"].kept.rows == invented.EVENTS
+
+
+def test_files_of_one_table_become_a_glob(tmp_path: Path) -> None:
+    paths = [write_csv(invented.events(), tmp_path / f"events_{at}.csv") for at in (1, 2)]
+    assert configured(propose(paths, "shop", ""), tmp_path).source.events == f"{tmp_path}/events_*.csv"
+
+
+def test_compressed_and_foreign_encodings_are_read(tmp_path: Path) -> None:
+    columns = changed(invented.ads(), campaign_id=lambda text: f"Frühling {text}")
+    text = Path(write_csv(columns, tmp_path / "plain.csv")).read_text()
+    (tmp_path / "ads.csv.bz2").write_bytes(bz2.compress(text.encode("latin-1")))
+    proposal = propose([str(tmp_path / "ads.csv.bz2")], "shop", "")
+    assert [choice for choice in proposal.draft.choices if choice.startswith("encoding")]
+    names = read(proposal, tmp_path)["ads"].kept.texts("campaign_id")[0].to_pylist()
+    assert names[0] == "Frühling c0"
+
+
+def test_ads_are_taken_from_the_impressions_where_no_table_of_ads_is_given(tmp_path: Path) -> None:
+    path = write_csv(invented.impressions(), tmp_path / "impressions.csv")
+    proposal = propose([path], "shop", "")
+    assert configured(proposal, tmp_path).source.ads == path
+    assert read(proposal, tmp_path)["ads"].kept.distinct("ad_id") == invented.ADS
+
+
+def test_what_is_missing_has_a_stand_in_that_is_said(tmp_path: Path) -> None:
+    names = dict.fromkeys(("bid", "cost", "conversion", "conversion_time", "revenue", "request_id"), "")
+    path = write_csv(renamed(invented.impressions(), names), tmp_path / "impressions.csv")
+    proposal = propose([path], "shop", "")
+    columns = configured(proposal, tmp_path).source.columns["impressions"]
+    assert (columns["cost"], columns["conversion"], columns["request_id"]) == ("=0", "=false", "impression_id")
+    assert [choice for choice in proposal.draft.choices if choice.startswith("columns.impressions.cost")]
+    assert read(proposal, tmp_path)["impressions"].kept.rows == invented.SHOWN
+
+
+def test_what_nothing_can_stand_for_is_left_to_a_person(tmp_path: Path) -> None:
+    path = write_csv(renamed(invented.impressions(), {"ad_id": "", "device": ""}), tmp_path / "impressions.csv")
+    choices = propose([path], "shop", "").draft.choices
+    assert [choice for choice in choices if choice.startswith("columns.impressions.ad_id")]
+
+
+def test_a_file_that_is_no_log_is_refused_with_its_columns(tmp_path: Path) -> None:
+    path = write_csv({"alpha": [1, 2], "beta": [3, 4]}, tmp_path / "figures.csv")
+    with pytest.raises(InputError, match=r"fit none of events, impressions, ads.*alpha, beta"):
+        propose([path], "shop", "")
+
+
+def test_json_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text('{"user": 1}\n')
+    with pytest.raises(InputError, match="is JSON"):
+        propose([str(tmp_path / "log.json")], "shop", "")
+
+
+def test_the_text_is_yaml_whatever_the_names_are(tmp_path: Path) -> None:
+    names = {"user_id": "user: id", "category": "no", "price": "price #1", "event_time": "ts\\x"}
+    path = write_csv(renamed(invented.events(), names), tmp_path / "events.csv")
+    proposal = propose([path], "shop", "rosa check shop.yaml")
+    written = yaml.safe_load(proposal.draft.text)["source"]["columns"]["events"]
+    assert {*written.values()} <= {*renamed(invented.events(), names), "#row"}
+    assert proposal.draft.text.isascii()
