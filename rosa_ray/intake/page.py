@@ -81,7 +81,18 @@ def _remarks(check: LogCheck) -> Child:
 
 def _remark(remark: Remark) -> Child:
     level = tag("span", remark.level, class_=f"level {remark.level}")
-    return [level, f"{remark.where}: {remark.text}.", tag("small", f"{remark.remedy}.") if remark.remedy else None]
+    remedy = tag("small", _sentence(remark.remedy)) if remark.remedy else None
+    return [tag("div", level, tag("span", remark.where, class_="note")), _sentence(remark.text), remedy]
+
+
+def _sentence(text: str) -> str:
+    """Text as a sentence: a capital first, a stop last.
+
+    >>> _sentence("is it so?"), _sentence("--rows 0 reads all")
+    ('Is it so?', '--rows 0 reads all.')
+    """
+    stop = "" if text.endswith(("?", ".")) else "."
+    return f"{text[:1].upper()}{text[1:]}{stop}"
 
 
 def _heads(check: LogCheck) -> Child:

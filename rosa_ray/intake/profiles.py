@@ -216,7 +216,9 @@ def _time(base: partial[Profile], values: pa.ChunkedArray, known: pa.ChunkedArra
     kind = values.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         naive = pa.types.is_date(kind) or kind.tz is None
-        return base(kind="time", naive=naive, rising=_rises(values.cast(pa.timestamp("us")).cast(pa.int64())))
+        return base(
+            kind="time", naive=naive, rising=_rises(values.cast(pa.timestamp("us"), safe=False).cast(pa.int64()))
+        )
     probe = known.slice(0, _PROBE)
     numbers = _plain_numbers(probe)
     if numbers is not None:

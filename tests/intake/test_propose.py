@@ -4,6 +4,7 @@ import bz2
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -150,6 +151,15 @@ def test_times_are_read_as_they_are_written(tmp_path: Path, write: object, expec
     } | expected
     first = read(proposal, tmp_path)["events"].kept.column("event_time").min()
     assert abs(first / 1e6 - min(invented.events()["event_time"])) < 60
+
+
+def test_times_finer_than_microseconds_are_read(tmp_path: Path) -> None:
+    nanoseconds = [at * 10**9 + 7 for at in invented.events()["event_time"]]
+    times = pa.array(nanoseconds, pa.timestamp("ns", "UTC"))
+    proposal = propose(
+        [write_parquet(invented.events() | {"event_time": times}, tmp_path / "events.parquet")], "shop", ""
+    )
+    assert read(proposal, tmp_path)["events"].kept.rows == invented.EVENTS
 
 
 def test_units_may_differ_by_table(tmp_path: Path) -> None:
