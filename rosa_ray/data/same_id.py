@@ -152,10 +152,9 @@ def _merge(few: pa.Table, group: _Rows, rule: IdRule) -> tuple[pa.Table, int, in
     extra = int(sizes.sum() - (sizes > 0).sum())
     if not extra:
         return few, 0, 0, ""
-    opposed = [
-        (name, *_contradictions(few[name], group)) for name in rule.contract.schema.names if name not in _LABELS
-    ]
-    in_conflict = np.ones(len(sizes), bool) if rule.whole else np.logical_or.reduce([found for _, found, _, _ in opposed])
+    opposed = [(name, *_contradictions(few[name], group)) for name in rule.contract.schema.names if name not in _LABELS]
+    found = np.logical_or.reduce([differ for _, differ, _, _ in opposed])
+    in_conflict = np.ones(len(sizes), bool) if rule.whole else found
     conflicts = int(np.maximum(sizes - 1, 0)[in_conflict].sum())
     return _one_each(few, group, rule), extra - conflicts, conflicts, _conflict(few, group, opposed, rule)
 
@@ -168,13 +167,13 @@ def _contradictions(column: pa.ChunkedArray, group: _Rows) -> tuple[_Rows, _Rows
     groups = int(group[-1]) + 1
     low, high = np.searchsorted(group[by_code], [np.arange(groups), np.arange(1, groups + 1)])
     there = low < high
-    first, last = (by_code[np.where(there, place, 0)] if len(by_code) else np.zeros(groups, int) for place in (low, high - 1))
+    if not len(by_code):
+        return there, low, low
+    first, last = by_code[np.where(there, low, 0)], by_code[np.where(there, high - 1, 0)]
     return there & (codes[first] != codes[last]), first, last
 
 
-def _conflict(
-    few: pa.Table, group: _Rows, opposed: list[tuple[str, _Rows, _Rows, _Rows]], rule: IdRule
-) -> str:
+def _conflict(few: pa.Table, group: _Rows, opposed: list[tuple[str, _Rows, _Rows, _Rows]], rule: IdRule) -> str:
     for name, found, first, last in opposed:
         if found.any():
             place = int(np.flatnonzero(found)[0])

@@ -11,11 +11,13 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import ray
 
 from rosa_ray.data.stage_report import OK, SET_ASIDE, FileReport, StageReport
 from rosa_ray.data.staging_area import StagedWriter
 from rosa_ray.data.staging_marks import keep_unchanged, mark_staged, setup_digest
+from rosa_ray.data.time_bounds import add_days, count_days, days_to_plain
 from rosa_ray.errors import ConfigError, InputError, RosaError
 from rosa_ray.schema import CONTRACTS, Violation
 from rosa_ray.sources import RawBatch, Source, SourceFile
@@ -67,7 +69,7 @@ def stage_file(source: Source, file: SourceFile, staging_dir: str, partitions: i
         try:
             for batch in source.read(file):
                 table, violations = contract.check(batch.table, file.path)
-                tally.add(batch, table.num_rows, violations)
+                tally.add(batch, table, violations)
                 writer.add(table)
         except InputError as error:
             return FileReport(file.path, contract.name, SET_ASIDE, tally.rows_read, 0, tally.violations, str(error))
@@ -82,10 +84,12 @@ class _Tally:
         self.rows_read = 0
         self.rows_kept = 0
         self._reasons: Counter[tuple[str, str, str]] = Counter()
+        self._days: dict[str, Counter[int]] = {}
 
-    def add(self, batch: RawBatch, rows_kept: int, violations: Iterable[Violation]) -> None:
+    def add(self, batch: RawBatch, kept: pa.Table, violations: Iterable[Violation]) -> None:
         self.rows_read += batch.rows_read
-        self.rows_kept += rows_kept
+        self.rows_kept += kept.num_rows
+        add_days(self._days, count_days(kept))
         for violation in (*batch.rejected, *violations):
             self._reasons[violation.where, violation.column, violation.reason] += violation.rows
 
@@ -100,7 +104,14 @@ class _Tally:
         reason = f"no row is usable: {max(self.violations, key=lambda v: v.rows)}" if useless else ""
         status = SET_ASIDE if useless else OK
         return FileReport(
-            file.path, file.contract_name, status, self.rows_read, self.rows_kept, self.violations, reason
+            file.path,
+            file.contract_name,
+            status,
+            self.rows_read,
+            self.rows_kept,
+            self.violations,
+            reason,
+            days=days_to_plain(self._days),
         )
 
 

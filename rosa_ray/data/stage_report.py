@@ -1,9 +1,11 @@
 """What became of every input file: the JSON-able result of staging."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rosa_ray.data.time_bounds import days_from_plain, sum_days
 from rosa_ray.schema import Violation
 
 OK = "ok"
@@ -22,6 +24,7 @@ class FileReport:
         rows_kept: rows staged.
         violations: rows set aside, by column and reason.
         reason: why the file was set aside, one line; empty when it is ok.
+        days: rows kept per time column and day since 1970.
     """
 
     path: str
@@ -31,6 +34,7 @@ class FileReport:
     rows_kept: int
     violations: tuple[Violation, ...] = ()
     reason: str = ""
+    days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
@@ -76,6 +80,10 @@ class StageReport:
         """Rows staged for a contract, 0 when the source has no such files."""
         return sum(file.rows_kept for file in self.files if file.contract == contract_name)
 
+    def days(self, contract_name: str) -> dict[str, Counter[int]]:
+        """Rows kept of a contract per time column and day."""
+        return sum_days(days_from_plain(file.days) for file in self.files if file.contract == contract_name)
+
     def rows_rejected(self, contract_name: str) -> int:
         """Rows of usable files set aside one by one; rows of files set aside whole are not counted."""
         return sum(
@@ -95,5 +103,5 @@ class StageReport:
             "rows_rejected": {name: self.rows_rejected(name) for name in contracts},
             "files_set_aside": len(self.set_aside),
             "files_reused": self.files_reused,
-            "files": [file.to_dict() for file in self.files],
+            "files": [{name: value for name, value in file.to_dict().items() if name != "days"} for file in self.files],
         }

@@ -102,7 +102,8 @@ def test_an_id_that_names_two_ads_keeps_both_rows() -> None:
 
 def test_events_of_one_id() -> None:
     event = {"event_id": "e1", "user_id": "u1", "item_id": "i1", "behavior": "view", "event_time": time(0)}
-    table = [event, event, event | {"price": 2.0}, event | {"event_time": time(1), "price": 3.0}, event | {"item_id": "i2"}]
+    later, other = event | {"event_time": time(1), "price": 3.0}, event | {"item_id": "i2"}
+    table = [event, event, event | {"price": 2.0}, later, other]
     rows, repeats = kept(pa.Table.from_pylist(table, schema=EVENTS.schema), "events")
     assert sorted((row["item_id"], row["event_time"], row["price"]) for row in rows if row["price"]) == [
         ("i1", time(0), 2.0)

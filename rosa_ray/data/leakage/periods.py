@@ -84,7 +84,8 @@ class PeriodCheck:
                 "leak",
                 "users",
                 f"{shared} impressions are in two periods at once",
-                f"give every impression one impression_id and {AGAIN}",
+                f'give every impression an id of its own, e.g. source.columns.impressions.impression_id: "#row", '
+                f"and {AGAIN}",
             )
 
     def _count(self, what: str, wrong: np.ndarray) -> None:
