@@ -117,7 +117,8 @@ def coverage(parts: Sequence[dict[str, Any]], ads: pa.Table) -> list[Share]:
             "impressions have an event of their user before them",
             before,
             total["impressions"],
-            "" if before else _history_hint(users),
+            # Users without events have no history either: that was said above.
+            "" if before or not users else _NO_HISTORY,
         ),
     ]
     for name, column, where in (("item", "item_id", "items"), ("category", "category", "categories")):
@@ -158,6 +159,9 @@ _CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 
 
+_NO_HISTORY = "no impression has a history: do both tables cover the same time, in the same zone?"
+
+
 def _hint(left: Sequence[str], right: Sequence[str], left_name: str, right_name: str) -> str:
     """How the ids of two tables seem to differ."""
     if not left or not right:
@@ -173,12 +177,6 @@ def _hint(left: Sequence[str], right: Sequence[str], left_name: str, right_name:
     other = long if lengths[0] != lengths[1] else ""
     such = f"{left_name} is such as {left[0]!r}, {right_name} such as {right[0]!r}"
     return f"the ids have nothing in common{other}: {such}"
-
-
-def _history_hint(users: int) -> str:
-    if not users:
-        return "no impression has a history"
-    return "every impression lies before the first event of its user: do both tables cover the same time and zone?"
 
 
 def _sampled(sample: AdSample) -> tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]]:

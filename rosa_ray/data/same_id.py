@@ -109,7 +109,7 @@ def unique_rows(table: pa.Table, rule: IdRule) -> tuple[pa.Table, Repeats]:
 
 def _codes(column: pa.ChunkedArray) -> _Rows:
     """Numbers that are equal where values are; -1 for null."""
-    indices = column.combine_chunks().dictionary_encode().indices
+    indices = column.dictionary_encode().unify_dictionaries().combine_chunks().indices
     codes: _Rows = indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes
 

@@ -159,7 +159,9 @@ class _Inspection:
 
     def _recount_rest(self, paths: list[str]) -> None:
         """Count files that were read before the requests were drawn: they have events, but no labelled impression."""
-        for path in paths if self.recount else ():
+        if self.recount is None:
+            return
+        for path in paths:
             self.recount.update(UserRows.from_table(read_parquet(path)))
 
     def _read(self, rows: UserRows, config: LeakGuardConfig, rng: np.random.Generator) -> Columns:
