@@ -62,4 +62,6 @@ class Ranker(nn.Module):
         history_BND = window_mean(self.events(self.tables, batch.events), mask_BNT)
         ads_BND = self.ads(self.tables, batch.impressions)
         match = (history_BND * ads_BND).sum(-1, keepdim=True) / self.config.width**0.5
-        return self.heads(torch.cat([history_BND, ads_BND, self.context(batch)], dim=-1), match, batch)
+        inputs_BND = torch.cat([history_BND, ads_BND, self.context(batch)], dim=-1)
+        predictions: Predictions = self.heads(inputs_BND, match, batch)
+        return predictions

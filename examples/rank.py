@@ -16,17 +16,17 @@ from rosa_ray.serving.api import EventBatch, RankRequest
 from rosa_ray.serving.assembly import build_scorer
 from rosa_ray.serving.read_your_writes import SampleRequests
 from rosa_ray.serving.service import RankingService
-from workloads.serve import settings_of
+from workloads.places import service_settings
 
 
 async def main(run_dir: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Print the best ads before and after two events; returns both rankings, best first."""
     run = RunDir(run_dir)
-    settings, samples = settings_of(load_config(Path(run.config))), SampleRequests.of(run.data)
+    settings, samples = service_settings(load_config(Path(run.config))), SampleRequests.of(run.data)
     service = RankingService(lambda: build_scorer(settings), settings.serving)
 
     user_id = samples.user_ids[0]
-    request = RankRequest.model_validate(samples.body(user_id, minutes_later=5, top_k=None))
+    request = RankRequest.model_validate(samples.rank_body(user_id, minutes_later=5, top_k=None))
     before = (await service.rank(request, "before"))["ads"]
     show(f"for user {user_id}", before)
 

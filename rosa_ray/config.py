@@ -16,7 +16,7 @@ from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.models.losses import LossConfig
 from rosa_ray.models.rankers import config_class, ranker_names
-from rosa_ray.schema import PrivacyConfig
+from rosa_ray.schema.pseudonyms import PrivacyConfig
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.settings import Tagged, section, tagged
 from rosa_ray.settings.load import load

@@ -244,7 +244,8 @@ def open_run(
         if run_id is not None:
             return _continue_run(client, run_id)
         experiment_id = _experiment_id(client, config, run_dir)
-        return client.create_run(experiment_id, run_name=name, tags={**(tags or {}), **parent}).info.run_id
+        created: str = client.create_run(experiment_id, run_name=name, tags={**(tags or {}), **parent}).info.run_id
+        return created
 
     return _open(config, run_dir, find_run)
 

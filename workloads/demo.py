@@ -20,8 +20,7 @@ from rosa_ray.run_dir import RunDir
 from rosa_ray.serving.read_your_writes import SampleRequests, curl, walk_through
 from rosa_ray.storage import read_json, write_json
 from workloads import evaluate, materialize, preprocess, simulate, train
-from workloads.places import brings_impressions, record_config
-from workloads.serve import settings_of
+from workloads.places import brings_impressions, record_config, service_settings
 from workloads.steps import StepLog
 
 
@@ -69,7 +68,7 @@ def _verbs(config: RunConfig) -> dict[str, Callable[[RunConfig], int]]:
 def _serve(config: RunConfig, run_dir: RunDir) -> dict[str, Any]:
     from rosa_ray.serving.server import running
 
-    with running(settings_of(config)) as service:
+    with running(service_settings(config)) as service:
         typer.echo(f"      {service.url} is ready after {service.seconds:.1f} s, model {service.model_version}")
         answers = walk_through(service.url, SampleRequests.of(run_dir.data))
     return {"url": service.url, "model_version": service.model_version, **answers}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import StoreMissingError
-from rosa_ray.schema import hash_id, open_pseudonyms
+from rosa_ray.schema import hash_id
+from rosa_ray.schema.pseudonyms import open_pseudonyms
 from workloads.places import brings_impressions, store_of
 
 

@@ -9,10 +9,9 @@ from rich.console import Console
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, RosaError
-from rosa_ray.run_dir import RunDir
 from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
-from workloads.places import store_of, stream_of
+from workloads.places import stream_settings
 from workloads.signals import stop_signals
 
 POLL_S = 0.5
@@ -37,7 +36,7 @@ def run(config: RunConfig, options: IngestOptions) -> int:
     Returns:
         0, or `EXIT_PARTIAL` when records were refused; they are among the dead letters.
     """
-    settings = settings_of(config)
+    settings = stream_settings(config)
     totals = _run_actors(config, settings, options) if options.actors else _run_here(settings, options.until_end)
     refused = ", ".join(f"{count} {reason}" for reason, count in sorted(totals["refused"].items())) or "none"
     store = settings.store.path if settings.store.kind == "sqlite" else settings.store.url
@@ -46,12 +45,6 @@ def run(config: RunConfig, options: IngestOptions) -> int:
         f"{totals['duplicates']} repeated, refused {refused}; {totals['lag_records']} waiting"
     )
     return EXIT_PARTIAL if totals["refused"] else 0
-
-
-def settings_of(config: RunConfig) -> StreamSettings:
-    """What a consumer needs to know of a run."""
-    bundle = RunDir(config.run_dir).bundle
-    return StreamSettings(bundle, store_of(config), stream_of(config), config.privacy).absolute()
 
 
 def _run_here(settings: StreamSettings, until_end: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rosa_ray.config import RunConfig
 from rosa_ray.run_dir import RunDir
-from rosa_ray.schema import open_pseudonyms
+from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
 from workloads.places import source_of
 

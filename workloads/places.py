@@ -1,6 +1,7 @@
 """The places that a run's config names: what its jobs read, and where they write."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import ConfigError, InputError
@@ -10,6 +11,10 @@ from rosa_ray.sources import SourceConfig
 from rosa_ray.storage import is_remote, write_bytes
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.streaming.config import StreamConfig
+
+if TYPE_CHECKING:
+    from rosa_ray.serving.assembly import ServiceSettings
+    from rosa_ray.streaming.assembly import StreamSettings
 
 
 def record_config(config: RunConfig) -> RunDir:
@@ -55,6 +60,23 @@ def stream_of(config: RunConfig) -> StreamConfig:
     """
     run_dir, stream = RunDir(config.run_dir), config.stream
     return replace(stream, path=run_dir.inside(stream.path), dead_letters=run_dir.inside(stream.dead_letters))
+
+
+def service_settings(config: RunConfig) -> "ServiceSettings":
+    """What the service needs to know of a run."""
+    from rosa_ray.serving.assembly import ServiceSettings
+
+    letters = config.serving.dead_letters or stream_of(config).dead_letters
+    serving = replace(config.serving, dead_letters=letters)
+    return ServiceSettings(RunDir(config.run_dir).bundle, store_of(config), serving, config.privacy).absolute()
+
+
+def stream_settings(config: RunConfig) -> "StreamSettings":
+    """What a consumer of live records needs to know of a run."""
+    from rosa_ray.streaming.assembly import StreamSettings
+
+    bundle = RunDir(config.run_dir).bundle
+    return StreamSettings(bundle, store_of(config), stream_of(config), config.privacy).absolute()
 
 
 def source_of(config: RunConfig) -> SourceConfig:

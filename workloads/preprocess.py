@@ -3,7 +3,7 @@
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL
-from rosa_ray.schema import open_pseudonyms
+from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
 from workloads.messages import print_losses, print_set_aside
 from workloads.places import record_config, source_of

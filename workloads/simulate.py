@@ -14,7 +14,7 @@ def run(config: RunConfig) -> int:
         ConfigError: the source brings impressions of its own.
     """
     from rosa_ray.data.simulate import expose, simulate
-    from rosa_ray.schema import open_pseudonyms
+    from rosa_ray.schema.pseudonyms import open_pseudonyms
     from rosa_ray.sources import open_source
 
     if brings_impressions(config.source):

@@ -65,7 +65,8 @@ class Bundle:
     @property
     def model(self) -> dict[str, Any]:
         """Ranker name, configuration and table sizes, as given to `write_bundle`."""
-        return json.loads(self._verified(MODEL))
+        model: dict[str, Any] = json.loads(self._verified(MODEL))
+        return model
 
     @property
     def calibration(self) -> Calibration:
@@ -100,12 +101,14 @@ class Bundle:
     @property
     def metrics(self) -> dict[str, Any]:
         """Test metrics, as given to `write_bundle`."""
-        return json.loads(self._verified(METRICS))
+        metrics: dict[str, Any] = json.loads(self._verified(METRICS))
+        return metrics
 
     @property
     def config(self) -> dict[str, Any]:
         """Resolved configuration of the run."""
-        return yaml.safe_load(self._verified(CONFIG))
+        config: dict[str, Any] = yaml.safe_load(self._verified(CONFIG))
+        return config
 
     def weights(self, device: str = "cpu") -> "dict[str, torch.Tensor]":
         """Return the tensors by name. The bytes that are loaded are the bytes that are hashed.

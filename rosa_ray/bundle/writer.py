@@ -20,7 +20,6 @@ from rosa_ray.bundle.manifest import (
     CONFIG,
     FEATURES,
     GATE,
-    MANIFEST,
     METRICS,
     MODEL,
     WEIGHTS,
@@ -29,7 +28,7 @@ from rosa_ray.bundle.manifest import (
     digest_json,
     list_files,
 )
-from rosa_ray.bundle.remote import publish
+from rosa_ray.bundle.remote import MANIFEST, publish
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 from rosa_ray.schema import CONTRACTS

@@ -70,7 +70,7 @@ class _Actor:
         self._build = build
         self._work: Callable[[Any], Iterable[Any]] | None = None
 
-    def run(self, arguments: list[ray.ObjectRef], item: Any) -> Iterator[Any]:
+    def run(self, arguments: list[ray.ObjectRef[Any]], item: Any) -> Iterator[Any]:
         if self._work is None:
             self._work = self._build(*ray.get(arguments[0]))
         yield from self._work(item)

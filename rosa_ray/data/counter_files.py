@@ -75,7 +75,8 @@ def merge_shard(partition_files: list[str], shard: int, path: str, asked_keys: n
     asked = pc.is_in(table["entity_key"], value_set=pa.array(np.unique(asked_keys)))
     # Two row groups: readers take the first, what requests can ask about, and never read the second.
     write_row_groups((table.filter(chosen) for chosen in (asked, pc.invert(asked))), table.schema, path)
-    return table.num_rows
+    rows: int = table.num_rows
+    return rows
 
 
 def combine_counters(partition_files: list[str], merged: list[str], path: str) -> int:

@@ -109,7 +109,7 @@ class _Users:
         return found
 
     def _counters(self, table: pa.Table) -> np.ndarray:
-        of_users = pc.is_in(table["view"], pa.array(_USER_VIEWS)).to_numpy()
+        of_users: np.ndarray = pc.is_in(table["view"], pa.array(_USER_VIEWS)).to_numpy()
         return of_users & np.isin(table["entity_key"].to_numpy(), self._keys)
 
 

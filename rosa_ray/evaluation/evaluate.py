@@ -126,7 +126,8 @@ def _raw_policy_roi(candidates: dict[str, np.ndarray], log_dir: str, config: Eva
     if truth is None or not len(candidates["request_key"]):
         return None
     joined = join_truth(truth, candidates["impression_key"], log_dir)
-    return evaluate_policy(config.score, raw_columns(candidates), joined)["policy_roi"]
+    policy_roi: float | None = evaluate_policy(config.score, raw_columns(candidates), joined)["policy_roi"]
+    return policy_roi
 
 
 def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:

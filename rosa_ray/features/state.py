@@ -6,6 +6,7 @@ Fitting is fold and merge over blocks of user rows, so that it runs as one pass 
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -232,7 +233,7 @@ def feature_definition(config: FeatureConfig) -> dict[str, object]:
     return {"config": asdict(config) | {"views": list(config.views)}, "behaviors": list(BEHAVIORS), "views": views}
 
 
-def _config_from(document: dict, directory: Path) -> FeatureConfig:
+def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
     known = {field.name for field in fields(FeatureConfig)}
     stored = document["config"]
     if document.get("version") != VERSION or set(stored) != known or not set(stored["views"]) <= set(VIEWS):

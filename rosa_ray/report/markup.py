@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 from markupsafe import Markup, escape
 
+__all__ = ["Child", "Markup", "join", "tag"]
+
 Child: TypeAlias = "str | Markup | Iterable[Child] | None"
 VOID = frozenset({"meta", "br", "col"})
 

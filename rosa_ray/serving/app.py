@@ -31,7 +31,7 @@ USER_AFFINITY = "ray.serve.experimental.consistent_hash_router.ConsistentHashRou
 class _Remote:
     """A deployment behind its Serve handle: one hop by value, tried again once when a replica dies."""
 
-    def __init__(self, handle: DeploymentHandle) -> None:
+    def __init__(self, handle: DeploymentHandle[Any]) -> None:
         self._handle = handle.options(_by_reference=False)
 
     async def _call(self, method: str, *arguments: Any, session: str = "") -> Any:
@@ -117,8 +117,8 @@ class ScorerReplica:
     def __init__(
         self,
         settings: ServiceSettings,
-        lookup: DeploymentHandle | None = None,
-        encoder: DeploymentHandle | None = None,
+        lookup: DeploymentHandle[Any] | None = None,
+        encoder: DeploymentHandle[Any] | None = None,
     ) -> None:
         remote_lookup = None if lookup is None else RemoteLookup(lookup)
         remote_encoder = None if encoder is None else RemoteEncoder(encoder)

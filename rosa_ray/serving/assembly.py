@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from rosa_ray.schema import PrivacyConfig, open_pseudonyms, require_user_key
+from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.hybrid_scorer import HybridScorer

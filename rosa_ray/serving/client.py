@@ -50,7 +50,8 @@ class RankingClient:
         deadline_s, reason = time.monotonic() + timeout_s, "no answer"
         while time.monotonic() < deadline_s:
             try:
-                return self._get("/readyz")
+                ready: dict[str, Any] = self._get("/readyz")
+                return ready
             except ServingError as error:
                 reason = str(error)
             time.sleep(0.2)

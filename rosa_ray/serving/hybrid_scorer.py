@@ -14,7 +14,8 @@ import numpy as np
 
 from rosa_ray.errors import ServingError
 from rosa_ray.metrics import score
-from rosa_ray.schema import Pseudonyms, hash_id
+from rosa_ray.schema import hash_id
+from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.serving.api import Candidate, Problem, RankRequest, to_us
 from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
 from rosa_ray.serving.config import ServingConfig

@@ -61,7 +61,8 @@ class SampleRequests:
         """At most `RANKED_ADS` ads, spread evenly over the catalogue."""
         count = min(RANKED_ADS, self.ads.num_rows)
         rows = np.linspace(0, self.ads.num_rows - 1, count).astype(int)
-        return self.ads["ad_id"].take(pa.array(rows)).to_pylist()
+        ad_ids: list[str] = self.ads["ad_id"].take(pa.array(rows)).to_pylist()
+        return ad_ids
 
     def rank_body(self, user_id: str, minutes_later: int, **fields: Any) -> dict[str, Any]:
         """A body of `POST /rank`, some minutes after the log's end."""

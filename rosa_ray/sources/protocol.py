@@ -94,7 +94,8 @@ class RawBatch:
     @property
     def rows_read(self) -> int:
         """Rows the file held for this batch: those passed on and those set aside."""
-        return self.table.num_rows + sum(violation.rows for violation in self.rejected)
+        passed_on: int = self.table.num_rows
+        return passed_on + sum(violation.rows for violation in self.rejected)
 
 
 class Source(Protocol):

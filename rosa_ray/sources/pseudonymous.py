@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from rosa_ray.schema import Pseudonyms
+from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.sources.protocol import RawBatch, Source, SourceFile
 
 _USER = "user_id"

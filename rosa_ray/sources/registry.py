@@ -7,7 +7,7 @@ must be able to import that.
 import importlib
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.schema import Pseudonyms
+from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.sources.kinds import source_kinds
 from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
 from rosa_ray.sources.pseudonymous import PseudonymousSource

@@ -38,7 +38,7 @@ class ConsumerActor:
         return self._metrics.snapshot()
 
 
-def start_actors(settings: StreamSettings, count: int) -> list[ActorHandle]:
+def start_actors(settings: StreamSettings, count: int) -> list[ActorHandle[ConsumerActor]]:
     """Start consumers that share the partitions. Ray must be initialised."""
     remote: Any = ray.remote(ConsumerActor).options(
         max_restarts=-1, max_task_retries=-1, max_concurrency=3, num_cpus=0.5

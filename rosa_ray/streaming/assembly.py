@@ -7,7 +7,7 @@ from rosa_ray.bundle import open_bundle
 from rosa_ray.features import AdTable, FeatureState
 from rosa_ray.records import RecordParser
 from rosa_ray.records.dead_letters import DeadLetters
-from rosa_ray.schema import PrivacyConfig, open_pseudonyms, require_user_key
+from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer

@@ -50,7 +50,7 @@ def run_trials(
     at_once = trials_at_once(cluster, wanted_at_once)
     task = ray.remote(num_cpus=1, num_gpus=gpus_per_trial(cluster), max_retries=1)(_guarded)
     results: dict[int, Record] = {}
-    running: dict[ray.ObjectRef, int] = {}
+    running: dict[ray.ObjectRef[Any], int] = {}
     waiting = list(range(len(trials)))
     while waiting or running:
         while waiting and len(running) < at_once:

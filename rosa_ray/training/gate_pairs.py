@@ -166,4 +166,5 @@ def _actions(users: EncodedUsers, first: np.ndarray, end: np.ndarray) -> np.ndar
     """How many of the timeline's events from `first` on and before `end` are more than a view, int64 (I,)."""
     running = np.r_[0, np.cumsum(users.events["behavior"] != Behavior.VIEW)]
     start = users.event_offsets[owners(users.impression_offsets)]
-    return running[start + end] - running[start + first]
+    actions: np.ndarray = running[start + end] - running[start + first]
+    return actions

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.schema import PrivacyConfig, Pseudonyms, open_pseudonyms, pseudonym
+from rosa_ray.schema import pseudonym
+from rosa_ray.schema.pseudonyms import PrivacyConfig, Pseudonyms, open_pseudonyms
 
 SECRET = b"0123456789abcdef"
 

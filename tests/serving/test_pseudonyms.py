@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.schema import PrivacyConfig, Pseudonyms, hash_id
+from rosa_ray.schema import hash_id
+from rosa_ray.schema.pseudonyms import PrivacyConfig, Pseudonyms
 from rosa_ray.serving.api import RankRequest
 from rosa_ray.serving.assembly import ServiceSettings, build_scorer
 from rosa_ray.store import StoreConfig, open_store

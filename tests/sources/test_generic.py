@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.errors import ConfigError, ContractError, InputError
-from rosa_ray.schema import CONTRACTS, Pseudonyms
+from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.sources import SourceConfig, open_source, source_kinds
 
 MAP = {"events": {"event_id": "#row", "user_id": "uid", "item_id": "sku", "behavior": "type", "event_time": "ts"}}

@@ -9,7 +9,8 @@ import pytest
 
 from rosa_ray.config import load_config
 from rosa_ray.features import FeatureConfig, RecordKind, records_of
-from rosa_ray.schema import PrivacyConfig, hash_id, open_pseudonyms
+from rosa_ray.schema import hash_id
+from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms
 from rosa_ray.store import StoreConfig, open_store
 from workloads.cli import main
 

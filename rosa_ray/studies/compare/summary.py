@@ -122,7 +122,8 @@ def roc_curve(
     positive, negative = np.cumsum(w * y)[last], np.cumsum(w * (1 - y))[last]
     x, t = np.append(0.0, negative / negative[-1]), np.append(0.0, positive / positive[-1])
     top = np.append(x[1:] != x[:-1], True)
-    return np.interp(fpr, x[top], t[top])
+    tpr: npt.NDArray[np.float64] = np.interp(fpr, x[top], t[top])
+    return tpr
 
 
 def _describe(
