@@ -131,8 +131,7 @@ def _distinct(few: pa.Table, rule: IdRule) -> tuple[pa.Table, _Rows, int]:
 
 def _changes(columns: Sequence[_Rows]) -> _Rows:
     """Whether a row differs from the one before."""
-    changed = np.logical_or.reduce([np.diff(values) != 0 for values in columns])
-    return np.r_[True, changed]
+    return np.r_[True, np.any([np.diff(values) != 0 for values in columns], axis=0)]
 
 
 def _newest(few: pa.Table, group: _Rows, rule: IdRule) -> tuple[pa.Table, _Rows, int]:

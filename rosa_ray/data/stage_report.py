@@ -10,6 +10,7 @@ from rosa_ray.schema import Violation
 
 OK = "ok"
 SET_ASIDE = "set_aside"
+_VIOLATIONS = ("violations", "noted")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class FileReport:
         rows_kept: rows staged.
         violations: rows set aside, by column and reason.
         reason: why the file was set aside, one line; empty when it is ok.
+        noted: rows that look odd and were kept, by column and reason.
         days: rows kept per time column and day since 1970.
     """
 
@@ -34,11 +36,12 @@ class FileReport:
     rows_kept: int
     violations: tuple[Violation, ...] = ()
     reason: str = ""
+    noted: tuple[Violation, ...] = ()
     days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
-        return asdict(self) | {"violations": [asdict(violation) for violation in self.violations]}
+        return asdict(self) | {name: [asdict(one) for one in getattr(self, name)] for name in _VIOLATIONS}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "FileReport":
@@ -48,7 +51,9 @@ class FileReport:
         >>> FileReport.from_dict(report.to_dict()) == report
         True
         """
-        return cls(**{**values, "violations": tuple(Violation(**violation) for violation in values["violations"])})
+        return cls(
+            **{**values, **{name: tuple(Violation(**one) for one in values.get(name, ())) for name in _VIOLATIONS}}
+        )
 
 
 @dataclass(frozen=True)
