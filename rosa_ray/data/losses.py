@@ -70,7 +70,7 @@ def reasons(table: str) -> dict[str, Reason]:
     key = {EVENTS.name: "event_id", ADS.name: "ad_id"}.get(table, "impression_id")
     dated = {ADS.name: "valid_from", IMPRESSIONS.name: "updated_time"}.get(table)
     newest = f"a column {table}.{dated} would say which row is the newest" if dated else ""
-    renumber = f'source.columns.{table}.{key}: "#row" numbers the rows anew'
+    renumber = f'source.columns: {{{table}: {{{key}: "#row"}}}} numbers the rows anew'
     stray = "preprocess.time_outliers=keep takes them"
     return {
         f"outlying_{table}": Reason("lie far outside of the log's time", True, stray),

@@ -131,7 +131,8 @@ def _distinct(few: pa.Table, rule: IdRule) -> tuple[pa.Table, _Rows, int]:
 
 def _changes(columns: Sequence[_Rows]) -> _Rows:
     """Whether a row differs from the one before."""
-    return np.r_[True, np.any([np.diff(values) != 0 for values in columns], axis=0)]
+    changed: _Rows = np.any([np.diff(values) != 0 for values in columns], axis=0)
+    return np.concatenate([[True], changed])
 
 
 def _newest(few: pa.Table, group: _Rows, rule: IdRule) -> tuple[pa.Table, _Rows, int]:

@@ -85,7 +85,7 @@ class PeriodCheck:
                 "leak",
                 "users",
                 f"{shared} impressions are in two periods at once",
-                f'give every impression an id of its own, e.g. source.columns.impressions.impression_id: "#row", '
+                'give every impression an id of its own, e.g. source.columns: {impressions: {impression_id: "#row"}}, '
                 f"and {AGAIN}",
             )
 
