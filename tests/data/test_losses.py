@@ -396,6 +396,7 @@ def test_ray_tells_the_same_as_one_process(tmp_path: Path, ray_cluster: None) ->
     result = run(tmp_path, {**tables, "impressions": changed(tables["impressions"], "user_id", names)})
     assert told(result) == {
         ("events: lie far outside of the log's time", True): 1,
+        ("impressions: user_id have spaces around them", False): 409,
         ("impressions: are copies of a row", False): 9,
     }
     assert result.partial
