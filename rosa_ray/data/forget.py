@@ -1,4 +1,4 @@
-"""Remove users from the files of a run: tables are written anew without their rows, lines of logs are blanked.
+"""Remove users from the files of a run: tables are written anew, lines of logs are blanked, quoted examples emptied.
 
 A table takes the place of the old one at once. A line of a log becomes blanks of the same length, in place, so that
 offsets of readers stay true and whoever appends meanwhile is not disturbed.
@@ -25,12 +25,15 @@ _USER_VIEWS = [view.name for view in VIEWS.values() if view.entity == "user_key"
 _USER_COLUMNS, _COUNTER_COLUMNS = ("user_id", "user_key"), ("view", "entity_key")
 _SHOWN_COLUMNS = ("impression_id", "impression_key", "impression_impression_key")
 
+_QUOTING = ("example", "examples", "hint", "warnings", "users_shown", "users_of_events")
+"""Keys of reports below which rows of a log are quoted."""
+
 Mask = Callable[[pa.Table], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What was, or would be, removed from one file: so many rows of a table or lines of a log."""
+    """What was, or would be, removed from one file: so many rows of a table, lines of a log, or quoted examples."""
 
     path: str
     count: int
@@ -38,7 +41,7 @@ class Removal:
 
 
 def forget_in_files(root: str, user_ids: Sequence[str], *, dry_run: bool = False) -> list[Removal]:
-    """Remove users from every Parquet file and every `.jsonl` log below a directory, local or remote.
+    """Remove users from every Parquet file, every `.jsonl` log and the examples of every report below a directory.
 
     Rows that name no user but an impression of one go too. Sums over all users stay. A run that is broken off is
     repeated: tables that name the users themselves are written last.
@@ -64,6 +67,8 @@ def forget_in_files(root: str, user_ids: Sequence[str], *, dry_run: bool = False
     removals = [Removal(table.path, table.rows, "rows") for table in (*of_users, *of_shown)]
     blanked = {path: _blank_lines(path, user_ids, dry_run) for path in logs}
     removals += [Removal(path, count, "lines") for path, count in blanked.items() if count]
+    quoted = {path: _drop_quotes(path, user_ids, dry_run) for path in _files(root, ".json")}
+    removals += [Removal(path, count, "quoted examples") for path, count in quoted.items() if count]
     return sorted(removals, key=lambda removal: removal.path)
 
 
@@ -164,6 +169,29 @@ def _rewrite(path: str, mask: Mask) -> None:
         with fsspec.open(path, "rb") as handle:
             schema = pq.read_schema(handle)
         write_row_groups((table.filter(pa.array(~mask(table))) for table in _groups(path)), schema, path)
+
+
+def _drop_quotes(path: str, user_ids: Sequence[str], dry_run: bool) -> int:
+    """Empty the texts of a report that quote a user; returns how many."""
+    with readable(path, "a JSON file"), fsspec.open(path, "rb") as handle:
+        document = json.load(handle)
+    names_user = re.compile("|".join(rf"(?<!\w){re.escape(user_id)}(?!\w)" for user_id in user_ids))
+    kept, dropped = _without_quotes(document, names_user, quoting=False)
+    if dropped and not dry_run:
+        write_bytes((json.dumps(kept, indent=2) + "\n").encode(), path)
+    return dropped
+
+
+def _without_quotes(value: Any, names_user: re.Pattern[str], quoting: bool) -> tuple[Any, int]:
+    if isinstance(value, str):
+        return ("", 1) if quoting and names_user.search(value) else (value, 0)
+    if isinstance(value, dict):
+        inside = {key: _without_quotes(one, names_user, quoting or key in _QUOTING) for key, one in value.items()}
+        return {key: kept for key, (kept, _) in inside.items()}, sum(dropped for _, dropped in inside.values())
+    if isinstance(value, list):
+        found = [_without_quotes(one, names_user, quoting) for one in value]
+        return [kept for kept, _ in found], sum(dropped for _, dropped in found)
+    return value, 0
 
 
 def _blank_lines(path: str, user_ids: Sequence[str], dry_run: bool) -> int:

@@ -113,3 +113,22 @@ def test_a_damaged_table_is_named(run: Path) -> None:
     (run / "log" / "events" / "part-0.parquet").write_bytes(b"PAR1 broken")
     with pytest.raises(InputError, match=r"events/part-0\.parquet"):
         forget_in_files(str(run), ["ann"])
+
+
+def test_what_a_report_quotes_of_the_user_goes_and_its_figures_stay(tmp_path: Path) -> None:
+    losses = [
+        {"reason": "are copies", "rows": 2, "example": "impressions.csv row 7: user_id 'ann'"},
+        {"reason": "are null", "rows": 1, "example": "impressions.csv row 9: user_id 'annabel'"},
+    ]
+    report = {"users": 4, "losses": losses, "ads": ["ann"], "coverage": [{"hint": "spaces around 'ann '"}]}
+    path = tmp_path / "data" / "report.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(report))
+    assert [removal.count for removal in forget_in_files(str(tmp_path), ["ann"], dry_run=True)] == [2]
+    assert json.loads(path.read_text()) == report
+    (removal,) = forget_in_files(str(tmp_path), ["ann"])
+    assert (removal.path, removal.count, removal.unit) == (str(path), 2, "quoted examples")
+    kept = json.loads(path.read_text())
+    assert [loss["example"] for loss in kept["losses"]] == ["", losses[1]["example"]]
+    assert (kept["users"], kept["ads"], kept["coverage"]) == (4, ["ann"], [{"hint": ""}])
+    assert forget_in_files(str(tmp_path), ["ann"]) == []
