@@ -22,6 +22,8 @@ HIGH_CTR = 0.3
 _MUCH_OF_ONE_USER, _MANY_ROWS = 0.1, 1_000
 _MANY_REPEATS = 0.001
 _SOME_CLICKS = 5
+_FEW_WITHOUT_CLICK = 0.001
+_VERSIONS = {"ads": "valid_from", "impressions": "updated_time"}
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,10 @@ def _ids(check: LogCheck) -> Iterator[Remark]:
     """Rows whose id is there already."""
     for name, found in check.repeats.items():
         column, rows = row_id_of(name), check.tables[name].kept.rows
-        if found.other:
+        version = _VERSIONS.get(name, "")
+        if found.other and version in check.tables[name].kept.names and check.tables[name].kept.known_share(version):
+            yield Remark("note", name, f"{counted(found.other, 'other version')} of rows", "the newest counts")
+        elif found.other:
             labels = f", {found.other_labels:,} of them with other labels" if found.other_labels else ""
             text = f"{counted(found.other, 'row')} whose {column} another row has too, with other content{labels}"
             yield Remark("odd", name, f"{text}: {found.example}", _of_conflicts(name))
@@ -165,8 +170,9 @@ def _ids(check: LogCheck) -> Iterator[Remark]:
 
 def _of_conflicts(table: str) -> str:
     if table == "ads":
-        return "are these daily snapshots? One row of each ad is used"
-    return f"one row of each is used; if ids restart in every file, name {row_id_of(table)}: '#row' in source.columns"
+        return "are these daily snapshots? Name their day in source.columns.ads.valid_from, and the newest counts"
+    later = "" if table != "impressions" else "are these versions? Name updated_time in source.columns.impressions. "
+    return f'{later}If ids restart in every file, name {row_id_of(table)}: "#row" in source.columns.{table}'
 
 
 def _coverage(check: LogCheck) -> Iterator[Remark]:
@@ -210,6 +216,11 @@ def _labels(check: LogCheck, good: Mapping[str, TableScan]) -> Iterator[Remark]:
     elif check.rates["ctr"] > HIGH_CTR:
         text = f"{check.rates['ctr']:.0%} of the impressions have a click"
         yield Remark("odd", "impressions", text, "were impressions without clicks left out?")
+    without = int((good["impressions"].kept.column("conversion") & ~good["impressions"].kept.column("click")).sum())
+    if without:
+        level: Level = "odd" if without > _FEW_WITHOUT_CLICK * shown else "note"
+        text = f"{counted(without, 'conversion')} of {shown:,} impressions came without a click"
+        yield Remark(level, "impressions", text, "they are no labels of a model")
     yield from _of_periods(check)
     age = check.label_age
     if age and age["clicks"]:

@@ -48,6 +48,8 @@ ALIASES: dict[str, str] = {
     "order_amount total",
     "campaign_id": "campaign_id campaign cmp cmp_id campaignid camp_id campaign_name advertiser_id advertiser "
     "line_item_id adgroup_campaign brand_id customer_campaign cid",
+    "updated_time": "updated_time updated_at modified_at last_updated last_modified version_time written_at",
+    "valid_from": "valid_from effective_from snapshot_date snapshot_time snapshot as_of valid_since",
     "click_id": "click_id clickid gclid clk_id id uuid",
     "conversion_id": "conversion_id conv_id order_id transaction_id id uuid sale_id",
 }

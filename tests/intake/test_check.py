@@ -215,3 +215,23 @@ def test_the_result_is_plain_json(tmp_path: Path) -> None:
     found = json.loads(json.dumps(check(write_log(tmp_path)).to_dict(), allow_nan=False))
     assert found["tables"]["events"]["rows_kept"] == invented.EVENTS
     assert found["tables"]["events"]["from"].startswith("2026-09-2")
+
+
+def test_conversions_without_a_click_are_said(tmp_path: Path) -> None:
+    shown = invented.impressions()
+    at = shown["conversion"].index(True)
+    shown["click"][at] = False
+    assert [line for line in said(check(write_log(tmp_path, impressions=shown)), "odd") if "without a click" in line]
+
+
+def test_versions_of_a_row_are_no_conflict(tmp_path: Path) -> None:
+    ads = invented.ads()
+    twice = {name: [*values, *values] for name, values in ads.items()}
+    twice["price"] = [*ads["price"], *(2 * price for price in ads["price"])]
+    dated = twice | {"valid_from": [1_790_000_000] * invented.ADS + [1_790_086_400] * invented.ADS}
+    assert [
+        line for line in said(check(write_log(tmp_path / "undated", ads=twice)), "odd") if "daily snapshots" in line
+    ]
+    found = check(write_log(tmp_path / "dated", ads=dated))
+    assert found.exit_code == 0
+    assert [line for line in said(found, "note") if "12 other versions" in line]
