@@ -58,7 +58,7 @@ class BehaviorDecayBias(nn.Module):
         closed = torch.zeros_like(elapsed_us, dtype=torch.float32).masked_fill(~allowed, float("-inf")).unsqueeze(-3)
         bias = closed
         if self.raw_lambda_H is not None:
-            # Padding has time 0, so it looks centuries younger than real keys: a bonus beyond the range of half precision.
+            # Padding has time 0, decades before any real key: unclamped, that is a bonus beyond half precision.
             hours = elapsed_us.to(torch.float32).clamp_min(0).unsqueeze(-3) / _US_PER_HOUR
             bias = torch.addcmul(closed, -self.lambda_per_hour_H.float()[:, None, None], hours)
         if self.omega_BhH is not None:

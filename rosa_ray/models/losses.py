@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.settings import section
+from rosa_ray.words import counted
 
 TASKS = ("ctr", "cvr", "roi", "value", "next")
 
@@ -84,10 +85,9 @@ def unlabelled_tasks(totals: Mapping[str, float]) -> dict[str, str]:
     >>> unlabelled_tasks({"clicks": 24, "conversions": 3, "revenue": 9.0, "cost": 0.0})
     {'roi': 'no cost in the training period'}
     """
-    clicks = totals["clicks"]
     found: dict[str, str] = {}
     if totals["conversions"] <= 0:
-        found["cvr"] = f"no conversion among {clicks:,.0f} click{'' if clicks == 1 else 's'} of the training period"
+        found["cvr"] = f"no conversion among {counted(totals['clicks'], 'click')} of the training period"
     for task, names in (("roi", ("revenue", "cost")), ("value", ("revenue",))):
         absent = [name for name in names if totals[name] <= 0]
         if absent:
@@ -101,7 +101,8 @@ def labelled_loss(config: LossConfig, totals: Mapping[str, float]) -> LossConfig
     >>> labelled_loss(LossConfig(), {"clicks": 9, "conversions": 0, "revenue": 0.0, "cost": 5.0}).beta
     0.0
     """
-    return replace(config, **{_WEIGHT_OF[task]: 0.0 for task in unlabelled_tasks(totals)})
+    off: dict[str, Any] = {_WEIGHT_OF[task]: 0.0 for task in unlabelled_tasks(totals)}
+    return replace(config, **off)
 
 
 LossTerms = dict[str, tuple[Tensor, Tensor]]
@@ -186,7 +187,7 @@ class _Floor(torch.autograd.Function):
 
 
 def _floored(log_sigma: Tensor) -> Tensor:
-    floored: Tensor = _Floor.apply(log_sigma, math.log(LEAST_SIGMA))
+    floored: Tensor = _Floor.apply(log_sigma, math.log(LEAST_SIGMA))  # type: ignore[no-untyped-call]
     return floored
 
 

@@ -64,7 +64,7 @@ def fit_run_gate(
 
     Returns:
         None where there is nothing to gate: it is switched off, the ranker has no encoder states, or the validation
-        period has fewer than `LEAST_PAIRS` pairs or no click among them.
+        period has fewer than `LEAST_PAIRS` pairs, no click among them, or a single user.
 
     Raises:
         InputError: there is no preprocessed data.
@@ -76,7 +76,7 @@ def fit_run_gate(
     device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
     pairs = collect_pairs(config, ranker.to(device), calibration, state, layout, seed, device)
     replayed_s = time.perf_counter() - started_s
-    if pairs is None or len(pairs) < LEAST_PAIRS or not pairs.label.any():
+    if pairs is None or len(pairs) < LEAST_PAIRS or not pairs.label.any() or len(np.unique(pairs.user_key)) < 2:
         return None
     fitted = fit_gate(pairs, config, seed)
     fitted.report["seconds"] = {
