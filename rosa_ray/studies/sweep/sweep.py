@@ -24,6 +24,7 @@ from rosa_ray.studies.identity import FIT_CODE, MEASURE_CODE, code_digest, data_
 from rosa_ray.studies.schedule import TellProgress, gpus_per_trial, trials_at_once
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.studies.sweep.document import sweep_document
+from rosa_ray.studies.sweep.held_out import policy_value_of
 from rosa_ray.studies.sweep.memory import SweepMemory
 from rosa_ray.studies.sweep.progress import SweepLog
 from rosa_ray.studies.sweep.searcher import TRIAL, SweepAsha, SweepSearcher
@@ -112,6 +113,7 @@ def run_sweep(sweep: Sweep, tell: TellProgress = print) -> dict[str, Any]:
         TrainingError: the config as it is failed.
         InputError: there is no preprocessed data.
     """
+    sweep = _measurable(sweep, tell)
     space, name = sweep.check(), _name(sweep)
     if not sweep.config.resume:
         remove_tree(sweep.place.trials(name))
@@ -124,6 +126,18 @@ def run_sweep(sweep: Sweep, tell: TellProgress = print) -> dict[str, Any]:
         with _children_closed(run):
             _run_trials(sweep, memory, run, tell)
         return _conclude(sweep, memory, run, tell)
+
+
+def _measurable(sweep: Sweep, tell: TellProgress) -> Sweep:
+    """The sweep by objectives that its log can measure."""
+    layout = sweep.settings({}).job.layout
+    if "policy_roi" not in sweep.config.objectives or policy_value_of(layout, sweep.log_dir):
+        return sweep
+    tell(
+        "policy_roi cannot be measured: the validation period has no candidates with a truth or propensities; trials "
+        "are compared by label_loss, the log loss of clicks plus that of conversions"
+    )
+    return replace(sweep, config=sweep.config.without_policy_roi())
 
 
 def _run_trials(sweep: Sweep, memory: SweepMemory, run: Run, tell: TellProgress) -> None:
