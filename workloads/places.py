@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.run_dir import RunDir
+from rosa_ray.schema import IMPRESSIONS
 from rosa_ray.settings.plain import dump
-from rosa_ray.sources import SourceConfig
+from rosa_ray.sources import SourceConfig, brings
 from rosa_ray.storage import is_remote, write_bytes
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.streaming.config import StreamConfig
@@ -88,4 +89,4 @@ def source_of(config: RunConfig) -> SourceConfig:
 
 def brings_impressions(source: SourceConfig) -> bool:
     """Tell a whole ad log from bare timelines, on which ad exposure has to be simulated."""
-    return bool(source.impressions or (source.kind == "log" and source.path))
+    return brings(source, IMPRESSIONS.name)

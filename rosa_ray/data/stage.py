@@ -7,7 +7,7 @@ to files: Ray Data's own shuffle would move every row through the object store.
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -66,7 +66,7 @@ def stage_file(source: Source, file: SourceFile, staging_dir: str, partitions: i
     with StagedWriter(staging_dir, contract, file.name, partitions) as writer:
         try:
             for batch in source.read(file):
-                table, violations = contract.check(batch.table, file.path)
+                table, violations = contract.check(batch.table, file.path, batch.rows)
                 tally.add(batch, table.num_rows, violations)
                 writer.add(table)
         except InputError as error:
@@ -81,27 +81,49 @@ class _Tally:
     def __init__(self) -> None:
         self.rows_read = 0
         self.rows_kept = 0
-        self._reasons: Counter[tuple[str, str, str]] = Counter()
+        self._violations = _Reasons()
+        self._noted = _Reasons()
 
     def add(self, batch: RawBatch, rows_kept: int, violations: Iterable[Violation]) -> None:
         self.rows_read += batch.rows_read
         self.rows_kept += rows_kept
-        for violation in (*batch.rejected, *violations):
-            self._reasons[violation.where, violation.column, violation.reason] += violation.rows
+        self._violations.add((*batch.rejected, *violations))
+        self._noted.add(batch.noted)
 
     @property
     def violations(self) -> tuple[Violation, ...]:
-        return tuple(
-            Violation(where, column, rows, reason) for (where, column, reason), rows in sorted(self._reasons.items())
-        )
+        return self._violations.sums()
 
     def report(self, file: SourceFile) -> FileReport:
         useless = self.rows_read > 0 and self.rows_kept == 0
         reason = f"no row is usable: {max(self.violations, key=lambda v: v.rows)}" if useless else ""
-        status = SET_ASIDE if useless else OK
         return FileReport(
-            file.path, file.contract_name, status, self.rows_read, self.rows_kept, self.violations, reason
+            path=file.path,
+            contract=file.contract_name,
+            status=SET_ASIDE if useless else OK,
+            rows_read=self.rows_read,
+            rows_kept=self.rows_kept,
+            violations=self.violations,
+            reason=reason,
+            noted=self._noted.sums(),
         )
+
+
+class _Reasons:
+    """Violations summed by place and reason, with the first example of each."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str, str], Violation] = {}
+        self._rows: Counter[tuple[str, str, str]] = Counter()
+
+    def add(self, violations: Iterable[Violation]) -> None:
+        for violation in violations:
+            key = violation.where, violation.column, violation.reason
+            self._first.setdefault(key, violation)
+            self._rows[key] += violation.rows
+
+    def sums(self) -> tuple[Violation, ...]:
+        return tuple(replace(self._first[key], rows=rows) for key, rows in sorted(self._rows.items()))
 
 
 def _stage_all(

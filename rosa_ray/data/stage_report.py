@@ -8,6 +8,7 @@ from rosa_ray.schema import Violation
 
 OK = "ok"
 SET_ASIDE = "set_aside"
+_VIOLATIONS = ("violations", "noted")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class FileReport:
         rows_kept: rows staged.
         violations: rows set aside, by column and reason.
         reason: why the file was set aside, one line; empty when it is ok.
+        noted: rows that look odd and were kept, by column and reason.
     """
 
     path: str
@@ -31,10 +33,11 @@ class FileReport:
     rows_kept: int
     violations: tuple[Violation, ...] = ()
     reason: str = ""
+    noted: tuple[Violation, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
-        return asdict(self) | {"violations": [asdict(violation) for violation in self.violations]}
+        return asdict(self) | {name: [asdict(one) for one in getattr(self, name)] for name in _VIOLATIONS}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "FileReport":
@@ -44,7 +47,9 @@ class FileReport:
         >>> FileReport.from_dict(report.to_dict()) == report
         True
         """
-        return cls(**{**values, "violations": tuple(Violation(**violation) for violation in values["violations"])})
+        return cls(
+            **{**values, **{name: tuple(Violation(**one) for one in values.get(name, ())) for name in _VIOLATIONS}}
+        )
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def write_report(run_dir: str | Path, out: str | Path | None = None, studies: Se
         BundleError: the bundle is damaged.
     """
     run = open_run_files(run_dir, studies)
-    path = Path(out) if out else run.root / "report.html"
+    path = Path(out or run.place.report)
     page = render_page(run, datetime.now(UTC).date())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,10 +21,16 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 @dataclass(frozen=True)
 class ColumnRule:
-    """A condition on one column's non-null values; `holds` maps an array to a boolean array."""
+    """A condition on one column's non-null values.
+
+    Attributes:
+        holds: maps an array to a boolean array.
+        remedy: what would make a value hold, for messages; empty where nothing would.
+    """
 
     reason: str
     holds: Callable[[pa.Array], pa.Array]
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Violation:
-    """Rows of one table that break one rule: where, how many, and why."""
+    """Rows of one table that break one rule: where, how many, why, and one of them.
+
+    >>> str(Violation("a.csv", "price", 2, "are NaN, infinite or negative", "row 7, -1.5"))
+    "a.csv: column 'price': 2 rows are NaN, infinite or negative, the first is row 7, -1.5"
+    """
 
     where: str
     column: str
     rows: int
     reason: str
+    example: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return f"{self.where}: column '{self.column}': {self.rows} rows {self.reason}"
+        first = f", the first is {self.example}" if self.example else ""
+        return f"{self.where}: column '{self.column}': {self.rows} rows {self.reason}{first}"
 
 
 @dataclass(frozen=True)
@@ -83,12 +95,13 @@ class Contract:
         rows = "|".join(f"{column}:{reason}" for column, reason, _ in self.row_rules)
         return xxhash.xxh64_hexdigest(f"{self.name}/{self.version}/{text}/{rows}".encode())
 
-    def check(self, table: pa.Table, where: str) -> tuple[pa.Table, list[Violation]]:
+    def check(self, table: pa.Table, where: str, rows: np.ndarray | None = None) -> tuple[pa.Table, list[Violation]]:
         """Cast a table to the contract and set aside the rows that break it.
 
         Args:
             table: any column order; columns the contract does not name are dropped.
             where: the file or source named in errors.
+            rows: of each row its number in the file, for examples; None counts from 1.
 
         Returns:
             The good rows under `schema`, and what was set aside. A row counts once, at its first reason.
@@ -102,7 +115,11 @@ class Contract:
         for name, reason, holds in self._all_rules():
             broken = good & ~_to_mask(holds(cast))
             if broken.any():
-                violations.append(Violation(where, name, int(broken.sum()), reason))
+                first = int(broken.argmax())
+                remedy = self._remedies.get(reason, "")
+                row = first + 1 if rows is None else rows[first]
+                example = f"row {row}, {_in_line(cast[name][first])}" + (f"; {remedy}" if remedy else "")
+                violations.append(Violation(where, name, int(broken.sum()), reason, example))
                 good &= ~broken
         kept = cast if good.all() else cast.filter(pa.array(good))
         return kept.cast(self.schema), violations
@@ -124,6 +141,10 @@ class Contract:
                 f"which does not cast to {column.type} ({column.meaning}): {str(error).splitlines()[0]}"
             ) from error
 
+    @property
+    def _remedies(self) -> dict[str, str]:
+        return {rule.reason: rule.remedy for column in self.columns for rule in column.rules}
+
     def _all_rules(self) -> Iterator[tuple[str, str, Callable[[pa.Table], pa.Array]]]:
         for column in self.columns:
             if column.required:
@@ -144,12 +165,37 @@ def _holds_or_null(name: str, rule: ColumnRule, table: pa.Table) -> pa.Array:
 def _cast_values(values: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
     if pa.types.is_timestamp(target) and pa.types.is_timestamp(values.type) and values.type.tz is None:
         raise pa.ArrowInvalid("a timestamp without a time zone is ambiguous; give UTC timestamps")
+    if pa.types.is_timestamp(target) and pa.types.is_timestamp(values.type):
+        return floor_to_microseconds(values)
     if pa.types.is_timestamp(target) and pa.types.is_integer(values.type):
         raise pa.ArrowInvalid("an integer has no time unit; map the column with an explicit unit")
     numeric = pa.types.is_integer(values.type) or pa.types.is_floating(values.type)
     if pa.types.is_boolean(target) and numeric and not _is_binary(values):
         raise pa.ArrowInvalid("values other than 0 and 1")
     return values.cast(target)
+
+
+def floor_to_microseconds(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Turn timestamps with a zone, of any unit, into UTC microseconds; finer digits are cut off.
+
+    >>> nanoseconds = pa.chunked_array([pa.array([1_500], pa.timestamp("ns", "UTC"))])
+    >>> floor_to_microseconds(nanoseconds).cast(pa.int64()).to_pylist()
+    [1]
+    """
+    if values.type.unit != "ns":
+        return values.cast(TIMESTAMP)
+    nanoseconds = values.cast(pa.int64())
+    remainder = pc.subtract(nanoseconds, pc.multiply(pc.divide(nanoseconds, 1000), 1000))
+    below = pc.cast(pc.less(remainder, 0), pa.int64())
+    return pc.subtract(pc.divide(nanoseconds, 1000), below).cast(TIMESTAMP)
+
+
+def _in_line(value: pa.Scalar) -> str:
+    """A value as a message has it: short, on one line."""
+    if not value.is_valid:
+        return "null"
+    text = str(value.cast(pa.string()).as_py())
+    return repr(text[:60]) if pa.types.is_string(value.type) else text
 
 
 def _is_binary(values: pa.ChunkedArray) -> bool:
@@ -164,7 +210,11 @@ _NOT_EMPTY = ColumnRule("are empty strings", lambda a: pc.not_equal(a, ""))
 _NOT_NEGATIVE = ColumnRule("are NaN, infinite or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater_equal(a, 0)))
 _POSITIVE = ColumnRule("are NaN, infinite, zero or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater(a, 0)))
 _PROBABILITY = ColumnRule("are not in (0, 1]", lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, 1)))
-_BEHAVIOR = ColumnRule(f"are none of {', '.join(BEHAVIORS)}", lambda a: pc.is_in(a, pa.array(BEHAVIORS)))
+_BEHAVIOR = ColumnRule(
+    f"are none of {', '.join(BEHAVIORS)}",
+    lambda a: pc.is_in(a, pa.array(BEHAVIORS)),
+    "source.behaviors maps a value to one of them",
+)
 _AFTER_1990 = ColumnRule(
     "lie before 1990 or after 2100 (is the unit right?)",
     lambda a: pc.and_(

@@ -1,6 +1,7 @@
 """One request as the arrays that preprocessing writes for a user: its candidates, its timeline, and their features."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def _offline_states(record: UserRecord, time_us: int) -> OfflineStates | None:
 def _read_user(record: UserRecord, time_us: int, config: FeatureConfig) -> dict[str, np.ndarray]:
     moment = {"user_key": np.array([record.user_key]), "time_us": np.array([time_us])}
     views = [view for view in config.views if VIEWS[view].entity == "user_key"]
-    return {view: read_dense(record.counters, moment, replace(config, views=(view,))) for view in views}
+    return {view: read_dense(record.counters, moment, _of_view(config, view)) for view in views}
 
 
 def _interleave(
@@ -163,3 +164,9 @@ def _interleave(
     blocks |= {view: np.repeat(values, len(ad_dense), axis=0) for view, values in user_dense.items()}
     columns = [blocks[view] for view in views]
     return np.concatenate(columns, axis=1) if columns else np.empty((len(ad_dense), 0), np.float32)
+
+
+@cache
+def _of_view(config: FeatureConfig, view: str) -> FeatureConfig:
+    """The same features of one view alone; settings are checked when they are built, which is not for every request."""
+    return replace(config, views=(view,))

@@ -1,29 +1,48 @@
-"""Any Parquet or CSV log, by a column map."""
+"""Any Parquet or text log, by a column map and settings that say how values are written."""
 
+import codecs
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from zoneinfo import available_timezones
+from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from rosa_ray.errors import ConfigError, ContractError
+from rosa_ray.errors import ConfigError
 from rosa_ray.schema import BEHAVIORS, CONTRACTS
+from rosa_ray.sources.column_forms import CONSTANT, ROW_NUMBER, constant, forms_of, shared_null_words
+from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
-from rosa_ray.sources.table_files import (
-    csv_names,
-    map_values,
-    parquet_names,
-    require_columns,
-    row_ids,
-    stream_csv,
-    stream_parquet,
-    times_from_integers,
-)
+from rosa_ray.sources.table_files import ParquetFile
+from rosa_ray.sources.text_files import TextFile, TextForm
+from rosa_ray.sources.time_texts import pattern_of
+from rosa_ray.sources.zones import known_zone
 
-ROW_NUMBER = "#row"
+PER_TABLE = ("delimiter", "encoding")
+PER_COLUMN = ("time_format", "time_unit", "time_zone", "null_words", "decimal", "thousands", "strip")
+
+
+class TableFile(Protocol):
+    """A file of rows."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its columns."""
+        ...
+
+    @property
+    def null_words(self) -> tuple[str, ...]:
+        """Words that its reader makes null."""
+        ...
+
+    def describe(self) -> str:
+        """Say how the names were found."""
+        ...
+
+    def stream(self, columns: set[str]) -> Iterator[RawBatch]:
+        """Yield its rows, these columns only."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,22 +65,8 @@ class TabularSource(ABC):
                 f"source.kind '{config.kind}' reads source.events, source.impressions, source.ads and "
                 "source.candidates; give at least one of them, and no source.path"
             )
-        if config.time_zone and config.time_zone not in available_timezones():
-            raise ConfigError(
-                f"source.time_zone '{config.time_zone}' is unknown; give a name such as UTC or Asia/Shanghai"
-            )
-        self._check_names()
-
-    def _check_names(self) -> None:
-        for contract, columns in self.config.columns.items():
-            known = CONTRACTS[contract].schema.names if contract in CONTRACTS else None
-            wrong = next((name for name in columns if known is not None and name not in known), None)
-            if known is None or wrong:
-                key, choice = f"{contract}.{wrong}" if wrong else contract, known or list(CONTRACTS)
-                raise ConfigError(f"source.columns.{key} is in no contract; known are {', '.join(choice)}")
-        for value, behavior in self.config.behaviors.items():
-            if behavior not in BEHAVIORS:
-                raise ConfigError(f"source.behaviors.{value} is '{behavior}'; it is one of {', '.join(BEHAVIORS)}")
+        check_tables(config)
+        check_writing(config)
 
     def _locations(self) -> dict[str, str]:
         return {name: getattr(self.config, name) for name in CONTRACTS if getattr(self.config, name)}
@@ -72,80 +77,126 @@ class TabularSource(ABC):
 
     def column_map(self, contract_name: str) -> dict[str, str]:
         """Return {contract column: file column} with the unmapped columns under their own names."""
-        names = CONTRACTS[contract_name].schema.names
-        return dict(zip(names, names, strict=True)) | dict(self.config.columns.get(contract_name, {}))
+        return {name: form.file_column for name, form in forms_of(self.config, contract_name).items()}
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""
-        mapped = self.config.columns.get(file.contract_name, {}).values()
-        require_columns(self._names(file.path), [name for name in mapped if name != ROW_NUMBER], file.path)
-        columns = self.column_map(file.contract_name)
-        first_row = 0
-        for batch in self._stream(file.path, set(columns.values())):
-            yield RawBatch(self._rename(batch.table, columns, file, first_row), batch.rejected)
-            first_row += batch.table.num_rows
-
-    def _rename(self, raw: pa.Table, columns: dict[str, str], file: SourceFile, first_row: int) -> pa.Table:
-        kinds = CONTRACTS[file.contract_name].schema
-        values = {}
-        for name, file_column in columns.items():
-            if file_column == ROW_NUMBER:
-                values[name] = row_ids(file, first_row, raw.num_rows)
-            elif file_column in raw.column_names:
-                values[name] = self._convert(raw[file_column], name, kinds.field(name).type, file.path)
-        return pa.table(values)
-
-    def _convert(self, values: pa.ChunkedArray, name: str, kind: pa.DataType, where: str) -> pa.ChunkedArray:
-        if name == "behavior" and self.config.behaviors:
-            return map_values(values.cast(pa.string()), self.config.behaviors)
-        if not pa.types.is_timestamp(kind):
-            return values
-        return self._to_utc(values, name, where)
-
-    def _to_utc(self, values: pa.ChunkedArray, name: str, where: str) -> pa.ChunkedArray:
-        textual = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
-        if self.config.time_unit and (textual or pa.types.is_integer(values.type)):
-            return times_from_integers(values, self.config.time_unit, name, where)
-        if not self.config.time_zone or getattr(values.type, "tz", None):
-            return values
-        try:
-            local = values.cast(pa.timestamp("us"))
-            return pc.assume_timezone(local, self.config.time_zone, ambiguous="earliest", nonexistent="earliest")
-        except pa.ArrowInvalid as error:
-            raise ContractError(
-                f"{where}: column '{name}' does not hold times in zone '{self.config.time_zone}': "
-                f"{str(error).splitlines()[0]}"
-            ) from error
+        opened = self._open(file)
+        columns = FileColumns(self.config, file, opened.names, opened.describe(), opened.null_words)
+        for batch in opened.stream(columns.to_read):
+            yield columns.batch(batch)
 
     @abstractmethod
-    def _names(self, path: str) -> list[str]:
-        """Columns of a file."""
-
-    @abstractmethod
-    def _stream(self, path: str, columns: set[str]) -> Iterator[RawBatch]:
-        """Rows of a file in batches, these columns only."""
+    def _open(self, file: SourceFile) -> TableFile:
+        """Read the head of a file."""
 
 
 @dataclass(frozen=True)
 class ParquetSource(TabularSource):
     """Kind `parquet`."""
 
-    def _names(self, path: str) -> list[str]:
-        return parquet_names(path)
-
-    def _stream(self, path: str, columns: set[str]) -> Iterator[RawBatch]:
-        return stream_parquet(path, columns)
+    def _open(self, file: SourceFile) -> TableFile:
+        return ParquetFile(file.path)
 
 
 @dataclass(frozen=True)
 class CsvSource(TabularSource):
-    """Kind `csv`: a header line, and `.gz` files are unpacked."""
+    """Kind `csv`: text with a delimiter, plain or compressed, whose header the file or `source.header` gives."""
 
-    def _names(self, path: str) -> list[str]:
-        return csv_names(path, self.config.delimiter)
+    def _open(self, file: SourceFile) -> TableFile:
+        config, table = self.config, file.contract_name
+        forms = forms_of(config, table)
+        form = TextForm(
+            delimiter=config.setting("delimiter", table),
+            encoding=config.setting("encoding", table),
+            header=tuple(config.header.get(table, ())),
+            null_words=shared_null_words(forms),
+        )
+        return TextFile(file.path, form, tuple(entry.file_column for entry in forms.values()))
 
-    def _stream(self, path: str, columns: set[str]) -> Iterator[RawBatch]:
-        return stream_csv(path, columns=columns, delimiter=self.config.delimiter)
+
+def check_tables(config: SourceConfig) -> None:
+    """Refuse settings of tables and columns that no contract has.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    for name, mapping in (("columns", config.columns), ("values", config.values)):
+        for table, columns in mapping.items():
+            for column in columns or [""]:
+                _check_key(name, table, column)
+    for table, columns in config.values.items():
+        for column, meanings in columns.items():
+            if not isinstance(meanings, Mapping) or any(
+                isinstance(value, Mapping | list) for value in meanings.values()
+            ):
+                raise ConfigError(f"source.values.{table}.{column} maps a value in the file to one of the column")
+    for table in config.header:
+        _check_key("header", table, "")
+    for name in (*PER_TABLE, *PER_COLUMN):
+        value = getattr(config, name)
+        for key in value if isinstance(value, Mapping) else ():
+            table, _, column = key.partition(".")
+            _check_key(name, table, column if name in PER_COLUMN or column else "")
+    for value, behavior in config.behaviors.items():
+        if behavior not in BEHAVIORS:
+            raise ConfigError(f"source.behaviors.{value} is '{behavior}'; it is one of {', '.join(BEHAVIORS)}")
+
+
+def check_writing(config: SourceConfig) -> None:
+    """Refuse settings that say in an impossible way how values are written.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    for zone in filter(None, _each(config.time_zone)):
+        if not known_zone(zone):
+            raise ConfigError(
+                f"source.time_zone '{zone}' is unknown; give a name such as Asia/Shanghai or an offset such as +05:30"
+            )
+    for time_format in filter(None, _each(config.time_format)):
+        try:
+            pattern_of(time_format)
+        except ValueError as error:
+            raise ConfigError(f"source.time_format '{time_format}' cannot be read: {error}") from error
+    for encoding in filter(None, _each(config.encoding)):
+        try:
+            codecs.lookup(encoding)
+        except LookupError as error:
+            raise ConfigError(
+                f"source.encoding '{encoding}' is unknown; give a name such as utf-8 or latin-1"
+            ) from error
+    for delimiter in filter(None, _each(config.delimiter)):
+        if len(delimiter) != 1:
+            raise ConfigError(f"source.delimiter '{delimiter}' is not one character")
+    for table in CONTRACTS:
+        for name, form in forms_of(config, table).items():
+            if form.values.thousands == form.values.decimal:
+                raise ConfigError(f"source.thousands of {form.key} is '{form.values.thousands}', the decimal sign too")
+            _check_constant(f"source.columns.{table}.{name}", form.file_column, form.type)
+            if form.file_column.startswith(CONSTANT):
+                try:
+                    constant(form)
+                except ValueError as error:
+                    raise ConfigError(f"source.columns.{table}.{name}: {error}") from error
+
+
+def _check_constant(key: str, file_column: str, kind: pa.DataType) -> None:
+    if file_column == ROW_NUMBER and not pa.types.is_string(kind):
+        raise ConfigError(f"{key} is '{ROW_NUMBER}', which makes ids; the column is {kind}")
+
+
+def _each(value: str | Mapping[str, str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value.values())
+
+
+def _check_key(setting: str, table: str, column: str) -> None:
+    known = CONTRACTS[table].schema.names if table in CONTRACTS else None
+    if known is None or (column and column not in known):
+        key = f"{table}.{column}" if column and known else table
+        raise ConfigError(f"source.{setting}.{key} is in no contract; known are {', '.join(known or CONTRACTS)}")
+    if column and setting in PER_TABLE:
+        raise ConfigError(f"source.{setting}.{table}.{column} is of a column; it is a setting of the whole table")
 
 
 SOURCES = {"csv": CsvSource, "parquet": ParquetSource}

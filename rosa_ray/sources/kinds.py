@@ -11,7 +11,7 @@ def source_kinds() -> dict[str, Callable[..., Any]]:
     """Return every known kind and the `SourceFactory` that builds it, sorted by kind.
 
     >>> list(source_kinds())
-    ['csv', 'log', 'parquet', 'rees46', 'taobao']
+    ['csv', 'ipinyou', 'kuairand', 'log', 'movielens', 'open_bandit', 'parquet', 'rees46', 'retailrocket', 'taobao']
     """
     kinds: dict[str, Callable[..., Any]] = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.schema import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS
+from rosa_ray.schema import ADS, CANDIDATES, EVENTS, IMPRESSIONS
+from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.paths import find_files, has_subdirectory
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
-from rosa_ray.sources.table_files import stream_parquet
+from rosa_ray.sources.table_files import ParquetFile
 
 REQUIRED = (EVENTS.name, IMPRESSIONS.name, ADS.name)
 OPTIONAL = (CANDIDATES.name,)
@@ -18,6 +20,7 @@ class LogSource:
     """Reads `LOG/{events,impressions,ads,candidates}/*.parquet`; `candidates` may be absent, `truth` is never read."""
 
     config: SourceConfig
+    tables: ClassVar[tuple[str, ...]] = (*REQUIRED, *OPTIONAL)
 
     def __post_init__(self) -> None:
         if not self.config.path:
@@ -37,7 +40,10 @@ class LogSource:
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""
-        yield from stream_parquet(file.path, CONTRACTS[file.contract_name].schema.names)
+        opened = ParquetFile(file.path)
+        columns = FileColumns(SourceConfig(), file, opened.names)
+        for batch in opened.stream(columns.to_read):
+            yield columns.batch(batch)
 
 
 SOURCES = {"log": LogSource}

@@ -1,14 +1,23 @@
 """What a source is: a list of files, each of one contract, each read as a stream of unchecked tables."""
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal, Protocol
 
+import numpy as np
 import pyarrow as pa
+from annotated_types import MinLen
 
 from rosa_ray.schema import Violation
-from rosa_ray.settings import section, wrong
+from rosa_ray.settings import Distinct, section, wrong
 from rosa_ray.sources.kinds import source_kinds
+
+_SUFFIXES = re.compile(r"(\.(csv|tsv|txt|tab|log|parquet|pq|snappy|gz|gzip|bz2|zst|zstd|lz4|xz))+$", re.IGNORECASE)
+
+TimeUnit = Literal["", "s", "ms", "us", "ns"]
+DecimalSign = Literal[".", ","]
+Names = Annotated[tuple[str, ...], MinLen(1), Distinct()]
 
 
 @section("source")
@@ -23,9 +32,9 @@ class SourceConfig:
     """Which source reads the log: a name of `SOURCES` in a module of `rosa_ray.sources`, or `package.module.name` of
     your own."""
     path: str = ""
-    """Location of a log that a named source knows (`log`, `taobao`, `rees46`)."""
+    """Location of a log that a named source knows, such as `log`, `taobao` or `open_bandit`."""
     events: str = ""
-    """Location of the events, for `parquet` and `csv` only, like all settings below."""
+    """Location of the events, for `parquet` and `csv` only, like the other locations."""
     impressions: str = ""
     """Location of the impressions."""
     ads: str = ""
@@ -33,16 +42,49 @@ class SourceConfig:
     candidates: str = ""
     """Location of the unlabelled candidates."""
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Contract name to {contract column: file column}; a column left out keeps its name. The file column `#row` stands
-    for the row's number in its file, for logs without ids."""
-    time_unit: Literal["", "s", "ms", "us", "ns"] = ""
-    """Unit of integer times: `s`, `ms`, `us` or `ns`. Empty refuses integer times."""
-    time_zone: str = ""
-    """Zone of times written without one, such as `UTC`. Empty refuses them."""
+    """Table to {column: file column}; a column left out keeps its name. Names are matched exactly, or else ignoring
+    case and surrounding spaces. Some values stand for no file column: `=view` is the value `view` in every row, `#row`
+    is the row's number in its file, for logs without ids, `#file` the file's name and `#folder` its folder's."""
+    header: Mapping[str, Names] = field(default_factory=dict)
+    """Table to the names of its columns, in order, for text files that have no header line."""
+    time_format: str | Mapping[str, str] = ""
+    """How times are written, in the directives of `strptime`, such as `%d/%m/%Y %H:%M`. Empty reads ISO 8601. This
+    setting and those below take one value for all, or a mapping of `table` or `table.column` to values."""
+    time_unit: TimeUnit | Mapping[str, TimeUnit] = ""
+    """Unit of times that are numbers since 1970: `s`, `ms`, `us` or `ns`. Empty refuses them."""
+    time_zone: str | Mapping[str, str] = ""
+    """Zone of times written without one, such as `UTC`, `Europe/Paris` or `+05:30`. Empty refuses them."""
     behaviors: Mapping[str, str] = field(default_factory=dict)
     """Value in the file to `view`, `click`, `cart` or `purchase`; values left out stay as they are."""
-    delimiter: str = ","
-    """What separates the fields of a CSV file."""
+    values: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    """Table to {column: {value in the file: value}}, for any column; null is a value too. Values left out stay as they
+    are."""
+    null_words: tuple[str, ...] | Mapping[str, tuple[str, ...]] | None = None
+    """Fields that mean that nothing is known. Null takes the usual ones: `NULL`, `null`, `\\N`, `<NA>`, and in columns
+    of numbers, times and labels also `NaN`, `NA`, `N/A`, `None`, `nil` and `-`. An empty field is always null."""
+    decimal: DecimalSign | Mapping[str, DecimalSign] = "."
+    """Decimal sign of numbers in text."""
+    thousands: str | Mapping[str, str] = ""
+    """What groups the digits of numbers in text, such as `.` in `1.234,56`. Empty refuses such numbers."""
+    strip: str | Mapping[str, str] = ""
+    """Characters to remove from both ends of numbers in text, such as `$`."""
+    delimiter: str | Mapping[str, str] = ""
+    """What separates the fields of a text file. Empty takes the one of `, ; tab |` that fits the first line best."""
+    encoding: str | Mapping[str, str] = ""
+    """Encoding of a text file, such as `latin-1`. Empty takes the file's byte order mark, or else UTF-8."""
+
+    def setting(self, name: str, table: str, column: str = "") -> Any:
+        """Return a setting that may differ by table or column: that of the column, or else of the table, or else all.
+
+        >>> config = SourceConfig(time_unit={"events": "ms", "impressions.request_time": "s"})
+        >>> [config.setting("time_unit", table, "request_time") for table in ("events", "impressions", "candidates")]
+        ['ms', 's', '']
+        """
+        value = getattr(self, name)
+        if not isinstance(value, Mapping):
+            return value
+        default = next(entry.default for entry in fields(self) if entry.name == name)
+        return value.get(f"{table}.{column}", value.get(table, default))
 
     def __post_init__(self) -> None:
         known = source_kinds()
@@ -75,8 +117,7 @@ class SourceFile:
         >>> SourceFile("/logs/day.1/UserBehavior.csv.gz", "events", "day.1/UserBehavior.csv.gz").stem
         'day.1/UserBehavior'
         """
-        folder, slash, base = self.name.rpartition("/")
-        return folder + slash + base.split(".", 1)[0]
+        return _SUFFIXES.sub("", self.name)
 
 
 @dataclass(frozen=True)
@@ -86,10 +127,14 @@ class RawBatch:
     Attributes:
         table: unchecked rows; `Contract.check` comes next.
         rejected: rows of the batch that are not in `table`, counted by reason.
+        noted: rows of `table` that look odd and are kept, counted by reason.
+        rows: of each row of `table` its number in the file, from 1; None where the source does not say.
     """
 
     table: pa.Table
     rejected: tuple[Violation, ...] = ()
+    noted: tuple[Violation, ...] = ()
+    rows: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def rows_read(self) -> int:

@@ -7,10 +7,27 @@ must be able to import that.
 import importlib
 
 from rosa_ray.errors import ConfigError
+from rosa_ray.schema import CONTRACTS
 from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.sources.kinds import source_kinds
 from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
 from rosa_ray.sources.pseudonymous import PseudonymousSource
+
+
+def brings(config: SourceConfig, table: str) -> bool:
+    """Tell whether a configured source brings a table: by its location, or as part of a log at `source.path`.
+
+    A class says in `tables` what its logs hold. One of your own that does not say is taken to hold whole logs.
+
+    >>> [brings(SourceConfig(kind=kind, path="/logs"), "impressions") for kind in ("taobao", "open_bandit")]
+    [False, True]
+
+    Raises:
+        ConfigError: the module of an own kind has no such source.
+    """
+    if getattr(config, table, ""):
+        return True
+    return bool(config.path) and table in getattr(_factory(config.kind), "tables", CONTRACTS)
 
 
 def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> Source:
@@ -22,10 +39,13 @@ def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> S
     Raises:
         ConfigError: the module of an own kind has no such source, or an option does not fit the kind.
     """
-    module, _, name = config.kind.rpartition(".")
-    factory: SourceFactory = _own_factory(module, name) if module else source_kinds()[config.kind]
-    source = factory(config)
+    source = _factory(config.kind)(config)
     return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)
+
+
+def _factory(kind: str) -> SourceFactory:
+    module, _, name = kind.rpartition(".")
+    return _own_factory(module, name) if module else source_kinds()[kind]
 
 
 def _own_factory(module: str, name: str) -> SourceFactory:

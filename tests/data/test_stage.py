@@ -12,7 +12,7 @@ from rosa_ray.data.stage_report import FileReport, StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.schema import ADS, EVENTS, Violation
-from rosa_ray.sources import SourceConfig, open_source, table_files
+from rosa_ray.sources import SourceConfig, open_source, text_files
 
 LINES = b"".join(b"%d,%d,7,pv,%d\n" % (user, 100 + user, 1_512_000_000 + user) for user in range(40))
 
@@ -44,7 +44,7 @@ def test_good_file_is_staged_by_user(raw, tmp_path):
 
 
 def test_file_truncated_half_way_leaves_nothing(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(table_files, "CSV_BLOCK_BYTES", 1 << 14)
+    monkeypatch.setattr(text_files, "CSV_BLOCK_BYTES", 1 << 14)
     monkeypatch.setattr(staging_area, "FLUSH_ROWS", 5)
     packed = gzip.compress(LINES * 5000)
     (raw / "good.csv.gz").write_bytes(packed[: len(packed) // 2])
@@ -57,7 +57,7 @@ def test_file_truncated_half_way_leaves_nothing(raw, tmp_path, monkeypatch):
 
 
 def test_rows_set_aside_are_summed_over_batches(raw, tmp_path, monkeypatch):
-    monkeypatch.setattr(table_files, "CSV_BLOCK_BYTES", 64)
+    monkeypatch.setattr(text_files, "CSV_BLOCK_BYTES", 64)
     bad = b"1,2,3,sneeze,1512000000\n" * 4 + b"1,2,3,pv,1\n" * 6
     (raw / "good.csv.gz").write_bytes(gzip.compress(LINES + bad))
     (report,) = stage_all(raw, tmp_path / "staging")
@@ -87,7 +87,7 @@ def test_nan_price_is_counted_and_wrong_type_refuses_the_file(tmp_path):
     reports = [stage_file(source, file, str(tmp_path), 4) for file in source.files()]
     assert [(report.status, report.rows_kept) for report in reports] == [("ok", 1)] + [("set_aside", 0)] * 3
     assert "NaN" in reports[0].violations[0].reason
-    assert "does not cast to double" in reports[1].reason
+    assert "2 of 2 values do not parse as numbers, the first is row 1, 'dear'" in reports[1].reason
     assert "column 'price' is missing" in reports[2].reason
     assert "not a Parquet file" in reports[3].reason
     assert read_staged(str(tmp_path), ADS, 0)["ad_id"].to_pylist() == ["a"]

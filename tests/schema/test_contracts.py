@@ -74,6 +74,19 @@ def test_a_bad_row_is_set_aside_and_counted(ads: pa.Table, column: str, bad: obj
     assert "f.parquet" in str(violations[0])
 
 
+def test_a_violation_shows_the_first_row_and_its_value(ads: pa.Table) -> None:
+    broken = with_column(ads, "price", pa.array([1.0, -1.5, -2.0]))
+    assert ADS.check(broken, "x")[1][0].example == "row 2, -1.5"
+    assert ADS.check(broken, "x", np.array([7, 9, 11]))[1][0].example == "row 9, -1.5"
+
+
+def test_digits_below_the_microsecond_are_cut_off() -> None:
+    events = events_table(np.random.default_rng(0), events=2)
+    times = pa.array([1_791_629_956_123_456_789, 1_791_629_956_000_000_001], pa.timestamp("ns", "UTC"))
+    kept, _ = EVENTS.check(with_column(events, "event_time", times), "x")
+    assert kept["event_time"].cast(pa.int64()).to_pylist() == [1_791_629_956_123_456, 1_791_629_956_000_000]
+
+
 def test_impossible_labels_are_set_aside() -> None:
     table = impressions_table(np.random.default_rng(0), impressions=40)
     no_click = with_column(table, "click", pa.array([False] * 40))

@@ -1,4 +1,4 @@
-"""Taobao UserBehavior and REES46: hand-made files, and the real samples where they lie."""
+"""Public logs known by name: hand-made files, and the real samples where they lie."""
 
 import gzip
 from datetime import UTC, datetime
@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from rosa_ray.errors import ConfigError, ContractError, InputError
-from rosa_ray.schema import EVENTS
-from rosa_ray.sources import SourceConfig, open_source
+from rosa_ray.schema import CONTRACTS, EVENTS
+from rosa_ray.sources import SourceConfig, brings, open_source
 
 REES46_HEADER = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"
 
@@ -80,18 +80,17 @@ def test_rees46_maps_its_columns(tmp_path):
         "category": "21",
         "price": 35.79,
     }
-    assert events["behavior"].to_pylist() == ["view", "cart"]
-    assert events.to_pylist()[1]["price"] is None
-    assert [(v.column, v.rows, v.reason.split(",")[0]) for v in violations] == [
-        ("behavior", 1, "are remove_from_cart"),
-        ("price", 1, "are NaN"),
+    assert events["behavior"].to_pylist() == ["view", "purchase", "cart"]
+    assert events["price"].to_pylist() == [35.79, None, None]
+    assert [(v.column, v.rows, v.reason.split(",")[0], v.example) for v in violations] == [
+        ("behavior", 1, "are remove_from_cart", "row 2, remove_from_cart"),
     ]
 
 
 def test_rees46_missing_column(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("event_time,event_type\n2019-10-01 00:00:00 UTC,view\n")
-    with pytest.raises(ContractError, match=r"a\.csv: column 'product_id' is missing; found columns event_time"):
+    with pytest.raises(ContractError, match=r"a\.csv: column 'user_id' is missing; found columns event_time"):
         read_checked("rees46", path)
 
 
@@ -101,6 +100,187 @@ def test_rees46_wrong_type_names_the_column(tmp_path, field, bad):
     path.write_text(REES46_HEADER + "2019-10-01 00:00:00 UTC,view,44,21,,,35.79,54,s\n".replace(field, bad))
     with pytest.raises(ContractError, match=r"a\.csv: column '(event_time|price)'"):
         read_checked("rees46", path)
+
+
+def read_tables(kind, path, **settings):
+    """Rows of each table, and how many were set aside."""
+    source = open_source(SourceConfig(kind=kind, path=str(path), **settings))
+    tables, rejected = {}, {}
+    for file in source.files():
+        contract = CONTRACTS[file.contract_name]
+        for batch in source.read(file):
+            table, broken = contract.check(batch.table, file.path, batch.rows)
+            tables.setdefault(contract.name, []).append(table)
+            aside = sum(violation.rows for violation in (*batch.rejected, *broken))
+            rejected[contract.name] = rejected.get(contract.name, 0) + aside
+    return {name: pa.concat_tables(parts) for name, parts in tables.items()}, rejected
+
+
+def test_settings_come_before_what_is_known(tmp_path):
+    (tmp_path / "a.csv").write_text(REES46_HEADER + "2019-10-01 02:00:00,look,44,21,x,,35.79,54,s\n")
+    events = read_tables(
+        "rees46",
+        tmp_path,
+        time_zone="Europe/Paris",
+        behaviors={"look": "view"},
+        columns={"events": {"category": "category_code"}},
+    )[0]["events"].to_pylist()
+    assert (events[0]["behavior"], events[0]["category"], events[0]["item_id"]) == ("view", "x", "44")
+    assert events[0]["event_time"] == datetime(2019, 10, 1, tzinfo=UTC)
+
+
+def test_retailrocket(tmp_path):
+    (tmp_path / "events.csv").write_text(
+        "timestamp,visitorid,event,itemid,transactionid\n"
+        "1433221332117,257597,view,355908,\n1433224214164,992329,addtocart,248676,\n"
+        "1433221999827,111016,transaction,318965,4000\n"
+    )
+    (tmp_path / "item_properties_part1.csv").write_text("timestamp,itemid,property,value\n1,2,categoryid,3\n")
+    events = read_tables("retailrocket", tmp_path)[0]["events"].to_pylist()
+    assert [event["behavior"] for event in events] == ["view", "cart", "purchase"]
+    assert events[0]["event_time"] == datetime(2015, 6, 2, 5, 2, 12, 117_000, tzinfo=UTC)
+    assert (events[0]["event_id"], events[0]["user_id"], events[0]["item_id"]) == (
+        "events-000000000000",
+        "257597",
+        "355908",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ratings.csv", "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n1,1029,5.0,1260759179\n"),
+        ("ratings.dat", "1::31::2::1260759144\n1::1029::5::1260759179\n"),
+        ("u.data", "1\t31\t2\t1260759144\n1\t1029\t5\t1260759179\n"),
+    ],
+)
+def test_movielens(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    (tmp_path / "movies.csv").write_text("movieId,title,genres\n31,Dangerous Minds (1995),Drama\n")
+    events = read_tables("movielens", tmp_path)[0]["events"].to_pylist()
+    assert [(event["user_id"], event["item_id"]) for event in events] == [("1", "31"), ("1", "1029")]
+    assert [event["behavior"] for event in events] == ["click" if "." in text.split("\n")[1] else "view", "purchase"]
+    assert events[0]["event_time"] == datetime(2009, 12, 14, 2, 52, 24, tzinfo=UTC)
+
+
+OPEN_BANDIT = (
+    ",timestamp,item_id,position,click,propensity_score,user_feature_0,user_feature_1,user_feature_2,user_feature_3,"
+    "user-item_affinity_0\n"
+    "0,2019-11-24 00:00:34.762830+00:00,1,3,0,0.0125,aa,bb,cc,dd,0.0\n"
+    "1,2019-11-24 00:00:53.965051+00:00,0,1,1,0.5,aa,bb,,dd,0.0\n"
+)
+ITEMS = ",item_id,item_feature_0,item_feature_1,item_feature_2,item_feature_3\n0,0,-0.4,i,j,k\n1,1,-0.5,l,m,n\n"
+
+
+def test_open_bandit(tmp_path):
+    (tmp_path / "all.csv").write_text(OPEN_BANDIT)
+    (tmp_path / "item_context.csv.gz").write_bytes(gzip.compress(ITEMS.encode()))
+    tables, rejected = read_tables("open_bandit", tmp_path)
+    assert rejected == {"impressions": 0, "candidates": 0, "ads": 0}
+    shown = tables["impressions"].to_pylist()
+    assert [row["position"] for row in shown] == [2, 0]
+    assert [row["click"] for row in shown] == [False, True]
+    assert [row["propensity"] for row in shown] == [0.0125, 0.5]
+    assert [row["user_id"] for row in shown] == ["aa-bb-cc-dd", "aa-bb-none-dd"]
+    assert shown[0]["request_time"] == datetime(2019, 11, 24, 0, 0, 34, 762_830, tzinfo=UTC)
+    assert [row["ad_id"] for row in tables["ads"].to_pylist()] == ["0", "1"]
+    asked = tables["candidates"].to_pylist()
+    assert [(row["request_id"], row["ad_id"]) for row in asked] == [
+        (row["request_id"], item) for row in shown for item in ("0", "1")
+    ]
+    assert len({row["impression_id"] for row in asked}) == 4
+    assert brings(SourceConfig(kind="open_bandit", path=str(tmp_path)), "impressions")
+
+
+def test_open_bandit_without_item_context(tmp_path):
+    (tmp_path / "all.csv").write_text(OPEN_BANDIT)
+    with pytest.raises(InputError, match=r"a log and its item_context\.csv should be there"):
+        read_tables("open_bandit", tmp_path)
+
+
+def test_kuairand(tmp_path):
+    (tmp_path / "log_standard.csv").write_text(
+        "user_id,video_id,date,hourmin,time_ms,is_click,is_like,is_follow,long_view,play_time_ms,duration_ms,tab\n"
+        "7,11,20220410,1700,1649581149287,1,0,0,1,46186,45916,1\n"
+        "7,12,20220410,1700,1649581149288,0,0,0,0,0,0,1\n"
+        "8,11,20220410,1700,1649581149289,1,0,1,0,46186,45916,1\n"
+        "8,13,20220410,1700,1649581149290,0,0,1,0,46186,7000,1\n"
+    )
+    (tmp_path / "video_features_basic.csv").write_text("video_id,tag\n11,3\n")
+    tables, rejected = read_tables("kuairand", tmp_path)
+    assert rejected == {"events": 0, "impressions": 1, "ads": 0}
+    assert [row["behavior"] for row in tables["events"].to_pylist()] == ["cart", "view", "purchase", "purchase"]
+    shown = tables["impressions"].to_pylist()
+    assert [(row["click"], row["conversion"], row["revenue"]) for row in shown] == [
+        (True, False, 0.0),
+        (False, False, 0.0),
+        (True, True, 1.0),
+    ]
+    assert shown[0]["request_time"] == datetime(2022, 4, 10, 8, 59, 9, 287_000, tzinfo=UTC)
+    assert [(row["ad_id"], row["category"]) for row in tables["ads"].to_pylist()] == [
+        ("11", "from 32 s"),
+        ("12", "unknown"),
+        ("13", "under 8 s"),
+    ]
+
+
+def ipinyou_line(click, creative, bid="294", paid="148", more=()):
+    fields = [
+        click,
+        "3",
+        "19",
+        "bid0",
+        "20131023193112417",
+        "1",
+        "user0",
+        "windows_ie",
+        "14.214.89.*",
+        "216",
+        "222",
+        "3",
+    ]
+    fields += [
+        "domain",
+        "url",
+        "null",
+        "slot",
+        "300",
+        "250",
+        "Na",
+        "Na",
+        "50",
+        creative,
+        bid,
+        paid,
+        "null",
+        "2259",
+        "null",
+    ]
+    return "\t".join([*fields, *more]) + "\n"
+
+
+@pytest.mark.parametrize("more", [(), ("0", "0")])
+def test_ipinyou(tmp_path, more):
+    lines = [ipinyou_line("0", "7323", more=more), ipinyou_line("1", "7323", "277", "20", more)]
+    (tmp_path / "train.log.txt").write_text("".join(lines))
+    tables, rejected = read_tables("ipinyou", tmp_path)
+    assert rejected == {"impressions": 0, "ads": 0}
+    shown = tables["impressions"].to_pylist()
+    assert [row["click"] for row in shown] == [False, True]
+    assert [row["cost"] for row in shown] == [pytest.approx(0.00148), pytest.approx(0.0002)]
+    assert shown[0]["request_time"] == datetime(2013, 10, 23, 11, 31, 12, 417_000, tzinfo=UTC)
+    assert (shown[0]["user_id"], shown[0]["device"], shown[0]["region"]) == ("user0", "windows_ie", "222")
+    (ad,) = tables["ads"].to_pylist()
+    assert (ad["ad_id"], ad["campaign_id"], ad["category"]) == ("7323", "2259", "300x250")
+    assert ad["bid"] == pytest.approx(0.00294)
+
+
+def test_ipinyou_with_a_header(tmp_path):
+    from rosa_ray.sources.ipinyou import FILE_COLUMNS
+
+    (tmp_path / "train.log.txt").write_text("\t".join(FILE_COLUMNS) + "\n" + ipinyou_line("1", "7323", bid="dear"))
+    with pytest.raises(ContractError, match=r"train\.log\.txt: column 'bid': 1 of 1 values .* row 1, 'dear'"):
+        read_tables("ipinyou", tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["taobao", "rees46", "log"])
@@ -128,5 +308,37 @@ def test_real_rees46(shared_data):
 def test_each_sample_is_foreign_to_the_other_source(shared_data):
     with pytest.raises(InputError, match="another number of fields than 5"):
         read_checked("taobao", shared_data / "rees46")
-    with pytest.raises(ContractError, match="'event_time' is missing"):
+    with pytest.raises(ContractError, match="'user_id' is missing"):
         read_checked("rees46", shared_data / "taobao")
+
+
+@pytest.mark.parametrize(("policy", "clicks"), [("random", 38), ("bts", 42)])
+def test_real_open_bandit(shared_data, policy, clicks):
+    tables, rejected = read_tables("open_bandit", f"{shared_data}/open_bandit/{policy}_*")
+    assert {name: table.num_rows for name, table in tables.items()} == {
+        "impressions": 10_000,
+        "candidates": 800_000,
+        "ads": 80,
+    }
+    assert not any(rejected.values())
+    assert pc.sum(tables["impressions"]["click"]).as_py() == clicks
+    if policy == "random":
+        assert pc.unique(tables["impressions"]["propensity"]).to_pylist() == [1 / 80]
+
+
+def test_real_kuairand(shared_data):
+    tables, rejected = read_tables("kuairand", shared_data / "kuairand")
+    assert {name: table.num_rows for name, table in tables.items()} == {
+        "events": 41_828,
+        "impressions": 41_790,
+        "ads": 9_359,
+    }
+    assert rejected == {"events": 0, "impressions": 38, "ads": 0}
+    assert pc.count_distinct(tables["events"]["user_id"]).as_py() == 664
+
+
+def test_real_ipinyou(shared_data):
+    tables, rejected = read_tables("ipinyou", f"{shared_data}/ipinyou/drsa_*")
+    assert tables["impressions"].num_rows + rejected["impressions"] == 12_526
+    assert rejected["impressions"] == 0
+    assert 0.0003 < pc.mean(tables["impressions"]["cost"]).as_py() < 0.002
