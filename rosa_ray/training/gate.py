@@ -19,7 +19,6 @@ from rosa_ray.storage import read_parquet
 from rosa_ray.training.config import GateTrainingConfig
 from rosa_ray.training.gate_pairs import GatePairs, concat_pairs, draw_cuts, replay_pairs
 from rosa_ray.training.gate_report import LOADS, PairTensors, gate_report
-from rosa_ray.units import HOUR_US
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 
@@ -106,8 +105,9 @@ def collect_pairs(
             users = encode_users(block, state).select(Split.VALID)
             users = users.take(np.arange(min(wanted, len(users))))
             if len(users):
-                shift_us = state.config.utc_offset_hours * HOUR_US
-                cut_us = draw_cuts(users.impressions["time_us"], config.cuts, config.daily_share, shift_us, rng)
+                time_us = users.impressions["time_us"]
+                shift_us = state.config.local_us(time_us) - time_us
+                cut_us = draw_cuts(time_us, config.cuts, config.daily_share, shift_us, rng)
                 parts.append(replay_pairs(ranker, users, cut_us, calibration, device=device))
             wanted -= len(users)
             if wanted <= 0:
