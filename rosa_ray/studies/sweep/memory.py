@@ -61,7 +61,7 @@ class SweepMemory:
         seed: of Optuna's sampler.
 
     Attributes:
-        replaces: whether the database has sweeps, but only under other names.
+        replaces: whether the run has kept sweeps, but only under other names.
 
     Raises:
         ConfigError: the database cannot be opened.
@@ -76,7 +76,7 @@ class SweepMemory:
         names = optuna.study.get_all_study_names(storage)
         if not config.resume and name in names:
             optuna.delete_study(study_name=name, storage=storage)
-        self.replaces = bool(names) and name not in names
+        self.replaces = not config.storage and bool(names) and name not in names
         directions = [_DIRECTIONS[way] for way in config.directions.values()]
         self._study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         if not self._study.get_trials(deepcopy=False):
