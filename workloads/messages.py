@@ -1,8 +1,37 @@
 """What jobs tell a person in the same words."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import typer
 
 
 def print_set_aside(path: str, reason: str) -> None:
     """Name an input file that was set aside, and why, on stderr."""
     typer.secho(f"set aside: {path}: {reason.removeprefix(path + ': ')}", fg=typer.colors.YELLOW, err=True)
+
+
+def print_losses(report: dict[str, Any]) -> None:
+    """Say which rows did not go on and why, whether the tables know each other, and on stderr what is wrong."""
+    lines = list(loss_lines(report["losses"]))
+    if lines:
+        print("\n".join(["rows that did not go on, or not as they were:", *lines]))
+    for share in report["coverage"]:
+        print(f"{share['have']:,} of {share['of']:,} {share['what']}")
+    for warning in report["warnings"]:
+        typer.secho(f"warning: {warning}", fg=typer.colors.YELLOW, err=True)
+
+
+def loss_lines(losses: list[dict[str, Any]]) -> Iterator[str]:
+    """One line a reason: table, rows, share, whether the rows are lost, why, an example, and what to do.
+
+    >>> loss = {"table": "ads", "rows": 3, "share": 0.25, "lost": True, "reason": "price are null", "example": "a.csv"}
+    >>> print(*loss_lines([loss | {"remedy": ""}]))
+      ads                   3   25.00 %  lost  price are null; e.g. a.csv
+    """
+    for loss in losses:
+        fate = "lost" if loss["lost"] else "    "
+        example = f"; e.g. {loss['example']}" if loss["example"] else ""
+        remedy = f" ({loss['remedy']})" if loss["remedy"] else ""
+        share = f"{100 * loss['share']:.2f} %"
+        yield f"  {loss['table']:<12}{loss['rows']:>11,}{share:>10}  {fate}  {loss['reason']}{example}{remedy}"

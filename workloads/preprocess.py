@@ -5,12 +5,17 @@ from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL
 from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
-from workloads.messages import print_set_aside
+from workloads.messages import print_losses, print_set_aside
 from workloads.places import record_config, source_of
 
 
 def run(config: RunConfig) -> int:
-    """Preprocess the source's own log where it brings impressions, else what `rosa simulate` wrote for this run."""
+    """Preprocess the source's own log where it brings impressions, else what `rosa simulate` wrote for this run.
+
+    Returns:
+        0, or `EXIT_PARTIAL` where a file was set aside, too many rows were lost, an id names several things, or two
+        tables do not know each other's ids.
+    """
     from rosa_ray.data.preprocess import preprocess
 
     run_dir = record_config(config)
@@ -22,6 +27,7 @@ def run(config: RunConfig) -> int:
         if file["reason"]:
             print_set_aside(file["path"], file["reason"])
     report = result.report
+    print_losses(report)
     if reused := report["ingest"]["files_reused"]:
         print(
             f"{reused} of {len(report['ingest']['files'])} files were staged already, "

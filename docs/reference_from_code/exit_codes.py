@@ -16,7 +16,7 @@ The line names the place, the cause and what would be right. `--debug` adds the 
 def page() -> str:
     """The page as Markdown."""
     rows = [("0", "", "The job is done."), *_errors()]
-    rows.append((str(EXIT_PARTIAL), "", "The job is done, but some input was set aside and named."))
+    rows.append((str(EXIT_PARTIAL), "", "The job is done, but some input was lost or looks wrong, and was named."))
     rows.append((str(INTERRUPTED), "", "Somebody pressed Ctrl-C."))
     rows.sort(key=lambda row: int(row[0]))
     return f"{_INTRODUCTION}\n{table(['code', 'error', 'what happened'], rows)}\n"

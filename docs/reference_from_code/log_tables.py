@@ -9,6 +9,7 @@ A log has three tables: `events`, `impressions` and `ads`. `candidates` is a fou
 [Bring your log](../how-to/bring-your-log.md) shows how your columns are mapped to these.
 
 A table that lacks a required column is refused. A row that breaks a rule is set aside and counted with its reason.
+[See what was lost](../how-to/see-what-was-lost.md) says what becomes of rows that share an id.
 """
 
 _PURPOSE = {

@@ -2,14 +2,19 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
 import fsspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rosa_ray.data.counter_files import shard_count, write_partition_counters
+from rosa_ray.data.coverage import AdSample, count_partition
+from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.staging_area import read_staged, staged_files
+from rosa_ray.data.time_bounds import CONVERSION_TIME, TIME_COLUMNS, LogBounds, TimeBounds, within
 from rosa_ray.features import (
     AdTable,
     FeatureConfig,
@@ -25,6 +30,9 @@ from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, reada
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""
 
+FORMAT = 2
+"""Of what the fold writes; a higher one makes every partition be counted again."""
+
 FOLDED = (EVENTS, IMPRESSIONS, CANDIDATES)
 """Contracts whose rows belong to users."""
 
@@ -32,35 +40,44 @@ FOLDED_LOGS = tuple(contract.name for contract in FOLDED)
 """Their names, in the same order."""
 
 
-def fold_partition(layout: DataDir, part: int, config: FeatureConfig, partitions: int) -> tuple[dict[str, Any], bool]:
+def fold_partition(
+    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds
+) -> tuple[dict[str, Any], bool]:
     """Deduplicate, sort and key one partition, and count it, unless an earlier run did so on the very same files.
 
     Writes the keyed columns of each log and the partition's counters.
 
     Returns:
-        Row counts, the first and last request time and the `devices` seen; and whether an earlier run's work stands.
+        `counts` of rows, an example of each kind of loss, what it says of `coverage`, the first and last request time
+        and the `devices` seen; and whether an earlier run's work stands.
     """
-    inputs = _fold_inputs(layout, part, config, partitions)
+    inputs = _fold_inputs(layout, part, config, partitions, bounds)
     former = read_json(layout.folded(part)) if exists(layout.folded(part)) else {}
     if former.get("inputs") == inputs:
         return former["figures"], True
-    figures = _fold(layout, part, config, partitions)
+    figures = _fold(layout, part, config, partitions, bounds)
     write_json({"inputs": inputs, "figures": figures}, layout.folded(part))
     return figures, False
 
 
-def _fold_inputs(layout: DataDir, part: int, config: FeatureConfig, partitions: int) -> str:
+def _fold_inputs(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds) -> str:
     """Digest of all that decides what `fold_partition` writes."""
     paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
     with readable(layout.ads, "a Parquet file"), fsspec.open(layout.ads, "rb") as handle:
         ads = hashlib.sha256(handle.read()).hexdigest()
-    content = [asdict(config), partitions, ads, [fingerprint(path) for path in paths]]
+    content = [FORMAT, asdict(config), partitions, asdict(bounds), ads, [fingerprint(path) for path in paths]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int) -> dict[str, Any]:
-    ads = AdTable.from_table(read_parquet(layout.ads))
-    staged = {contract.name: read_staged(layout.staging, contract, part) for contract in FOLDED}
+def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds) -> dict[str, Any]:
+    catalogue = read_parquet(layout.ads)
+    ads = AdTable.from_table(catalogue)
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    staged = {
+        contract.name: _clean(read_staged(layout.staging, contract, part), contract.name, bounds, counts, examples)
+        for contract in FOLDED
+    }
     events = keyed_events(staged[EVENTS.name])
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads)
     candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads)
@@ -69,18 +86,58 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int) ->
     states = fold_events(events, config) | fold_impressions(impressions, config)
     write_partition_counters(states, layout.part_counters(part), shard_count(partitions))
     times = impressions["time_us"]
+    for name, rows in ((IMPRESSIONS.name, unknown), (CANDIDATES.name, unknown_candidates)):
+        counts[f"{name}_of_unknown_ads"] = rows
+        if rows:
+            examples[f"{name}_of_unknown_ads"] = f"ad_id {_first_unknown(staged[name]['ad_id'], catalogue['ad_id'])!r}"
+    untouched = (impressions["conversion"] > 0) & (impressions["click"] == 0)
     return {
-        "events": len(events["time_us"]),
-        "impressions": len(times),
-        "candidates": len(candidates["time_us"]),
-        "duplicate_events": staged[EVENTS.name].num_rows - len(events["time_us"]),
-        "duplicate_impressions": staged[IMPRESSIONS.name].num_rows - len(times) - unknown,
-        "impressions_of_unknown_ads": unknown,
-        "candidates_of_unknown_ads": unknown_candidates,
+        "counts": {
+            "events": len(events["time_us"]),
+            "impressions": len(times),
+            "candidates": len(candidates["time_us"]),
+            **counts,
+            "conversions_without_a_click": int(untouched.sum()),
+        },
+        "examples": examples,
+        "coverage": count_partition(events, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
+
+
+def _clean(rows: pa.Table, name: str, bounds: LogBounds, counts: Counter[str], examples: dict[str, str]) -> pa.Table:
+    """Leave the rows of the log's time, one of every thing that an id names, and note what became of the others."""
+    for kind, limits in (("left_out", bounds.period), ("outlying", bounds.usual.get(name, TimeBounds()))):
+        rows, outside = within(rows, name, limits)
+        counts[f"{kind}_{name}"] = outside.num_rows
+        if outside.num_rows:
+            examples[f"{kind}_{name}"] = _first_outside(outside, name)
+    rows, repeats = unique_rows(rows, RULES[name])
+    for kind, number in (
+        ("duplicate", repeats.copies),
+        ("versions_of", repeats.versions),
+        ("conflicting", repeats.conflicts),
+        ("shared_ids_of", repeats.shared),
+    ):
+        counts[f"{kind}_{name}"] = number
+    told = {f"conflicting_{name}": repeats.conflict, f"shared_ids_of_{name}": repeats.sharing}
+    examples.update({key: text for key, text in told.items() if text})
+    return rows
+
+
+def _first_outside(rows: pa.Table, name: str) -> str:
+    """The row with the first id, so that no order of files decides."""
+    key = RULES[name].id
+    row = rows.take(pc.sort_indices(rows, sort_keys=[(key, "ascending")])[:1]).to_pylist()[0]
+    told = f"{key} {row[key]!r}: {row[TIME_COLUMNS[name]].isoformat()}"
+    bought = row.get(CONVERSION_TIME)
+    return f"{told}, {CONVERSION_TIME} {bought.isoformat()}" if bought else told
+
+
+def _first_unknown(asked: pa.ChunkedArray, known: pa.ChunkedArray) -> str:
+    return str(pc.min(asked.filter(pc.invert(pc.is_in(asked, value_set=known.combine_chunks())))).as_py())
 
 
 def _distinct(names: pa.ChunkedArray) -> list[str]:

@@ -8,6 +8,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.data.counter_files import counters_for_partition, shard_count
 from rosa_ray.data.fold import FOLDED_LOGS
 from rosa_ray.features import AdTable, FeatureConfig, FitSums, Split, SplitBounds, UserRows, build_user_rows
+from rosa_ray.features.encoding import owners
 from rosa_ray.run_dir import DataDir
 from rosa_ray.storage import read_parquet, write_parquet
 
@@ -52,18 +53,16 @@ def _read_keyed(path: str) -> Columns:
 def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict[str, Any]:
     shown = rows.impressions
     splits = {}
+    owner = owners(rows.impression_offsets)
     for code, name in enumerate(_PERIODS):
         chosen = shown["split"] == code
         splits[name] = {
             "impressions": int(chosen.sum()),
             "clicks": int(shown["click"][chosen].sum()),
-            "conversions": int(shown["conversion"][chosen].sum()),
+            "conversions": int((shown["click"] * shown["conversion"])[chosen].sum()),
             "revenue": float(shown["revenue"][chosen].sum()),
             "cost": float(shown["cost"][chosen].sum()),
-            # The False in the end keeps the offset of a last user without impressions in bounds.
-            "users": int((np.add.reduceat(np.r_[chosen, False], rows.impression_offsets[:-1]) > 0).sum())
-            if len(rows)
-            else 0,
+            "users": len(np.unique(owner[chosen])),
         }
     return {
         "users": len(rows),

@@ -23,6 +23,7 @@ from rosa_ray.bundle import Bundle, open_bundle
 from rosa_ray.data.actor_pool import map_on_actors
 from rosa_ray.data.counter_files import read_counters_file
 from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, timeline_block, with_events
+from rosa_ray.data.user_rows import read_spec
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureState
 from rosa_ray.features.config import ADDED_LATER
@@ -30,7 +31,7 @@ from rosa_ray.inference import load_ranker
 from rosa_ray.run_dir import DataDir
 from rosa_ray.settings import section
 from rosa_ray.sources.paths import find_files
-from rosa_ray.storage import read_json, readable
+from rosa_ray.storage import readable
 from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, open_store
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS
 
@@ -192,13 +193,13 @@ def _encoder(
 
 def _version(layout: DataDir, bundle: Bundle, files: list[_UserFile]) -> StoreVersion:
     listing = "|".join(f"{file.path}:{file.size}:{file.users}" for file in files)
-    spec = read_json(layout.spec)
+    spec = read_spec(layout)
     source = xxhash.xxh64_hexdigest(f"{listing}|{spec}".encode())
     return StoreVersion(bundle.model_version, bundle.feature_fingerprint, int(spec["end_us"]), source)
 
 
 def _require_same_features(layout: DataDir, state: FeatureState) -> None:
-    found = ADDED_LATER | read_json(layout.spec)["feature_config"]
+    found = ADDED_LATER | read_spec(layout)["feature_config"]
     expected = json.loads(json.dumps(asdict(state.config)))
     if found != expected:
         names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))

@@ -16,20 +16,23 @@ features' fit.
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Lt
+import pyarrow as pa
+from annotated_types import Ge, Le, Lt
 
 from rosa_ray.data.counter_files import combine_counters, merge_shard, shard_count
-from rosa_ray.data.fold import MAX_NAMES, fold_partition
+from rosa_ray.data.data_report import PARTIAL, merge_reports, time_span
+from rosa_ray.data.fold import FOLDED_LOGS, MAX_NAMES, fold_partition
 from rosa_ray.data.join import advertised_keys, join_partition
+from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.stage import stage_source
 from rosa_ray.data.stage_report import StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.data.tasks import run_tasks
+from rosa_ray.data.time_bounds import LogBounds, TimeBounds, find_bounds, iso, parse_time
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
 from rosa_ray.run_dir import DataDir
@@ -53,6 +56,15 @@ class PreprocessConfig:
     """Share of the log's time span that is validated on, before the test period."""
     test_fraction: Annotated[float, Ge(0), Lt(1)] = 0.2
     """Share of the log's time span, at its end, that is tested on."""
+    from_time: str = ""
+    """Rows before this moment are left out, ISO 8601 with offset. Empty takes the log from its begin."""
+    until_time: str = ""
+    """Rows from this moment on are left out, ISO 8601 with offset. Empty takes the log to its end."""
+    time_outliers: Literal["set_aside", "keep"] = "set_aside"
+    """Whether rows are set aside whose time lies far outside of the log. They are few, a thousandth at most, and a gap
+    parts them from the others: more than a week, and more than a quarter of the others' span."""
+    max_lost_share: Annotated[float, Ge(0), Le(1)] = 0.01
+    """When a table lost a larger share of its rows, the exit code is 4."""
     keep_staging: bool = False
     """Keep the intermediate files, about the size of the log, so that the next run on it reads only new days."""
 
@@ -80,31 +92,35 @@ def preprocess(
         ConfigError: the periods make no sense for this log.
     """
     layout, clock = DataDir(data_dir), _Clock()
+    period = _period(config)
     staged = stage_source(source, layout.staging, config.partitions)
     _require_impressions(staged)
     remove_tree(layout.spec)
     remove_tree(layout.users)
-    write_parquet(_unique_ads(layout), layout.ads)
+    ads, ad_repeats = unique_rows(read_staged(layout.staging, ADS, 0), RULES[ADS.name])
+    write_parquet(_catalogue(ads), layout.ads)
     clock.lap("ingest")  # the pass is called so in the reports of earlier versions too
     parts = range(config.partitions)
-    fold = partial(fold_partition, layout, config=features, partitions=config.partitions)
+    limits = _log_bounds(staged, period, keep=config.time_outliers == "keep")
+    fold = partial(fold_partition, layout, config=features, partitions=config.partitions, bounds=limits)
     outcomes = run_tasks(fold, parts, f"counting {data_dir}")
     folded = [figures for figures, _ in outcomes]
     counter_rows = _merge_counters(layout, config.partitions)
     write_json(_names(folded), layout.names)
     clock.lap("fold")
-    start_us, end_us = _time_span(folded)
+    start_us, end_us = time_span(folded)
     bounds = split_bounds(config, start_us, end_us)
     join = partial(join_partition, layout, config=features, bounds=bounds, partitions=config.partitions)
     joined = run_tasks(join, parts, f"writing {layout.users}")
     state = FeatureState.fit([part for part, _ in joined], features, user_key_id)
     _save_features(state, layout)
     clock.lap("join")
+    ingest, figures = staged.to_dict(), [figures for _, figures in joined]
     report = {
-        **_merge_reports(folded, [figures for _, figures in joined]),
+        **merge_reports(folded, figures, ingest["files"], ads, ad_repeats, config.max_lost_share),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),
-        "ingest": staged.to_dict(),
+        "ingest": ingest,
         "feature_fingerprint": state.fingerprint,
         "seconds": clock.laps,
     }
@@ -112,7 +128,7 @@ def preprocess(
     write_json(_spec(config, features, bounds, start_us, end_us), layout.spec)
     if not config.keep_staging:
         remove_tree(layout.staging)
-    return PreprocessResult(report, staged.partial)
+    return PreprocessResult(report, staged.partial or report[PARTIAL])
 
 
 def split_bounds(config: PreprocessConfig, start_us: int, end_us: int) -> SplitBounds:
@@ -125,30 +141,26 @@ def split_bounds(config: PreprocessConfig, start_us: int, end_us: int) -> SplitB
         ConfigError: a date cannot be read, or the three periods are not in order within the log.
     """
     span = end_us - start_us
-    test_us = _parse_time("test_from", config.test_from) or int(end_us - config.test_fraction * span)
-    valid_us = _parse_time("valid_from", config.valid_from) or int(test_us - config.valid_fraction * span)
+    test_us = parse_time("test_from", config.test_from) or int(end_us - config.test_fraction * span)
+    valid_us = parse_time("valid_from", config.valid_from) or int(test_us - config.valid_fraction * span)
     if not start_us < valid_us < test_us <= end_us:
         raise ConfigError(
-            f"preprocess: validation from {_iso(valid_us)} and test from {_iso(test_us)} do not cut the log, whose "
-            f"impressions run from {_iso(start_us)} to {_iso(end_us)}; they must lie inside, in that order"
+            f"preprocess: validation from {iso(valid_us)} and test from {iso(test_us)} do not cut the log, whose "
+            f"impressions run from {iso(start_us)} to {iso(end_us)}; they must lie inside, in that order"
         )
     return SplitBounds(valid_us, test_us)
 
 
-def _parse_time(name: str, text: str) -> int | None:
-    if not text:
-        return None
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"preprocess.{name} is '{text}'; give ISO 8601, e.g. 2017-12-01T16:00:00+00:00") from error
-    if when.tzinfo is None:
-        raise ConfigError(f"preprocess.{name} is '{text}', without an offset; add one, e.g. '{text}+00:00'")
-    return round(when.timestamp() * 1_000_000)
+def _period(config: PreprocessConfig) -> TimeBounds:
+    begin, end = parse_time("from_time", config.from_time), parse_time("until_time", config.until_time)
+    if begin is not None and end is not None and begin >= end:
+        raise ConfigError(f"preprocess.from_time is '{config.from_time}', not before until_time '{config.until_time}'")
+    return TimeBounds(begin, end)
 
 
-def _iso(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds")
+def _log_bounds(staged: StageReport, period: TimeBounds, keep: bool) -> LogBounds:
+    usual = {} if keep else {name: find_bounds(name, staged.days(name), period) for name in FOLDED_LOGS}
+    return LogBounds(period, usual)
 
 
 def _require_impressions(report: StageReport) -> None:
@@ -173,22 +185,11 @@ def _merge_shard(layout: DataDir, parts: list[str], shard: tuple[int, str]) -> i
     return merge_shard(parts, *shard, advertised_keys(layout))
 
 
-def _unique_ads(layout: DataDir) -> Any:
-    ads = read_staged(layout.staging, ADS, 0)
-    return (
-        ads.group_by("ad_id", use_threads=False)
-        .aggregate([(name, "first") for name in ads.column_names if name != "ad_id"])
-        .rename_columns(["ad_id", *[name for name in ads.column_names if name != "ad_id"]])
-        .select(ads.column_names)
-    )
-
-
-def _time_span(folded: list[dict[str, Any]]) -> tuple[int, int]:
-    starts = [part["start_us"] for part in folded if part["start_us"] is not None]
-    ends = [part["end_us"] for part in folded if part["end_us"] is not None]
-    if not starts:
-        raise InputError("no impression is left: none of their ads is in the catalogue; check ad_id in both tables")
-    return min(starts), max(ends)
+def _catalogue(ads: pa.Table) -> pa.Table:
+    """Columns that serving needs; since when a row holds is no longer of use."""
+    names = [name for name in ads.column_names if name != "valid_from"]
+    schema = pa.schema([pa.field(name, ads.schema.field(name).type, nullable=name != "ad_id") for name in names])
+    return pa.table([ads[name].combine_chunks() for name in names], schema=schema)
 
 
 def _save_features(state: FeatureState, layout: DataDir) -> None:
@@ -201,32 +202,6 @@ def _save_features(state: FeatureState, layout: DataDir) -> None:
 def _names(folded: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Names behind hashed keys, for people who read the metrics."""
     return {"device": sorted({name for part in folded for name in part["devices"]})[:MAX_NAMES]}
-
-
-def _merge_reports(folded: list[dict[str, Any]], joined: list[dict[str, Any]]) -> dict[str, Any]:
-    start_us, end_us = _time_span(folded)
-    counts = [
-        name
-        for name, figure in folded[0].items()
-        if isinstance(figure, int) and not name.endswith("_us") and name != "reused"
-    ]
-    splits = {name: _sum([part["splits"][name] for part in joined]) for name in joined[0]["splits"]}
-    for figures in splits.values():
-        figures["ctr"] = figures["clicks"] / figures["impressions"] if figures["impressions"] else None
-        figures["cvr"] = figures["conversions"] / figures["clicks"] if figures["clicks"] else None
-    return {
-        "users": sum(part["users"] for part in joined),
-        "users_with_events": sum(part["users_with_events"] for part in joined),
-        **_sum([{name: part[name] for name in counts} for part in folded]),
-        "start": _iso(start_us),
-        "end": _iso(end_us),
-        "splits": splits,
-        "leakage": _sum([part["leakage"] for part in joined]),
-    }
-
-
-def _sum(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {name: sum(row[name] for row in rows) for name in rows[0]}
 
 
 def _spec(

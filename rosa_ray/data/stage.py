@@ -11,11 +11,13 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import ray
 
 from rosa_ray.data.stage_report import OK, SET_ASIDE, FileReport, StageReport
 from rosa_ray.data.staging_area import StagedWriter
 from rosa_ray.data.staging_marks import keep_unchanged, mark_staged, setup_digest
+from rosa_ray.data.time_bounds import add_days, count_days, days_to_plain
 from rosa_ray.errors import ConfigError, InputError, RosaError
 from rosa_ray.schema import CONTRACTS, Violation
 from rosa_ray.sources import RawBatch, Source, SourceFile
@@ -67,7 +69,7 @@ def stage_file(source: Source, file: SourceFile, staging_dir: str, partitions: i
         try:
             for batch in source.read(file):
                 table, violations = contract.check(batch.table, file.path, batch.rows)
-                tally.add(batch, table.num_rows, violations)
+                tally.add(batch, table, violations)
                 writer.add(table)
         except InputError as error:
             return FileReport(file.path, contract.name, SET_ASIDE, tally.rows_read, 0, tally.violations, str(error))
@@ -83,10 +85,12 @@ class _Tally:
         self.rows_kept = 0
         self._violations = _Reasons()
         self._noted = _Reasons()
+        self._days: dict[str, Counter[int]] = {}
 
-    def add(self, batch: RawBatch, rows_kept: int, violations: Iterable[Violation]) -> None:
+    def add(self, batch: RawBatch, kept: pa.Table, violations: Iterable[Violation]) -> None:
         self.rows_read += batch.rows_read
-        self.rows_kept += rows_kept
+        self.rows_kept += kept.num_rows
+        add_days(self._days, count_days(kept))
         self._violations.add((*batch.rejected, *violations))
         self._noted.add(batch.noted)
 
@@ -106,6 +110,7 @@ class _Tally:
             violations=self.violations,
             reason=reason,
             noted=self._noted.sums(),
+            days=days_to_plain(self._days),
         )
 
 

@@ -1,9 +1,11 @@
 """What became of every input file: the JSON-able result of staging."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rosa_ray.data.time_bounds import days_from_plain, sum_days
 from rosa_ray.schema import Violation
 
 OK = "ok"
@@ -24,6 +26,7 @@ class FileReport:
         violations: rows set aside, by column and reason.
         reason: why the file was set aside, one line; empty when it is ok.
         noted: rows that look odd and were kept, by column and reason.
+        days: rows kept per time column and day since 1970.
     """
 
     path: str
@@ -34,6 +37,7 @@ class FileReport:
     violations: tuple[Violation, ...] = ()
     reason: str = ""
     noted: tuple[Violation, ...] = ()
+    days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
@@ -81,6 +85,10 @@ class StageReport:
         """Rows staged for a contract, 0 when the source has no such files."""
         return sum(file.rows_kept for file in self.files if file.contract == contract_name)
 
+    def days(self, contract_name: str) -> dict[str, Counter[int]]:
+        """Rows kept of a contract per time column and day."""
+        return sum_days(days_from_plain(file.days) for file in self.files if file.contract == contract_name)
+
     def rows_rejected(self, contract_name: str) -> int:
         """Rows of usable files set aside one by one; rows of files set aside whole are not counted."""
         return sum(
@@ -100,5 +108,5 @@ class StageReport:
             "rows_rejected": {name: self.rows_rejected(name) for name in contracts},
             "files_set_aside": len(self.set_aside),
             "files_reused": self.files_reused,
-            "files": [file.to_dict() for file in self.files],
+            "files": [{name: value for name, value in file.to_dict().items() if name != "days"} for file in self.files],
         }

@@ -18,7 +18,7 @@ from rosa_ray.schema import CONTRACTS
 from rosa_ray.sources import Source, SourceFile
 from rosa_ray.storage import fingerprint, full_path, make_parent, read_json, writable, write_json
 
-FORMAT = 1
+FORMAT = 2
 """Of the staged files; a higher one makes every file be staged again."""
 
 

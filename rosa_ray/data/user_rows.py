@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -14,7 +15,8 @@ from ray.data import Dataset
 
 from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState
-from rosa_ray.storage import read_parquet, readable
+from rosa_ray.run_dir import DataDir
+from rosa_ray.storage import exists, read_json, read_parquet, readable
 
 READ_CPUS = 0.25
 """Logical CPUs of a read task: it mostly waits, and must find room beside the workers on a small machine."""
@@ -78,6 +80,17 @@ def read_slices(items: pa.Table) -> Iterator[pa.Table]:
     """Yield the user rows of each (path, start, stop) row."""
     for item in items.to_pylist():
         yield read_parquet(item["path"]).slice(item["start"], item["stop"] - item["start"]).combine_chunks()
+
+
+def read_spec(layout: DataDir) -> dict[str, Any]:
+    """Periods and settings of preprocessed data.
+
+    Raises:
+        InputError: there is none, perhaps since `rosa preprocess` failed.
+    """
+    if not exists(layout.spec):
+        raise InputError(f"{layout.root}: holds no preprocessed data, or only a part; run `rosa preprocess` first")
+    return read_json(layout.spec)
 
 
 def read_feature_state(directory: str) -> FeatureState:

@@ -14,7 +14,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counting import CounterStates, expected_cost, read_dense
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
-from rosa_ray.schema import BEHAVIORS, MISSING_KEY, hash_ids
+from rosa_ray.schema import BEHAVIORS, MISSING_KEY, derive_key, hash_ids
 
 MISSING_ID = ""
 
@@ -67,7 +67,9 @@ class AdTable:
 
 
 def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
-    """Event columns of contract rows, each event id once, sorted by user, time and event id.
+    """Event columns of contract rows, each event once, sorted by user, time and event id.
+
+    Rows are the same event where they agree in id, user, item and behaviour.
 
     Args:
         table: events contract; staged key columns (user_key, item_key, category_key) are used where present.
@@ -79,8 +81,9 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
         table = table.append_column("user_key", pa.array(hash_ids(table["user_id"])))
     order = [("user_key", "ascending"), ("event_time", "ascending"), ("event_id", "ascending")]
     table = table.take(pc.sort_indices(table, sort_keys=order))
-    _, first = np.unique(hash_ids(table["event_id"]), return_index=True)
-    table = table.take(pa.array(np.sort(first)))
+    ids, behavior = hash_ids(table["event_id"]), behavior_codes(table["behavior"])
+    first = _first_of_each(ids, table["user_key"].to_numpy(), _keys(table, "item_key", "item_id"), behavior)
+    table = table.take(pa.array(first))
     return {
         "user_key": table["user_key"].to_numpy(),
         "user_id": table["user_id"].to_numpy(),
@@ -94,8 +97,9 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
 
 
 def keyed_impressions(table: pa.Table, ads: AdTable) -> tuple[dict[str, np.ndarray], int]:
-    """Impression columns of contract rows joined to the catalogue, each impression id once, sorted by user and time.
+    """Impression columns of contract rows joined to the catalogue, each impression once, sorted by user and time.
 
+    Rows are the same impression where they agree in id, user and ad.
     Rows of an ad that the catalogue lacks cannot be ranked: they are dropped and counted. A table of candidates has
     no labels; they read 0.
 
@@ -105,10 +109,9 @@ def keyed_impressions(table: pa.Table, ads: AdTable) -> tuple[dict[str, np.ndarr
     """
     keys = {name: _keys(table, f"{name}_key", f"{name}_id") for name in ("user", "impression", "request", "ad")}
     time_us = table["request_time"].cast(pa.int64()).to_numpy()
-    order = np.lexsort((keys["impression"], time_us, keys["user"]))
-    _, first = np.unique(keys["impression"][order], return_index=True)
+    order = np.lexsort((keys["ad"], keys["impression"], time_us, keys["user"]))
     row, known = ads.lookup(keys["ad"])
-    order = order[np.sort(first)]
+    order = order[_first_of_each(*(keys[name][order] for name in ("impression", "user", "ad")))]
     kept = order[known[order]]
     columns = {
         "user_key": keys["user"],
@@ -179,6 +182,14 @@ def _keys(table: pa.Table, key: str, source: str) -> np.ndarray:
     return table[key].to_numpy() if key in table.column_names else hash_ids(table[source])
 
 
+def _first_of_each(*keys: np.ndarray) -> np.ndarray:
+    """The first row of every combination of keys, rising."""
+    mixed = keys[0]
+    for key in keys[1:]:
+        mixed = derive_key(mixed, 1) ^ key
+    return np.sort(np.unique(mixed, return_index=True)[1])
+
+
 def _labels(table: pa.Table, time_us: np.ndarray) -> dict[str, np.ndarray]:
     count = table.num_rows
     if "click" not in table.column_names:
@@ -193,12 +204,14 @@ def _labels(table: pa.Table, time_us: np.ndarray) -> dict[str, np.ndarray]:
             "conversion_time_us": time_us,
         }
     conversion_time = table["conversion_time"].cast(pa.int64())
+    click = table["click"].cast(pa.int8()).to_numpy()
     return {
         "position": table["position"].fill_null(-1).to_numpy(),
         "propensity": table["propensity"].cast(pa.float32()).fill_null(float("nan")).to_numpy(),
         "cost": table["cost"].to_numpy(),
-        "revenue": table["revenue"].to_numpy(),
-        "click": table["click"].cast(pa.int8()).to_numpy(),
+        # A conversion that follows no click counts, as a live one does, but it teaches the models nothing.
+        "revenue": np.where(click > 0, table["revenue"].to_numpy(), 0.0),
+        "click": click,
         "conversion": table["conversion"].cast(pa.int8()).to_numpy(),
         "conversion_time_us": pc.coalesce(conversion_time, table["request_time"].cast(pa.int64())).to_numpy(),
     }

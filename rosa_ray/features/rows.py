@@ -55,7 +55,10 @@ IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
     "conversion": pa.int8(),
     "revenue": pa.float64(),
 }
-"""Columns of an impression, sorted by time and then by impression key. Labels of a candidate are 0."""
+"""Columns of an impression, sorted by time and then by impression key. Labels of a candidate are 0.
+
+`conversion` is 1 whether or not a click came before; models learn from `click · conversion`. `revenue` is that of
+conversions after a click."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ class FitSums:
         keys = {name: KeyCounts.of(shown[f"{name}_key"]) for name in TABLES}
         for name in ("item", "category"):
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
-        sums = [np.ones(int(train.sum())), shown["click"], shown["conversion"], shown["revenue"], shown["cost"]]
+        bought = shown["click"] * shown["conversion"]
+        sums = [np.ones(int(train.sum())), shown["click"], bought, shown["revenue"], shown["cost"]]
         money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
         dense = rows.dense[train] if len(rows.dense) else np.empty((0, 0), np.float32)
         return cls(keys, Moments.of(dense), Moments.of(money), np.array([np.sum(s, dtype=np.float64) for s in sums]))
@@ -97,7 +98,7 @@ class FeatureState:
         vocabularies: by table name, `TABLES`.
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
-        totals: impressions, clicks, conversions, revenue and cost of the training period.
+        totals: impressions, clicks, conversions after a click, revenue and cost of the training period.
         user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
     """
 

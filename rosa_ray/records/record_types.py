@@ -59,7 +59,7 @@ class ClickIn(StrictModel):
 
 
 class ConversionIn(StrictModel):
-    """A conversion after a click; counts at the conversion time."""
+    """A conversion, after a click or without one; counts at the conversion time."""
 
     type: Literal["conversion"]
     impression_id: Id = Field(description="of the impression; a second conversion of it changes nothing")

@@ -4,7 +4,7 @@ A table that lacks a column or holds an uncastable type is refused whole (`Contr
 breaks a value rule is set aside and counted with its reason (`Violation`); the other rows go on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -73,7 +73,7 @@ class Contract:
     """A named, versioned table contract.
 
     >>> ADS.schema.names
-    ['ad_id', 'item_id', 'campaign_id', 'category', 'bid', 'price']
+    ['ad_id', 'item_id', 'campaign_id', 'category', 'bid', 'price', 'valid_from']
     """
 
     name: str
@@ -85,6 +85,15 @@ class Contract:
     def schema(self) -> pa.Schema:
         """The Arrow schema every checked table has: all columns, in contract order."""
         return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in self.columns])
+
+    def schema_of(self, names: Iterable[str]) -> pa.Schema:
+        """The schema of some of the columns, in contract order, for tables that lack optional ones.
+
+        >>> ADS.schema_of(["price", "ad_id"]).names
+        ['ad_id', 'price']
+        """
+        chosen = set(names)
+        return pa.schema([field for field in self.schema if field.name in chosen])
 
     @property
     def fingerprint(self) -> str:
@@ -272,12 +281,12 @@ IMPRESSIONS = Contract(
         _money("bid", "bid for this impression, currency units", _POSITIVE),
         _money("cost", "paid for this impression, currency units", _NOT_NEGATIVE),
         Column("click", pa.bool_(), True, "the ad was clicked"),
-        Column("conversion", pa.bool_(), True, "the click led to a conversion"),
+        Column("conversion", pa.bool_(), True, "it converted; without a click that is no label of a model"),
         _time("conversion_time", "when it converted, UTC", required=False),
         _money("revenue", "revenue of the conversion, 0 without one, currency units", _NOT_NEGATIVE),
+        _time("updated_time", "when this version of the row was written, UTC; the newest one counts", required=False),
     ),
     row_rules=(
-        ("conversion", "convert without a click", lambda t: pc.or_(pc.invert(t["conversion"]), t["click"])),
         (
             "conversion_time",
             "convert before their request",
@@ -297,6 +306,7 @@ ADS = Contract(
         _id("category", "category of the item, shared with the events log"),
         _money("bid", "default bid per impression, currency units", _POSITIVE),
         _money("price", "value of one conversion, currency units", _POSITIVE),
+        _time("valid_from", "since when the row holds, UTC; of several rows the newest counts", required=False),
     ),
 )
 

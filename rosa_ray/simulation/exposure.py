@@ -174,7 +174,7 @@ def _impressions_table(
         "conversion_time": pa.array(bought_us, TIMESTAMP, mask=~conversion),
         "revenue": np.where(conversion, ads["price"].to_numpy()[ad], 0.0),
     }
-    return pa.table(columns, schema=IMPRESSIONS.schema)
+    return pa.table(columns, schema=IMPRESSIONS.schema_of(columns))
 
 
 def _shuffled_positions(event_ids: pa.Array, shown_PK: np.ndarray, seed: int) -> np.ndarray:
@@ -213,7 +213,7 @@ def _ads_table(log: _Log, config: ExposureConfig) -> pa.Table:
         "bid": 30 * 10 ** hash_uniform(item_key_I, config.seed, _DEFAULT_BID_SALT) * config.cost_scale,
         "price": np.where(np.isnan(log.price_I), _drawn_prices(log, category_I, item_key_I, config), log.price_I),
     }
-    return pa.table(columns, schema=ADS.schema)
+    return pa.table(columns, schema=ADS.schema_of(columns))
 
 
 def _drawn_prices(log: _Log, category_I: np.ndarray, item_key_I: np.ndarray, config: ExposureConfig) -> np.ndarray:

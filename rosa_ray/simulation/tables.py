@@ -47,7 +47,7 @@ def ads_table(world: World) -> pa.Table:
         "bid": world.ad_bid_fen_A * world.market_scale_C[category_A],
         "price": world.item_price_I[world.ad_item_A],
     }
-    return pa.table(columns, schema=ADS.schema)
+    return pa.table(columns, schema=ADS.schema_of(columns))
 
 
 def chunk_tables(config: SimulationConfig, world: World, chunk: ChunkLog) -> dict[str, pa.Table]:
@@ -120,7 +120,7 @@ def _impressions_table(world: World, requests: dict[str, Any]) -> pa.Table:
         "conversion_time": pa.array(requests["conversion_time_us"], TIMESTAMP, mask=~converted),
         "revenue": requests["revenue_N"],
     }
-    return pa.table(columns, schema=IMPRESSIONS.schema)
+    return pa.table(columns, schema=IMPRESSIONS.schema_of(columns))
 
 
 def _candidates_table(requests: dict[str, Any], kept: np.ndarray) -> pa.Table:

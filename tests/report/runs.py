@@ -152,6 +152,20 @@ def _data_report() -> dict[str, Any]:
         "impressions": 240,
         "candidates": 240,
         "duplicate_events": 17,
+        "losses": [
+            {
+                "table": "events",
+                "reason": "user_id are <null>",
+                "rows": 52,
+                "of": 511,
+                "share": 52 / 511,
+                "lost": True,
+                "example": "row 7",
+                "remedy": "",
+            }
+        ],
+        "coverage": [{"what": "users with impressions have events", "have": 0, "of": 40, "hint": "ids differ by case"}],
+        "warnings": ["events: 10.2% of the rows were lost"],
         "splits": {"test": split},
         "leakage": {"timelines_out_of_order": 0},
         "ingest": {"rows_rejected": {"events": 3}, "files_set_aside": 1, "files": [broken]},

@@ -94,6 +94,13 @@ def test_data_counts_are_those_of_the_report(run_dir: Path) -> None:
     assert found["test"] == ["test", "20", "240", "50", "9", "20.00 %", "–", "81", "48"]
 
 
+def test_what_was_lost_is_listed_with_its_reason(run_dir: Path) -> None:
+    html = section(run_dir, "data")
+    assert ["events", "user_id are &lt;null&gt;", "52", "10.18 %", "yes", "row 7"] in rows(html)
+    assert ["users with impressions have events", "0", "40", "ids differ by case"] in rows(html)
+    assert "Warning: events: 10.2% of the rows were lost." in html
+
+
 def test_findings_of_the_leak_guard_are_listed(run_dir: Path, tmp_path: Path) -> None:
     finding = {"check": "power", "severity": "leak", "where": "bid", "message": "AUC 0.99", "remedy": "drop it"}
     write_json(

@@ -53,8 +53,10 @@ def _random_rows(seed: int, users: int = 12, events: int = 20) -> list[tuple[str
 def test_requests_agree_with_a_naive_reading(seed):
     events = _events(_random_rows(seed))
     impressions, ads = build_exposure(events, ExposureConfig())
-    assert IMPRESSIONS.check(impressions, "impressions") == (impressions, [])
-    assert ADS.check(ads, "ads") == (ads, [])
+    checked, violations = IMPRESSIONS.check(impressions, "impressions")
+    assert (checked.select(impressions.column_names), violations) == (impressions, [])
+    checked, violations = ADS.check(ads, "ads")
+    assert (checked.select(ads.column_names), violations) == (ads, [])
     by_user: dict[str, list[dict]] = {}
     for row in sorted(events.to_pylist(), key=lambda row: (row["user_id"], row["event_time"], row["event_id"])):
         by_user.setdefault(row["user_id"], []).append(row)

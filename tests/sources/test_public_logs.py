@@ -208,13 +208,14 @@ def test_kuairand(tmp_path):
     )
     (tmp_path / "video_features_basic.csv").write_text("video_id,tag\n11,3\n")
     tables, rejected = read_tables("kuairand", tmp_path)
-    assert rejected == {"events": 0, "impressions": 1, "ads": 0}
+    assert rejected == {"events": 0, "impressions": 0, "ads": 0}
     assert [row["behavior"] for row in tables["events"].to_pylist()] == ["cart", "view", "purchase", "purchase"]
     shown = tables["impressions"].to_pylist()
     assert [(row["click"], row["conversion"], row["revenue"]) for row in shown] == [
         (True, False, 0.0),
         (False, False, 0.0),
         (True, True, 1.0),
+        (False, True, 1.0),
     ]
     assert shown[0]["request_time"] == datetime(2022, 4, 10, 8, 59, 9, 287_000, tzinfo=UTC)
     assert [(row["ad_id"], row["category"]) for row in tables["ads"].to_pylist()] == [

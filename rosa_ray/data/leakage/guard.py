@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import fsspec
 import numpy as np
@@ -33,12 +33,13 @@ from rosa_ray.data.leakage.predictive_inputs import (
     labelled_columns,
 )
 from rosa_ray.data.leakage.recount import Recount
+from rosa_ray.data.user_rows import read_spec
 from rosa_ray.errors import InputError
-from rosa_ray.features import FeatureState, SplitBounds, UserRows
+from rosa_ray.features import FeatureState, Split, SplitBounds, UserRows
 from rosa_ray.run_dir import DataDir
 from rosa_ray.settings import section
 from rosa_ray.sources import SourceConfig
-from rosa_ray.storage import read_json, read_parquet, readable, write_json
+from rosa_ray.storage import exists, read_json, read_parquet, readable, write_json
 from rosa_ray.units import HOUR_US
 
 _EARLY = "convert before their request"
@@ -107,10 +108,12 @@ class _Inspection:
 
     def __init__(self, layout: DataDir, config: LeakGuardConfig, latest_us: int) -> None:
         self.layout, self.limits = layout, Limits(config.auc_limit, config.min_positives)
-        spec, self.state = read_json(layout.spec), _load_state(layout.features)
+        self.report = read_json(layout.report) if exists(layout.report) else {}
+        spec, self.state = read_spec(layout), _load_state(layout.features)
         span = Span(SplitBounds(**spec["bounds"]), spec["start_us"], spec["end_us"])
         self.periods, self.fit = PeriodCheck(span, latest_us), FitCheck(self.state, span.bounds.valid_us)
         self.recount: Recount | None = None
+        uncounted: list[str] = []
         self.rows = self.files_read = 0
         rng = np.random.default_rng(0)
         paths = _user_files(layout.users)
@@ -120,8 +123,11 @@ class _Inspection:
             table = read_parquet(paths[place])
             self.files_read += 1
             parts += [self._read(UserRows.from_table(table), config, rng)] if table.num_rows else []
+            if self.recount is None and table.num_rows:
+                uncounted.append(paths[place])
             if self.rows >= config.max_rows:
                 break
+        self._recount_rest(uncounted)
         if not parts:
             raise InputError(f"{layout.users}: holds no user rows; run `rosa preprocess` first")
         self.sample = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -143,17 +149,26 @@ class _Inspection:
         yield from check_reversals(self.powers)
         yield from check_correlations(self.sample, self.state.config, self.limits)
         yield from self.periods.findings()
-        yield from _early_conversions(self.layout)
+        yield from _early_conversions(self.report)
+        for warning in self.report.get("warnings", ()):
+            yield LeakFinding("data report", "warning", "rosa preprocess", warning, f"see {self.layout.report}")
         if self.whole:
             yield from self.fit.findings()
         if self.recount:
             yield from self.recount.findings(self.whole)
 
+    def _recount_rest(self, paths: list[str]) -> None:
+        """Count files that were read before the requests were drawn: they have events, but no labelled impression."""
+        if self.recount is None:
+            return
+        for path in paths:
+            self.recount.update(UserRows.from_table(read_parquet(path)))
+
     def _read(self, rows: UserRows, config: LeakGuardConfig, rng: np.random.Generator) -> Columns:
         features = self.state.config
         self.periods.update(rows)
         self.fit.update(rows)
-        if self.recount is None and len(rows.dense):
+        if self.recount is None and (rows.impressions["split"] < Split.POLICY).any():
             self.recount = Recount(rows, features, config.recounted_requests, rng)
         if self.recount:
             self.recount.update(rows)
@@ -161,10 +176,9 @@ class _Inspection:
         return labelled_columns(rows, features)
 
 
-def _early_conversions(layout: DataDir) -> Iterator[LeakFinding]:
+def _early_conversions(report: dict[str, Any]) -> Iterator[LeakFinding]:
     """What staging set aside for converting before its request: a few are clocks, many a wrong column."""
-    fs, path = fsspec.core.url_to_fs(layout.report)
-    files = read_json(layout.report).get("ingest", {}).get("files", []) if fs.exists(path) else []
+    files = report.get("ingest", {}).get("files", [])
     early = sum(broken["rows"] for file in files for broken in file["violations"] if broken["reason"] == _EARLY)
     if early:
         yield LeakFinding(

@@ -15,6 +15,7 @@ from rosa_ray.units import DAY_US
 
 AGAIN = "preprocess again"
 CLOCKS = "check source.time_unit, source.time_zone and this machine's clock, and preprocess again"
+NO_USE = "no impression can see them: check that both tables cover the same time, in the same zone"
 PERIODS = {
     Split.TRAIN: ("training", Split.TRAIN),
     Split.VALID: ("validation", Split.VALID),
@@ -76,7 +77,7 @@ class PeriodCheck:
                 "warning" if harmless else "leak",
                 "users",
                 f"{count} {what} ({self._about(what)})",
-                CLOCKS if "future" in what else AGAIN,
+                CLOCKS if "future" in what else NO_USE if harmless else AGAIN,
             )
         if shared := self._keys_of_two_periods():
             yield LeakFinding(
@@ -84,7 +85,8 @@ class PeriodCheck:
                 "leak",
                 "users",
                 f"{shared} impressions are in two periods at once",
-                f"give every impression one impression_id and {AGAIN}",
+                'give every impression an id of its own, e.g. source.columns: {impressions: {impression_id: "#row"}}, '
+                f"and {AGAIN}",
             )
 
     def _count(self, what: str, wrong: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.data.leakage.findings import LeakFinding
+from rosa_ray.data.leakage.findings import ANYWAY, LeakFinding
 from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows
 from rosa_ray.features.encoding import count_visible, owners
 from rosa_ray.schema import BEHAVIORS
@@ -127,8 +127,13 @@ class Recount:
             name,
             f"{len(np.unique(rows))} of {len(stored)} requests counted again read {what}: {stored[row, column]:.4f} "
             f"where {due[row, column]:.4f} is due",
-            "preprocess again with this version",
+            f"run `rosa preprocess` again, since its files seem to be of several runs; if that does not help, "
+            f"{_without(where)}",
         )
+
+
+def _without(where: str) -> str:
+    return f"leave '{where}' out of features.views, {ANYWAY}" if where in VIEWS else ANYWAY.removeprefix("or ")
 
 
 def _count_before(rows: UserRows, owner: np.ndarray, time_us: np.ndarray) -> np.ndarray:

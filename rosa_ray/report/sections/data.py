@@ -35,6 +35,7 @@ def render(run: RunFiles) -> Child:
         _periods(run.data),
         tag("h3", "Set aside"),
         _set_aside(run.data),
+        _coverage(run.data),
         tag("h3", "Leakage"),
         _leakage(run),
     ]
@@ -79,7 +80,36 @@ def _set_aside(data: dict[str, Any]) -> Child:
     ]
     files = [one for one in ingest.get("files", []) if one.get("status") != "ok" or one.get("violations")]
     faults.append(["files set aside", count(ingest.get("files_set_aside", 0))])
-    return [table("Rows set aside", ["What", "Count"], [*faults, *rejected]), _files(files) if files else None]
+    summary = table("Rows set aside", ["What", "Count"], [*faults, *rejected])
+    return [summary, _losses(data), _files(files) if files else None]
+
+
+def _losses(data: dict[str, Any]) -> Child:
+    """Every reason for which rows did not go on, or not as they were."""
+    rows = [
+        [
+            plain(loss.get("table")),
+            plain(loss.get("reason")),
+            count(loss.get("rows")),
+            percent(loss.get("share"), 2),
+            "yes" if loss.get("lost") else "no",
+            plain(loss.get("example")),
+        ]
+        for loss in data.get("losses", [])
+    ]
+    head = ["Table", "Rows that", "Rows", "Share", "Lost", "Example"]
+    return table("What was lost, and why", head, rows, words=(1, 4, 5)) if rows else None
+
+
+def _coverage(data: dict[str, Any]) -> Child:
+    """Whether the tables know each other, and what somebody should look at."""
+    rows = [
+        [plain(share.get("what")), count(share.get("have")), count(share.get("of")), plain(share.get("hint") or None)]
+        for share in data.get("coverage", [])
+    ]
+    warnings = [tag("p", f"Warning: {text}.") for text in data.get("warnings", [])]
+    head = ["Coverage", "Have", "Of", "Hint"]
+    return [table("Coverage between the tables", head, rows, words=(3,)) if rows else None, warnings]
 
 
 def _files(files: list[dict[str, Any]]) -> Markup:

@@ -1,0 +1,98 @@
+"""The data report: what all passes of preprocessing counted, summed, with losses, coverage and warnings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from rosa_ray.data.coverage import Share, coverage
+from rosa_ray.data.losses import Loss, list_losses, lost_shares, told_always
+from rosa_ray.data.same_id import Repeats
+from rosa_ray.data.time_bounds import iso
+from rosa_ray.errors import InputError
+
+PARTIAL = "partial"
+
+
+def time_span(folded: Sequence[dict[str, Any]]) -> tuple[int, int]:
+    """First and last request of all partitions, microseconds UTC.
+
+    Raises:
+        InputError: no impression is left.
+    """
+    starts = [part["start_us"] for part in folded if part["start_us"] is not None]
+    ends = [part["end_us"] for part in folded if part["end_us"] is not None]
+    if not starts:
+        raise InputError("no impression is left: none of their ads is in the catalogue; check ad_id in both tables")
+    return min(starts), max(ends)
+
+
+def merge_reports(
+    folded: Sequence[dict[str, Any]],
+    joined: Sequence[dict[str, Any]],
+    files: Sequence[dict[str, Any]],
+    ads: pa.Table,
+    ad_repeats: Repeats,
+    max_lost_share: float,
+) -> dict[str, Any]:
+    """Sum what the partitions counted.
+
+    Args:
+        folded, joined: figures of `fold_partition` and `join_partition`, of every partition.
+        files: `FileReport` of every input file as a dictionary.
+        ads: the catalogue.
+        ad_repeats: what became of ads that stand there more than once.
+        max_lost_share: above this share of a table the run is partial.
+
+    Returns:
+        The report, ready for JSON; `partial` says that somebody should look at it.
+    """
+    start_us, end_us = time_span(folded)
+    splits = {name: sum_each([part["splits"][name] for part in joined]) for name in joined[0]["splits"]}
+    for figures in splits.values():
+        figures["ctr"] = figures["clicks"] / figures["impressions"] if figures["impressions"] else None
+        figures["cvr"] = figures["conversions"] / figures["clicks"] if figures["clicks"] else None
+    counts = sum_each([part["counts"] for part in folded]) | {
+        "duplicate_ads": ad_repeats.copies,
+        "versions_of_ads": ad_repeats.versions,
+        "conflicting_ads": ad_repeats.conflicts,
+    }
+    examples = {"conflicting_ads": ad_repeats.conflict}
+    for part in folded:
+        examples = part["examples"] | examples
+    losses = list_losses(files, counts, examples)
+    shares = coverage([part["coverage"] for part in folded], ads)
+    warnings = _warnings(losses, shares, max_lost_share)
+    return {
+        "users": sum(part["users"] for part in joined),
+        "users_with_events": sum(part["users_with_events"] for part in joined),
+        **counts,
+        "start": iso(start_us),
+        "end": iso(end_us),
+        "splits": splits,
+        "leakage": sum_each([part["leakage"] for part in joined]),
+        "losses": [loss.to_dict() for loss in losses],
+        "lost_share": lost_shares(losses),
+        "coverage": [{"what": share.what, "have": share.have, "of": share.of, "hint": share.hint} for share in shares],
+        "warnings": warnings,
+        PARTIAL: bool(warnings) or told_always(counts),
+    }
+
+
+def sum_each(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Sum dictionaries of the same names.
+
+    >>> sum_each([{"a": 1}, {"a": 2}])
+    {'a': 3}
+    """
+    return {name: sum(row[name] for row in rows) for name in rows[0]}
+
+
+def _warnings(losses: Sequence[Loss], shares: Sequence[Share], max_lost_share: float) -> list[str]:
+    """Lines that `rosa train` repeats."""
+    lost = [
+        f"{table}: {share:.1%} of the rows were lost, more than preprocess.max_lost_share={max_lost_share:g}"
+        for table, share in lost_shares(losses).items()
+        if share > max_lost_share
+    ]
+    return [*lost, *(str(share) for share in shares if share.hint)]

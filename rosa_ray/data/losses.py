@@ -1,0 +1,158 @@
+"""What a log lost on the way in, and why: one list of reasons with their rows, for the terminal and the report.
+
+A row is lost where nothing of it goes on. Copies, older versions and rows outside of the configured period are told
+too, but they are not losses.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rosa_ray.schema import ADS, CONTRACTS, EVENTS, IMPRESSIONS
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why rows are told of.
+
+    Attributes:
+        text: completes "N rows …".
+        lost: nothing of these rows goes on.
+        remedy: what to do about them; empty where nothing is wrong.
+        always: any such row makes the run partial.
+    """
+
+    text: str
+    lost: bool
+    remedy: str = ""
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Rows of one table that were set aside, merged or noted for one reason.
+
+    Attributes:
+        rows, of: how many, and how many rows the table had.
+        lost: nothing of them goes on.
+        example: one of them in words, empty where none is known.
+    """
+
+    table: str
+    reason: str
+    rows: int
+    of: int
+    lost: bool
+    example: str = ""
+    remedy: str = ""
+
+    @property
+    def share(self) -> float:
+        """Of the table's rows.
+
+        >>> Loss("events", "are copies", 1, 4, False).share
+        0.25
+        """
+        return self.rows / self.of if self.of else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain types for JSON."""
+        return asdict(self) | {"share": self.share}
+
+
+def reasons(table: str) -> dict[str, Reason]:
+    """Counts of the fold that are told of, in the order of a report.
+
+    >>> reasons("ads")["conflicting_ads"].lost
+    True
+    """
+    key = {EVENTS.name: "event_id", ADS.name: "ad_id"}.get(table, "impression_id")
+    dated = {ADS.name: "valid_from", IMPRESSIONS.name: "updated_time"}.get(table)
+    newest = f"a column {table}.{dated} would say which row is the newest" if dated else ""
+    renumber = f'source.columns: {{{table}: {{{key}: "#row"}}}} numbers the rows anew'
+    stray = "preprocess.time_outliers=keep takes them"
+    return {
+        f"outlying_{table}": Reason("lie far outside of the log's time", True, stray),
+        f"conflicting_{table}": Reason(f"contradict another row of their {key}", True, newest or renumber),
+        f"{table}_of_unknown_ads": Reason("are of ads that the catalogue lacks", True, "add these ads to ads"),
+        f"left_out_{table}": Reason("lie outside of preprocess.from_time and until_time", False),
+        f"shared_ids_of_{table}": Reason(f"have an {key} that names something else too (kept)", False, renumber, True),
+        f"versions_of_{table}": Reason("are older versions of a row", False),
+        f"duplicate_{table}": Reason("are copies of a row", False),
+        **(
+            {"conversions_without_a_click": Reason("convert without a click (counted, no label)", False)}
+            if table == IMPRESSIONS.name
+            else {}
+        ),
+    }
+
+
+def list_losses(
+    files: Iterable[Mapping[str, Any]], counts: Mapping[str, int], examples: Mapping[str, str]
+) -> list[Loss]:
+    """All reasons that hold for a row at least.
+
+    Args:
+        files: `FileReport` of every input file as a dictionary.
+        counts, examples: of the fold and of the catalogue, by the names in `reasons`.
+    """
+    files = list(files)
+    losses = []
+    for table in CONTRACTS:
+        mine = [file for file in files if file["contract"] == table]
+        read = sum(file["rows_read"] for file in mine)
+        losses += [*_broken_rules(table, mine, read), *_broken_files(table, mine, read)]
+        losses += [
+            Loss(table, reason.text, counts[name], read, reason.lost, examples.get(name, ""), reason.remedy)
+            for name, reason in reasons(table).items()
+            if counts.get(name)
+        ]
+    return losses
+
+
+def lost_shares(losses: Iterable[Loss]) -> dict[str, float]:
+    """Share of each table's rows that was lost.
+
+    >>> lost_shares([Loss("ads", "a", 1, 8, True), Loss("ads", "b", 1, 8, True), Loss("ads", "c", 4, 8, False)])
+    {'ads': 0.25}
+    """
+    shares: dict[str, float] = {}
+    for loss in losses:
+        shares[loss.table] = shares.get(loss.table, 0.0) + (loss.share if loss.lost else 0.0)
+    return shares
+
+
+def told_always(counts: Mapping[str, int]) -> bool:
+    """Whether rows are there of which a single one makes the run partial."""
+    every = (item for table in CONTRACTS for item in reasons(table).items())
+    return any(reason.always and counts.get(name) for name, reason in every)
+
+
+def _broken_rules(table: str, files: list[Mapping[str, Any]], read: int) -> list[Loss]:
+    rows: Counter[tuple[str, str]] = Counter()
+    examples: dict[tuple[str, str], str] = {}
+    noted: Counter[tuple[str, str]] = Counter()
+    for file in files:
+        for name, tally in (("violations", rows), ("noted", noted)):
+            for broken in file.get(name, ()):
+                key = broken["column"], broken["reason"]
+                tally[key] += broken["rows"]
+                if example := broken.get("example"):
+                    examples.setdefault(key, f"{_base(file)} {example}")
+    return [
+        Loss(table, f"{column} {reason}", number, read, lost, examples.get((column, reason), ""))
+        for tally, lost in ((rows, True), (noted, False))
+        for (column, reason), number in tally.items()
+    ]
+
+
+def _broken_files(table: str, files: list[Mapping[str, Any]], read: int) -> list[Loss]:
+    """Rows of files that were set aside whole, without those that a rule had set aside before."""
+    broken = [file for file in files if file["status"] != "ok"]
+    rows = sum(file["rows_read"] - sum(one["rows"] for one in file.get("violations", ())) for file in broken)
+    return [Loss(table, "lie in files that were set aside", rows, read, True, _base(broken[0]))] if rows else []
+
+
+def _base(file: Mapping[str, Any]) -> str:
+    return str(file["path"]).rsplit("/", 1)[-1]

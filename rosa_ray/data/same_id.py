@@ -1,0 +1,212 @@
+"""Rows that share an id: copies are dropped, versions become one row, contradictions are counted and shown.
+
+An id and what it names belong together: an impression is a user and an ad, an event is a user, an item and a behaviour.
+Rows of one id that name different things are different rows, and all of them are kept. Rows of one id that name the
+same thing are versions of one row. The newest version counts where the log says which that is. Else labels only grow: a
+click or a conversion stays, revenue and cost are the largest, times the earliest.
+
+What is kept depends on the rows alone, never on the order or the names of files.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rosa_ray.schema import ADS, CANDIDATES, EVENTS, IMPRESSIONS, Contract
+
+_Rows = np.ndarray
+
+
+@dataclass(frozen=True)
+class IdRule:
+    """What an id of a contract names, and how versions of a row become one.
+
+    Attributes:
+        id: the id column.
+        names: columns that, with the id, make two rows the same thing.
+        merged: how columns of the versions are merged; the others take the first value that is known.
+        newest: the column that says when a version was written; empty without one.
+        whole: versions are alternatives, of which one is taken whole.
+    """
+
+    contract: Contract
+    id: str
+    names: tuple[str, ...] = ()
+    merged: Mapping[str, str] = field(default_factory=dict)
+    newest: str = ""
+    whole: bool = False
+
+
+RULES = {
+    EVENTS.name: IdRule(EVENTS, "event_id", ("user_id", "item_id", "behavior"), {"event_time": "min"}),
+    IMPRESSIONS.name: IdRule(
+        IMPRESSIONS,
+        "impression_id",
+        ("user_id", "ad_id"),
+        {
+            "request_time": "min",
+            "click": "any",
+            "conversion": "any",
+            "conversion_time": "min",
+            "revenue": "max",
+            "cost": "max",
+            "updated_time": "max",
+        },
+        newest="updated_time",
+    ),
+    CANDIDATES.name: IdRule(CANDIDATES, "impression_id", ("user_id", "ad_id"), {"request_time": "min"}),
+    ADS.name: IdRule(ADS, "ad_id", newest="valid_from", whole=True),
+}
+"""Contract name to the rule of its ids."""
+
+_LABELS = ("click", "conversion", "conversion_time", "revenue", "cost", "updated_time")
+"""Columns in which versions may differ without contradicting each other."""
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Rows of ids that stand more than once.
+
+    Attributes:
+        copies: rows left out that equal a kept one in every column.
+        versions: rows that became one with a newer or fuller version of themselves.
+        conflicts: rows left out that contradict the kept one.
+        shared: rows kept whose id names something else too.
+        conflict, sharing: an example each, in words; empty without any.
+    """
+
+    copies: int = 0
+    versions: int = 0
+    conflicts: int = 0
+    shared: int = 0
+    conflict: str = ""
+    sharing: str = ""
+
+
+def unique_rows(table: pa.Table, rule: IdRule) -> tuple[pa.Table, Repeats]:
+    """Leave one row of every thing that an id names.
+
+    Args:
+        table: rows of the rule's contract; more columns may follow.
+
+    Returns:
+        The rows, in their order where no id repeats; and what became of the others.
+    """
+    code = _codes(table[rule.id])
+    repeated = np.bincount(code)[code] > 1 if len(code) else np.zeros(0, bool)
+    if not repeated.any():
+        return table, Repeats()
+    few, group, copies = _distinct(table.filter(pa.array(repeated)), rule)
+    few, group, versions = _newest(few, group, rule)
+    merged, merged_versions, conflicts, conflict = _merge(few, group, rule)
+    shared, sharing = _shared(merged, rule)
+    rows = pa.concat_tables([table.filter(pa.array(~repeated)), merged])
+    return rows, Repeats(copies, versions + merged_versions, conflicts, shared, conflict, sharing)
+
+
+def _codes(column: pa.ChunkedArray) -> _Rows:
+    """Numbers that are equal where values are; -1 for null."""
+    indices = column.dictionary_encode().unify_dictionaries().combine_chunks().indices
+    codes: _Rows = indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes
+
+
+def _distinct(few: pa.Table, rule: IdRule) -> tuple[pa.Table, _Rows, int]:
+    """Rows by what they name and then by content, each content once; the number of its group for each; and the copies.
+
+    The order comes from the values, so that it is the same whatever the order of files.
+    """
+    names = rule.contract.schema.names
+    few = few.take(pc.sort_indices(few, sort_keys=[(name, "ascending") for name in names]))
+    codes = {name: _codes(few[name]) for name in names}
+    order = np.lexsort([codes[name] for name in (*rule.names, rule.id)])
+    few, codes = few.take(pa.array(order)), {name: values[order] for name, values in codes.items()}
+    new_group = _changes([codes[name] for name in (rule.id, *rule.names)])
+    new_content = _changes(list(codes.values()))
+    return few.filter(pa.array(new_content)), (np.cumsum(new_group) - 1)[new_content], int((~new_content).sum())
+
+
+def _changes(columns: Sequence[_Rows]) -> _Rows:
+    """Whether a row differs from the one before."""
+    changed: _Rows = np.any([np.diff(values) != 0 for values in columns], axis=0)
+    return np.concatenate([[True], changed])
+
+
+def _newest(few: pa.Table, group: _Rows, rule: IdRule) -> tuple[pa.Table, _Rows, int]:
+    """Leave the newest versions of each group, where the rows say how old they are; and the number of others."""
+    if not rule.newest:
+        return few, group, 0
+    written = few[rule.newest].cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
+    newest = np.full(int(group[-1]) + 1, np.iinfo(np.int64).min)
+    np.maximum.at(newest, group, written)
+    kept = written == newest[group]
+    return few.filter(pa.array(kept)), group[kept], int((~kept).sum())
+
+
+def _merge(few: pa.Table, group: _Rows, rule: IdRule) -> tuple[pa.Table, int, int, str]:
+    """One row a group: the rows, how many were merged, how many left out as contradictions, and one of these."""
+    sizes = np.bincount(group)
+    extra = int(sizes.sum() - (sizes > 0).sum())
+    if not extra:
+        return few, 0, 0, ""
+    opposed = [(name, *_contradictions(few[name], group)) for name in rule.contract.schema.names if name not in _LABELS]
+    found = np.logical_or.reduce([differ for _, differ, _, _ in opposed])
+    in_conflict = np.ones(len(sizes), bool) if rule.whole else found
+    conflicts = int(np.maximum(sizes - 1, 0)[in_conflict].sum())
+    return _one_each(few, group, rule), extra - conflicts, conflicts, _conflict(few, group, opposed, rule)
+
+
+def _contradictions(column: pa.ChunkedArray, group: _Rows) -> tuple[_Rows, _Rows, _Rows]:
+    """Whether the known values of each group differ; and of each group a row with the least and the largest code."""
+    codes = _codes(column)
+    known = np.flatnonzero(codes >= 0)
+    by_code = known[np.lexsort([codes[known], group[known]])]
+    groups = int(group[-1]) + 1
+    low, high = np.searchsorted(group[by_code], [np.arange(groups), np.arange(1, groups + 1)])
+    there = low < high
+    if not len(by_code):
+        return there, low, low
+    first, last = by_code[np.where(there, low, 0)], by_code[np.where(there, high - 1, 0)]
+    return there & (codes[first] != codes[last]), first, last
+
+
+def _conflict(few: pa.Table, group: _Rows, opposed: list[tuple[str, _Rows, _Rows, _Rows]], rule: IdRule) -> str:
+    for name, found, first, last in opposed:
+        if found.any():
+            place = int(np.flatnonzero(found)[0])
+            low, high = int(first[place]), int(last[place])
+            return f"{rule.id} {_text(few, rule.id, low)}: {name} {_text(few, name, low)} and {_text(few, name, high)}"
+    return ""
+
+
+def _one_each(few: pa.Table, group: _Rows, rule: IdRule) -> pa.Table:
+    if rule.whole:
+        return few.filter(pa.array(_changes([group])))
+    names = few.column_names
+    how = [(name, rule.merged.get(name, "first")) for name in names]
+    grouped = few.append_column("group", pa.array(group)).group_by("group", use_threads=False).aggregate(how)
+    columns = [grouped[f"{name}_{function}"].cast(few.schema.field(name).type) for name, function in how]
+    return pa.table(columns, schema=few.schema)
+
+
+def _shared(rows: pa.Table, rule: IdRule) -> tuple[int, str]:
+    """Rows whose id names several things, and two of them in words."""
+    code = _codes(rows[rule.id])
+    shared = np.flatnonzero(np.bincount(code)[code] > 1)
+    if not len(shared):
+        return 0, ""
+    first = int(shared[0])
+    other = int(np.flatnonzero(code == code[first])[1])
+    names = [name for name in rule.names if rows[name][first] != rows[name][other]]
+    told = [", ".join(f"{name} {_text(rows, name, row)}" for name in names) for row in (first, other)]
+    return len(shared), f"{rule.id} {_text(rows, rule.id, first)} names {told[0]} and {told[1]}"
+
+
+def _text(table: pa.Table, name: str, row: int) -> str:
+    value = table[name][row]
+    if pa.types.is_string(value.type):
+        return repr(str(value.as_py())[:60])
+    return str(value.cast(pa.string()).as_py())

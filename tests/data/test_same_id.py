@@ -1,0 +1,148 @@
+"""Rows of one id: what is kept depends on the rows alone, and nothing that contradicts goes silently."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rosa_ray.data.same_id import RULES, Repeats, unique_rows
+from rosa_ray.schema import ADS, EVENTS, IMPRESSIONS
+from tests.synthetic import ads_table, events_table, impressions_table
+
+
+def time(minute: int) -> datetime:
+    return datetime(2026, 10, 1, 12, minute, tzinfo=UTC)
+
+
+def impression(**changed: Any) -> dict[str, Any]:
+    row = {
+        "impression_id": "m1",
+        "request_id": "r1",
+        "user_id": "u1",
+        "ad_id": "a1",
+        "request_time": time(0),
+        "bid": 0.2,
+        "cost": 0.1,
+        "click": False,
+        "conversion": False,
+        "revenue": 0.0,
+    }
+    return row | changed
+
+
+def impressions(*rows: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=IMPRESSIONS.schema)
+
+
+def kept(table: pa.Table, name: str = "impressions") -> tuple[list[dict[str, Any]], Repeats]:
+    rows, repeats = unique_rows(table, RULES[name])
+    assert rows.schema == table.schema
+    return rows.to_pylist(), repeats
+
+
+def test_ids_that_do_not_repeat_leave_the_very_table() -> None:
+    table = impressions_table(np.random.default_rng(0))
+    assert unique_rows(table, RULES["impressions"]) == (table, Repeats())
+    assert unique_rows(table.slice(0, 0), RULES["impressions"])[1] == Repeats()
+
+
+def test_copies_are_one_row() -> None:
+    rows, repeats = kept(impressions(impression(), impression(impression_id="m2"), impression()))
+    assert sorted(row["impression_id"] for row in rows) == ["m1", "m2"]
+    assert repeats == Repeats(copies=1)
+
+
+def test_labels_of_versions_only_grow() -> None:
+    clicked = impression(click=True, cost=0.3)
+    bought = impression(click=True, conversion=True, conversion_time=time(9), revenue=5.0)
+    early = impression(click=True, conversion=True, conversion_time=time(7), revenue=4.0)
+    (row,), repeats = kept(impressions(bought, impression(), early, clicked))
+    assert (row["click"], row["conversion"], row["conversion_time"]) == (True, True, time(7))
+    assert (row["revenue"], row["cost"]) == (5.0, 0.3)
+    assert repeats == Repeats(versions=3)
+
+
+def test_a_version_that_says_when_it_was_written_replaces_older_ones() -> None:
+    refunded = impression(click=True, updated_time=time(30))
+    bought = impression(click=True, conversion=True, revenue=5.0, updated_time=time(20))
+    (row,), repeats = kept(impressions(bought, refunded, impression(device="phone")))
+    assert (row["conversion"], row["revenue"], row["device"]) == (False, 0.0, None)
+    assert repeats == Repeats(versions=2)
+
+
+def test_versions_that_contradict_each_other_are_counted_and_shown() -> None:
+    (row,), repeats = kept(impressions(impression(device="phone"), impression(device="desk", click=True)))
+    assert (row["device"], row["click"]) == ("desk", True)
+    assert repeats == Repeats(conflicts=1, conflict="impression_id 'm1': device 'desk' and 'phone'")
+
+
+def test_a_value_that_is_not_known_contradicts_nothing() -> None:
+    (row,), repeats = kept(impressions(impression(device="phone"), impression()))
+    assert row["device"] == "phone"
+    assert repeats == Repeats(versions=1)
+
+
+def test_the_same_ad_at_another_time_is_the_same_impression_and_a_conflict() -> None:
+    (row,), repeats = kept(impressions(impression(request_time=time(5)), impression()))
+    assert row["request_time"] == time(0)
+    assert (repeats.conflicts, repeats.versions) == (1, 0)
+    assert "request_time" in repeats.conflict
+
+
+def test_an_id_that_names_two_ads_keeps_both_rows() -> None:
+    rows, repeats = kept(impressions(impression(), impression(ad_id="a2"), impression(ad_id="a2", user_id="u2")))
+    assert sorted((row["user_id"], row["ad_id"]) for row in rows) == [("u1", "a1"), ("u1", "a2"), ("u2", "a2")]
+    assert (repeats.shared, repeats.conflicts) == (3, 0)
+    assert repeats.sharing == "impression_id 'm1' names ad_id 'a1' and ad_id 'a2'"
+
+
+def test_events_of_one_id() -> None:
+    event = {"event_id": "e1", "user_id": "u1", "item_id": "i1", "behavior": "view", "event_time": time(0)}
+    later, other = event | {"event_time": time(1), "price": 3.0}, event | {"item_id": "i2"}
+    table = [event, event, event | {"price": 2.0}, later, other]
+    rows, repeats = kept(pa.Table.from_pylist(table, schema=EVENTS.schema), "events")
+    assert sorted((row["item_id"], row["event_time"], row["price"]) for row in rows if row["price"]) == [
+        ("i1", time(0), 2.0)
+    ]
+    assert len(rows) == 2
+    assert (repeats.copies, repeats.conflicts, repeats.shared) == (1, 2, 2)
+
+
+def test_ads_take_the_newest_row_or_say_that_they_differ() -> None:
+    ad = {"ad_id": "a1", "campaign_id": "old", "category": "c1", "bid": 0.1, "price": 5.0}
+    newer = ad | {"campaign_id": "new", "price": 10.0}
+    plain = pa.Table.from_pylist([newer, ad, ad], schema=ADS.schema)
+    (row,), repeats = kept(plain, "ads")
+    assert row["campaign_id"] == "new"
+    assert repeats == Repeats(copies=1, conflicts=1, conflict="ad_id 'a1': campaign_id 'new' and 'old'")
+    dated = pa.Table.from_pylist([ad | {"valid_from": time(9)}, newer | {"valid_from": time(8)}], schema=ADS.schema)
+    (row,), repeats = kept(dated, "ads")
+    assert row["campaign_id"] == "old"
+    assert repeats == Repeats(versions=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(["impressions", "events", "ads"]))
+def test_neither_order_nor_the_cut_into_files_decides(seed: int, name: str) -> None:
+    rng = np.random.default_rng(seed)
+    made = {"impressions": impressions_table(rng, users=3, impressions=12), "events": events_table(rng, 3, 12, 4)}
+    table = {**made, "ads": ads_table(12)}[name]
+    rule = RULES[name]
+    column = table.schema.get_field_index(rule.id)
+    few_ids = pa.array([f"x{number}" for number in rng.integers(0, 4, table.num_rows)])
+    table = table.set_column(column, table.schema.field(column), few_ids)
+    first = unique_rows(table, rule)
+    again = unique_rows(table.take(rng.permutation(table.num_rows)), rule)
+    assert first[1] == again[1]
+    order = [(column, "ascending") for column in table.column_names]
+    assert first[0].sort_by(order).equals(again[0].sort_by(order))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_column_of_a_rule_is_one_of_its_contract(name: str) -> None:
+    rule = RULES[name]
+    assert {rule.id, *rule.names, *rule.merged, *filter(None, [rule.newest])} <= set(rule.contract.schema.names)
