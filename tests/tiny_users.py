@@ -1,5 +1,6 @@
 """A small made-up log with something to learn, as user rows and as a data directory."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,20 @@ BOUNDS = SplitBounds(valid_us=8 * DAY_US, test_us=9 * DAY_US)
 FEATURES = FeatureConfig(views=("user_events", "ad_impressions"), min_count=1, item_oov_buckets=8, oov_buckets=4)
 
 
-def tiny_rows(users: int = 40, per_user: int = 20, seed: int = 0) -> UserRows:
+Relabel = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+"""Takes the impressions of a log, gives the columns that are to be others."""
+
+
+def tiny_rows(
+    users: int = 40, per_user: int = 20, seed: int = 0, relabel: Relabel = lambda impressions: {}
+) -> UserRows:
     """Users who like one category: they view its items, and click and buy its ads far more often."""
     rng = np.random.default_rng(seed)
     user_key = np.sort(rng.choice(10_000, users, replace=False)).astype(np.int64) + 1
     favourite = dict(zip(user_key.tolist(), rng.integers(0, CATEGORIES, users).tolist(), strict=True))
     events = _events(user_key, favourite, rng)
     impressions = _impressions(user_key, favourite, per_user, rng)
+    impressions |= relabel(impressions)
     counters = merge_states(fold_events(events, FEATURES), fold_impressions(impressions, FEATURES))
     return build_user_rows(events, impressions, None, counters, FEATURES, BOUNDS)
 

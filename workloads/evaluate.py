@@ -9,7 +9,7 @@ from workloads.places import record_config, source_of
 
 def run(config: RunConfig, *, every: bool = False) -> int:
     """Write predictions and metrics of the run, and print the first metrics or every one."""
-    from rosa_ray.evaluation.evaluate import evaluate, metrics_table
+    from rosa_ray.evaluation.evaluate import evaluate, findings, metrics_table
 
     run_dir = record_config(config)
     with connected(config.ray):
@@ -20,6 +20,8 @@ def run(config: RunConfig, *, every: bool = False) -> int:
             run_dir=run_dir.root,
         )
     Console().print(metrics_table(metrics, every=every))
+    for line in findings(metrics, every=every):
+        print(line)
     rest = "" if every else "; --all prints every metric"
     print(f"{run_dir.evaluation.metrics}: model {metrics['model_version']}{rest}")
     return 0

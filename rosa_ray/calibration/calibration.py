@@ -54,6 +54,7 @@ class Calibration:
         value_factor: of the expected value of a conversion, above 0; 1 where the price is exact.
         negative_keep_rate: share of the non-clicked impressions that the training log kept, in (0, 1].
         conversions: what the factor was fitted on.
+        fallbacks: parts that nothing could be fitted to, `ctr`, `cvr` or `value`, each with the reason.
 
     Raises:
         ValueError: the factor or the rate is out of range.
@@ -64,6 +65,7 @@ class Calibration:
     value_factor: float = 1.0
     negative_keep_rate: float = 1.0
     conversions: int = 0
+    fallbacks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.value_factor) and self.value_factor > 0):
@@ -92,12 +94,13 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {
+        document: dict[str, Any] = {
             "version": FORMAT_VERSION,
             "negative_keep_rate": self.negative_keep_rate,
             "heads": {"ctr": self.ctr.to_dict(), "cvr": self.cvr.to_dict()},
             "value": {"factor": self.value_factor, "conversions": self.conversions},
         }
+        return document | ({"fallbacks": dict(self.fallbacks)} if self.fallbacks else {})
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Calibration":
@@ -115,6 +118,7 @@ class Calibration:
                 value_factor=float(document["value"]["factor"]),
                 negative_keep_rate=float(document["negative_keep_rate"]),
                 conversions=int(document["value"]["conversions"]),
+                fallbacks=dict(document.get("fallbacks", {})),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks or misspells {error}") from error

@@ -14,6 +14,7 @@ from rosa_ray.calibration.calibration import Calibration
 from rosa_ray.calibration.config import CalibrationConfig
 from rosa_ray.calibration.curve import Curve, logit, sigmoid
 from rosa_ray.calibration.sums import CalibrationSums, HeadSums, ValueSums
+from rosa_ray.words import one_class_reason
 
 MIN_SLOPE = 0.1
 """Least rise of a calibrated logit per logit, so that a flat stretch neither inverts a ranking nor makes ties."""
@@ -40,7 +41,19 @@ def fit_calibration(sums: CalibrationSums, config: CalibrationConfig) -> Calibra
         value_factor=fit_value_factor(sums.value, config.prior_positives),
         negative_keep_rate=sums.negative_keep_rate,
         conversions=sums.value.conversions,
+        fallbacks=_fallbacks(sums),
     )
+
+
+def _fallbacks(sums: CalibrationSums) -> dict[str, str]:
+    """Parts that keep the raw score, each with the reason."""
+    value = sums.value
+    reasons = {
+        "ctr": one_class_reason(sums.ctr.total_rows, sums.ctr.total_positives, "impression", "click"),
+        "cvr": one_class_reason(sums.cvr.total_rows, sums.cvr.total_positives, "click", "conversion"),
+        "value": None if value.observed > 0 else "no revenue" if value.conversions else "no conversion",
+    }
+    return {part: f"{reason} in the validation period" for part, reason in reasons.items() if reason}
 
 
 def fit_curve(sums: HeadSums, config: CalibrationConfig) -> Curve:

@@ -26,6 +26,7 @@ from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, 
 from rosa_ray.data.user_rows import read_spec
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureState
+from rosa_ray.features.config import ADDED_LATER
 from rosa_ray.inference import load_ranker
 from rosa_ray.run_dir import DataDir
 from rosa_ray.settings import section
@@ -198,7 +199,7 @@ def _version(layout: DataDir, bundle: Bundle, files: list[_UserFile]) -> StoreVe
 
 
 def _require_same_features(layout: DataDir, state: FeatureState) -> None:
-    found = read_spec(layout)["feature_config"]
+    found = ADDED_LATER | read_spec(layout)["feature_config"]
     expected = json.loads(json.dumps(asdict(state.config)))
     if found != expected:
         names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))

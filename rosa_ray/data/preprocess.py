@@ -212,7 +212,7 @@ def _spec(
         "start_us": start_us,
         "end_us": end_us,
         "partitions": config.partitions,
-        "feature_config": asdict(features),
+        "feature_config": features.definition(),
         "contracts": {name: contract.fingerprint for name, contract in CONTRACTS.items()},
     }
 

@@ -14,8 +14,8 @@ from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, SHOWN_COLUMNS, j
 from rosa_ray.evaluation.pool import write_predictions
 from rosa_ray.evaluation.predictions import RAW_COLUMNS, as_logged, raw_columns, read_predictions
 from rosa_ray.evaluation.segments import PeriodSegments, SegmentNames
-from rosa_ray.features import Split
-from rosa_ray.metrics import Evaluation, evaluate_policy
+from rosa_ray.features import FeatureState, Split
+from rosa_ray.metrics import BootstrapConfig, Evaluation, evaluate_policy, judge_head
 from rosa_ray.run_dir import DataDir, RunDir
 from rosa_ray.storage import absolute, remove_tree, write_json
 
@@ -37,6 +37,8 @@ FIRST_FIGURES = (
 )
 """What a person wants to know first: how much was measured, ranking, calibration, return."""
 
+_JUDGED_COLUMNS = ("user_key", "click", "conversion", "p_ctr", "p_cvr")
+_BOOTSTRAP = BootstrapConfig(replicates=200)
 _COMPARED = tuple(f"{head}{name}" for head in ("", "cvr_", "ctcvr_") for name in ("pcoc", "ece", "logloss"))
 _RAW_FIGURES = (*_COMPARED, "revenue_pcoc")
 
@@ -52,8 +54,8 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
 
     Returns:
         `test` and `valid`, each the metrics of `Evaluation.compute` with calibrated scores and, as `raw_…`, what
-        calibration changes; in `test` those of `policy_value`, `raw_policy_roi` and `segments` as well;
-        `model_version`.
+        calibration changes, with `undefined`, the reason of every figure that is None; in `test` those of
+        `policy_value`, `raw_policy_roi` and `segments` as well; `verdict`, see `judge_heads`; `model_version`.
 
     Raises:
         BundleError: the bundle is missing, damaged, or of other features than the data's.
@@ -70,6 +72,7 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
         | policy_metrics(files, log_dir, config)
         | {"segments": segment_metrics(files, Split.TEST, SegmentNames.read(layout), keep_rate)},
         "valid": labelled_metrics(files, Split.VALID, keep_rate),
+        "verdict": judge_heads(files, bundle.features(FeatureState.load).totals, keep_rate),
     }
     if not metrics["test"]["n"]:
         raise InputError(f"{layout.users}: the test period has no impressions; raise preprocess.test_fraction")
@@ -84,7 +87,8 @@ def labelled_metrics(files: list[str], split: Split, negative_keep_rate: float =
         negative_keep_rate: of the log, see `as_logged`.
 
     Returns:
-        Those of the calibrated scores and, under `raw_`, calibration figures of the raw ones.
+        Those of the calibrated scores and, under `raw_`, calibration figures of the raw ones; `undefined`, the figures
+        that are None, each with the reason.
     """
     calibrated, raw = Evaluation(), Evaluation()
     for path in files:
@@ -92,8 +96,35 @@ def labelled_metrics(files: list[str], split: Split, negative_keep_rate: float =
         if len(columns["split"]):
             calibrated.update(as_logged(columns, negative_keep_rate))
             raw.update(raw_columns(columns))
-    figures = raw.compute()
-    return calibrated.compute() | {f"raw_{name}": figures[name] for name in _RAW_FIGURES}
+    figures, reasons = raw.compute(), raw.undefined()
+    undefined = calibrated.undefined() | {f"raw_{name}": reasons[name] for name in _RAW_FIGURES if name in reasons}
+    raw_figures = {f"raw_{name}": figures[name] for name in _RAW_FIGURES}
+    return calibrated.compute() | raw_figures | {"undefined": undefined}
+
+
+def judge_heads(files: list[str], totals: Mapping[str, float], negative_keep_rate: float = 1.0) -> dict[str, Any]:
+    """Whether clicks and conversions of the test period are predicted better than by the training period's rates.
+
+    Args:
+        totals: impressions, clicks and conversions of the training period, see `FeatureState`.
+        negative_keep_rate: of the log, see `as_logged`.
+
+    Returns:
+        A `HeadVerdict` as plain values for `clicks` (of impressions) and for `conversions` (of clicks).
+    """
+    rows = as_logged(read_predictions(files, Split.TEST, _JUDGED_COLUMNS), negative_keep_rate)
+    clicked = rows["click"] == 1
+    impressions, clicks, conversions = (totals[name] for name in ("impressions", "clicks", "conversions"))
+    heads = {
+        "clicks": (("impression", "click"), clicks / impressions, "p_ctr", "click", slice(None)),
+        "conversions": (("click", "conversion"), conversions / clicks, "p_cvr", "conversion", clicked),
+    }
+    return {
+        name: judge_head(
+            name, nouns, rate, rows[scores][kept], rows[labels][kept], rows["user_key"][kept], _BOOTSTRAP
+        ).to_dict()
+        for name, (nouns, rate, scores, labels, kept) in heads.items()
+    }
 
 
 def segment_metrics(
@@ -142,6 +173,22 @@ def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:
         if not isinstance(test[name], dict):
             table.add_row(name, _cell(test[name]), _cell(metrics["valid"].get(name)))
     return table
+
+
+def findings(metrics: Mapping[str, Any], *, every: bool = False) -> list[str]:
+    """Lines for a person below the table of `evaluate`: a verdict per head, and why figures are missing.
+
+    Args:
+        every: why any figure is missing; else why one of `FIRST_FIGURES` is.
+    """
+    lines = [verdict["words"] for verdict in metrics["verdict"].values()]
+    for period, words in (("test", "test"), ("valid", "validation")):
+        names_of: dict[str, list[str]] = {}
+        for name, reason in metrics[period]["undefined"].items():
+            if every or name in FIRST_FIGURES:
+                names_of.setdefault(reason, []).append(name)
+        lines += [f"{words} period, {reason}: {', '.join(names)} undefined" for reason, names in names_of.items()]
+    return lines
 
 
 def _cell(value: Any) -> str:

@@ -1,11 +1,18 @@
 """Which features are computed, and how finely. Every field is part of the feature fingerprint."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from rosa_ray.arrays import Ints
+from rosa_ray.features.clock import find_zone, to_local_us
 from rosa_ray.features.views import VIEWS
-from rosa_ray.settings import Distinct, OneOf, section
+from rosa_ray.settings import Distinct, OneOf, section, wrong
+from rosa_ray.units import HOUR_US
+
+ADDED_LATER = {"time_zone": ""}
+"""Settings that fitted features of earlier versions do not have -> what these mean by that."""
 
 
 @section("features")
@@ -32,6 +39,9 @@ class FeatureConfig:
     """A bucket closes this long after its end, so that clicks of its last impressions are in."""
     utc_offset_hours: Annotated[int, Ge(-12), Le(14)] = 0
     """Shift from UTC to the market's local time, for hour of day and weekday."""
+    time_zone: str = ""
+    """The market's time zone instead of a shift in whole hours: a name with its summer time, such as `Europe/Berlin`,
+    or a fixed offset, such as `+05:30`."""
     min_count: Annotated[int, Ge(1)] = 2
     """An id seen less often in the training period shares an out-of-vocabulary row."""
     item_oov_buckets: Annotated[int, Ge(1)] = 1024
@@ -47,3 +57,33 @@ class FeatureConfig:
     """Rate that a smoothed CTR starts from."""
     prior_cvr: Annotated[float, Gt(0), Lt(1)] = 0.1
     """Rate that a smoothed CVR starts from, conversions per click."""
+
+    def __post_init__(self) -> None:
+        if not self.time_zone:
+            return
+        if self.utc_offset_hours:
+            raise wrong(self, "utc_offset_hours", "it must be 0 where features.time_zone is given")
+        try:
+            find_zone(self.time_zone)
+        except ValueError as error:
+            right = "it must be a name such as Europe/Berlin or an offset such as +05:30"
+            raise wrong(self, "time_zone", right) from error
+
+    def local_us(self, time_us: Ints) -> Ints:
+        """Return the market's local time, as microseconds since 1970 if its clock stood in UTC, (n,).
+
+        >>> import numpy as np
+        >>> FeatureConfig(utc_offset_hours=8).local_us(np.array([0])) // HOUR_US
+        array([8])
+        """
+        if self.time_zone:
+            return to_local_us(time_us, self.time_zone)
+        return time_us + self.utc_offset_hours * HOUR_US
+
+    def definition(self) -> dict[str, Any]:
+        """Return what decides a feature's value, by setting; those of `ADDED_LATER` only where they are set.
+
+        So features of a config that does not use a later setting keep their fingerprint.
+        """
+        plain = asdict(self)
+        return {name: value for name, value in plain.items() if name not in ADDED_LATER or value != ADDED_LATER[name]}

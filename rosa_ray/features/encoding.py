@@ -99,13 +99,12 @@ class EncodedUsers:
 
 def encode_users(rows: UserRows, state: FeatureState) -> EncodedUsers:
     """Encode user rows with fitted features."""
-    shift_us = state.config.utc_offset_hours * HOUR_US
     return EncodedUsers(
         user_key=rows.user_key,
         event_offsets=rows.event_offsets,
         events=encode_events(rows.events, rows.event_offsets, state),
         impression_offsets=rows.impression_offsets,
-        impressions=_encode_impressions(rows, state, shift_us),
+        impressions=_encode_impressions(rows, state),
         dense=_encode_dense(rows, state),
     )
 
@@ -126,7 +125,7 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         "category": state.vocabularies["category"].lookup(events["category_key"]),
         "behavior": events["behavior"].astype(np.int64),
         "gap": gap_buckets(time_us, offsets),
-        **_calendar(time_us + state.config.utc_offset_hours * HOUR_US),
+        **_calendar(state.config.local_us(time_us)),
     }
 
 
@@ -186,7 +185,7 @@ def gap_buckets(time_us: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return bucket
 
 
-def _encode_impressions(rows: UserRows, state: FeatureState, shift_us: int) -> dict[str, np.ndarray]:
+def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.ndarray]:
     shown = rows.impressions
     tables = {name: state.vocabularies[name].lookup(shown[f"{name}_key"]) for name in TABLES}
     log_money = _scaled_log_money(rows, state)
@@ -200,7 +199,7 @@ def _encode_impressions(rows: UserRows, state: FeatureState, shift_us: int) -> d
         **tables,
         "bid_bucket": cut[:, 0],
         "price_bucket": cut[:, 1],
-        **_calendar(shown["time_us"] + shift_us),
+        **_calendar(state.config.local_us(shown["time_us"])),
         **{
             name: np.asarray(shown[name], np.float64)
             for name in ("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity")

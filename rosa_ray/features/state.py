@@ -4,7 +4,7 @@ Fitting is fold and merge over blocks of user rows, so that it runs as one pass 
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 
 from rosa_ray.errors import BundleError, InputError
-from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.config import ADDED_LATER, FeatureConfig
 from rosa_ray.features.counting import dense_names
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.views import VIEWS
@@ -183,7 +183,7 @@ class FeatureState:
         directory.mkdir(parents=True, exist_ok=True)
         document = {
             "version": VERSION,
-            "config": asdict(self.config),
+            "config": self.config.definition(),
             "definition": feature_definition(self.config),
             "totals": self.totals,
             "user_key_id": self.user_key_id,
@@ -230,13 +230,17 @@ _ARRAYS = ("dense_mean", "dense_scale", "log_money_mean", "log_money_scale")
 def feature_definition(config: FeatureConfig) -> dict[str, object]:
     """What is computed, as JSON: the configuration, behaviours and every view with its log, entity and windows."""
     views = {name: [VIEWS[name].log, VIEWS[name].entity, list(VIEWS[name].windows_hours)] for name in config.views}
-    return {"config": asdict(config) | {"views": list(config.views)}, "behaviors": list(BEHAVIORS), "views": views}
+    return {"config": config.definition() | {"views": list(config.views)}, "behaviors": list(BEHAVIORS), "views": views}
 
 
 def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
     known = {field.name for field in fields(FeatureConfig)}
     stored = document["config"]
-    if document.get("version") != VERSION or set(stored) != known or not set(stored["views"]) <= set(VIEWS):
+    if (
+        document.get("version") != VERSION
+        or set(stored) | set(ADDED_LATER) != known
+        or not set(stored["views"]) <= set(VIEWS)
+    ):
         raise BundleError(
             f"{directory}: features are of version {document.get('version')} with settings {sorted(stored)}, this code "
             f"is version {VERSION} with settings {sorted(known)}; train again or install the version that wrote them"

@@ -34,6 +34,7 @@ from rosa_ray.metrics.value import (
     score_revenue,
     uniform_policy,
 )
+from rosa_ray.metrics.verdict import HeadVerdict, judge_head
 
 __all__ = [
     "BUDGET_FRACTIONS",
@@ -48,6 +49,7 @@ __all__ = [
     "Evaluation",
     "Gauc",
     "GroupAuc",
+    "HeadVerdict",
     "Interval",
     "LogLoss",
     "OffPolicy",
@@ -66,6 +68,7 @@ __all__ = [
     "greedy_policy",
     "group_auc",
     "interval",
+    "judge_head",
     "random_at_budgets",
     "ratio_of_sums",
     "revenue_index",

@@ -19,6 +19,7 @@ from rosa_ray.metrics.value import (
     score_revenue,
     uniform_policy,
 )
+from rosa_ray.words import one_class_reason
 
 EVALUATED_COLUMNS = (
     "user_key",
@@ -67,6 +68,11 @@ class HeadMetrics:
             f"{prefix}pcoc": self.pcoc.compute(),
             f"{prefix}ece": self.ece.compute(),
         }
+
+    def undefined(self, prefix: str, row: str, positive: str) -> dict[str, str]:
+        """Return the metrics without a value, each with the reason; for the words see `one_class_reason`."""
+        reason = one_class_reason(self.logloss.rows, self.logloss.positives, row, positive)
+        return {name: reason for name, value in self.compute(prefix).items() if value is None and reason}
 
 
 @dataclass
@@ -140,6 +146,23 @@ class Evaluation:
             "revenue_pcoc": self.revenue.compute(),
             "cost_pcoc": self.cost.compute(),
         }
+
+    def undefined(self) -> dict[str, str]:
+        """Return the metrics that `compute` gives as None, each with the reason."""
+        reasons = {
+            "ctr": "no impression",
+            "cvr": "no click",
+            "ctcvr": "no impression",
+            **self.ctr.undefined("", "impression", "click"),
+            **self.cvr.undefined("cvr_", "click", "conversion"),
+            **self.ctcvr.undefined("ctcvr_", "impression", "conversion"),
+            "gauc": "no user with both a click and an impression without one",
+            "request_gauc": "no request with both a click and an impression without one",
+            "revenue_pcoc": "no revenue",
+            "cost_pcoc": "no cost",
+        }
+        found = self.compute()
+        return {name: reason for name, reason in reasons.items() if found[name] is None}
 
 
 def evaluate_predictions(columns: Columns) -> dict[str, Any]:

@@ -4,7 +4,16 @@ from rosa_ray.models.balance import TaskBalance, build_balance
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.embedding import parameter_groups
 from rosa_ray.models.encoder import EncoderCache
-from rosa_ray.models.losses import TASKS, LossConfig, LossScales, LossTerms, loss_terms, task_weights
+from rosa_ray.models.losses import (
+    TASKS,
+    LossConfig,
+    LossScales,
+    LossTerms,
+    labelled_loss,
+    loss_terms,
+    task_weights,
+    unlabelled_tasks,
+)
 from rosa_ray.models.rankers import build_ranker, config_class, ranker_names, ranker_settings
 
 __all__ = [
@@ -19,9 +28,11 @@ __all__ = [
     "build_balance",
     "build_ranker",
     "config_class",
+    "labelled_loss",
     "loss_terms",
     "parameter_groups",
     "ranker_names",
     "ranker_settings",
     "task_weights",
+    "unlabelled_tasks",
 ]

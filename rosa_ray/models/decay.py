@@ -58,7 +58,8 @@ class BehaviorDecayBias(nn.Module):
         closed = torch.zeros_like(elapsed_us, dtype=torch.float32).masked_fill(~allowed, float("-inf")).unsqueeze(-3)
         bias = closed
         if self.raw_lambda_H is not None:
-            hours = elapsed_us.to(torch.float32).unsqueeze(-3) / _US_PER_HOUR
+            # Padding has time 0, decades before any real key: unclamped, that is a bonus beyond half precision.
+            hours = elapsed_us.to(torch.float32).clamp_min(0).unsqueeze(-3) / _US_PER_HOUR
             bias = torch.addcmul(closed, -self.lambda_per_hour_H.float()[:, None, None], hours)
         if self.omega_BhH is not None:
             bias = bias + self.omega_BhH.float()[key_behavior].transpose(-1, -2).unsqueeze(-2)

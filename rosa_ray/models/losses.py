@@ -7,8 +7,9 @@ Every term is a pair (weighted sum, weight), so that sums over workers and accum
 """
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
@@ -17,8 +18,12 @@ from torch.nn import functional
 
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.settings import section
+from rosa_ray.words import counted
 
 TASKS = ("ctr", "cvr", "roi", "value", "next")
+
+LEAST_SIGMA = 0.05
+"""Spread of log revenue that the value head assumes at least: 5 %."""
 
 
 @section("loss")
@@ -65,6 +70,39 @@ class LossScales:
             median_price=math.exp(base_rates["log_value"]),
             ctcvr=base_rates["ctr"] * base_rates["cvr"],
         )
+
+
+_WEIGHT_OF = {"cvr": "beta", "roi": "gamma", "value": "value"}
+"""Tasks that a log may have no label of -> their weight in `LossConfig`."""
+
+
+def unlabelled_tasks(totals: Mapping[str, float]) -> dict[str, str]:
+    """Tasks that the training period teaches nothing, each with the reason.
+
+    Args:
+        totals: clicks, conversions, revenue and cost of the training period, see `FeatureState`.
+
+    >>> unlabelled_tasks({"clicks": 24, "conversions": 3, "revenue": 9.0, "cost": 0.0})
+    {'roi': 'no cost in the training period'}
+    """
+    found: dict[str, str] = {}
+    if totals["conversions"] <= 0:
+        found["cvr"] = f"no conversion among {counted(totals['clicks'], 'click')} of the training period"
+    for task, names in (("roi", ("revenue", "cost")), ("value", ("revenue",))):
+        absent = [name for name in names if totals[name] <= 0]
+        if absent:
+            found[task] = f"no {' and no '.join(absent)} in the training period"
+    return found
+
+
+def labelled_loss(config: LossConfig, totals: Mapping[str, float]) -> LossConfig:
+    """The same weights, without those of `unlabelled_tasks`: their heads stay where they start.
+
+    >>> labelled_loss(LossConfig(), {"clicks": 9, "conversions": 0, "revenue": 0.0, "cost": 5.0}).beta
+    0.0
+    """
+    off: dict[str, Any] = {_WEIGHT_OF[task]: 0.0 for task in unlabelled_tasks(totals)}
+    return replace(config, **off)
 
 
 LossTerms = dict[str, tuple[Tensor, Tensor]]
@@ -120,13 +158,37 @@ def roi_loss(predictions: Predictions, revenue: Tensor, cost: Tensor, scales: Lo
 
 
 def value_loss(predictions: Predictions, revenue: Tensor) -> Tensor:
-    """Log-normal negative log-likelihood of revenue, up to a constant; 0 when the value is the catalogue price."""
+    """Log-normal negative log-likelihood of revenue, up to a constant; 0 when the value is the catalogue price.
+
+    The spread is at least `LEAST_SIGMA`. Where revenue is the price itself, the likelihood has no bound: the spread
+    would shrink for ever, and the slope at the smallest error grow with it.
+    """
     if predictions.value_log_sigma is None:
         return torch.zeros_like(revenue)
-    sigma = torch.exp(predictions.value_log_sigma)
+    log_sigma = _floored(predictions.value_log_sigma)
+    sigma = torch.exp(log_sigma)
     log_median = predictions.log_value - sigma**2 / 2
     log_revenue = torch.log(revenue.clamp_min(1e-12))
-    return 0.5 * ((log_revenue - log_median) / sigma) ** 2 + predictions.value_log_sigma
+    return 0.5 * ((log_revenue - log_median) / sigma) ** 2 + log_sigma
+
+
+class _Floor(torch.autograd.Function):
+    """The larger of a scalar and a floor; below the floor, only a gradient that raises the scalar passes."""
+
+    @staticmethod
+    def forward(context: Any, value: Tensor, floor: float) -> Tensor:
+        context.save_for_backward(value >= floor)
+        return value.clamp_min(floor)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (above,) = context.saved_tensors
+        return torch.where(above, gradients[0], gradients[0].clamp_max(0)), None
+
+
+def _floored(log_sigma: Tensor) -> Tensor:
+    floored: Tensor = _Floor.apply(log_sigma, math.log(LEAST_SIGMA))  # type: ignore[no-untyped-call]
+    return floored
 
 
 def high_value_weight(price: Tensor, config: LossConfig, scales: LossScales) -> Tensor:

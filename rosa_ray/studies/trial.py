@@ -1,12 +1,12 @@
 """A trial: one training job in one process and without Ray, in a directory of its own.
 
 A trial goes on from its last epoch when it is run again, and what is finished is read; so whatever killed a study or a
-sweep, no work is done twice. How a trial is measured is the business of `compare/` (test period) and `sweep/`
-(validation period).
+sweep, no work is done twice. Under other settings, data or code it is another trial, see `identity.py`. How a trial is
+measured is the business of `compare/` (test period) and `sweep/` (validation period).
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -18,9 +18,11 @@ from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.scoring import UserScorer
 from rosa_ray.run_dir import TrialDir
 from rosa_ray.storage import exists, read_json, read_parquet, remove_tree, write_json
+from rosa_ray.studies.identity import identify
 from rosa_ray.training.in_process import InProcessTrainer, load_tensors, process_device, save_tensors
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.schedule import best_record
+from rosa_ray.words import counted
 
 Record = dict[str, Any]
 """What a trial tells of an epoch, of its fit, or of its end: plain values, ready for JSON."""
@@ -62,7 +64,7 @@ class TrialRun:
 
     Attributes:
         state: features that the trial is trained on.
-        digest: of the job; what was kept under another one is not of this trial.
+        identity: what decides the fit; what was kept under another one is not of this trial.
         device: where it trains and scores.
     """
 
@@ -71,7 +73,7 @@ class TrialRun:
         self.trial, self.device = trial, process_device()
         self.state = read_feature_state(trial.job.layout.features)
         self._files = list_user_files(trial.job.layout.users)
-        self.digest = trial.job.digest(self.state.fingerprint, sum(rows for _, rows in self._files))
+        self.identity = identify(trial.job, self.state.fingerprint)
 
     def tables(self) -> list[pa.Table]:
         """User rows, a table per file."""
@@ -80,11 +82,11 @@ class TrialRun:
     def kept(self, path: str) -> Record | None:
         """Read a record that the same trial kept before, if there is one."""
         record = read_json(path) if exists(path) else {}
-        return record if record.get("digest") == self.digest else None
+        return record if record.get("digest") == self.identity.digest else None
 
     def keep(self, record: Mapping[str, Any], path: str) -> Record:
-        """Write a record under the trial's digest; returns it."""
-        kept = {"digest": self.digest, **record}
+        """Write a record under the trial's identity; returns it."""
+        kept = {**record, "digest": self.identity.digest, "identity": asdict(self.identity)}
         write_json(kept, path)
         return kept
 
@@ -92,7 +94,7 @@ class TrialRun:
         """Train, or read what was trained before.
 
         Returns:
-            digest, seed, learning_rate, epochs, best_epoch, monitor, train_seconds, samples_per_s and history.
+            digest, identity, seed, learning_rate, epochs, best_epoch, monitor, train_seconds, samples_per_s, history.
 
         Raises:
             TrainingError: training diverged.
@@ -111,10 +113,10 @@ class TrialRun:
         if self.kept(place.fit) is not None:
             return
         trainer = InProcessTrainer(self.trial.job, self.tables(), self.device)
-        trainer.restore(place.state, self.digest)
+        trainer.restore(place.state, self.identity.digest)
         while not trainer.finished:
             record = trainer.run_epoch()
-            trainer.save(place.state, self.digest)
+            trainer.save(place.state, self.identity.digest)
             if not trainer.finished:
                 yield record
         save_tensors(trainer.best_weights, place.weights)
@@ -131,6 +133,25 @@ class TrialRun:
 def fit_trial(trial: Trial) -> Record:
     """Train a trial, or read what the same trial kept before; see `TrialRun.fit`."""
     return TrialRun(trial).fit()
+
+
+def stale_trials(trials: Sequence[Trial]) -> str | None:
+    """Say in one line how many trials were kept under other settings, data or code; None when none was.
+
+    Raises:
+        InputError: there is no preprocessed data.
+    """
+    changes: list[tuple[str, ...]] = []
+    for trial in trials:
+        kept = read_json(trial.place.fit) if exists(trial.place.fit) else None
+        if kept is not None:
+            fingerprint = read_feature_state(trial.job.layout.features).fingerprint
+            changes.append(identify(trial.job, fingerprint).changes(kept.get("identity", {})))
+    stale = [found for found in changes if found]
+    if not stale:
+        return None
+    names = dict.fromkeys(name for found in stale for name in found)
+    return f"{counted(len(stale), 'kept trial')} fitted again: trained under {' and '.join(names)}"
 
 
 def _fit_record(job: TrainingJob, history: list[Record]) -> Record:

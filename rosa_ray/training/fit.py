@@ -68,29 +68,28 @@ def fit(
 
 
 def scaling_config(training: TrainingConfig, cluster: Mapping[str, float], users: int) -> ScalingConfig:
-    """How many workers get which resources.
+    """How many workers get which resources. There are no more workers than users.
 
     Args:
         cluster: total resources of the cluster.
         users: user rows to train on.
 
     Raises:
-        TrainingError: there are fewer users than workers, or fewer GPUs than asked for.
+        TrainingError: there are fewer GPUs than asked for.
     """
-    if users < training.workers:
-        raise TrainingError(f"training.workers is {training.workers} but there are {users} users; take fewer workers")
+    wanted = min(training.workers, max(users, 1))
     gpus = cluster.get("GPU", 0)
-    fewest = training.min_workers or training.workers
+    fewest = min(training.min_workers or wanted, wanted)
     use_gpu = gpus >= fewest if training.use_gpu == "auto" else training.use_gpu
     if use_gpu and gpus < fewest:
         raise TrainingError(
             f"training.use_gpu is true with {fewest} workers but the cluster has {gpus:g} GPUs; set "
             "training.use_gpu=auto or fewer workers"
         )
-    room = max(cluster.get("CPU", 1) - 1, 0.5) / training.workers
+    room = max(cluster.get("CPU", 1) - 1, 0.5) / wanted
     cpus = training.cpus_per_worker or min(1.0, room)
     resources = {"CPU": cpus, "GPU": 1} if use_gpu else {"CPU": cpus}
-    workers = (training.min_workers, training.workers) if training.min_workers else training.workers
+    workers = (fewest, wanted) if training.min_workers and fewest < wanted else wanted
     return ScalingConfig(num_workers=workers, use_gpu=use_gpu, resources_per_worker=resources)
 
 

@@ -19,7 +19,6 @@ from rosa_ray.storage import read_parquet
 from rosa_ray.training.config import GateTrainingConfig
 from rosa_ray.training.gate_pairs import GatePairs, concat_pairs, draw_cuts, replay_pairs
 from rosa_ray.training.gate_report import LOADS, PairTensors, gate_report
-from rosa_ray.units import HOUR_US
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 
@@ -64,7 +63,7 @@ def fit_run_gate(
 
     Returns:
         None where there is nothing to gate: it is switched off, the ranker has no encoder states, or the validation
-        period has fewer than `LEAST_PAIRS` pairs or no click among them.
+        period has fewer than `LEAST_PAIRS` pairs, no click among them, or a single user.
 
     Raises:
         InputError: there is no preprocessed data.
@@ -76,7 +75,7 @@ def fit_run_gate(
     device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
     pairs = collect_pairs(config, ranker.to(device), calibration, state, layout, seed, device)
     replayed_s = time.perf_counter() - started_s
-    if pairs is None or len(pairs) < LEAST_PAIRS or not pairs.label.any():
+    if pairs is None or len(pairs) < LEAST_PAIRS or not pairs.label.any() or len(np.unique(pairs.user_key)) < 2:
         return None
     fitted = fit_gate(pairs, config, seed)
     fitted.report["seconds"] = {
@@ -106,8 +105,9 @@ def collect_pairs(
             users = encode_users(block, state).select(Split.VALID)
             users = users.take(np.arange(min(wanted, len(users))))
             if len(users):
-                shift_us = state.config.utc_offset_hours * HOUR_US
-                cut_us = draw_cuts(users.impressions["time_us"], config.cuts, config.daily_share, shift_us, rng)
+                time_us = users.impressions["time_us"]
+                shift_us = state.config.local_us(time_us) - time_us
+                cut_us = draw_cuts(time_us, config.cuts, config.daily_share, shift_us, rng)
                 parts.append(replay_pairs(ranker, users, cut_us, calibration, device=device))
             wanted -= len(users)
             if wanted <= 0:

@@ -58,14 +58,15 @@ def concat_pairs(parts: Sequence[GatePairs]) -> GatePairs:
 
 
 def draw_cuts(
-    time_us: np.ndarray, cuts: int, daily_share: float, day_offset_us: int, rng: np.random.Generator
+    time_us: np.ndarray, cuts: int, daily_share: float, day_offset_us: np.ndarray | int, rng: np.random.Generator
 ) -> np.ndarray:
     """When the states of each pair were written, int64 (I, cuts): before the request.
 
     Args:
         time_us: request times (I,).
-        daily_share: pairs with the last daily materialisation, at midnight of `day_offset_us`; the others' states are
-            10 minutes to 7 days old, uniform in the logarithm.
+        daily_share: pairs with the last daily materialisation, at midnight; the others' states are 10 minutes to 7 days
+            old, uniform in the logarithm.
+        day_offset_us: local time less UTC, of all or of each request (I,).
     """
     shape = (len(time_us), cuts)
     age_us = np.exp(rng.uniform(np.log(_LEAST_AGE_US), np.log(_MOST_AGE_US), shape)).astype(np.int64)

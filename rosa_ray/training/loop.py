@@ -21,7 +21,7 @@ from rosa_ray.evaluation.predictions import prediction_columns
 from rosa_ray.features import EncodedUsers, batch_users, collate
 from rosa_ray.inference import SCORES, context_events, forward_batches, put_scores
 from rosa_ray.metrics import Evaluation
-from rosa_ray.models import TASKS, LossScales, UserBatch, loss_terms
+from rosa_ray.models import TASKS, LossScales, UserBatch, labelled_loss, loss_terms, unlabelled_tasks
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
@@ -33,7 +33,11 @@ _VALID_METRICS = ("auc", "logloss", "gauc", "pcoc", "cvr_auc", "ctcvr_auc", "ctc
 
 
 class Worker:
-    """One rank: its model, its users and the history that all ranks share."""
+    """One rank: its model, its users and the history that all ranks share.
+
+    Attributes:
+        loss: the job's task weights, 0 for tasks that the training period has no labels of.
+    """
 
     def __init__(self, job: TrainingJob, tables: Iterable[pa.Table], ranks: Ranks) -> None:
         self.job, self.ranks, self.device = job, ranks, ranks.device
@@ -43,13 +47,14 @@ class Worker:
         self.users = ShardReader(
             tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
         )
+        self.loss, self._unlabelled = labelled_loss(job.loss, state.totals), tuple(unlabelled_tasks(state.totals))
         self.scales = LossScales.of(state.base_rates)
         self.model = ranks.wrap(self.ranker)
         self.averaged = AveragedModel(self.ranker, multi_avg_fn=_running_mean(job.training), use_buffers=True)
         self.stepper = Stepper(
             self.model,
             training=job.training,
-            loss=job.loss,
+            loss=self.loss,
             scales=self.scales,
             device=self.device,
             world=ranks.world,
@@ -71,7 +76,7 @@ class Worker:
         trained = time.perf_counter()
         valid = self._validate()
         train_s = float(self.ranks.max(self._tensor([trained - began])).item())
-        losses = mean_losses(totals, self.job.loss)
+        losses = self._losses(totals)
         record = {
             "epoch": len(self.history) + 1,
             "step": self.stepper.step,
@@ -156,8 +161,7 @@ class Worker:
         metrics = self._merge(evaluation).compute()
         if not metrics["n"]:
             raise TrainingError("the validation period has no impressions; raise preprocess.valid_fraction")
-        losses = mean_losses(totals.tolist(), self.job.loss)
-        return {**losses, **{name: metrics[name] for name in _VALID_METRICS}}
+        return {**self._losses(totals.tolist()), **{name: metrics[name] for name in _VALID_METRICS}}
 
     def _validate_part(self, users: EncodedUsers, evaluation: Evaluation) -> Tensor:
         scores = {name: np.zeros(len(users.impressions["time_us"])) for name in SCORES}
@@ -165,12 +169,16 @@ class Worker:
         ranker, users_per_batch = self.averaged.module, 4 * self.job.training.users_per_batch
         for batch, predictions in forward_batches(ranker, users, users_per_batch, self.device):
             put_scores(scores, batch, predictions)
-            terms = loss_terms(predictions, batch, self.job.loss, self.scales)
+            terms = loss_terms(predictions, batch, self.loss, self.scales)
             totals += torch.stack([torch.stack([terms[task][side] for task in TASKS]) for side in (0, 1)])
         if any(not np.isfinite(values).all() for values in scores.values()):
             return torch.full_like(totals, float("nan"))
         evaluation.update(prediction_columns(users, scores))
         return totals
+
+    def _losses(self, totals: list[list[float]]) -> dict[str, float | None]:
+        """See `mean_losses`; None of tasks that are off for want of labels."""
+        return {**mean_losses(totals, self.loss), **{f"{task}_loss": None for task in self._unlabelled}}
 
     def _merge(self, evaluation: Evaluation) -> Evaluation:
         merged = Evaluation()

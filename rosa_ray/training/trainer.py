@@ -1,7 +1,7 @@
 """Training on Ray Train: starts the workers, follows their epochs, and writes the best epoch as a bundle."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rosa_ray.data.user_rows import list_user_files, read_feature_state
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.calibrating import calibrate
 from rosa_ray.features import FeatureState
-from rosa_ray.models import LossConfig
+from rosa_ray.models import LossConfig, task_weights, unlabelled_tasks
 from rosa_ray.run_dir import RunDir
 from rosa_ray.settings import Tagged
 from rosa_ray.storage import absolute, exists, read_json, remove_tree, write_json
@@ -27,6 +27,12 @@ from rosa_ray.training.gate import fit_run_gate
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ray_worker import CHECKPOINT_FILE
 from rosa_ray.training.schedule import EpochRecord, best_record
+from rosa_ray.words import counted
+
+Tell = Callable[[str], None]
+"""Takes a line for people."""
+
+_CALIBRATED = {"ctr": "click probabilities", "cvr": "conversion probabilities", "value": "values of a conversion"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ def train(
     run_dir: str,
     config: Mapping[str, Any],
     on_epoch: OnEpoch = lambda record: print(epoch_line(record), flush=True),
+    tell: Tell = lambda line: print(line, flush=True),
 ) -> TrainResult:
     """Train a ranker on preprocessed data and write `bundle/` and `train.json` under the run directory.
 
@@ -77,6 +84,7 @@ def train(
         gate: how λ between stored and fresh scores is fitted.
         config: resolved configuration of the run, plain values, recorded in MLflow and in the bundle.
         on_epoch: called on the driver with every finished epoch's record.
+        tell: takes lines for people: which heads are off, and what calibration fell back to.
 
     Raises:
         TrainingError: training diverged, kept failing, has no data, or the cluster cannot hold the workers.
@@ -86,18 +94,27 @@ def train(
     run_dir, place = absolute(run_dir), RunDir(absolute(run_dir))
     state = read_feature_state(job.layout.features)
     files = list_user_files(job.layout.users)
-    name = job.digest(state.fingerprint, sum(rows for _, rows in files))
+    users = sum(rows for _, rows in files)
+    name = job.digest(state.fingerprint, users)
     run_id = _prepare(place, name, training.resume)
+    if users < training.workers:
+        tell(f"{counted(users, 'user')} for {counted(training.workers, 'worker')}: {users} train")
+    for line in off_lines(loss, state.totals):
+        tell(line)
     with start_run(tracking, run_dir, Path(run_dir).name, run_id=run_id) as run:
         write_json({"digest": name, "mlflow_run_id": run.run_id}, place.train)
         run.log_params(config)
         result = fit(job, place.checkpoints, name, lambda record: _follow(run, record, on_epoch))
-        return _finish(job, state, result, run, place, name, config, calibration, gate)
+        return _finish(job, state, result, run, place, name, config, calibration, gate, tell)
 
 
 def epoch_line(record: EpochRecord) -> str:
-    """One line for people about an epoch; above it another where the epoch began at a checkpoint."""
-    losses = " ".join(f"{task} {record[f'train_{task}_loss']:.4f}" for task in ("ctr", "cvr", "roi", "value"))
+    """One line for people about an epoch; above it another where the epoch began at a checkpoint.
+
+    Tasks that are off have no loss, and stand in no line.
+    """
+    trained = [task for task in ("ctr", "cvr", "roi", "value") if record[f"train_{task}_loss"] is not None]
+    losses = " ".join(f"{task} {record[f'train_{task}_loss']:.4f}" for task in trained)
     figures = " ".join(
         f"{name} {'–' if record[f'valid_{name}'] is None else format(record[f'valid_{name}'], '.4f')}"
         for name in ("loss", "auc", "logloss", "ctcvr_auc")
@@ -107,6 +124,25 @@ def epoch_line(record: EpochRecord) -> str:
         f"epoch {record['epoch']:>2}  step {record['step']:>6}  {record['samples_per_s']:>8,.0f} impressions/s  "
         f"train {losses}  valid {figures}  {record['seconds']:.1f} s"
     )
+
+
+def off_lines(loss: LossConfig, totals: Mapping[str, float]) -> list[str]:
+    """A line for people per task that has a weight but no label to learn from.
+
+    Args:
+        totals: of the training period, see `FeatureState`.
+
+    >>> off_lines(LossConfig(gamma=0.0), {"clicks": 9.0, "conversions": 0.0, "revenue": 0.0, "cost": 2.0})[0]
+    'conversions are not learned: no conversion among 9 clicks of the training period; their rate stays at 0.5 in 9'
+    """
+    clicks, weights = totals["clicks"], task_weights(loss)
+    words = {
+        "cvr": ("conversions are", f"their rate stays at 0.5 in {clicks:,.0f}"),
+        "roi": ("ROI is", "the ROI term of the loss is off"),
+        "value": ("the value of a conversion is", "it is the ad's price"),
+    }
+    reasons = {task: reason for task, reason in unlabelled_tasks(totals).items() if weights[task]}
+    return [f"{words[task][0]} not learned: {reason}; {words[task][1]}" for task, reason in reasons.items()]
 
 
 def _prepare(run_dir: RunDir, name: str, resume: bool) -> str | None:
@@ -133,6 +169,7 @@ def _finish(
     config: Mapping[str, Any],
     calibration: CalibrationConfig,
     gate: GateTrainingConfig,
+    tell: Tell,
 ) -> TrainResult:
     history = outcome_of(result)["history"]
     weights, best = best_weights(job.training, result)
@@ -145,6 +182,7 @@ def _finish(
         config=config,
         calibration=calibration,
         gate=gate,
+        tell=tell,
     )
     run.register_bundle(run_dir.bundle)
     train_seconds = sum(record["train_seconds"] for record in history)
@@ -172,6 +210,7 @@ def make_bundle(
     config: Mapping[str, Any],
     calibration: CalibrationConfig,
     gate: GateTrainingConfig,
+    tell: Tell = lambda line: None,
 ) -> Manifest:
     """Calibrate trained weights, fit their gate, and write them as a bundle.
 
@@ -181,6 +220,7 @@ def make_bundle(
         state: features that the job was trained on.
         best: record of the epoch that the weights are of; its validation figures go into the bundle.
         config: resolved configuration of the run, plain values.
+        tell: takes a line for people about every part of the calibration that could not be fitted.
     """
     fitted = calibrate(
         calibration,
@@ -191,6 +231,8 @@ def make_bundle(
         actors=job.training.workers,
         use_gpu=job.training.use_gpu,
     )
+    for part, reason in fitted.fallbacks.items():
+        tell(f"calibration leaves {_CALIBRATED[part]} as they are: {reason}")
     fitted_gate = fit_run_gate(
         gate,
         description=job.describe_model(state),

@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from rosa_ray.models import LossConfig, LossScales, Predictions, UserBatch, loss_terms
+from rosa_ray.models import (
+    LossConfig,
+    LossScales,
+    Predictions,
+    UserBatch,
+    labelled_loss,
+    loss_terms,
+    unlabelled_tasks,
+)
 from rosa_ray.models.losses import (
+    LEAST_SIGMA,
     ctcvr_loss,
     ctr_loss,
     high_value_weight,
@@ -92,6 +101,40 @@ def test_value_loss_is_the_log_normal_likelihood_of_its_mean() -> None:
     """sigma = 1 and expectation e^1.5 put the median at e; revenue e² lies one sigma above it."""
     predictions = predicted([0.5], [0.5], [math.exp(1.5)], log_sigma=0.0)
     assert value_loss(predictions, torch.tensor([[math.exp(2)]], dtype=torch.float64)).item() == pytest.approx(0.5)
+
+
+def test_the_spread_stops_where_revenue_is_the_price() -> None:
+    """Without a floor, 400 steps of 0.05 end at a spread of e^-20 and a slope of 1e17."""
+    log_sigma = torch.tensor(-1.0, requires_grad=True)
+    log_value = torch.full((1, 8), math.log(30.0), requires_grad=True)
+    optimizer = torch.optim.Adam([log_sigma, log_value], lr=0.05)
+    for _ in range(400):
+        loss = value_loss(Predictions(log_value, log_value, log_value, log_sigma), torch.full((1, 8), 30.0)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() == pytest.approx(math.log(LEAST_SIGMA), abs=0.05)
+    assert log_sigma.item() > math.log(LEAST_SIGMA) - 1
+    assert log_value.detach()[0].tolist() == pytest.approx([math.log(30.0)] * 8, abs=0.05)
+
+
+def test_a_spread_at_its_floor_grows_when_revenue_spreads() -> None:
+    log_sigma = torch.tensor(math.log(LEAST_SIGMA) - 0.1, requires_grad=True)
+    log_value = torch.full((1, 2), math.log(30.0))
+    value_loss(Predictions(log_value, log_value, log_value, log_sigma), torch.tensor([[15.0, 60.0]])).sum().backward()
+    assert log_sigma.grad < 0
+
+
+def test_tasks_without_labels_lose_their_weight() -> None:
+    full = {"clicks": 24.0, "conversions": 2.0, "revenue": 5.0, "cost": 1.0}
+    assert labelled_loss(LossConfig(), full) == LossConfig()
+    nothing = {"clicks": 1.0, "conversions": 0.0, "revenue": 0.0, "cost": 0.0}
+    assert labelled_loss(LossConfig(), nothing) == LossConfig(beta=0.0, gamma=0.0, value=0.0)
+    assert unlabelled_tasks(nothing) == {
+        "cvr": "no conversion among 1 click of the training period",
+        "roi": "no revenue and no cost in the training period",
+        "value": "no revenue in the training period",
+    }
 
 
 def test_value_loss_is_zero_for_a_catalogue_price() -> None:

@@ -24,6 +24,7 @@ from tests.synthetic import encoded_users
 from tests.tiny_users import tiny_users
 
 WINDOW = 6
+TODAY_US = 1_800_000_000_000_000
 SMALL = {
     "width": 16,
     "layers": 2,
@@ -145,6 +146,23 @@ def test_padding_and_company_change_no_score(trained: tuple[nn.Module, EncodedUs
     together = scores(ranker, users)
     alone = np.concatenate([scores(ranker, users.take(np.array([user]))) for user in range(len(users))])
     np.testing.assert_allclose(together, alone, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ranker_names())
+def test_padding_stays_finite_in_half_precision(name: str) -> None:
+    """Times are those of today: padding, at time 0, lies half a century before every real event."""
+    users, state = tiny_users(users=12, per_user=10)
+    moved = {"time_us": users.events["time_us"] + TODAY_US}, {"time_us": users.impressions["time_us"] + TODAY_US}
+    users = dataclasses.replace(users, events=users.events | moved[0], impressions=users.impressions | moved[1])
+    assert len(set(np.diff(users.event_offsets).tolist())) > 3
+    torch.manual_seed(0)
+    ranker, batch = build_ranker(name, small(name), state.table_sizes, state.base_rates), whole_batch(users)
+    with torch.autocast("cpu", dtype=torch.float16):
+        predictions = ranker(batch)
+    terms = loss_terms(predictions, batch, LossConfig(), LossScales.of(state.base_rates))
+    sum(total for total, _ in terms.values()).backward()
+    assert all(torch.isfinite(total) for total, _ in terms.values())
+    assert all(torch.isfinite(parameter.grad).all() for parameter in ranker.parameters() if parameter.grad is not None)
 
 
 def test_users_without_any_event_are_scored(trained: tuple[nn.Module, EncodedUsers]) -> None:

@@ -1,5 +1,6 @@
 """The page: whole and partial runs, valid and harmless HTML, no reference to anywhere, the same bytes every time."""
 
+import json
 import shutil
 from datetime import date
 from html.parser import HTMLParser
@@ -62,6 +63,17 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(run_dir: Path) -> str:
     return render_page(open_run_files(run_dir), TODAY)
+
+
+def test_the_summary_says_verdicts_and_why_figures_are_missing(run_dir: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(run_dir, tmp_path / "shop")
+    metrics = json.loads((root / "evaluation/metrics.json").read_text())
+    metrics["verdict"] = {"clicks": {"words": "clicks: no better than the base rate; log loss 1.02"}}
+    metrics["test"] |= {"cvr_auc": None, "undefined": {"cvr_auc": "no conversion among 40 clicks"}}
+    write_json(metrics, root / "evaluation/metrics.json")
+    text = Page(render_page(open_run_files(root), TODAY)).text
+    assert "Clicks: no better than the base rate; log loss 1.02." in text
+    assert "CVR AUC is undefined: no conversion among 40 clicks." in text
 
 
 def test_a_whole_run_fills_every_section(page: str) -> None:

@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
@@ -14,12 +16,15 @@ from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
 from rosa_ray.models import LossConfig, ranker_settings
+from rosa_ray.storage import read_json, write_json
+from rosa_ray.studies import identity
 from rosa_ray.studies.compare.comparison import Comparison, best_rate
 from rosa_ray.studies.compare.config import StudyConfig
 from rosa_ray.studies.compare.measure import measure_trial
 from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap
 from rosa_ray.studies.compare.variants import curve_variants
-from rosa_ray.studies.trial import Trial, TrialRun, fit_trial
+from rosa_ray.studies.identity import FIT_CODE, MEASURE_CODE, code_digest
+from rosa_ray.studies.trial import Trial, TrialRun, fit_trial, stale_trials
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
@@ -83,6 +88,55 @@ def test_a_finished_trial_is_read_and_a_changed_one_is_run_again(
     assert other["test"]["pcoc"] == other["test"]["raw_pcoc"] == result["test"]["raw_pcoc"]
     with pytest.raises(AssertionError, match="trained again"):
         fit_trial(replace(trial, job=replace(trial.job, seed=2)))
+
+
+def test_a_trial_of_other_settings_data_or_code_is_fitted_again(
+    ran: tuple[Trial, dict], data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of these go on from each other's checkpoints in `rosa train`, whose digest says no more than that."""
+    finished, _ = ran
+    trial = replace(finished, directory=str(shutil.copytree(finished.directory, tmp_path / "copy")))
+
+    def with_training(**changed: object) -> Trial:
+        return replace(trial, job=replace(trial.job, training=replace(TRAINING, **changed)))
+
+    def is_kept(other: Trial) -> bool:
+        run = TrialRun(other)
+        return run.kept(other.place.fit) is not None
+
+    assert is_kept(trial)
+    assert is_kept(with_training(keep_checkpoints=7, max_failures=0))
+    assert stale_trials([trial, replace(trial, directory=str(tmp_path / "none"))]) is None
+    longer, patient = with_training(epochs=9), with_training(patience=9)
+    assert not any(map(is_kept, (longer, patient, with_training(memory_gb=0))))
+    assert longer.job.digest("features", 30) == trial.job.digest("features", 30)
+    assert stale_trials([longer]) == "1 kept trial fitted again: trained under other settings"
+
+    copied = shutil.copytree(data_dir, tmp_path / "data")
+    same = replace(trial, job=replace(trial.job, data_dir=str(copied)))
+    assert is_kept(same)
+    part = copied / "users" / "part-00000.parquet"
+    rows = pq.read_table(part)
+    pq.write_table(rows.take(pa.array(range(rows.num_rows)[::-1])), part)
+    assert not is_kept(same)
+    assert stale_trials([same, longer]) == "2 kept trials fitted again: trained under other data and other settings"
+
+    monkeypatch.setattr(identity, "code_digest", lambda parts, model: "another version")
+    assert not is_kept(trial)
+    assert stale_trials([trial]) == "1 kept trial fitted again: trained under other code"
+
+
+def test_a_trial_kept_by_an_earlier_version_is_fitted_again(ran: tuple[Trial, dict], tmp_path: Path) -> None:
+    finished, _ = ran
+    trial = replace(finished, directory=str(shutil.copytree(finished.directory, tmp_path / "copy")))
+    former = {name: value for name, value in read_json(trial.place.fit).items() if name != "identity"}
+    write_json({**former, "digest": trial.job.digest("features", 30)}, trial.place.fit)
+    assert stale_trials([trial]) == "1 kept trial fitted again: trained under an earlier version"
+
+
+def test_the_code_of_a_model_is_part_of_its_trials(tmp_path: Path) -> None:
+    assert code_digest(FIT_CODE, "din") != code_digest(FIT_CODE, "examples.my_model")
+    assert code_digest(FIT_CODE, "din") != code_digest(MEASURE_CODE, "din")
 
 
 def test_a_killed_fit_goes_on_from_its_last_epoch(ran: tuple[Trial, dict], data_dir: str, tmp_path: Path) -> None:

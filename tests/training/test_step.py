@@ -79,6 +79,20 @@ def test_two_ranks_give_the_gradient_of_one_batch(
         torch.testing.assert_close((ranks[0][name] + ranks[1][name]) / 2, expected, atol=1e-6, rtol=1e-4)
 
 
+def test_a_rank_without_positives_changes_nothing(fitted: tuple[EncodedUsers, FeatureState]) -> None:
+    users, state = fitted
+    last = np.arange(len(users.impressions["click"])) >= users.impression_offsets[6]
+    none = {name: np.where(last, 0, users.impressions[name]) for name in ("click", "conversion", "revenue")}
+    users, model = replace(users, impressions=users.impressions | none), make(state)
+    whole = gradient(model, state, batch_of(users, *range(7)), 1, lambda tensor: tensor)
+    batches = [batch_of(users, *range(6)), batch_of(users, 6)]
+    assert not batches[1].labels["click"].any()
+    mass = sum(weights_of(model, state, batch) for batch in batches)
+    ranks = [gradient(model, state, batch, 2, lambda _: mass) for batch in batches]
+    for name, expected in whole.items():
+        torch.testing.assert_close((ranks[0][name] + ranks[1][name]) / 2, expected, atol=1e-6, rtol=1e-4)
+
+
 def test_a_batch_without_any_weight_has_a_zero_gradient(fitted: tuple[EncodedUsers, FeatureState]) -> None:
     users, state = fitted
     found = gradient(make(state), state, batch_of(idle_user(users), 0), 1, lambda tensor: tensor)

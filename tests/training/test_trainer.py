@@ -179,9 +179,14 @@ def test_elastic_workers_take_what_there_is() -> None:
         TrainingConfig(workers=2, min_workers=3)
 
 
-def test_more_workers_than_users_or_gpus_are_refused() -> None:
-    with pytest.raises(TrainingError, match="there are 3 users; take fewer workers"):
-        scaling_config(TrainingConfig(workers=4), {"CPU": 8.0}, users=3)
+def test_there_are_no_more_workers_than_users() -> None:
+    assert scaling_config(TrainingConfig(workers=4), {"CPU": 8.0}, users=3).num_workers == 3
+    elastic = scaling_config(TrainingConfig(workers=4, min_workers=2), {"CPU": 8.0}, users=3)
+    assert (elastic.min_workers, elastic.max_workers) == (2, 3)
+    assert scaling_config(TrainingConfig(workers=4, min_workers=2), {"CPU": 8.0}, users=1).num_workers == 1
+
+
+def test_more_workers_than_gpus_are_refused() -> None:
     with pytest.raises(TrainingError, match="the cluster has 0 GPUs"):
         scaling_config(TrainingConfig(use_gpu=True), {"CPU": 8.0}, users=30)
 
@@ -193,6 +198,9 @@ def test_an_epoch_is_one_line() -> None:
     assert "epoch  1  step     20     1,23" in line
     assert "auc – logloss 0.4000" in line
     assert "\n" not in line
+    off = {f"train_{task}_loss": None for task in ("cvr", "roi", "value")}
+    without = epoch_line({"epoch": 1, "step": 20, "samples_per_s": 1.0, "seconds": 2.0, **losses, **off, **valid})
+    assert "train ctr 0.5000  valid loss" in without
 
 
 def test_no_preprocessed_data_is_said(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def labelled_columns(rows: UserRows, config: FeatureConfig) -> dict[str, np.ndar
     shown = rows.impressions
     kept = np.flatnonzero(shown["split"] <= Split.VALID)
     owner = owners(rows.impression_offsets)[kept]
-    local_us = shown["time_us"][kept] + config.utc_offset_hours * HOUR_US
+    local_us = config.local_us(shown["time_us"][kept])
     names = (*(f"{name}_key" for name in IDS[:-1]), "bid", "price", "split", "click", "conversion", *AMOUNTS)
     return {
         **{name: shown[name][kept] for name in names},

@@ -12,6 +12,14 @@ from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "Summary", 10
 _BOOTSTRAP = BootstrapConfig(replicates=200)
+_HEADLINES = {
+    "CTR AUC": "auc",
+    "CVR AUC": "cvr_auc",
+    "CTCVR AUC": "ctcvr_auc",
+    "PCOC": "pcoc",
+    "Revenue PCOC": "revenue_pcoc",
+}
+_PARTS = {"ctr": "click probabilities", "cvr": "conversion probabilities", "value": "values of a conversion"}
 
 
 def render(run: RunFiles) -> Child:
@@ -20,7 +28,18 @@ def render(run: RunFiles) -> Child:
         return missing("Test metrics are", run.command("evaluate"))
     test = run.metrics["test"]
     sentences = [_ranking(run, test), _calibration(test), *_policy(test)]
-    return [tiles(_tiles(run, test)), tag("p", " ".join(sentences), class_="lead")]
+    return [tiles(_tiles(run, test)), tag("p", " ".join(sentences), class_="lead"), _findings(run, test)]
+
+
+def _findings(run: RunFiles, test: dict[str, Any]) -> Child:
+    """A verdict per head, why headline figures are missing, and what calibration could not correct."""
+    assert run.metrics is not None
+    lines = [verdict["words"] for verdict in run.metrics.get("verdict", {}).values()]
+    reasons = test.get("undefined", {})
+    lines += [f"{title} is undefined: {reasons[name]}" for title, name in _HEADLINES.items() if name in reasons]
+    fallbacks = run.bundle.calibration.fallbacks if run.bundle else {}
+    lines += [f"Calibration of {_PARTS[part]} kept the raw score: {reason}" for part, reason in fallbacks.items()]
+    return tag("ul", [tag("li", f"{line[:1].upper()}{line[1:]}.") for line in lines]) if lines else None
 
 
 def _tiles(run: RunFiles, test: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -40,7 +59,10 @@ def _interval(run: RunFiles, head: int) -> str:
     scores, labels = HEADS[head].rows(rows)
     users = rows["user_key"] if head == 0 else rows["user_key"][rows["click"] == 1]
     found: Interval | None = auc_interval(scores, labels, users, _BOOTSTRAP)
-    return f"95 %: {number(found.low, 3)} to {number(found.high, 3)}" if found else "undefined: one class only"
+    if found:
+        return f"95 %: {number(found.low, 3)} to {number(found.high, 3)}"
+    reasons: dict[str, str] = (run.metrics or {}).get("test", {}).get("undefined", {})
+    return f"undefined: {reasons.get(f'{HEADS[head].prefix}auc', 'one class only')}"
 
 
 def _policy_note(test: dict[str, Any]) -> str:

@@ -19,7 +19,13 @@ from rosa_ray.report.numbers import MISSING, count, is_number, number, plain
 from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "The sweep", 75
-GOAL_NAMES = {"policy_roi": "policy ROI", "auc": "AUC", "ctcvr_auc": "CTCVR AUC", "calibration": "|log PCOC|"}
+GOAL_NAMES = {
+    "policy_roi": "policy ROI",
+    "label_loss": "log loss of labels",
+    "auc": "AUC",
+    "ctcvr_auc": "CTCVR AUC",
+    "calibration": "|log PCOC|",
+}
 _TEST = {
     "policy_roi": "policy ROI",
     "policy_roi_share": "of random → oracle",
@@ -71,8 +77,12 @@ def _words(sweep: SweepDocument) -> str:
     settings = ", ".join(
         f"{_short(key)} {_setting(value)}" for key, value in _trial(sweep, sweep["winner"])["params"].items()
     )
+    means = sweep["policy_value_means"]
+    meaning = f"Policy ROI is the {means}. " if means else ""
+    if "label_loss" in sweep["objectives"]:
+        meaning += "Log loss of labels is that of clicks plus that of conversions, both per impression. "
     return (
-        f"Policy ROI is the {sweep['policy_value_means']}. Trials were stopped early by {sweep['metric']}. "
+        f"{meaning}Trials were stopped early by {sweep['metric']}. "
         f"Winner: {sweep['rule']}. That is trial {sweep['winner']}: {settings}."
     )
 

@@ -22,7 +22,7 @@ from rosa_ray.studies.compare.measure import measure_trial
 from rosa_ray.studies.compare.summary import PAPER, TARGET_GAPS, summarise
 from rosa_ray.studies.compare.variants import Variant
 from rosa_ray.studies.schedule import TellProgress, run_trials
-from rosa_ray.studies.trial import Trial, fit_trial
+from rosa_ray.studies.trial import Trial, fit_trial, stale_trials
 from rosa_ray.training.config import MONITORS, TrainingConfig
 from rosa_ray.training.in_process import in_one_process
 from rosa_ray.training.job import TrainingJob
@@ -85,6 +85,8 @@ def run_comparison(
     """
     config, training = comparison.config, comparison.training
     seeds, rates = config.seeds, config.learning_rates or (training.learning_rate,)
+    if line := stale_trials([comparison.trial(v, seed, rate) for v in variants for seed in seeds for rate in rates]):
+        tell(line)
     first = [comparison.trial(variant, seeds[0], rate) for variant in variants for rate in rates]
     tried = run_trials(fit_trial, first, config.trials_at_once, tell)
     chosen = {

@@ -13,6 +13,7 @@ from rosa_ray.evaluation.scoring import UserScorer
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.storage import remove_tree, write_parquet
 from rosa_ray.studies.compare.latency import measure_scoring
+from rosa_ray.studies.identity import MEASURE_CODE, code_digest
 from rosa_ray.studies.trial import Record, Trial, TrialRun
 
 
@@ -30,7 +31,13 @@ def measure_trial(trial: Trial, latency_requests: int, candidates: int) -> Recor
     """
     run, place = TrialRun(trial), trial.place
     fitted = run.fit()
-    measured = {"calibration": asdict(trial.calibration), "evaluation": asdict(trial.evaluation)}
+    measured = {
+        "calibration": asdict(trial.calibration),
+        "evaluation": asdict(trial.evaluation),
+        "log_dir": trial.log_dir,
+        "latency": [latency_requests, candidates],
+        "code": code_digest(MEASURE_CODE, trial.job.model.name),
+    }
     kept = run.kept(place.result)
     if kept is not None and kept.get("measured") == measured:
         return kept

@@ -1,7 +1,7 @@
 """Settings of a sweep."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, MinLen
@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt, MinLen
 from rosa_ray.settings import Distinct, OneOf, section, wrong
 from rosa_ray.training.config import MONITORS
 
-OBJECTIVES = {"policy_roi": "max", "auc": "max", "ctcvr_auc": "max", "calibration": "min"}
+OBJECTIVES = {"policy_roi": "max", "auc": "max", "ctcvr_auc": "max", "calibration": "min", "label_loss": "min"}
 """What a sweep can search for, on the validation period, and which way is better; see `held_out.py`."""
 
 WEIGHTED = ("valid_loss",)
@@ -52,7 +52,8 @@ class TuneConfig:
     """Validation figure by which hopeless trials are stopped, and which decides the best epoch of a trial. `valid_loss`
     is refused: it weighs the tasks as training does."""
     objectives: Annotated[_Objectives, MinLen(1), Distinct()] = ("policy_roi", "auc", "calibration")
-    """What Optuna searches for, a Pareto front of them."""
+    """What Optuna searches for, a Pareto front of them. Where the validation period has no candidates, no policy can be
+    valued. Then `label_loss` takes the place of `policy_roi`: log loss of clicks plus that of conversions."""
     pick: str = "policy_roi"
     """The objective that decides between the trials of the front."""
     max_calibration: Annotated[float, Gt(0)] = 0.5
@@ -76,6 +77,16 @@ class TuneConfig:
             raise wrong(self, "metric", "it weighs tasks as training does")
         if self.pick not in self.objectives:
             raise wrong(self, "pick", f"it must be one of tune.objectives: {', '.join(self.objectives)}")
+
+    def without_policy_roi(self) -> "TuneConfig":
+        """The same with `label_loss` in the place of `policy_roi`.
+
+        >>> TuneConfig().without_policy_roi().objectives
+        ('label_loss', 'auc', 'calibration')
+        """
+        names = ("label_loss" if name == "policy_roi" else name for name in self.objectives)
+        pick = "label_loss" if self.pick == "policy_roi" else self.pick
+        return replace(self, objectives=tuple(dict.fromkeys(names)), pick=pick)
 
     @property
     def directions(self) -> Mapping[str, str]:

@@ -18,8 +18,9 @@ def sweep_document(config: TuneConfig, memory: SweepMemory, seed: int, command: 
 
     Returns:
         kind, date, machine, command, metric, objectives (name -> `max` or `min`), policy_value and in words
-        policy_value_means, space, trials (by number), front (numbers), winner (a number, None without a finished
-        trial), default (0), rule, importance (objective -> parameter -> share), and sessions, the seconds of each.
+        policy_value_means (None where the log cannot measure it), space, trials (by number), front (numbers), winner (a
+        number, None without a finished trial), default (0), rule, importance (objective -> parameter -> share), and
+        sessions, the seconds of each.
     """
     trials = memory.trials()
     complete = [trial for trial in trials if trial.state == "complete"]

@@ -60,6 +60,9 @@ class SweepMemory:
         configured: value of every key in the run's config: the first trial.
         seed: of Optuna's sampler.
 
+    Attributes:
+        replaces: whether the run has kept sweeps, but only under other names.
+
     Raises:
         ConfigError: the database cannot be opened.
     """
@@ -70,8 +73,10 @@ class SweepMemory:
         self.name, self._config, self._space = name, config, space
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = _open_storage(config.storage or f"sqlite:///{RunDir(run_dir).sweep.database}", run_dir)
-        if not config.resume and name in optuna.study.get_all_study_names(storage):
+        names = optuna.study.get_all_study_names(storage)
+        if not config.resume and name in names:
             optuna.delete_study(study_name=name, storage=storage)
+        self.replaces = not config.storage and bool(names) and name not in names
         directions = [_DIRECTIONS[way] for way in config.directions.values()]
         self._study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
         if not self._study.get_trials(deepcopy=False):

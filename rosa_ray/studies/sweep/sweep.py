@@ -20,9 +20,11 @@ from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import ConfigError, TrainingError
 from rosa_ray.run_dir import RunDir, SweepDir
 from rosa_ray.storage import exists, is_remote, read_json, remove_tree, write_json
+from rosa_ray.studies.identity import FIT_CODE, MEASURE_CODE, code_digest, data_digest
 from rosa_ray.studies.schedule import TellProgress, gpus_per_trial, trials_at_once
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.studies.sweep.document import sweep_document
+from rosa_ray.studies.sweep.held_out import policy_value_of
 from rosa_ray.studies.sweep.memory import SweepMemory
 from rosa_ray.studies.sweep.progress import SweepLog
 from rosa_ray.studies.sweep.searcher import TRIAL, SweepAsha, SweepSearcher
@@ -111,16 +113,31 @@ def run_sweep(sweep: Sweep, tell: TellProgress = print) -> dict[str, Any]:
         TrainingError: the config as it is failed.
         InputError: there is no preprocessed data.
     """
+    sweep = _measurable(sweep, tell)
     space, name = sweep.check(), _name(sweep)
     if not sweep.config.resume:
         remove_tree(sweep.place.trials(name))
     memory = SweepMemory(sweep.config, space, name, sweep.run_dir, sweep.configured, sweep.seed)
+    if memory.replaces:
+        tell("the kept trials are run again: they are of other settings, data or code")
     title = f"{Path(sweep.run_dir).name} sweep"
     with start_run(sweep.tracking, sweep.run_dir, title, run_id=memory.run_id, tags={"kind": "sweep"}) as run:
         memory.set_run_id(run.run_id)
         with _children_closed(run):
             _run_trials(sweep, memory, run, tell)
         return _conclude(sweep, memory, run, tell)
+
+
+def _measurable(sweep: Sweep, tell: TellProgress) -> Sweep:
+    """The sweep by objectives that its log can measure."""
+    layout = sweep.settings({}).job.layout
+    if "policy_roi" not in sweep.config.objectives or policy_value_of(layout, sweep.log_dir):
+        return sweep
+    tell(
+        "policy_roi cannot be measured: the validation period has no candidates with a truth or propensities; trials "
+        "are compared by label_loss, the log loss of clicks plus that of conversions"
+    )
+    return replace(sweep, config=sweep.config.without_policy_roi())
 
 
 def _run_trials(sweep: Sweep, memory: SweepMemory, run: Run, tell: TellProgress) -> None:
@@ -196,14 +213,15 @@ def _measure(
 
 
 def _name(sweep: Sweep) -> str:
-    """Equal for sweeps whose trials can be compared: of one config, space, metric and data."""
+    """Equal for sweeps whose trials can be compared: of one config, space, metric, data and code."""
     settled = sweep.settings({})
     state = read_feature_state(settled.job.layout.features)
     config = sweep.config
     content = [
         {key: settled.config[key] for key in ("model", "loss", "training", "evaluation", "seed")},
         *(config.space, config.metric, config.objectives, config.grace_epochs, config.reduction),
-        state.fingerprint,
+        data_digest(settled.job, state.fingerprint),
+        code_digest((*FIT_CODE, *MEASURE_CODE), settled.job.model.name),
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

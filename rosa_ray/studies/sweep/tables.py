@@ -7,6 +7,7 @@ from rich.table import Table
 
 _NAMES = {
     "policy_roi": "policy ROI",
+    "label_loss": "log loss of labels",
     "auc": "AUC",
     "ctcvr_auc": "CTCVR AUC",
     "calibration": "|log PCOC|",

@@ -1,6 +1,7 @@
 """The searcher, ASHA and the memory, driven by hand as Ray Tune drives them, with trials that train nothing."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,3 +155,12 @@ def test_asha_stops_the_worst_but_never_the_configured_run_and_remembers_former_
 def test_a_database_that_cannot_be_opened_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tune\.storage 'nonsense': no database"):
         session(tmp_path, TuneConfig(space=SPACE, storage="nonsense"))
+
+
+def test_a_sweep_of_other_settings_data_or_code_replaces_the_kept_one(tmp_path: Path) -> None:
+    def memory(name: str, config: TuneConfig = CONFIG) -> SweepMemory:
+        return SweepMemory(config, Space.parse(SPACE), name, str(tmp_path), CONFIGURED, seed=7)
+
+    assert [memory(name).replaces for name in ("one", "one", "two", "two")] == [False, False, True, False]
+    shared = replace(CONFIG, storage=f"sqlite:///{tmp_path}/shared.db")
+    assert [memory(name, shared).replaces for name in ("one", "two")] == [False, False]

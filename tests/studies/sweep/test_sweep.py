@@ -5,6 +5,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.bundle import open_bundle
@@ -12,6 +14,7 @@ from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.storage import read_json
+from rosa_ray.studies.sweep import sweep as sweep_module
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.studies.sweep.space import TrialSettings
 from rosa_ray.studies.sweep.sweep import Sweep, run_sweep
@@ -52,12 +55,14 @@ def test_a_sweep_finds_a_winner_and_runs_nothing_twice(ray_cluster: None, tmp_pa
     write_data_dir(tmp_path / "data", tiny_rows(users=30, per_user=12), parts=2)
     sweep, lines = sweep_of(tmp_path), []
     document = run_sweep(sweep, lines.append)
-    assert lines[0] == "2 of 2 trials to run, 2 at once"
+    assert lines[0].startswith("policy_roi cannot be measured: ")
+    assert lines[1] == "2 of 2 trials to run, 2 at once"
     states = {trial["number"]: trial["state"] for trial in document["trials"]}
     assert states[0] == "complete"
     assert states.keys() == {0, 1}
     assert states[document["winner"]] == "complete"
-    assert document["policy_value"] == "half_spend"
+    assert document["policy_value"] is None
+    assert document["objectives"] == {"label_loss": "min", "auc": "max"}
     assert read_json(f"{sweep.run_dir}/tune/sweep.json") == document
     bundle = open_bundle(f"{sweep.run_dir}/tune/bundle")
     assert bundle.model_version == document["test"]["winner"]["model_version"]
@@ -72,4 +77,16 @@ def test_a_sweep_finds_a_winner_and_runs_nothing_twice(ray_cluster: None, tmp_pa
 
     again = run_sweep(sweep, lines.append)
     assert again["winner"] == document["winner"]
-    assert not any("to run" in line for line in lines[1:])
+    assert sum("to run" in line for line in lines) == 1
+
+
+def test_the_name_of_a_sweep_follows_settings_data_and_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_data_dir(tmp_path / "data", tiny_rows(users=30, per_user=12), parts=2)
+    plain = sweep_module._name(sweep_of(tmp_path))
+    assert sweep_module._name(sweep_of(tmp_path)) == plain
+    part = tmp_path / "data" / "users" / "part-00000.parquet"
+    rows = pq.read_table(part)
+    pq.write_table(rows.take(pa.array(range(rows.num_rows)[::-1])), part)
+    other_data = sweep_module._name(sweep_of(tmp_path))
+    monkeypatch.setattr(sweep_module, "code_digest", lambda parts, model: "another version")
+    assert len({plain, other_data, sweep_module._name(sweep_of(tmp_path))}) == 3

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,17 @@ import pytest
 import torch
 
 from rosa_ray.calibration import CalibrationConfig
+from rosa_ray.data.user_rows import list_user_files
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.features import Split, UserRows
 from rosa_ray.models import LossConfig, ranker_settings
+from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import hash_ids
-from rosa_ray.storage import write_parquet
-from rosa_ray.studies.sweep.held_out import policy_values, require_objectives
+from rosa_ray.storage import read_parquet, write_parquet
+from rosa_ray.studies.sweep.config import TuneConfig
+from rosa_ray.studies.sweep.front import pareto_front, pick_winner
+from rosa_ray.studies.sweep.held_out import policy_value_of, policy_values, require_objectives
 from rosa_ray.studies.sweep.trial import SweepTrial, trial_records
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.in_process import InProcessTrainer
@@ -51,7 +57,9 @@ def test_a_killed_trial_goes_on_and_ends_as_the_uninterrupted_one(
     records = list(trial_records(whole))
     assert [record["epoch"] for record in records] == [1, 2, 3]
     assert ["figures" in record for record in records] == [False, False, True]
-    assert records[-1]["figures"]["policy_value"] == "half_spend"
+    figures = records[-1]["figures"]
+    assert (figures["policy_roi"], figures["policy_value"]) == (None, None)
+    assert figures["label_loss"] == pytest.approx(figures["logloss"] + figures["ctcvr_logloss"])
 
     cut = trial_of(data_dir, tmp_path / "cut")
     epochs = trial_records(cut)
@@ -104,9 +112,48 @@ def test_policy_values_by_hand(tmp_path: Path) -> None:
     found = policy_values(shown, candidates, str(tmp_path), config)
     assert found["exact"] == pytest.approx((3 + 2) / (1 + 3) - 1)
     assert found["snips"] == pytest.approx(4 / 1 - 1)
-    assert found["half_spend"] == pytest.approx(4 / (1 + 1) - 1)  # spend 4, half is 2: all of a, a third of c
     alone = policy_values(shown, {name: values[:0] for name, values in candidates.items()}, str(tmp_path), config)
-    assert alone == {"exact": None, "snips": None, "half_spend": found["half_spend"]}
+    assert alone == {"exact": None, "snips": None}
+
+
+def write_candidates(data_dir: str, propensity: float) -> DataDir:
+    """The data with every test impression turned into a candidate of the validation period."""
+    layout = DataDir(data_dir)
+    for path, _ in list_user_files(layout.users):
+        rows = UserRows.from_table(read_parquet(path))
+        shown = rows.impressions
+        split = np.where(shown["split"] == Split.TEST, Split.VALID_POLICY, shown["split"]).astype(np.int8)
+        known = np.full(len(split), propensity, np.float32)
+        changed = replace(rows, impressions={**shown, "split": split, "propensity": known})
+        write_parquet(changed.to_table(), path)
+    return layout
+
+
+def test_only_candidates_with_a_truth_or_propensities_give_a_policy_its_value(data_dir: str, tmp_path: Path) -> None:
+    assert policy_value_of(DataDir(data_dir), str(tmp_path)) is None
+    unknown = write_candidates(str(shutil.copytree(data_dir, tmp_path / "unknown")), float("nan"))
+    assert policy_value_of(unknown, str(tmp_path)) is None
+    known = write_candidates(str(shutil.copytree(data_dir, tmp_path / "known")), 0.5)
+    assert policy_value_of(known, str(tmp_path)) == "snips"
+    truth = {"impression_id": ["a"], "expected_revenue": [1.0], "expected_cost": [1.0]}
+    write_parquet(pa.table(truth), str(tmp_path / "truth/part-0.parquet"))
+    assert policy_value_of(unknown, str(tmp_path)) == "exact"
+
+
+def test_without_candidates_the_likelihood_of_the_labels_picks() -> None:
+    """Trial 1 has what the best-scored impressions happened to earn; trial 0 predicts the labels best."""
+    config = TuneConfig().without_policy_roi()
+    values = {
+        0: {"label_loss": 0.30, "auc": 0.70, "calibration": 0.1},
+        1: {"label_loss": 0.35, "auc": 0.71, "calibration": 0.1},
+        2: {"label_loss": 0.36, "auc": 0.69, "calibration": 0.1},
+    }
+    front = pareto_front(values, config.directions)
+    assert front == [0, 1]
+    off = {number: found["calibration"] for number, found in values.items()}
+    assert pick_winner(values, front, config.directions, config.pick, config.max_calibration, off) == 0
+    chosen = TuneConfig(objectives=("auc", "label_loss", "policy_roi"), pick="auc").without_policy_roi()
+    assert (chosen.objectives, chosen.pick) == (("auc", "label_loss"), "auc")
 
 
 def test_an_undefined_objective_is_named() -> None:
