@@ -15,10 +15,11 @@ from rosa_ray.arrays import Floats, Ints
 from rosa_ray.metrics.bootstrap import BootstrapConfig, Interval, Statistic, auc_statistic, interval
 from rosa_ray.metrics.calibration_error import LOGLOSS_EPS
 from rosa_ray.metrics.checks import as_keys, as_labels, as_probabilities, require_same_length
+from rosa_ray.metrics.ranking import logit_bins
 from rosa_ray.words import counted, one_class_reason
 
-LEAST_POSITIVES = 10
-"""With fewer, an interval over users is too narrow to call a head better."""
+LEAST_POSITIVES, LEAST_USERS = 10, 10
+"""With fewer, an interval over users is too narrow to call a head better: one user alone has none at all."""
 
 Finding = Literal["better", "no better", "undefined"]
 
@@ -31,7 +32,7 @@ class HeadVerdict:
         base_rate: in [0, 1].
         rows, positives: of the test period.
         normalised_entropy: log loss over that of the base rate, below 1 is better; None where undefined.
-        auc: None where undefined.
+        auc: of the bins of `AucHistogram`, so that it is the `auc` of the metrics; None where undefined.
         finding: whether the head is better than its base rate.
         words: one sentence for a person.
     """
@@ -84,14 +85,15 @@ def judge_head(
         None if 0 < base_rate < 1 else f"the training period has {'no' if base_rate <= 0 else 'only'} {nouns[1]}s"
     )
     entropy = None if reason else interval(*_entropy_statistic(p, y, keys, base_rate), config)
-    auc = None if reason else interval(*auc_statistic(p, y, keys), config)
+    auc = None if reason else interval(*auc_statistic(logit_bins(p), y, keys), config)
     if entropy is None or auc is None:
         words = f"{name}: no verdict, {reason or 'too few users'}"
         return HeadVerdict(base_rate, rows, positives, None, None, "undefined", words)
+    few = _too_few(positives, nouns[1], len(np.unique(keys)))
     lower, ranks = entropy.high < 1, auc.low > 0.5
-    better = lower and ranks and positives >= LEAST_POSITIVES
-    words = f"{name}: {_claim(lower, ranks, positives, nouns[1])}; {_figures(entropy, auc)}"
-    return HeadVerdict(base_rate, rows, positives, entropy, auc, "better" if better else "no better", words)
+    finding: Finding = "better" if lower and ranks and not few else "no better"
+    words = f"{name}: {_claim(lower, ranks, few)}; {_figures(entropy, auc)}"
+    return HeadVerdict(base_rate, rows, positives, entropy, auc, finding, words)
 
 
 def _entropy_statistic(p: Floats, y: Ints, keys: Ints, base_rate: float) -> tuple[Statistic, int]:
@@ -110,15 +112,19 @@ def _entropy_statistic(p: Floats, y: Ints, keys: Ints, base_rate: float) -> tupl
     return statistic, users.size
 
 
-def _claim(lower: bool, ranks: bool, positives: int, positive: str) -> str:
-    if lower and ranks:
-        few = positives < LEAST_POSITIVES
-        return (
-            f"{counted(positives, positive)} cannot tell it from the base rate" if few else "better than the base rate"
-        )
+def _too_few(positives: int, positive: str, users: int) -> str | None:
+    """What there is too little of for an interval to be trusted, in words."""
+    if users < LEAST_USERS:
+        return counted(users, "user")
+    return counted(positives, positive) if positives < LEAST_POSITIVES else None
+
+
+def _claim(lower: bool, ranks: bool, few: str | None) -> str:
     claim = "no better than the base rate"
+    if few and (lower or ranks):
+        return f"{claim} as far as {few} can tell"
     if lower:
-        return f"{claim} at ranking; only the general level is closer"
+        return "better than the base rate" if ranks else f"{claim} at ranking; only the general level is closer"
     return f"{claim} in log loss, though it ranks better than chance" if ranks else claim
 
 

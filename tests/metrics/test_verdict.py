@@ -31,7 +31,7 @@ def test_a_model_that_is_right_is_better() -> None:
     verdict = judge(*log(0))
     assert verdict.finding == "better"
     assert verdict.words.startswith("clicks: better than the base rate; log loss 0.")
-    assert verdict.auc.estimate == pytest.approx(evaluated_auc(*log(0)), abs=1e-3)
+    assert verdict.auc.estimate == pytest.approx(evaluated_auc(*log(0)), abs=1e-12)
     assert verdict.normalised_entropy.low < verdict.normalised_entropy.estimate < verdict.normalised_entropy.high < 1
 
 
@@ -85,7 +85,16 @@ def test_few_positives_cannot_tell() -> None:
     y = (np.arange(USERS.size) % 200 == 0).astype(int)
     verdict = judge(np.where(y == 1, 0.5, 0.001), y, base_rate=0.005)
     assert verdict.finding == "no better"
-    assert verdict.words.startswith("clicks: 6 clicks cannot tell it from the base rate; ")
+    assert verdict.words.startswith("clicks: no better than the base rate as far as 6 clicks can tell; ")
+
+
+def test_few_users_cannot_tell() -> None:
+    """The interval of a single user is a point."""
+    verdict = judge(*log(0), users=np.zeros(USERS.size, np.int64))
+    assert verdict.auc.low == verdict.auc.high == verdict.auc.estimate > 0.5
+    assert verdict.finding == "no better"
+    assert verdict.words.startswith("clicks: no better than the base rate as far as 1 user can tell; ")
+    assert judge(*log(0), users=np.arange(USERS.size) % 3).finding == "no better"
 
 
 @pytest.mark.parametrize(
