@@ -180,7 +180,8 @@ def _coverage(check: LogCheck) -> Iterator[Remark]:
     for one in check.meetings:
         share = one.overlap.share or 0.0
         where = f"{one.left}, {one.right}"
-        text = f"{one.meaning}: {one.overlap}"
+        told = one.overlap.told(one.left, one.right)
+        text = f"{one.overlap.known:,} of {one.overlap.ids:,} {one.meaning}{f'; {told}' if told else ''}"
         if one.right == "ads.ad_id" and one.rows_known < one.rows:
             lost = one.rows - one.rows_known
             text = f"{text}; {lost:,} of {one.rows:,} rows name unknown ads"

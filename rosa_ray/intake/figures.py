@@ -1,7 +1,7 @@
 """Figures of a scanned log: spans, days, rates, the age of labels, repeated ids, coverage between tables, periods."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,17 +21,17 @@ TIMES = {
 }
 """Table to the column of its moments."""
 MEETINGS = (
-    ("impressions", "user_id", "events", "user_id", "users of impressions that have events"),
-    ("impressions", "ad_id", "ads", "ad_id", "ads of impressions that are in the catalogue"),
-    ("ads", "item_id", "events", "item_id", "items of ads that events know"),
-    ("ads", "category", "events", "category", "categories of ads that events know"),
-    ("candidates", "ad_id", "ads", "ad_id", "ads of candidates that are in the catalogue"),
-    ("candidates", "request_id", "impressions", "request_id", "requests of candidates that have impressions"),
-    ("clicks", "impression_id", "impressions", "impression_id", "impressions of clicks that are there"),
-    ("conversions", "impression_id", "impressions", "impression_id", "impressions of conversions that are there"),
-    ("conversions", "click_id", "clicks", "click_id", "clicks of conversions that are there"),
+    ("impressions", "user_id", "events", "user_id", "users with impressions have events"),
+    ("impressions", "ad_id", "ads", "ad_id", "ads of impressions are in the catalogue"),
+    ("ads", "item_id", "events", "item_id", "items of ads occur in events"),
+    ("ads", "category", "events", "category", "categories of ads occur in events"),
+    ("candidates", "ad_id", "ads", "ad_id", "ads of candidates are in the catalogue"),
+    ("candidates", "request_id", "impressions", "request_id", "requests of candidates have impressions"),
+    ("clicks", "impression_id", "impressions", "impression_id", "impressions of clicks are there"),
+    ("conversions", "impression_id", "impressions", "impression_id", "impressions of conversions are there"),
+    ("conversions", "click_id", "clicks", "click_id", "clicks of conversions are there"),
 )
-"""Table and column whose ids the next table and column should know, and what that says."""
+"""Table and column whose ids the next table and column should know, and what that says after "n of m"."""
 
 Periods = Callable[[int, int], Any]
 """From the first and last moment, in microseconds UTC, to when validation (`valid_us`) and test (`test_us`) begin."""
@@ -135,7 +135,7 @@ def _meeting(
     distinct = np.unique(keys)
     known = int(np.isin(distinct, known_keys).sum())
     written = find_overlap(scans[left].kept.texts(column)[0], _texts_of(scans[right], other))
-    overlap = Overlap(len(distinct), known, written.hint, written.examples)
+    overlap = replace(written, ids=len(distinct), known=known)
     rows_known = int(np.isin(keys, known_keys).sum())
     return Meeting(f"{left}.{column}", f"{right}.{other}", meaning, overlap, len(keys), rows_known)
 
