@@ -44,7 +44,8 @@ class Overlap:
         Args:
             left, right: names of the sides.
 
-        >>> find_overlap(pa.array(["1.0", "2.0", "3.0"]), pa.array(["1", "2", "9"])).told("ads.item_id", "events.item_id")
+        >>> overlap = find_overlap(pa.array(["1.0", "2.0", "3.0"]), pa.array(["1", "2", "9"]))
+        >>> overlap.told("ads.item_id", "events.item_id")
         "more would meet without '.0' at their ends: ads.item_id has '1.0' where events.item_id has '1'"
         """
         if self.without_ids is not None:
