@@ -33,10 +33,17 @@ class CheckOptions:
 
 def run(config: RunConfig, options: CheckOptions) -> int:
     """Print what was found; returns 0, 3 or 4."""
-    from rosa_ray.data.preprocess import split_bounds
+    from rosa_ray.data.preprocess import period_of, split_bounds
 
     source = open_source(log_of(config), open_pseudonyms(config.privacy))
-    check = check_log(source, partial(split_bounds, config.preprocess), options.rows)
+    settings = config.preprocess
+    check = check_log(
+        source,
+        partial(split_bounds, settings),
+        options.rows,
+        period_of(settings),
+        keep_outliers=settings.time_outliers == "keep",
+    )
     if options.as_json:
         print(json.dumps(check.to_dict(), indent=2))
     else:

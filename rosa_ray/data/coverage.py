@@ -6,8 +6,7 @@ and a share of zero is a warning. A hint then comes from looking at some ids of 
 Users and impressions are counted exactly. Ads are those of the smallest hashes, at most `SAMPLED_ADS`.
 """
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +15,10 @@ import pyarrow as pa
 
 from rosa_ray.arrays import Columns
 from rosa_ray.schema import MISSING_KEY, hash_id, hash_ids
+from rosa_ray.schema.overlap import find_overlap, plain_forms
 
 SAMPLED_ADS = 4096
 SAMPLED_IDS = 64
-_ENOUGH = 0.5
-"""Share of the sampled ids that a change must bring together for a hint."""
 
 
 @dataclass(frozen=True)
@@ -134,29 +132,12 @@ def coverage(parts: Sequence[dict[str, Any]], ads: pa.Table) -> list[Share]:
 def sample_ids(ids: Iterable[str]) -> list[str]:
     """Some ids, such that samples of two tables hold the same ones, however these are written.
 
-    >>> sample_ids(["u7 "]) == sample_ids(["U07"]), [plain_form(name) for name in ("u7 ", "U07")]
-    (False, ['7', '7'])
+    >>> sample_ids(["u7 ", "u8"]), sample_ids(["U08", "U07"])
+    (['u8', 'u7 '], ['U08', 'U07'])
     """
-    forms = {plain_form(name): name for name in sorted({name for name in ids if name}, reverse=True)}
+    names = sorted({name for name in ids if name}, reverse=True)
+    forms = dict(zip(plain_forms(pa.array(names, pa.string())).to_pylist(), names, strict=True))
     return [forms[form] for form in sorted(forms, key=hash_id)[:SAMPLED_IDS]]
-
-
-def plain_form(name: str) -> str:
-    """What stays of an id without its prefix, leading zeros, case, punctuation and `.0`."""
-    text = re.sub(r"\.0+$", "", name.strip().casefold())
-    text = re.sub(r"[\W_]", "", text)
-    return re.sub(r"^\D+(?=\d)", "", text).lstrip("0")
-
-
-_CHANGES: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("spaces around them", str.strip),
-    ("a '.0' at the end, as of integers that were read as decimals", lambda name: re.sub(r"\.0+$", "", name.strip())),
-    ("upper and lower case", lambda name: name.strip().casefold()),
-    ("leading zeros", lambda name: name.strip().lstrip("0")),
-    ("punctuation", lambda name: re.sub(r"[\W_]", "", name.casefold())),
-    ("a prefix", lambda name: re.sub(r"^\D+(?=\d)", "", name.strip())),
-    ("more than one of prefix, zeros, case, spaces and punctuation", plain_form),
-)
 
 
 _NO_HISTORY = "no impression has a history: do both tables cover the same time, in the same zone?"
@@ -164,19 +145,7 @@ _NO_HISTORY = "no impression has a history: do both tables cover the same time, 
 
 def _hint(left: Sequence[str], right: Sequence[str], left_name: str, right_name: str) -> str:
     """How the ids of two tables seem to differ."""
-    if not left or not right:
-        return f"{left_name if not left else right_name} has no ids at all"
-    for what, change in _CHANGES:
-        there = {change(name): name for name in right}
-        pairs = [(name, there[change(name)]) for name in left if change(name) in there]
-        if len(pairs) >= _ENOUGH * min(len(left), len(right)):
-            first, second = pairs[0]
-            return f"the ids differ by {what}: {left_name} has {first!r} where {right_name} has {second!r}"
-    lengths = [sorted({len(name) for name in names}) for names in (left, right)]
-    long = f", of {lengths[0][0]} and {lengths[1][0]} characters" if all(len(one) == 1 for one in lengths) else ""
-    other = long if lengths[0] != lengths[1] else ""
-    such = f"{left_name} is such as {left[0]!r}, {right_name} such as {right[0]!r}"
-    return f"the ids have nothing in common{other}: {such}"
+    return find_overlap(pa.array(left, pa.string()), pa.array(right, pa.string())).told(left_name, right_name)
 
 
 def _sampled(sample: AdSample) -> tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]]:

@@ -14,7 +14,7 @@ from rosa_ray.data.counter_files import shard_count, write_partition_counters
 from rosa_ray.data.coverage import AdSample, count_partition
 from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.staging_area import read_staged, staged_files
-from rosa_ray.data.time_bounds import CONVERSION_TIME, TIME_COLUMNS, LogBounds, TimeBounds, within
+from rosa_ray.data.time_bounds import LogBounds, within
 from rosa_ray.features import (
     AdTable,
     FeatureConfig,
@@ -25,6 +25,7 @@ from rosa_ray.features import (
 )
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
+from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds
 from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, readable, write_json, write_parquet
 
 MAX_NAMES = 1000

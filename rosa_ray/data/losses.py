@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rosa_ray.schema import ADS, CONTRACTS, EVENTS, IMPRESSIONS
+from rosa_ray.schema.spans import STRAY, STRAY_REMEDY
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,8 @@ def reasons(table: str) -> dict[str, Reason]:
     dated = {ADS.name: "valid_from", IMPRESSIONS.name: "updated_time"}.get(table)
     newest = f"a column {table}.{dated} would say which row is the newest" if dated else ""
     renumber = f'source.columns: {{{table}: {{{key}: "#row"}}}} numbers the rows anew'
-    stray = "preprocess.time_outliers=keep takes them"
     return {
-        f"outlying_{table}": Reason("lie far outside of the log's time", True, stray),
+        f"outlying_{table}": Reason(STRAY, True, STRAY_REMEDY),
         f"conflicting_{table}": Reason(f"contradict another row of their {key}", True, newest or renumber),
         f"{table}_of_unknown_ads": Reason("are of ads that the catalogue lacks", True, "add these ads to ads"),
         f"left_out_{table}": Reason("lie outside of preprocess.from_time and until_time", False),

@@ -32,11 +32,12 @@ from rosa_ray.data.stage import stage_source
 from rosa_ray.data.stage_report import StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.data.tasks import run_tasks
-from rosa_ray.data.time_bounds import LogBounds, TimeBounds, find_bounds, iso, parse_time
+from rosa_ray.data.time_bounds import LogBounds, iso, parse_time
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
+from rosa_ray.schema.spans import TimeBounds, find_bounds
 from rosa_ray.settings import section
 from rosa_ray.sources import Source
 from rosa_ray.storage import remove_tree, write_bytes, write_json, write_parquet
@@ -92,7 +93,7 @@ def preprocess(
         ConfigError: the periods make no sense for this log.
     """
     layout, clock = DataDir(data_dir), _Clock()
-    period = _period(config)
+    period = period_of(config)
     staged = stage_source(source, layout.staging, config.partitions)
     _require_impressions(staged)
     remove_tree(layout.spec)
@@ -151,7 +152,12 @@ def split_bounds(config: PreprocessConfig, start_us: int, end_us: int) -> SplitB
     return SplitBounds(valid_us, test_us)
 
 
-def _period(config: PreprocessConfig) -> TimeBounds:
+def period_of(config: PreprocessConfig) -> TimeBounds:
+    """When rows are taken, as configured.
+
+    Raises:
+        ConfigError: a date cannot be read, or the period ends before it begins.
+    """
     begin, end = parse_time("from_time", config.from_time), parse_time("until_time", config.until_time)
     if begin is not None and end is not None and begin >= end:
         raise ConfigError(f"preprocess.from_time is '{config.from_time}', not before until_time '{config.until_time}'")

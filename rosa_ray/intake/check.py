@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rosa_ray.intake import figures
-from rosa_ray.intake.figures import Meeting, Periods, Repeats
+from rosa_ray.intake.figures import Bulk, Meeting, Periods, Repeats
 from rosa_ray.intake.heads import Head, heads
 from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
 from rosa_ray.schema import CONTRACTS
 from rosa_ray.schema.overlap import LITTLE
-from rosa_ray.schema.spans import Bulk
+from rosa_ray.schema.spans import ANY_TIME, STRAY, STRAY_REMEDY, TimeBounds
 from rosa_ray.sources import Source
 from rosa_ray.units import DAY_US
 
@@ -78,12 +78,20 @@ class LogCheck:
         }
 
 
-def check_log(source: Source, cut: Periods, rows: int = 2_000_000) -> LogCheck:
+def check_log(
+    source: Source,
+    cut: Periods,
+    rows: int = 2_000_000,
+    period: TimeBounds = ANY_TIME,
+    keep_outliers: bool = False,
+) -> LogCheck:
     """Read a log and say what it holds.
 
     Args:
         cut: the periods that preprocessing would cut.
         rows: to read of each table at most; 0 reads all.
+        period: the time that preprocessing would take rows of.
+        keep_outliers: whether it would take rows far outside of the log's time.
 
     Raises:
         InputError: a location does not exist or holds no files.
@@ -91,8 +99,8 @@ def check_log(source: Source, cut: Periods, rows: int = 2_000_000) -> LogCheck:
     since = time.perf_counter()
     scans = scan_log(source, rows)
     good = {name: scan for name, scan in scans.items() if scan.kept.rows}
-    spans = figures.bulks(good)
-    shown = good.get("impressions")
+    spans = figures.bulks(good, period, keep_outliers)
+    shown = good.get("impressions") if "impressions" in spans else None
     parts: dict[str, Any] = {
         "tables": scans,
         "spans": spans,
@@ -135,12 +143,10 @@ def _moments(check: LogCheck) -> Iterator[Remark]:
     """Rows far from the others in time, and tables that do not lie at the same time."""
     for name, bulk in check.spans.items():
         if bulk.outside:
-            at = check.tables[name].kept.column(figures.TIMES[name])
-            span = f"{day(bulk.start_us)} to {day(bulk.end_us)}"
-            sides = [f"{bulk.before:,} before, such as {day(int(at.min()))}"] if bulk.before else []
-            sides += [f"{bulk.after:,} after, such as {day(int(at.max()))}"] if bulk.after else []
-            text = f"{counted(bulk.outside, 'row')} far from the others ({span}): {'; '.join(sides)}"
-            yield Remark("odd", name, text, "are these dates right? Leave the rows out, or mend them")
+            such = " and ".join(day(one) for one in bulk.examples)
+            rows = f"{bulk.outside:,} of {check.tables[name].kept.rows:,} rows"
+            text = f"{rows} {STRAY} ({day(bulk.start_us)} to {day(bulk.end_us)}), such as {such}"
+            yield Remark("lost", name, text, f"are these dates right? {STRAY_REMEDY}")
     events, shown = check.spans.get("events"), check.spans.get("impressions")
     if events and shown:
         if shown.end_us <= events.start_us:
@@ -180,7 +186,8 @@ def _coverage(check: LogCheck) -> Iterator[Remark]:
     for one in check.meetings:
         share = one.overlap.share or 0.0
         where = f"{one.left}, {one.right}"
-        text = f"{one.meaning}: {one.overlap}"
+        told = one.overlap.told(one.left, one.right)
+        text = f"{one.overlap.known:,} of {one.overlap.ids:,} {one.meaning}{f'; {told}' if told else ''}"
         if one.right == "ads.ad_id" and one.rows_known < one.rows:
             lost = one.rows - one.rows_known
             text = f"{text}; {lost:,} of {one.rows:,} rows name unknown ads"

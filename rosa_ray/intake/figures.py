@@ -1,7 +1,7 @@
 """Figures of a scanned log: spans, days, rates, the age of labels, repeated ids, coverage between tables, periods."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,29 +9,21 @@ import numpy as np
 from rosa_ray.errors import ConfigError
 from rosa_ray.intake.scan import TableScan, row_id_of
 from rosa_ray.schema.overlap import Overlap, find_overlap
-from rosa_ray.schema.spans import Bulk, bulk_of
+from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds, find_bounds, rows_of_days
 from rosa_ray.units import DAY_US, HOUR_US
 
-TIMES = {
-    "events": "event_time",
-    "impressions": "request_time",
-    "candidates": "request_time",
-    "clicks": "click_time",
-    "conversions": "conversion_time",
-}
-"""Table to the column of its moments."""
 MEETINGS = (
-    ("impressions", "user_id", "events", "user_id", "users of impressions that have events"),
-    ("impressions", "ad_id", "ads", "ad_id", "ads of impressions that are in the catalogue"),
-    ("ads", "item_id", "events", "item_id", "items of ads that events know"),
-    ("ads", "category", "events", "category", "categories of ads that events know"),
-    ("candidates", "ad_id", "ads", "ad_id", "ads of candidates that are in the catalogue"),
-    ("candidates", "request_id", "impressions", "request_id", "requests of candidates that have impressions"),
-    ("clicks", "impression_id", "impressions", "impression_id", "impressions of clicks that are there"),
-    ("conversions", "impression_id", "impressions", "impression_id", "impressions of conversions that are there"),
-    ("conversions", "click_id", "clicks", "click_id", "clicks of conversions that are there"),
+    ("impressions", "user_id", "events", "user_id", "users with impressions have events"),
+    ("impressions", "ad_id", "ads", "ad_id", "ads of impressions are in the catalogue"),
+    ("ads", "item_id", "events", "item_id", "items of ads occur in events"),
+    ("ads", "category", "events", "category", "categories of ads occur in events"),
+    ("candidates", "ad_id", "ads", "ad_id", "ads of candidates are in the catalogue"),
+    ("candidates", "request_id", "impressions", "request_id", "requests of candidates have impressions"),
+    ("clicks", "impression_id", "impressions", "impression_id", "impressions of clicks are there"),
+    ("conversions", "impression_id", "impressions", "impression_id", "impressions of conversions are there"),
+    ("conversions", "click_id", "clicks", "click_id", "clicks of conversions are there"),
 )
-"""Table and column whose ids the next table and column should know, and what that says."""
+"""Table and column whose ids the next table and column should know, and what that says after "n of m"."""
 
 Periods = Callable[[int, int], Any]
 """From the first and last moment, in microseconds UTC, to when validation (`valid_us`) and test (`test_us`) begin."""
@@ -72,14 +64,47 @@ class Meeting:
     rows_known: int
 
 
-def bulks(scans: Mapping[str, TableScan]) -> dict[str, Bulk]:
-    """Return the time span of each table that has one."""
-    found = {
-        name: bulk_of(scan.kept.column(TIMES[name]))
-        for name, scan in scans.items()
-        if name in TIMES and TIMES[name] in scan.kept.names
-    }
+@dataclass(frozen=True)
+class Bulk:
+    """The rows of a table that preprocessing takes by their time.
+
+    Attributes:
+        start_us, end_us: their first and last time, microseconds UTC.
+        outside: rows that it sets aside, because they lie far outside of the log's time.
+        examples: times of such rows, the first and the last, or of conversions that come too late.
+    """
+
+    start_us: int
+    end_us: int
+    outside: int = 0
+    examples: tuple[int, ...] = ()
+
+
+def bulks(scans: Mapping[str, TableScan], period: TimeBounds, keep: bool) -> dict[str, Bulk]:
+    """Return the time span of each table that has one.
+
+    Args:
+        period: that rows are taken of.
+        keep: takes rows far outside of the log's time too.
+    """
+    found = {name: _bulk(scan, period, keep) for name, scan in scans.items() if name in TIME_COLUMNS}
     return {name: bulk for name, bulk in found.items() if bulk is not None}
+
+
+def _bulk(scan: TableScan, period: TimeBounds, keep: bool) -> Bulk | None:
+    time_us = scan.kept.column(TIME_COLUMNS[scan.table])
+    bought_us = scan.kept.column(CONVERSION_TIME) if CONVERSION_TIME in scan.kept.names else np.zeros_like(time_us)
+    days = {TIME_COLUMNS[scan.table]: rows_of_days(time_us), CONVERSION_TIME: rows_of_days(bought_us[bought_us != 0])}
+    asked = period.inside(time_us)
+    usual = TimeBounds() if keep else find_bounds(scan.table, days, period)
+    taken = usual.inside(time_us, bought_us)
+    if not (asked & taken).any():
+        return None
+    odd, late = asked & ~usual.inside(time_us), asked & ~taken & usual.inside(time_us)
+    times = time_us[odd] if odd.any() else bought_us[late]
+    examples = tuple(sorted({int(times.min()), int(times.max())})) if len(times) else ()
+    inside = time_us[asked & taken]
+    return Bulk(int(inside.min()), int(inside.max()), int((asked & ~taken).sum()), examples)
 
 
 def repeats(scan: TableScan) -> Repeats:
@@ -135,7 +160,7 @@ def _meeting(
     distinct = np.unique(keys)
     known = int(np.isin(distinct, known_keys).sum())
     written = find_overlap(scans[left].kept.texts(column)[0], _texts_of(scans[right], other))
-    overlap = Overlap(len(distinct), known, written.hint, written.examples)
+    overlap = replace(written, ids=len(distinct), known=known)
     rows_known = int(np.isin(keys, known_keys).sum())
     return Meeting(f"{left}.{column}", f"{right}.{other}", meaning, overlap, len(keys), rows_known)
 
@@ -146,7 +171,7 @@ def _texts_of(scan: TableScan, column: str) -> Any:
 
 def days(scan: TableScan, bulk: Bulk) -> list[dict[str, Any]]:
     """Rows of each day of the bulk, with clicks and conversions of impressions."""
-    at = scan.kept.column(TIMES[scan.table])
+    at = scan.kept.column(TIME_COLUMNS[scan.table])
     inside = (at >= bulk.start_us) & (at <= bulk.end_us)
     day = at[inside] // DAY_US - bulk.start_us // DAY_US
     length = int(bulk.end_us // DAY_US - bulk.start_us // DAY_US) + 1

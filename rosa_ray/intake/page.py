@@ -212,18 +212,11 @@ def _coverage(check: LogCheck) -> Child:
             f"{one.overlap.known:,} of {one.overlap.ids:,}",
             percent(one.overlap.share),
             f"{one.rows_known:,} of {one.rows:,}",
-            _hint(one.overlap),
+            one.overlap.told(one.left, one.right),
         ]
         for one in check.meetings
     ]
     return table("Coverage", ["What", "Ids known", "Share", "Rows known", "Hint"], rows, words=(4,))
-
-
-def _hint(overlap: Any) -> str:
-    if not overlap.examples:
-        return ""
-    pair = f"'{overlap.examples[0]}' and '{overlap.examples[1]}'"
-    return f"{overlap.hint}, such as {pair}" if overlap.hint else f"they look like {pair}"
 
 
 def _label_age(check: LogCheck) -> Child:

@@ -1,8 +1,10 @@
 """Read a configured log once, in bounded memory, through its source and contracts."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from rosa_ray.errors import ContractError, InputError
 from rosa_ray.intake.columns_kept import KeptColumns
@@ -100,15 +102,15 @@ def _scan_file(source: Source, file: SourceFile, most: int, scan: TableScan, tal
     contract, before, kept_before = CONTRACTS[file.contract_name], scan.rows_read, scan.kept.rows
     scan.files_read += 1
     try:
-        batches = source.read(file)
-        for batch in batches:
-            table, violations = contract.check(batch.table, file.path, batch.rows)
-            scan.rows_read += batch.rows_read
-            scan.kept.add(table)
-            tally.add(batch, violations)
-            if most and scan.rows_read - before >= most:
-                scan.files_cut += any(later.rows_read for later in batches)
-                break
+        with closing(cast(Generator[RawBatch], source.read(file))) as batches:
+            for batch in batches:
+                table, violations = contract.check(batch.table, file.path, batch.rows)
+                scan.rows_read += batch.rows_read
+                scan.kept.add(table)
+                tally.add(batch, violations)
+                if most and scan.rows_read - before >= most:
+                    scan.files_cut += any(later.rows_read for later in batches)
+                    break
     except InputError as error:
         kind = "" if isinstance(error, ContractError) or scan.rows_read == before else " after some rows"
         scan.unreadable.append((file.path, f"{str(error).removeprefix(f'{file.path}: ')}{kind}"))

@@ -130,12 +130,27 @@ class TextFile:
         """
         kept = [name for name in self.names if columns is None or name in set(columns)]
         rows = _Rows(self.path, len(self.names), self.skip_lines)
-        with _decodable(self.path), open_file(self.path) as handle:
+        with _decodable(self.path), self._opened() as stream:
+            yield from self._batches(stream, kept, rows)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        """The unpacked stream, closed at the end, however that comes.
+
+        Arrow reads ahead in a thread. One that still reads while the interpreter ends aborts the process.
+        """
+        with open_file(self.path) as handle:
             with readable(self.path, CSV_FORM):
-                reader = pa_csv.open_csv(_unpacked(handle, self.path), *self._options(kept, rows))
-            for table in tables_of(reader, self.path, CSV_FORM):
-                yield rows.batch(table)
-            yield rows.batch(reader.schema.empty_table())
+                stream = _unpacked(handle, self.path)
+            with stream:
+                yield stream
+
+    def _batches(self, stream: Any, kept: list[str], rows: "_Rows") -> Iterator[RawBatch]:
+        with readable(self.path, CSV_FORM):
+            reader = pa_csv.open_csv(stream, *self._options(kept, rows))
+        for table in tables_of(reader, self.path, CSV_FORM):
+            yield rows.batch(table)
+        yield rows.batch(reader.schema.empty_table())
 
     def _options(self, kept: list[str], rows: "_Rows") -> tuple[Any, Any, Any]:
         reading = pa_csv.ReadOptions(

@@ -14,7 +14,7 @@ import pytest
 from rosa_ray.data import preprocess as preprocess_module
 from rosa_ray.data import stage as stage_module
 from rosa_ray.data.counter_files import read_counters_file
-from rosa_ray.data.coverage import plain_form, sample_ids
+from rosa_ray.data.coverage import sample_ids
 from rosa_ray.data.leakage.guard import LeakGuardConfig, guard
 from rosa_ray.data.losses import Loss, lost_shares, reasons
 from rosa_ray.data.preprocess import PreprocessConfig, PreprocessResult, preprocess
@@ -25,6 +25,7 @@ from rosa_ray.features.views import IMPRESSION_MEASURES
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CONTRACTS, hash_ids
 from rosa_ray.schema.contracts import TIMESTAMP
+from rosa_ray.schema.overlap import find_overlap
 from rosa_ray.sources import SourceConfig, open_source
 from rosa_ray.storage import read_json, read_parquet
 from rosa_ray.units import DAY_US
@@ -236,11 +237,11 @@ def test_impressions_of_unknown_ads_have_a_share_and_an_example(without_ray: Non
 @pytest.mark.parametrize(
     ("change", "hint"),
     [
-        (lambda name: f"{name} ", "spaces around them: impressions.user_id has 'u"),
-        (lambda name: f"U{name[1:]}.0", "more than one of prefix"),
-        (str.upper, "upper and lower case"),
-        (lambda name: f"user-{name}", "punctuation|a prefix"),
-        (lambda name: f"u000{name[1:]}", "more than one of prefix, zeros"),
+        (lambda name: f"{name} ", "without spaces around them: impressions.user_id has 'u"),
+        (lambda name: f"U{name[1:]}.0", "without spaces, case, '.0' and leading zeros"),
+        (str.upper, "ignoring case"),
+        (lambda name: f"user-{name}", "without 'user-' in front"),
+        (lambda name: f"u000{name[1:]}", "without prefix, spaces, case"),
         (lambda name: "x" * (int(name[1:]) + 9), "nothing in common"),
     ],
 )
@@ -252,7 +253,7 @@ def test_users_that_never_meet_are_a_warning_with_a_hint(
     result = run(tmp_path, {**tables, "impressions": changed(tables["impressions"], "user_id", names)})
     (warning,) = result.report["warnings"]
     assert warning.startswith("0 of 12 users with impressions have events")
-    assert any(text in warning for text in hint.split("|"))
+    assert hint in warning
     assert result.partial
     report = guard(str(tmp_path / "data"), LeakGuardConfig(), SourceConfig())
     assert [finding.severity for finding in report.findings] == ["warning"]
@@ -265,7 +266,7 @@ def test_ads_whose_items_or_categories_no_event_knows(without_ray: None, tmp_pat
     names = [f"{name}.0" for name in tables["ads"][column].to_pylist()]
     result = run(tmp_path, {**tables, "ads": changed(tables["ads"], column, names)})
     (warning,) = result.report["warnings"]
-    assert "of ads occur in events; the ids differ by a '.0' at the end" in warning
+    assert "of ads occur in events; more would meet without '.0' at their ends" in warning
     assert f"ads.{column} has" in warning
 
 
@@ -370,15 +371,15 @@ def test_the_terminal_says_what_was_lost_and_what_is_wrong(
     out, err = capsys.readouterr()
     assert "  events                2    0.67 %  lost  price are NaN, infinite or negative" in out
     assert "0 of 12 users with impressions have events\n" in out
-    assert err.startswith("warning: 0 of 12 users with impressions have events; the ids differ by spaces")
+    assert err.startswith("warning: 0 of 12 users with impressions have events; more would meet without spaces")
     assert list(loss_lines([])) == []
 
 
 def test_samples_of_two_tables_meet_however_their_ids_are_written() -> None:
     numbers = range(500)
     plain, odd = ([form.format(number) for number in numbers] for form in ("u{}", "U-{:06d} "))
-    assert {plain_form(name) for name in sample_ids(plain)} == {plain_form(name) for name in sample_ids(odd)}
-    assert len(sample_ids(plain)) == 64
+    found = find_overlap(pa.array(sample_ids(plain)), pa.array(sample_ids(odd)))
+    assert (found.known, found.would_meet) == (0, 64)
 
 
 def test_only_lost_rows_make_a_share() -> None:

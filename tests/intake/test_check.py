@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rosa_ray.config import load_config
-from rosa_ray.data.preprocess import split_bounds
+from rosa_ray.data.preprocess import period_of, split_bounds
 from rosa_ray.errors import InputError
 from rosa_ray.intake.check import LogCheck, check_log
 from rosa_ray.sources import open_source
@@ -19,7 +19,11 @@ DAY = 86_400
 
 def check(config: Path, rows: int = 0) -> LogCheck:
     loaded = load_config(config)
-    return check_log(open_source(loaded.source), partial(split_bounds, loaded.preprocess), rows)
+    settings = loaded.preprocess
+    keep = settings.time_outliers == "keep"
+    return check_log(
+        open_source(loaded.source), partial(split_bounds, settings), rows, period_of(settings), keep_outliers=keep
+    )
 
 
 def said(found: LogCheck, level: str) -> list[str]:
@@ -118,14 +122,14 @@ def test_users_that_do_not_meet_are_said_with_a_hint(tmp_path: Path, change: obj
     found = check(write_log(tmp_path, impressions=changed(invented.impressions(), user_id=change)))
     assert found.exit_code == 4
     assert [
-        line for line in said(found, "odd") if "users of impressions that have events: 0 of 30" in line and hint in line
+        line for line in said(found, "odd") if "0 of 30 users with impressions have events" in line and hint in line
     ]
 
 
 def test_users_that_have_nothing_in_common_are_said_with_an_id_of_each(tmp_path: Path) -> None:
     words = changed(invented.impressions(), user_id=lambda text: "x" * int(str(text)[1:] or 0) + "y")
     found = check(write_log(tmp_path, impressions=words))
-    assert [line for line in said(found, "odd") if "one side has ids like" in line]
+    assert [line for line in said(found, "odd") if "nothing in common: impressions.user_id has ids like" in line]
 
 
 def test_impressions_of_unknown_ads_would_be_lost(tmp_path: Path) -> None:
@@ -135,15 +139,15 @@ def test_impressions_of_unknown_ads_would_be_lost(tmp_path: Path) -> None:
     assert [line for line in lost if f"{missing} of {invented.SHOWN} rows name unknown ads" in line]
 
 
-@pytest.mark.parametrize(("moved", "side"), [(2_082_758_400, "after"), (1_000_000_000, "before")])
-def test_one_row_of_another_age_is_odd_and_moves_no_period(tmp_path: Path, moved: int, side: str) -> None:
+@pytest.mark.parametrize(("moved", "when"), [(2_082_758_400, "2036-01-01"), (1_000_000_000, "2001-09-09")])
+def test_one_row_of_another_age_would_be_lost_and_moves_no_period(tmp_path: Path, moved: int, when: str) -> None:
     plain = check(write_log(tmp_path / "plain"))
     shown = invented.impressions()
     at = 150
     shown["request_time"][at], shown["conversion"][at] = moved, False
     shown["conversion_time"][at], shown["revenue"][at] = None, 0.0
     found = check(write_log(tmp_path / "odd", impressions=shown))
-    assert [line for line in said(found, "odd") if "1 row far from the others" in line and f"1 {side}" in line]
+    assert [line for line in said(found, "lost") if "rows lie far outside" in line and f"such as {when}" in line]
     assert found.periods["test"] == plain.periods["test"]
     assert len(found.daily["impressions"]) == len(plain.daily["impressions"])
 

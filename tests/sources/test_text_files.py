@@ -183,3 +183,25 @@ def test_a_foreign_file_says_what_it_is(tmp_path, data, message):
 def test_a_name_that_is_there_twice_hides_no_column(tmp_path):
     path = write(tmp_path / "a.csv", b"a,b,a\n1,2,3\n")
     assert TextFile(str(path)).names == ("a (column 1)", "b", "a (column 3)")
+
+
+@pytest.mark.parametrize("data", [LINES, b"1,2\n" + b"1,2,3\n" * 4000], ids=["left early", "refused"])
+def test_a_stream_that_ends_early_is_closed(tmp_path, monkeypatch, data):
+    opened = []
+    unpacked = text_files._unpacked
+
+    def remember(handle, path):
+        opened.append(unpacked(handle, path))
+        return opened[-1]
+
+    monkeypatch.setattr(text_files, "_unpacked", remember)
+    monkeypatch.setattr(text_files, "CSV_BLOCK_BYTES", 1 << 10)
+    batches = TextFile(str(write(tmp_path / "a.csv", b"n,x\n" + data))).stream()
+    try:
+        next(batches)
+        assert not opened[-1].closed
+        next(batches)
+    except InputError:
+        pass
+    batches.close()
+    assert opened[-1].closed

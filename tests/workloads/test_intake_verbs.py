@@ -34,7 +34,7 @@ def test_init_writes_a_config_that_check_accepts(rosa: CliRunner, tmp_path: Path
     checked = rosa.invoke(app, ["check", "shop.yaml"])
     assert checked.exit_code == 0, checked.output
     assert "nothing lost, nothing odd" in checked.output
-    assert "users of impressions that have events" in checked.output
+    assert "users with impressions have events" in checked.output
 
 
 def test_init_overwrites_only_when_told_to(rosa: CliRunner, tmp_path: Path) -> None:
