@@ -54,7 +54,7 @@ def exact_value(candidates: Columns, log_dir: str, config: EvaluationConfig) -> 
     """Value under the true expectations, of every request and at equal budget."""
     truth = read_truth(log_dir)
     if truth is None:
-        return {**dict.fromkeys(_EXACT), "policy_skipped": f"{log_dir} has no truth: it is not simulated"}
+        return {**dict.fromkeys(_EXACT), "policy_skipped": f"{log_dir or 'the log'} has no truth: it is not simulated"}
     if not len(candidates["request_key"]):
         return {**dict.fromkeys(_EXACT), "policy_skipped": "the test period has no candidates"}
     joined = join_truth(truth, candidates["impression_key"], log_dir)

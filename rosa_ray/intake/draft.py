@@ -55,12 +55,9 @@ def draft_config(
     """
     text = _Text()
     text.head(name, command)
-    kinds = sorted({table.sample.kind for table in tables})
+    kinds = [table.sample.kind for table in tables]
     text.add("source:")
     text.add(f"  kind: {kind or kinds[0]}")
-    if len(kinds) > 1:
-        others = ", ".join(table.sample.location for table in tables if table.sample.kind != kinds[0])
-        text.choose(f"one source reads one format; write {others} as {kinds[0]}, or the others as {kinds[1]}")
     for table in tables:
         _location(text, table, any(other.sample is table.sample for other in tables if other is not table))
     _absent_tables(text, tables)

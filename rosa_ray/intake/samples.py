@@ -16,9 +16,8 @@ from rosa_ray.intake.vocabulary import is_known_name
 from rosa_ray.sources import RawBatch
 from rosa_ray.sources.columns import folder_values
 from rosa_ray.sources.paths import find_files
-from rosa_ray.sources.table_files import ParquetFile
+from rosa_ray.sources.table_files import ParquetFile, begins_as_parquet
 from rosa_ray.sources.text_files import TextFile, TextForm
-from rosa_ray.storage import open_file, readable
 
 SAMPLE_ROWS = 20_000
 """Rows that are looked at of each file."""
@@ -173,9 +172,7 @@ def _open(path: str) -> tuple[ParquetFile | TextFile, bool, str]:
     Raises:
         InputError: it is neither Parquet nor text.
     """
-    with open_file(path) as handle, readable(path, "a table"):
-        first = handle.read(4)
-    if first == b"PAR1":
+    if begins_as_parquet(path):
         return ParquetFile(path), False, ""
     encoding = ""
     try:

@@ -46,7 +46,7 @@ ALIASES: dict[str, str] = {
     "ordered cvr_label install is_install attribution is_attributed sale conversion_label",
     "revenue": "revenue conversion_value order_value sales gmv income turnover sale_amount revenue_usd amount value "
     "order_amount total",
-    "campaign_id": "campaign_id campaign cmp cmp_id campaignid camp_id campaign_name advertiser_id advertiser "
+    "campaign_id": "campaign_id campaign camp cmp cmp_id campaignid camp_id campaign_name advertiser_id advertiser "
     "line_item_id adgroup_campaign brand_id customer_campaign cid",
     "updated_time": "updated_time updated_at modified_at last_updated last_modified version_time written_at",
     "valid_from": "valid_from effective_from snapshot_date snapshot_time snapshot as_of valid_since",

@@ -69,6 +69,15 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Fill:
+    """What a null of one column means in the rows where others say so; `holds` maps a table to a boolean array."""
+
+    column: str
+    value: bool | float
+    holds: Callable[[pa.Table], pa.Array]
+
+
+@dataclass(frozen=True)
 class Contract:
     """A named, versioned table contract.
 
@@ -80,6 +89,7 @@ class Contract:
     version: int
     columns: tuple[Column, ...]
     row_rules: tuple[tuple[str, str, Callable[[pa.Table], pa.Array]], ...] = field(default=())
+    fills: tuple[Fill, ...] = ()
 
     @property
     def schema(self) -> pa.Schema:
@@ -119,6 +129,7 @@ class Contract:
             ContractError: a required column is missing or a column cannot be cast.
         """
         cast = pa.table([self._cast(table, column, where) for column in self.columns], names=self.schema.names)
+        cast = self._filled(cast)
         good = np.ones(cast.num_rows, dtype=bool)
         violations: list[Violation] = []
         for name, reason, holds in self._all_rules():
@@ -132,6 +143,15 @@ class Contract:
                 good &= ~broken
         kept = cast if good.all() else cast.filter(pa.array(good))
         return kept.cast(self.schema), violations
+
+    def _filled(self, table: pa.Table) -> pa.Table:
+        for fill in self.fills:
+            values = table[fill.column]
+            if values.null_count:
+                meant = pc.and_(pc.is_null(values), pc.fill_null(fill.holds(table), False))
+                filled = pc.if_else(meant, pa.scalar(fill.value, values.type), values)
+                table = table.set_column(table.column_names.index(fill.column), fill.column, filled)
+        return table
 
     def _cast(self, table: pa.Table, column: Column, where: str) -> pa.ChunkedArray:
         if column.name not in table.column_names:
@@ -281,9 +301,14 @@ IMPRESSIONS = Contract(
         _money("bid", "bid for this impression, currency units", _POSITIVE),
         _money("cost", "paid for this impression, currency units", _NOT_NEGATIVE),
         Column("click", pa.bool_(), True, "the ad was clicked"),
-        Column("conversion", pa.bool_(), True, "it converted; without a click that is no label of a model"),
+        Column(
+            "conversion",
+            pa.bool_(),
+            True,
+            "it converted; without a click that is no label of a model, and null means no",
+        ),
         _time("conversion_time", "when it converted, UTC", required=False),
-        _money("revenue", "revenue of the conversion, 0 without one, currency units", _NOT_NEGATIVE),
+        _money("revenue", "revenue of the conversion, 0 or null without one, currency units", _NOT_NEGATIVE),
         _time("updated_time", "when this version of the row was written, UTC; the newest one counts", required=False),
     ),
     row_rules=(
@@ -293,6 +318,10 @@ IMPRESSIONS = Contract(
             lambda t: pc.fill_null(pc.greater_equal(t["conversion_time"], t["request_time"]), True),
         ),
         ("revenue", "have revenue without a conversion", lambda t: pc.or_(t["conversion"], pc.equal(t["revenue"], 0))),
+    ),
+    fills=(
+        Fill("conversion", False, lambda t: pc.invert(t["click"])),
+        Fill("revenue", 0.0, lambda t: pc.invert(t["conversion"])),
     ),
 )
 

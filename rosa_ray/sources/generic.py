@@ -14,7 +14,7 @@ from rosa_ray.sources.column_forms import CONSTANT, ROW_NUMBER, constant, forms_
 from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
-from rosa_ray.sources.table_files import ParquetFile
+from rosa_ray.sources.table_files import ParquetFile, begins_as_parquet, is_named_as_text
 from rosa_ray.sources.text_files import TextFile, TextForm
 from rosa_ray.sources.time_texts import pattern_of
 from rosa_ray.sources.zones import known_zone
@@ -47,7 +47,7 @@ class TableFile(Protocol):
 
 @dataclass(frozen=True)
 class TabularSource(ABC):
-    """Reads files of one format for each contract whose location is configured.
+    """Reads the files of each contract whose location is configured.
 
     >>> config = SourceConfig(kind="csv", events="s3://logs/clicks/*.csv.gz", time_unit="ms",
     ...     columns={"events": {"event_id": "#row", "user_id": "uid", "event_time": "ts"}},
@@ -90,20 +90,7 @@ class TabularSource(ABC):
     def _open(self, file: SourceFile) -> TableFile:
         """Read the head of a file."""
 
-
-@dataclass(frozen=True)
-class ParquetSource(TabularSource):
-    """Kind `parquet`."""
-
-    def _open(self, file: SourceFile) -> TableFile:
-        return ParquetFile(file.path)
-
-
-@dataclass(frozen=True)
-class CsvSource(TabularSource):
-    """Kind `csv`: text with a delimiter, plain or compressed, whose header the file or `source.header` gives."""
-
-    def _open(self, file: SourceFile) -> TableFile:
+    def _text_file(self, file: SourceFile) -> TextFile:
         config, table = self.config, file.contract_name
         forms = forms_of(config, table)
         form = TextForm(
@@ -113,6 +100,25 @@ class CsvSource(TabularSource):
             null_words=shared_null_words(forms),
         )
         return TextFile(file.path, form, tuple(entry.file_column for entry in forms.values()))
+
+
+@dataclass(frozen=True)
+class ParquetSource(TabularSource):
+    """Kind `parquet`; a file that is named as text is read as kind `csv` reads it."""
+
+    def _open(self, file: SourceFile) -> TableFile:
+        return self._text_file(file) if is_named_as_text(file.path) else ParquetFile(file.path)
+
+
+@dataclass(frozen=True)
+class CsvSource(TabularSource):
+    """Kind `csv`: text with a delimiter, plain or compressed, whose header the file or `source.header` gives.
+
+    A file that begins as Parquet does is read as that.
+    """
+
+    def _open(self, file: SourceFile) -> TableFile:
+        return ParquetFile(file.path) if begins_as_parquet(file.path) else self._text_file(file)
 
 
 def check_tables(config: SourceConfig) -> None:

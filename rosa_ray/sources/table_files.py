@@ -1,5 +1,6 @@
 """Stream Parquet files in bounded batches, and the column operations every source shares."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from rosa_ray.storage import open_file, readable
 
 PARQUET_BATCH_ROWS = 1 << 18
 PARQUET_FORM = "a Parquet file"
+PARQUET_MAGIC = b"PAR1"
+_TEXT_NAMES = re.compile(r"\.(csv|tsv|txt)(\.\w+)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,25 @@ class ParquetFile:
     def stream(self, columns: Iterable[str] | None = None) -> Iterator[RawBatch]:
         """Yield the rows. See `stream_parquet`."""
         yield from stream_parquet(self.path, columns)
+
+
+def begins_as_parquet(path: str) -> bool:
+    """Whether the first bytes of a file are Parquet's.
+
+    Raises:
+        InputError: the file is missing or cannot be reached.
+    """
+    with open_file(path) as handle, readable(path, "a table"):
+        return handle.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
+
+
+def is_named_as_text(path: str) -> bool:
+    """Whether a file's name says that it is text, compressed or not.
+
+    >>> [is_named_as_text(path) for path in ("a/day.csv.gz", "b.TSV", "part-0.parquet", "part-0")]
+    [True, True, False, False]
+    """
+    return _TEXT_NAMES.search(path) is not None
 
 
 def stream_parquet(path: str, columns: Iterable[str] | None = None) -> Iterator[RawBatch]:

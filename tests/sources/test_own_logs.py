@@ -415,3 +415,33 @@ def test_a_behavior_of_another_name_names_the_setting_that_maps_it(log):
     read = log("events", {"behavior": "VIEW"}, {})
     assert read.aside == [("behavior", 1, "row 1, 'VIEW'; source.behaviors maps a value to one of them")]
     assert log("events", {"behavior": "VIEW"}, behaviors={"VIEW": "view"}).column("behavior") == ["view"]
+
+
+def test_blank_labels_mean_none_where_no_other_column_says_otherwise(log):
+    rows = [
+        {"click": "0", "conversion": "", "revenue": ""},
+        {"click": "1", "conversion": "0", "revenue": ""},
+        {"click": "1", "conversion": "", "revenue": ""},
+        {"click": "1", "conversion": "1", "revenue": ""},
+        {"click": "1", "conversion": "1", "revenue": "9.5"},
+    ]
+    read = log("impressions", *({**row, "impression_id": f"m{number}"} for number, row in enumerate(rows)))
+    assert [(row["impression_id"], row["conversion"], row["revenue"]) for row in read.rows] == [
+        ("m0", False, 0.0),
+        ("m1", False, 0.0),
+        ("m4", True, 9.5),
+    ]
+    assert [(column, count) for column, count, _ in read.aside] == [("conversion", 1), ("revenue", 1)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_text_and_parquet_may_stand_side_by_side(tmp_path, kind):
+    (tmp_path / "events.csv").write_text(delimited(EVENT))
+    pq.write_table(pa.table({name: [value] for name, value in AD.items()}), tmp_path / "ads.parquet")
+    config = SourceConfig(kind=kind, events=str(tmp_path / "events.csv"), ads=str(tmp_path / "ads.parquet"))
+    source = open_source(config)
+    tables = {
+        file.contract_name: pa.concat_tables(batch.table for batch in source.read(file)) for file in source.files()
+    }
+    assert tables["events"]["user_id"].to_pylist() == ["u1"]
+    assert tables["ads"]["price"].cast(pa.float64()).to_pylist() == [8.37]
