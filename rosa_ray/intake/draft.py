@@ -65,7 +65,7 @@ def draft_config(
         text.add(f"  # not used: {unread.location} {unread.reason}")
     text.add("  columns:")
     for table in tables:
-        _columns(text, table)
+        _columns(text, table, tables)
     _headers(text, tables)
     _values(text, tables)
     _times(text, tables)
@@ -131,7 +131,7 @@ def _absent_tables(text: _Text, tables: Sequence[TableGuess]) -> None:
         text.add("  # no events: users have no timelines, and models read the impression alone")
 
 
-def _columns(text: _Text, guess: TableGuess) -> None:
+def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> None:
     text.add(f"    {guess.table}:")
     absent = {entry.name: entry for entry in guess.missing}
     for entry in CONTRACTS[guess.table].columns:
@@ -144,21 +144,31 @@ def _columns(text: _Text, guess: TableGuess) -> None:
             written = _scalar(_written(guess, found.file_column))
             text.add(f"      {entry.name}: {written}", f"{doubt}{word}, {found.why}; {_short(examples)}", key)
         elif entry.name in absent:
-            _stand_in(text, guess, entry)
+            _stand_in(text, guess, entry, tables)
     if guess.others:
         text.add(f"      # not used: {_short(', '.join(name or repr(name) for name in guess.others), 90)}")
 
 
-def _stand_in(text: _Text, guess: TableGuess, entry: Column) -> None:
+def _stand_in(text: _Text, guess: TableGuess, entry: Column, tables: Sequence[TableGuess]) -> None:
     if entry.name == "request_id" and "impression_id" in guess.columns:
         own = _written(guess, guess.columns["impression_id"].file_column)
         text.add(f"      request_id: {_scalar(own)}", "no column of requests; each impression is its own request")
         return
-    value, why = _STAND_INS.get(entry.name, ("", ""))
+    value, why = _mean_bid(tables) if (guess.table, entry.name) == ("ads", "bid") else ("", "")
+    value, why = (value, why) if value else _STAND_INS.get(entry.name, ("", ""))
     if value:
         text.add(f"      {entry.name}: {_scalar(value)}", why, f"columns.{guess.table}.{entry.name}: {value}")
     else:
         text.choose(f"columns.{guess.table}.{entry.name}: no column seems to be '{entry.meaning}'; name it here", 6)
+
+
+def _mean_bid(tables: Sequence[TableGuess]) -> tuple[str, str]:
+    """The bid of ads whose catalogue has none: the mean of the impressions' bids. Empty where these have none."""
+    shown = [table.columns for table in tables if table.table == "impressions"]
+    bids = [columns["bid"].found.mean for columns in shown if "bid" in columns]
+    if not bids or bids[0] <= 0:
+        return "", ""
+    return f"={bids[0]:.4g}", "choose: ads have no bid of their own; this is the mean bid of the impressions looked at"
 
 
 def _written(guess: TableGuess, file_column: str) -> str:

@@ -289,3 +289,16 @@ def test_the_text_is_yaml_whatever_the_names_are(tmp_path: Path) -> None:
     written = yaml.safe_load(proposal.draft.text)["source"]["columns"]["events"]
     assert {*written.values()} <= {*renamed(invented.events(), names), "#row"}
     assert proposal.draft.text.isascii()
+
+
+def test_ads_without_bids_get_the_mean_bid_of_the_impressions(tmp_path: Path) -> None:
+    shown = invented.impressions()
+    paths = [
+        write_csv(shown, tmp_path / "impressions.csv"),
+        write_csv(renamed(invented.ads(), {"bid": ""}), tmp_path / "ads.csv"),
+    ]
+    proposal = propose(paths, "shop", "")
+    mean = sum(map(float, shown["bid"])) / len(shown["bid"])
+    assert configured(proposal, tmp_path).source.columns["ads"]["bid"] == f"={mean:.4g}"
+    assert read(proposal, tmp_path)["ads"].kept.rows == len(invented.ads()["ad_id"])
+    assert [choice for choice in proposal.draft.choices if "mean bid" in choice]
