@@ -95,5 +95,6 @@ class LeakReport:
         head = f"leak guard: {leaks} leaks, {found - leaks} warnings in {self.labelled} labelled impressions"
         if self.features:
             top = self.features[0]
-            head += f"; strongest single input {top.feature} -> {top.label}, AUC {top.auc:.3f}"
+            turned = " the other way round" if top.auc < 0.5 else ""
+            head += f"; strongest single input {top.feature} -> {top.label}, AUC {top.power:.3f}{turned}"
         return [f"{head} ({self.seconds:.1f} s)", *(f"  {item.severity}: {item}" for item in self.findings)]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rosa_ray.data.leakage.findings import FeaturePower
 from rosa_ray.data.leakage.guard import LeakGuardConfig, LeakReport, guard
 from rosa_ray.data.leakage.predictive_inputs import _seconds_since
 from rosa_ray.errors import ConfigError, InputError
@@ -338,3 +339,9 @@ def test_an_empty_file_is_read_over(tmp_path: Path) -> None:
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=r"leak_guard\."):
         LeakGuardConfig(**wrong)
+
+
+def test_an_input_that_tells_a_label_backwards_is_as_strong() -> None:
+    power = FeaturePower("bid", "click", 0.25, 10, 40)
+    (line,) = LeakReport(rows=40, labelled=40, files=1, files_read=1, features=(power,)).lines()
+    assert "strongest single input bid -> click, AUC 0.750 the other way round" in line
