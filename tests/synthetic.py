@@ -19,7 +19,7 @@ from rosa_ray.features import (
     keyed_impressions,
 )
 from rosa_ray.schema import ADS, BEHAVIORS, EVENTS, IMPRESSIONS
-from rosa_ray.schema.contracts import TIMESTAMP
+from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.units import DAY_US, MINUTE_US
 
 START_US = 1_700_000_000_000_000

@@ -1,7 +1,8 @@
 """Data contracts of the three logs, and the stable hash that turns ids into keys; `pseudonyms` stands by itself."""
 
 from rosa_ray.schema.behavior import BEHAVIORS, Behavior
-from rosa_ray.schema.contracts import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS, Column, Contract, Violation
+from rosa_ray.schema.contract import Column, Contract, Violation
+from rosa_ray.schema.contracts import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS
 from rosa_ray.schema.keys import MISSING_KEY, derive_key, hash_id, hash_ids, pseudonym
 
 __all__ = [

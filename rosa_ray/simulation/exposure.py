@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le
 
 from rosa_ray.errors import InputError
 from rosa_ray.schema import ADS, IMPRESSIONS, hash_ids
-from rosa_ray.schema.contracts import TIMESTAMP
+from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.settings import section
 from rosa_ray.simulation.keyed_random import hash_uniform, mix64
 from rosa_ray.simulation.marginals import category_prices

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rosa_ray.schema import ADS, BEHAVIORS, CANDIDATES, EVENTS, IMPRESSIONS
-from rosa_ray.schema.contracts import TIMESTAMP
+from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.simulation.config import SimulationConfig
 from rosa_ray.simulation.engine import ChunkLog
 from rosa_ray.simulation.users import DEVICES

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rosa_ray.schema.contracts import TIMESTAMP
+from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.sources.named import NamedLog, read_text
 from rosa_ray.sources.protocol import RawBatch, SourceFile
 from rosa_ray.sources.table_files import set_aside

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rosa_ray.schema.contracts import TIMESTAMP, floor_to_microseconds
+from rosa_ray.schema.contract import TIMESTAMP, floor_to_microseconds
 from rosa_ray.sources.time_texts import ISO, group_of, integers_in, local_microseconds, offsets_in, pattern_of
 from rosa_ray.sources.values import Marks, cast_whole, integers_of, is_text, mask_of, nulled, texts_of
 from rosa_ray.sources.zones import offset_of_clock

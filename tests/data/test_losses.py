@@ -24,7 +24,7 @@ from rosa_ray.features.records import records_of
 from rosa_ray.features.views import IMPRESSION_MEASURES
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CONTRACTS, hash_ids
-from rosa_ray.schema.contracts import TIMESTAMP
+from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.schema.overlap import find_overlap
 from rosa_ray.sources import SourceConfig, open_source
 from rosa_ray.storage import read_json, read_parquet
