@@ -62,7 +62,12 @@ def test_a_group_shares_the_partitions(broker: MockBroker) -> None:
             for consumer in consumers:
                 consumer.step()
 
-    step_until(lambda: [len(source.assigned) for source in sources] == [2, 2])
+    def settled() -> bool:
+        """Both have two partitions, and whoever has the first one has read what lay there."""
+        owns = [0 in source.assigned for source in sources]
+        return [len(source.assigned) for source in sources] == [2, 2] and len(ids(stores[owns.index(True)])) > 0
+
+    step_until(settled)
     assert sorted(number for source in sources for number in source.assigned) == [0, 1, 2, 3]
     before = [len(ids(store)) for store in stores]
     for partition in range(4):
