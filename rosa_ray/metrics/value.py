@@ -18,7 +18,7 @@ from rosa_ray.metrics.checks import as_amounts, as_keys, as_not_negative, as_pro
 ScoreKind = Literal["roi", "profit", "roas", "ecpm", "ctr"]
 SCORE_KINDS: tuple[str, ...] = get_args(ScoreKind)
 
-ScoreChoice = Literal["auto"] | ScoreKind
+ScoreChoice = Literal["auto", "roi", "profit", "roas", "ecpm", "ctr"]
 """A score, or `auto`: the one that the log can teach, see `chosen_score`."""
 
 _PER_COST = ("roi", "roas", "profit")

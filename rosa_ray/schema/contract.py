@@ -57,6 +57,9 @@ class Column:
         return self.required and not self.may_lack
 
 
+LACKING_REMEDY = "source.columns names it where it is called otherwise"
+
+
 @dataclass(frozen=True)
 class Violation:
     """Rows of one table that break one rule: where, how many, why, and one of them.
@@ -128,6 +131,15 @@ class Contract:
         """
         there = set(names)
         return [column.name for column in self.columns if column.required and column.name not in there]
+
+    def without_absent(self, table: pa.Table) -> pa.Table:
+        """The table without columns that it does without: those that it may lack and that are null in every row."""
+        absent = [
+            column.name
+            for column in self.columns
+            if column.may_lack and column.name in table.column_names and table[column.name].null_count == len(table)
+        ]
+        return table.drop_columns(absent)
 
     @property
     def fingerprint(self) -> str:

@@ -1,5 +1,7 @@
 """The contracts of the logs: events, impressions, ads, and candidates."""
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -150,3 +152,31 @@ CANDIDATES = Contract(
 """Ads that could have been shown for a request, without labels: what a policy chooses from."""
 
 CONTRACTS = {contract.name: contract for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES)}
+
+
+def lacking_in_words(table: str, names: Iterable[str]) -> str:
+    """Name columns that a table does without, and what stands in for each.
+
+    >>> lacking_in_words("impressions", ["cost", "revenue"])
+    'cost (0), revenue (the price of the ad)'
+    """
+    said = (f"{name} ({_STANDS_IN[table, name]})" for name in names if (table, name) in _STANDS_IN)
+    return ", ".join(said)
+
+
+_STANDS_IN = {
+    ("impressions", "request_id"): "each impression is its own request",
+    ("impressions", "user_id"): "nobody has a timeline",
+    ("impressions", "bid"): "that of the ad",
+    ("impressions", "cost"): "0",
+    ("impressions", "conversion"): "none converted",
+    ("impressions", "revenue"): "the price of the ad",
+    ("candidates", "request_id"): "each candidate is its own request",
+    ("candidates", "user_id"): "nobody has a timeline",
+    ("candidates", "bid"): "that of the ad",
+    ("ads", "campaign_id"): "one for all",
+    ("ads", "category"): "unknown",
+    ("ads", "bid"): "1",
+    ("ads", "price"): "1",
+}
+"""Table and column that a log may lack -> what its rows read."""

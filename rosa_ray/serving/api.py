@@ -71,7 +71,7 @@ class RankRequest(StrictModel):
         }
     )
 
-    user_id: Id | None = Field(None, description="nobody in particular when absent: ranked by ads and context alone")
+    user_id: Id | None = Field(description="null is nobody in particular: ranked by ads and context alone")
     candidates: list[CandidateIn] | None = Field(
         None, min_length=1, description="ad ids, or ids with bids; all active ads when absent"
     )
