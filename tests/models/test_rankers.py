@@ -247,7 +247,7 @@ def test_every_ranker_finds_what_a_declared_column_says(name: str, kind: str) ->
     optimizer = torch.optim.Adam(ranker.parameters(), 1e-2)
     mask = batch.impression_mask
     held = mask & (batch.row % 4 == 0)
-    for _ in range(30):
+    for _ in range(45):
         loss = functional.binary_cross_entropy_with_logits(
             ranker(batch).ctr_logit[mask & ~held], batch.labels["click"][mask & ~held]
         )
