@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rosa_ray.bundle import open_bundle
 from rosa_ray.features import AdTable, FeatureState
-from rosa_ray.records import RecordParser
+from rosa_ray.records import RecordParser, RecordsConfig
 from rosa_ray.records.dead_letters import DeadLetters
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
@@ -30,6 +30,7 @@ class StreamSettings:
     store: StoreConfig = field(default_factory=StoreConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    records: RecordsConfig = field(default_factory=RecordsConfig)
 
     def absolute(self) -> "StreamSettings":
         """The same with absolute paths: actors have working directories of their own."""
@@ -77,6 +78,7 @@ def build_pipeline(
         stream.max_future_s,
         stream.max_line_bytes,
         None if pseudonyms is None else pseudonyms.of,
+        time_form=settings.records.time_form,
     )
     source = open_records(stream, share)
     try:
