@@ -21,7 +21,7 @@ MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE = "malformed", "oversize", "future
 REASONS = (MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE)
 """Why a record is refused; `late` is the store's judgement, the others are made here."""
 
-LATE_DETAIL = "lies further back than the store remembers ids, and was set aside"
+LATE_DETAIL = "lies further back than the store remembers ids, at a time of which it holds records"
 
 _ANY = TypeAdapter(RecordIn).validator
 _EVENT = TypeAdapter(EventIn).validator
