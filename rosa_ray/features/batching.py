@@ -6,7 +6,7 @@ import numpy as np
 
 from rosa_ray.features.encoding import EncodedUsers
 
-EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday")
+EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday", "item_key", "category_key")
 IMPRESSION_INPUTS = (
     "time_us",
     "visible",
@@ -19,6 +19,8 @@ IMPRESSION_INPUTS = (
     "price_bucket",
     "hour",
     "weekday",
+    "item_key",
+    "category_key",
 )
 LABELS = ("click", "conversion", "revenue", "cost", "expected_cost", "price")
 

@@ -15,6 +15,9 @@ from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
 GAP_BUCKETS = 34
 """0 for a first event, then 1 + floor(log2(1 + seconds since the previous event)), at most 33."""
 
+_KEPT = ("impression_key", "request_key", "split", "device_key", "campaign_key", "item_key", "category_key")
+"""Columns of an impression that are passed on as they are."""
+
 _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday; Monday is 0."""
 
@@ -26,11 +29,11 @@ class EncodedUsers:
     Attributes:
         user_key: int64 (U,).
         event_offsets, impression_offsets: int64 (U + 1,).
-        events: time_us, item, category, behavior, gap, hour, weekday, all int64 (E,).
-        impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday and
-            visible (the number of the user's events strictly before the impression), int64 (I,); click, conversion,
-            revenue, cost, expected_cost, price, bid, propensity (NaN where unknown), float64 (I,); impression_key,
-            request_key, split, device_key, campaign_key.
+        events: time_us, item, category, behavior, gap, hour, weekday, item_key, category_key, all int64 (E,).
+        impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday,
+            item_key, category_key and visible (the number of the user's events strictly before the impression), int64
+            (I,); click, conversion, revenue, cost, expected_cost, price, bid, propensity (NaN where unknown), float64
+            (I,); impression_key, request_key, split, device_key, campaign_key.
         dense: float32 (I, 2F + 2): scaled features with missing as 0, their presence mask, scaled log bid and price.
     """
 
@@ -116,7 +119,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         events: `EVENT_COLUMNS`, flat; `offsets` (U + 1,) says which rows are whose.
 
     Returns:
-        time_us, item, category, behavior, gap, hour and weekday, all int64.
+        time_us, item, category, behavior, gap, hour, weekday, and item_key and category_key, by which ids are told apart
+        that share a table row; all int64.
     """
     time_us = events["time_us"]
     return {
@@ -126,6 +130,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         "behavior": events["behavior"].astype(np.int64),
         "gap": gap_buckets(time_us, offsets),
         **_calendar(state.config.local_us(time_us)),
+        "item_key": events["item_key"],
+        "category_key": events["category_key"],
     }
 
 
@@ -204,7 +210,7 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
             name: np.asarray(shown[name], np.float64)
             for name in ("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity")
         },
-        **{name: shown[name] for name in ("impression_key", "request_key", "split", "device_key", "campaign_key")},
+        **{name: shown[name] for name in _KEPT},
     }
 
 
