@@ -119,8 +119,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         events: `EVENT_COLUMNS`, flat; `offsets` (U + 1,) says which rows are whose.
 
     Returns:
-        time_us, item, category, behavior, gap, hour, weekday, and item_key and category_key, by which ids are told apart
-        that share a table row; all int64.
+        time_us, item, category, behavior, gap, hour, weekday, item_key and category_key, all int64. Keys tell ids apart
+        that share a table row.
     """
     time_us = events["time_us"]
     return {

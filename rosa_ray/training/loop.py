@@ -48,7 +48,7 @@ class Worker:
             tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
         )
         self.loss, self._unlabelled = labelled_loss(job.loss, state.totals), tuple(unlabelled_tasks(state.totals))
-        self.scales = LossScales.of(state.base_rates)
+        self.scales = LossScales.of(state.base_rates, state.totals)
         self.model = ranks.wrap(self.ranker)
         self.averaged = AveragedModel(self.ranker, multi_avg_fn=_running_mean(job.training), use_buffers=True)
         self.stepper = Stepper(
