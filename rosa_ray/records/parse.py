@@ -13,8 +13,8 @@ from rosa_ray.records.columns import Pseudonym, record_columns
 from rosa_ray.records.record_types import EventIn, LiveRecord, RecordIn
 from rosa_ray.units import SECOND_US
 
-MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE = "malformed", "oversize", "future", "unknown_ad", "late"
-REASONS = (MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE)
+MALFORMED, OVERSIZE, FUTURE, LATE = "malformed", "oversize", "future", "late"
+REASONS = (MALFORMED, OVERSIZE, FUTURE, LATE)
 """Why a record is refused; `late` is the store's judgement, the others are made here."""
 
 LATE_DETAIL = "lies further back than the store remembers ids, and was set aside"
@@ -41,11 +41,13 @@ class Parsed:
         columns: `RECORD_COLUMNS` of the k records to apply, each (k,).
         rows: int64 (k,), their positions among the n, rising.
         refusals: the other n - k, by position.
+        unknown_ads: of the k, those whose ad the catalogue lacks; they count for the user and for the ad.
     """
 
     columns: dict[str, np.ndarray]
     rows: np.ndarray
     refusals: tuple[Refusal, ...]
+    unknown_ads: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class RecordParser:
     """Checks live records and turns them into columns.
 
     Attributes:
-        ads: the catalogue; records of other ads are refused, as preprocessing drops them.
+        ads: the catalogue; records of other ads count without a campaign, as preprocessing counts them.
         max_future_s: a record further ahead of the clock is refused, since it would move the horizon of late ones.
         max_line_bytes: a longer line is refused unread.
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
@@ -87,7 +89,7 @@ class RecordParser:
         return self._admit(records, np.array(rows, np.int64), refusals)
 
     def admit(self, records: Sequence[LiveRecord]) -> Parsed:
-        """Check records that are well formed: future ones and those of unknown ads are refused."""
+        """Check records that are well formed: future ones are refused."""
         return self._admit(records, np.arange(len(records)), [])
 
     def _parse_line(self, line: bytes) -> LiveRecord | None:
@@ -107,11 +109,10 @@ class RecordParser:
         ahead = columns["time_us"] > self.now_us() + self.max_future_s * SECOND_US
         future = f"is more than {self.max_future_s} s ahead of the clock"
         refused = [*refusals, *_refusals(rows[ahead], FUTURE, future)]
-        refused += _refusals(rows[~known & ~ahead], UNKNOWN_AD, "its ad is not in the catalogue")
-        kept = known & ~ahead
-        if not kept.all():
-            columns, rows = {name: values[kept] for name, values in columns.items()}, rows[kept]
-        return Parsed(columns, rows, tuple(sorted(refused, key=lambda refusal: refusal.index)))
+        if ahead.any():
+            columns, rows = {name: values[~ahead] for name, values in columns.items()}, rows[~ahead]
+        ordered = tuple(sorted(refused, key=lambda refusal: refusal.index))
+        return Parsed(columns, rows, ordered, int((~known & ~ahead).sum()))
 
 
 def late_refusals(parsed: Parsed, late_rows: np.ndarray) -> list[Refusal]:

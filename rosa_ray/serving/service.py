@@ -81,6 +81,7 @@ class RankingService:
             scorer.model.catalogue.table, self.config.max_future_s, pseudonym=scorer.pseudonym, now_us=scorer.now_us
         )
         parsed = parser.admit(records)
+        self._telemetry.unknown_ads(parsed.unknown_ads)
         written = await self._store(scorer, parsed) if len(parsed.rows) else Written(0, 0, ())
         refusals = [*parsed.refusals, *late_refusals(parsed, np.array(written.late_rows, np.int64))]
         await self._set_aside(records, refusals)

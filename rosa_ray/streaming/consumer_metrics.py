@@ -20,6 +20,7 @@ class ConsumerMetrics:
     Attributes:
         records: polled; the sum of accepted, duplicates and refused.
         refused: by reason.
+        unknown_ads: records, not refused, of ads that the catalogue lacks.
         newest_us: latest own time of an applied record.
         lag_records: polled by nobody yet, as last asked.
         retries: batches that were tried again because the store failed.
@@ -31,6 +32,7 @@ class ConsumerMetrics:
     batches: int = 0
     retries: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    unknown_ads: int = 0
     newest_us: int = 0
     lag_records: int = 0
     started_s: float = field(default_factory=time.monotonic)
@@ -47,6 +49,10 @@ class ConsumerMetrics:
     def refuse(self, reasons: Mapping[str, int]) -> None:
         """Count refused records by reason."""
         self.refused.update(reasons)
+
+    def met_unknown_ads(self, records: int) -> None:
+        """Count records of ads that the catalogue lacks."""
+        self.unknown_ads += records
 
     def retried(self) -> None:
         """Count a batch that will be tried again."""
@@ -81,6 +87,7 @@ class ConsumerMetrics:
             "accepted": self.accepted,
             "duplicates": self.duplicates,
             "refused": dict(sorted(self.refused.items())),
+            "unknown_ads": self.unknown_ads,
             "batches": self.batches,
             "retries": self.retries,
             "records_per_s": round(self.rate(), 1),
@@ -93,8 +100,10 @@ class ConsumerMetrics:
         """One line for people."""
         newest = f"{datetime.fromtimestamp(self.newest_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}Z" if self.newest_us else "none"
         refused = ", ".join(f"{count} {reason}" for reason, count in sorted(self.refused.items())) or "none refused"
+        unknown = f", {self.unknown_ads} of unknown ads" if self.unknown_ads else ""
         return (
-            f"{self.records} records, {self.rate():.0f}/s, {self.accepted} new, {self.duplicates} repeated, {refused}; "
+            f"{self.records} records, {self.rate():.0f}/s, {self.accepted} new, {self.duplicates} repeated, {refused}"
+            f"{unknown}; "
             f"newest {newest}, {self.lag_records} waiting"
         )
 
@@ -111,8 +120,9 @@ class RayConsumerMetrics(ConsumerMetrics):
         self._outcomes = RayCounter("rosa_stream_records", "Records by outcome.", (*names, "outcome"))
         self._lag_records = Gauge("rosa_stream_lag_records", "Records that wait to be applied.", names)
         self._lag_s = Gauge("rosa_stream_lag_seconds", "Age of the newest applied record.", names)
+        self._unknown_ads = RayCounter("rosa_stream_unknown_ads", "Records of ads that the catalogue lacks.", names)
         self._retries = RayCounter("rosa_stream_retries", "Batches tried again because the store failed.", names)
-        for metric in (self._outcomes, self._lag_records, self._lag_s, self._retries):
+        for metric in (self._outcomes, self._lag_records, self._lag_s, self._unknown_ads, self._retries):
             metric.set_default_tags({"consumer": consumer})
 
     def applied(self, records: int, accepted: int, duplicates: int, newest_us: int) -> None:
@@ -124,6 +134,12 @@ class RayConsumerMetrics(ConsumerMetrics):
         """Count refused records by reason."""
         super().refuse(reasons)
         self._count(reasons)
+
+    def met_unknown_ads(self, records: int) -> None:
+        """Count records of ads that the catalogue lacks."""
+        super().met_unknown_ads(records)
+        if records:
+            self._unknown_ads.inc(records)
 
     def retried(self) -> None:
         """Count a batch that will be tried again."""
