@@ -200,7 +200,7 @@ def _coverage(check: LogCheck) -> Iterator[Remark]:
         if one.right == "ads.ad_id" and one.rows_known < one.rows:
             lost = one.rows - one.rows_known
             text = f"{text}; {lost:,} of {one.rows:,} rows name unknown ads"
-            yield Remark("lost", where, text, "add these ads to the catalogue")
+            yield Remark("lost", where, text, "add these ads to the catalogue; until then nothing is learned")
         elif share <= LITTLE:
             sampled = not all(check.tables[side.partition(".")[0]].whole for side in (one.left, one.right))
             note = "only a part of the log was read" if sampled else "are the ids written alike in both tables?"
