@@ -86,6 +86,10 @@ class AdTable:
     def _most_versions(self) -> int:
         return int(np.diff(np.r_[self.first_rows, len(self.ad_key)]).max(initial=0))
 
+    @cached_property
+    def _dated(self) -> bool:
+        return bool((self.from_us != ALWAYS_US).any() or (self.until_us != NEVER_US).any())
+
     def lookup(self, ad_key: np.ndarray, time_us: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
         """Row of each ad's version at a time and whether the ad is in the catalogue; (n,) and (n,).
 
@@ -108,6 +112,8 @@ class AdTable:
 
     def active(self, time_us: int) -> np.ndarray:
         """Rows of the ads that can be shown at a moment: begun and not ended, int64 (n,)."""
+        if not self._dated:
+            return self.first_rows
         rows = self.rows_at(self.first_rows, time_us)
         return rows[(self.from_us[rows] <= time_us) & (time_us < self.until_us[rows])]
 
