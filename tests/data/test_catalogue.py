@@ -22,7 +22,7 @@ from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.run_dir import DataDir, RunDir
 from rosa_ray.schema import ADS, derive_key, hash_id, hash_ids
 from rosa_ray.sources import SourceConfig
-from rosa_ray.storage import read_parquet
+from rosa_ray.storage import read_parquet, write_parquet
 from rosa_ray.store import StoreConfig
 from rosa_ray.units import DAY_US
 from tests.data.test_losses import Tables, log, run, users_of, without_ray  # noqa: F401
@@ -258,6 +258,17 @@ def test_unknown_ads_count_for_their_users_and_reach_neither_fit_nor_period(
         np.testing.assert_array_equal(vocabulary.keys, states[1].vocabularies[table].keys)
     found = guard(str(tmp_path / "all" / "data"), LeakGuardConfig(), SourceConfig())
     assert not found.leaks, found.lines()
+
+
+def test_a_price_of_later_is_a_leak(without_ray: None, tmp_path: Path) -> None:  # noqa: F811
+    run(tmp_path, log() | {"ads": snapshots()})
+    data = DataDir(str(tmp_path / "data"))
+    assert not guard(data.root, LeakGuardConfig(), SourceConfig()).leaks
+    newest = ads_at(read_parquet(data.ads), START_US + DAYS * DAY_US)
+    write_parquet(newest, data.ads)
+    (leak,) = guard(data.root, LeakGuardConfig(action="warn"), SourceConfig()).leaks
+    before = sum(row["request_time"] < day(HALF) for row in log()["impressions"].to_pylist())
+    assert leak.message.startswith(f"{before} of 400 impressions have another campaign")
 
 
 def test_the_store_remembers_impressions_of_unknown_ads(without_ray: None, tmp_path: Path) -> None:  # noqa: F811
