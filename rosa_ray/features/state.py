@@ -26,6 +26,10 @@ VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
 
 TABLES = ("item", "category", "campaign", "device", "region")
+_TOTALS = (
+    *("impressions", "clicks", "conversions", "revenue", "cost"),
+    *("cost_of_clicks", "expected_cost", "expected_cost_of_clicks"),
+)
 _STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
 
 
@@ -87,6 +91,7 @@ class FitSums:
         numbers = Moments.of(number_matrix(shown, declared, int(train.sum())))
         bought = shown["click"] * shown["conversion"]
         sums = [np.ones(int(train.sum())), shown["click"], bought, shown["revenue"], shown["cost"]]
+        sums += [shown["cost"] * shown["click"], shown["expected_cost"], shown["expected_cost"] * shown["click"]]
         money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
         dense = rows.dense[train] if len(rows.dense) else np.empty((0, 0), np.float32)
         totals = np.array([np.sum(s, dtype=np.float64) for s in sums])
@@ -114,7 +119,8 @@ class FeatureState:
         vocabularies: by table name, `TABLES`, and of every declared column by its name.
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
-        totals: impressions, clicks, conversions after a click, revenue and cost of the training period.
+        totals: impressions, clicks, conversions after a click, revenue, cost and expected cost of the training period;
+            cost and expected cost of the clicked impressions, which features of earlier versions lack.
         user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
         number_mean, number_scale: float64 (K,), of the declared numbers on their scales.
     """
@@ -142,8 +148,7 @@ class FeatureState:
         merged = sums[0]
         for more in sums[1:]:
             merged = merged.merge(more)
-        names = ("impressions", "clicks", "conversions", "revenue", "cost")
-        totals = dict(zip(names, merged.totals.tolist(), strict=True))
+        totals = dict(zip(_TOTALS, merged.totals.tolist(), strict=True))
         if not totals["clicks"]:
             raise InputError(
                 f"features cannot be fitted: the training period has {totals['impressions']:.0f} impressions and "

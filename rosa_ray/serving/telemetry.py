@@ -30,6 +30,9 @@ class Telemetry:
     def unknown_ads(self, records: int) -> None:
         """So many live records were of ads that the catalogue lacks."""
 
+    def ignored(self, fields: int) -> None:
+        """Live records had so many fields that no contract knows."""
+
     def failed(self, part: str, error: Exception) -> None:
         """A part of a request failed, and the request went on without it."""
         logger.warning("%s unavailable: %s: %s", part, type(error).__name__, first_line(error))
@@ -50,6 +53,7 @@ class RayTelemetry(Telemetry):
         self._degraded = Counter("rosa_degraded", "Rankings that lacked a part.", ("part",))
         self._refused = Counter("rosa_events_refused", "Posted records that were not stored.", ("reason",))
         self._unknown_ads = Counter("rosa_events_unknown_ads", "Posted records of ads that the catalogue lacks.")
+        self._ignored = Counter("rosa_events_ignored_fields", "Fields of posted records that no contract knows.")
         self._failures = Counter("rosa_part_failures", "Calls that failed or were late.", ("part",))
         self._encodings = Counter("rosa_encodings", "Encodings, by what the encoder knew already.", ("outcome",))
         self._cached_bytes = Gauge("rosa_encoder_cache_bytes", "Memory of cached encodings.")
@@ -86,6 +90,11 @@ class RayTelemetry(Telemetry):
         """Count live records of unknown ads."""
         if records:
             self._unknown_ads.inc(records)
+
+    def ignored(self, fields: int) -> None:
+        """Count ignored fields."""
+        if fields:
+            self._ignored.inc(fields)
 
     def failed(self, part: str, error: Exception) -> None:
         """Count and log one failure."""
