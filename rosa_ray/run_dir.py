@@ -88,7 +88,7 @@ class DataDir(Directory):
 
     @property
     def ads(self) -> str:
-        """The catalogue, one row per ad."""
+        """The catalogue, one row per version of an ad."""
         return self.below("ads.parquet")
 
     @property

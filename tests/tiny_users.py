@@ -117,6 +117,7 @@ def _impressions(
         "propensity": np.full(count, np.nan, np.float32),
         "bid": rng.uniform(0.1, 0.5, count),
         "price": price,
+        "in_catalogue": np.ones(count, bool),
         "cost": rng.uniform(0.05, 0.1, count),
         "click": click,
         "conversion": conversion,

@@ -27,6 +27,22 @@ def print_losses(report: dict[str, Any]) -> None:
         typer.secho(f"warning: {warning}", fg=typer.colors.YELLOW, err=True)
 
 
+def catalogue_line(catalogue: dict[str, int]) -> str:
+    """How the catalogue changed while the log ran; empty where it did not.
+
+    >>> catalogue_line({"ads": 16, "versions": 32, "begin": 1, "end": 0})
+    'the catalogue has 16 ads in 32 versions; while the log ran, 1 began and 0 ended'
+    >>> catalogue_line({"ads": 16, "versions": 16, "begin": 0, "end": 0})
+    ''
+    """
+    ads, versions, begin, end = (catalogue[name] for name in ("ads", "versions", "begin", "end"))
+    if versions == ads and not begin and not end:
+        return ""
+    return (
+        f"the catalogue has {ads:,} ads in {versions:,} versions; while the log ran, {begin:,} began and {end:,} ended"
+    )
+
+
 def loss_lines(losses: list[dict[str, Any]]) -> Iterator[str]:
     """One line a reason: table, rows, share, whether the rows are lost, why, an example, and what to do.
 

@@ -15,7 +15,7 @@ A table that lacks a required column is refused. A row that breaks a rule is set
 _PURPOSE = {
     "events": "What users did.",
     "impressions": "Which ads users were shown, and what became of them.",
-    "ads": "The catalogue of ads.",
+    "ads": "The catalogue of ads. An ad may have several rows, each from its `valid_from` on.",
     "candidates": "Which ads could have been shown for a request. With it the value of a policy can be estimated.",
 }
 

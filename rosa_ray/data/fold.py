@@ -3,13 +3,16 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.arrays import Columns
 from rosa_ray.data.counter_files import shard_count, write_partition_counters
 from rosa_ray.data.coverage import AdSample, count_partition
 from rosa_ray.data.same_id import RULES, unique_rows
@@ -22,6 +25,7 @@ from rosa_ray.features import (
     fold_impressions,
     keyed_events,
     keyed_impressions,
+    of_known_ads,
 )
 from rosa_ray.features.own import own_columns
 from rosa_ray.run_dir import DataDir
@@ -33,7 +37,7 @@ from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, reada
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""
 
-FORMAT = 2
+FORMAT = 3
 """Of what the fold writes; a higher one makes every partition be counted again."""
 
 FOLDED = (EVENTS, IMPRESSIONS, CANDIDATES)
@@ -89,12 +93,18 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bo
     }
     events = keyed_events(staged[EVENTS.name])
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns)
-    candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
+    asked, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
+    candidates = of_known_ads(asked)
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
         write_parquet(pa.table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)
     write_partition_counters(states, layout.part_counters(part), shard_count(partitions))
+    impressions = of_known_ads(impressions)
     times = impressions["time_us"]
+    for name, columns in ((IMPRESSIONS.name, impressions), (CANDIDATES.name, candidates)):
+        for kind, rows, example in _outside_of_their_ads(columns, ads, catalogue, name):
+            counts[kind] = rows
+            examples.update({kind: example} if rows else {})
     for name, rows in ((IMPRESSIONS.name, unknown), (CANDIDATES.name, unknown_candidates)):
         counts[f"{name}_of_unknown_ads"] = rows
         if rows:
@@ -134,6 +144,18 @@ def _clean(rows: pa.Table, name: str, bounds: LogBounds, counts: Counter[str], e
     told = {f"conflicting_{name}": repeats.conflict, f"shared_ids_of_{name}": repeats.sharing}
     examples.update({key: text for key, text in told.items() if text})
     return rows
+
+
+def _outside_of_their_ads(
+    columns: Columns, ads: AdTable, catalogue: pa.Table, name: str
+) -> Iterator[tuple[str, int, str]]:
+    """Rows that come before the first version of their ad, or after its end: their name, number and first ad."""
+    row, _ = ads.lookup(columns["ad_key"], columns["time_us"])
+    early, late = columns["time_us"] < ads.from_us[row], columns["time_us"] >= ads.until_us[row]
+    for when, rows in (("before", row[early]), ("after", row[late])):
+        places = AdTable.order(catalogue)[np.unique(rows)] if len(rows) else rows
+        example = f"ad_id {pc.min(catalogue['ad_id'].take(pa.array(places))).as_py()!r}" if len(rows) else ""
+        yield f"{name}_{when}_their_ads", len(rows), example
 
 
 def _first_outside(rows: pa.Table, name: str) -> str:

@@ -7,14 +7,23 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.data.counter_files import counters_for_partition, shard_count
 from rosa_ray.data.fold import FOLDED_LOGS
-from rosa_ray.features import AdTable, FeatureConfig, FitSums, Split, SplitBounds, UserRows, build_user_rows
+from rosa_ray.features import (
+    AdTable,
+    FeatureConfig,
+    FitSums,
+    Split,
+    SplitBounds,
+    UserRows,
+    build_user_rows,
+    of_known_ads,
+)
 from rosa_ray.features.encoding import owners
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.storage import read_parquet, write_parquet
 
 _SHARED_KEYS = ("item_key", "category_key", "ad_key", "campaign_key")
-_PERIODS = tuple(split.name.lower() for split in Split)
+_PERIODS = tuple(split.name.lower() for split in Split if split != Split.UNKNOWN_AD)
 
 
 def join_partition(
@@ -28,7 +37,7 @@ def join_partition(
     events, impressions, candidates = (_read_keyed(layout.keyed(log, part)) for log in FOLDED_LOGS)
     held_out = candidates["time_us"] >= bounds.valid_us
     candidates = {name: values[held_out] for name, values in candidates.items()}
-    asked = np.concatenate([shared_keys(log) for log in (impressions, candidates)])
+    asked = np.concatenate([shared_keys(log) for log in (of_known_ads(impressions), candidates)])
     shared = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
     counters = counters_for_partition(layout.part_counters(part), shared, asked)
     rows = build_user_rows(events, impressions, candidates, counters, config, bounds)

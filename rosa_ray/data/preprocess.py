@@ -20,14 +20,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pyarrow as pa
 from annotated_types import Ge, Le, Lt
 
+from rosa_ray.data.catalogue import read_versions
 from rosa_ray.data.counter_files import combine_counters, merge_shard, shard_count
 from rosa_ray.data.data_report import PARTIAL, merge_reports, time_span
 from rosa_ray.data.fold import FOLDED_LOGS, MAX_NAMES, fold_partition
 from rosa_ray.data.join import advertised_keys, join_partition
-from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.stage import stage_source
 from rosa_ray.data.stage_report import StageReport
 from rosa_ray.data.staging_area import read_staged
@@ -99,8 +98,8 @@ def preprocess(
     _require_impressions(staged)
     remove_tree(layout.spec)
     remove_tree(layout.users)
-    ads, ad_repeats = unique_rows(read_staged(layout.staging, ADS, 0), RULES[ADS.name])
-    write_parquet(_catalogue(ads), layout.ads)
+    catalogue = read_versions(read_staged(layout.staging, ADS, 0))
+    write_parquet(catalogue.table, layout.ads)
     clock.lap("ingest")  # the pass is called so in the reports of earlier versions too
     parts = range(config.partitions)
     limits = _log_bounds(staged, period, keep=config.time_outliers == "keep")
@@ -119,7 +118,7 @@ def preprocess(
     clock.lap("join")
     ingest, figures = staged.to_dict(), [figures for _, figures in joined]
     report = {
-        **merge_reports(folded, figures, ingest["files"], ads, ad_repeats, config.max_lost_share),
+        **merge_reports(folded, figures, ingest["files"], catalogue, config.max_lost_share),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),
         "ingest": ingest,
@@ -190,13 +189,6 @@ def _merge_counters(layout: DataDir, partitions: int) -> int:
 
 def _merge_shard(layout: DataDir, parts: list[str], shard: tuple[int, str]) -> int:
     return merge_shard(parts, *shard, advertised_keys(layout))
-
-
-def _catalogue(ads: pa.Table) -> pa.Table:
-    """Columns that serving needs; since when a row holds is no longer of use."""
-    names = [name for name in ads.column_names if name != "valid_from"]
-    schema = pa.schema([pa.field(name, ads.schema.field(name).type, nullable=name != "ad_id") for name in names])
-    return pa.table([ads[name].combine_chunks() for name in names], schema=schema)
 
 
 def _save_features(state: FeatureState, layout: DataDir) -> None:

@@ -106,7 +106,8 @@ class EncodedUsers:
 
 
 def encode_users(rows: UserRows, state: FeatureState) -> EncodedUsers:
-    """Encode user rows with fitted features."""
+    """Encode user rows with fitted features; impressions of unknown ads are left out."""
+    rows = rows.of_known_ads()
     return EncodedUsers(
         user_key=rows.user_key,
         event_offsets=rows.event_offsets,

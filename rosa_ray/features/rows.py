@@ -4,7 +4,7 @@ This is what preprocessing writes, what training and evaluation read, and what o
 same arrays with one user in them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -21,9 +21,21 @@ class Split(IntEnum):
     VALID = 1
     TEST = 2
     POLICY = 3
-    """Unlabelled candidates of the test period, for the value of a policy. Codes from here on are of candidates."""
+    """Unlabelled candidates of the test period, for the value of a policy. This code and the next are of candidates."""
     VALID_POLICY = 4
     """Unlabelled candidates of the validation period, for choosing between models by the value of their policies."""
+    UNKNOWN_AD = 5
+    """Impressions of any period whose ad no catalogue row knows: they count, and are neither trained nor evaluated."""
+
+
+def is_logged(split: np.ndarray) -> np.ndarray:
+    """Whether impressions were shown, as those of a log are and candidates are not; bool.
+
+    >>> is_logged(np.array([Split.TEST, Split.POLICY, Split.UNKNOWN_AD]))
+    array([ True, False,  True])
+    """
+    logged: np.ndarray = (split < Split.POLICY) | (split == Split.UNKNOWN_AD)
+    return logged
 
 
 EVENT_COLUMNS: dict[str, pa.DataType] = {
@@ -88,6 +100,18 @@ class UserRows:
 
     def __len__(self) -> int:
         return len(self.user_key)
+
+    def of_known_ads(self) -> "UserRows":
+        """The same users without their impressions of unknown ads."""
+        known = self.impressions["split"] != Split.UNKNOWN_AD
+        if known.all():
+            return self
+        return replace(
+            self,
+            impression_offsets=np.r_[0, np.cumsum(known)][self.impression_offsets],
+            impressions={name: values[known] for name, values in self.impressions.items()},
+            dense=self.dense[known],
+        )
 
     def to_table(self) -> pa.Table:
         """One Arrow row per user with list columns `event_*` and `impression_*`; dense is flattened per user."""

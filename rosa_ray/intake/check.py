@@ -167,7 +167,7 @@ def _ids(check: LogCheck) -> Iterator[Remark]:
         column, rows = row_id_of(name), check.tables[name].kept.rows
         version = _VERSIONS.get(name, "")
         if found.other and version in check.tables[name].kept.names and check.tables[name].kept.known_share(version):
-            yield Remark("note", name, f"{counted(found.other, 'other version')} of rows", "the newest counts")
+            yield _of_versions(check, name, found.other)
         elif found.other:
             labels = f", {found.other_labels:,} of them with other labels" if found.other_labels else ""
             text = f"{counted(found.other, 'row')} whose {column} another row has too, with other content{labels}"
@@ -178,9 +178,18 @@ def _ids(check: LogCheck) -> Iterator[Remark]:
             yield Remark(level, name, text, "they count once")
 
 
+def _of_versions(check: LogCheck, table: str, others: int) -> Remark:
+    """Rows that the log itself says are versions."""
+    if table != "ads":
+        return Remark("note", table, f"{counted(others, 'other version')} of rows", "the newest counts")
+    kept = check.tables[table].kept
+    text = f"{counted(kept.distinct('ad_id'), 'ad')} in {counted(kept.rows, 'row')} of different times"
+    return Remark("note", table, text, "a request takes the row of its time")
+
+
 def _of_conflicts(table: str) -> str:
     if table == "ads":
-        return "are these daily snapshots? Name their day in source.columns.ads.valid_from, and the newest counts"
+        return "are these daily snapshots? Name their day in source.columns.ads.valid_from: a request takes its day's"
     later = "" if table != "impressions" else "are these versions? Name updated_time in source.columns.impressions. "
     return f'{later}If ids restart in every file, name {row_id_of(table)}: "#row" in source.columns.{table}'
 
@@ -195,7 +204,7 @@ def _coverage(check: LogCheck) -> Iterator[Remark]:
         if one.right == "ads.ad_id" and one.rows_known < one.rows:
             lost = one.rows - one.rows_known
             text = f"{text}; {lost:,} of {one.rows:,} rows name unknown ads"
-            yield Remark("lost", where, text, "add these ads to the catalogue")
+            yield Remark("lost", where, text, "add these ads to the catalogue; until then nothing is learned")
         elif share <= LITTLE:
             sampled = not all(check.tables[side.partition(".")[0]].whole for side in (one.left, one.right))
             note = "only a part of the log was read" if sampled else "are the ids written alike in both tables?"

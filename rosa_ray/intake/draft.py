@@ -143,10 +143,21 @@ def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> No
             key = f"columns.{guess.table}.{entry.name}: {found.file_column}"
             written = _scalar(_written(guess, found.file_column))
             text.add(f"      {entry.name}: {written}", f"{doubt}{word}, {found.why}; {_short(examples)}", key)
+        elif (guess.table, entry.name) == ("ads", "valid_from") and _dated_files(guess):
+            text.add(
+                f"      valid_from: {_scalar(guess.sample.dated_by)}",
+                f"likely, the names of the {guess.sample.files} files are days: snapshots",
+            )
         elif entry.name in absent:
             _stand_in(text, guess, entry, tables)
     if guess.others:
         text.add(f"      # not used: {_short(', '.join(name or repr(name) for name in guess.others), 90)}")
+
+
+def _dated_files(guess: TableGuess) -> bool:
+    """Whether the files are snapshots of ads, whose day only their names say."""
+    sample = guess.sample
+    return guess.table == "ads" and sample.files > 1 and bool(sample.dated_by) and "valid_from" not in guess.columns
 
 
 def _stand_in(text: _Text, guess: TableGuess, entry: Column, tables: Sequence[TableGuess]) -> None:
@@ -218,15 +229,17 @@ def _times(text: _Text, tables: Sequence[TableGuess]) -> None:
         f"{table.table}.{name}": guess.found
         for table in tables
         for name, guess in table.columns.items()
-        if guess.found.kind == "time" and name.endswith("_time")
+        if guess.found.kind == "time" and pa.types.is_timestamp(CONTRACTS[table.table].schema.field(name).type)
     }
-    _setting(text, "time_unit", {key: one.unit for key, one in found.items() if one.unit}, len(found))
-    _setting(text, "time_format", {key: one.time_format for key, one in found.items() if one.time_format}, len(found))
+    snapshots = {f"{table.table}.valid_from": table.sample.day_format for table in tables if _dated_files(table)}
+    formats = {key: one.time_format for key, one in found.items() if one.time_format} | snapshots
+    _setting(text, "time_unit", {key: one.unit for key, one in found.items() if one.unit}, len(found) + len(snapshots))
+    _setting(text, "time_format", formats, len(found) + len(snapshots))
     exchanged = next((one for one in found.values() if one.either_order), None)
     if exchanged is not None:
         read, other = exchanged.time_format, exchanged.either_order
         text.choose(f"time_format: {exchanged.examples[0]} was read as {read}; {other} would do too")
-    naive = {key: "UTC" for key, one in found.items() if one.naive}
+    naive = {key: "UTC" for key, one in found.items() if one.naive} | dict.fromkeys(snapshots, "UTC")
     if naive:
         text.choose("time_zone: the times say no zone; UTC was taken")
         _setting(text, "time_zone", naive, len(naive))

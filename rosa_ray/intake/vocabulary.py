@@ -49,7 +49,9 @@ ALIASES: dict[str, str] = {
     "campaign_id": "campaign_id campaign camp cmp cmp_id campaignid camp_id campaign_name advertiser_id advertiser "
     "line_item_id adgroup_campaign brand_id customer_campaign cid",
     "updated_time": "updated_time updated_at modified_at last_updated last_modified version_time written_at",
-    "valid_from": "valid_from effective_from snapshot_date snapshot_time snapshot as_of valid_since",
+    "valid_from": "valid_from effective_from snapshot_date snapshot_time snapshot_day snapshot as_of valid_since "
+    "dbt_valid_from start_date starts_at day date dt",
+    "valid_until": "valid_until valid_to effective_to effective_until dbt_valid_to end_date ends_at expires_at expiry",
     "click_id": "click_id clickid gclid clk_id id uuid",
     "conversion_id": "conversion_id conv_id order_id transaction_id id uuid sale_id",
 }

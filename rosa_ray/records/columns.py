@@ -10,7 +10,7 @@ from rosa_ray.features import AdTable
 from rosa_ray.features.records import RecordKind, empty_records
 from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
 from rosa_ray.records.times import RecordTimes
-from rosa_ray.schema import Behavior, hash_ids
+from rosa_ray.schema import MISSING_KEY, Behavior, hash_ids
 
 Pseudonym = Callable[[str], str]
 
@@ -28,6 +28,8 @@ def record_columns(
     records: Sequence[LiveRecord], times: RecordTimes, ads: AdTable, pseudonym: Pseudonym | None = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns of n records in their order, `RECORD_COLUMNS`, and whether each one's ad is in the catalogue.
+
+    Feedback belongs to the campaign that its ad had at the request; of an ad that the catalogue lacks, to none.
 
     Args:
         times: of these records, without faults.
@@ -47,7 +49,7 @@ def record_columns(
     if events:
         _put(columns, events, _event_columns([records[row] for row in events]))
     if shown:
-        values, known[shown] = _shown_columns([records[row] for row in shown], ads)
+        values, known[shown] = _shown_columns([records[row] for row in shown], times.shown_us[shown], ads)
         _put(columns, shown, values)
     return columns, known
 
@@ -62,16 +64,16 @@ def _event_columns(events: list[Any]) -> dict[str, np.ndarray]:
     }
 
 
-def _shown_columns(records: list[Any], ads: AdTable) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _shown_columns(records: list[Any], shown_us: np.ndarray, ads: AdTable) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns of impressions, clicks and conversions; bid and cost are those of impressions alone."""
     ad_key = _keys([record.ad_id for record in records])
-    row, known = ads.lookup(ad_key)
+    row, known = ads.lookup(ad_key, shown_us)
     paid = [(record.bid, record.cost) if isinstance(record, ImpressionIn) else (0.0, 0.0) for record in records]
     bid, cost = np.array(paid, np.float64).T
     return {
         "record_id": np.array([record.impression_id for record in records], object),
         "ad_key": ad_key,
-        "campaign_key": ads.campaign_key[row],
+        "campaign_key": np.where(known, ads.campaign_key[row], MISSING_KEY),
         "bid": bid,
         "cost": cost,
     }, known

@@ -136,9 +136,18 @@ ADS = Contract(
         _id("category", "category of the item, shared with the events log", may_lack=True),
         _money("bid", "default bid per impression, currency units; without it 1", _POSITIVE, may_lack=True, absent=1.0),
         _money("price", "value of one conversion, currency units; without it 1", _POSITIVE, may_lack=True, absent=1.0),
-        _time("valid_from", "since when the row holds, UTC; of several rows the newest counts", required=False),
+        _time("valid_from", "since when the row holds, UTC; until the ad's next row, null since ever", required=False),
+        _time("valid_until", "until when the row holds at most, UTC; that of the last row ends the ad", required=False),
+    ),
+    row_rules=(
+        (
+            "valid_until",
+            "end before they begin",
+            lambda t: pc.fill_null(pc.greater_equal(t["valid_until"], t["valid_from"]), True),
+        ),
     ),
 )
+"""A row is one version of an ad. A request reads the version that held at its time."""
 
 CANDIDATES = Contract(
     "candidates",

@@ -1,5 +1,8 @@
 """User rows: deduplicated, ordered, joined, and split by time."""
 
+import itertools
+import math
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
@@ -14,8 +17,9 @@ from rosa_ray.features import (
     fold_impressions,
     keyed_events,
     keyed_impressions,
+    of_known_ads,
 )
-from rosa_ray.schema import EVENTS, hash_id
+from rosa_ray.schema import ADS, EVENTS, hash_id
 from tests.synthetic import BOUNDS, CONFIG, ads_table, events_table, impressions_table, user_rows
 
 
@@ -57,14 +61,48 @@ def test_events_of_one_microsecond_are_ordered_by_event_id() -> None:
     assert keyed["item_key"].tolist() == [hash_id("1"), hash_id("2"), hash_id("3")]
 
 
-def test_an_ad_outside_the_catalogue_is_dropped_and_counted() -> None:
+def test_an_ad_outside_the_catalogue_is_counted_and_never_ranked() -> None:
     table = impressions_table(np.random.default_rng(0), impressions=100)
     half = AdTable.from_table(ads_table().slice(0, 15))
-    kept, dropped = keyed_impressions(table, half)
-    known = {f"a{number}" for number in range(15)}
-    expected = sum(ad not in known for ad in table["ad_id"].to_pylist())
-    assert 0 < expected == dropped
-    assert len(kept["ad_key"]) == 100 - dropped
+    shown, unknown = keyed_impressions(table, half)
+    known = {hash_id(f"a{number}") for number in range(15)}
+    assert 0 < unknown == sum(key not in known for key in shown["ad_key"].tolist()) < 100
+    assert len(shown["ad_key"]) == 100
+    assert set(of_known_ads(shown)["ad_key"].tolist()) <= known
+    nothing = keyed_events(events_table(np.random.default_rng(0), events=1))
+    rows = build_user_rows(nothing, shown, None, fold_impressions(shown, CONFIG), CONFIG, BOUNDS)
+    is_unknown = rows.impressions["split"] == Split.UNKNOWN_AD
+    assert is_unknown.sum() == unknown
+    ranked = rows.of_known_ads()
+    assert len(ranked.impressions["ad_key"]) == len(ranked.dense) == 100 - unknown
+    pieces = itertools.pairwise(rows.impression_offsets)
+    assert np.diff(ranked.impression_offsets).tolist() == [(~is_unknown[start:stop]).sum() for start, stop in pieces]
+
+
+VERSIONS = st.lists(st.tuples(st.integers(0, 3), st.none() | st.integers(0, 20)), min_size=1, max_size=24, unique=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(versions=VERSIONS, asked=st.lists(st.tuples(st.integers(0, 4), st.integers(-2, 22)), max_size=30))
+def test_no_request_sees_a_version_that_begins_later(
+    versions: list[tuple[int, int | None]], asked: list[tuple[int, int]]
+) -> None:
+    """The price of a version is its place in the list."""
+    rows = [
+        {"ad_id": f"a{ad}", "campaign_id": "k", "category": "c", "bid": 1.0, "price": place + 1.0, "valid_from": since}
+        for place, (ad, since) in enumerate(versions)
+    ]
+    table = AdTable.from_table(pa.Table.from_pylist(rows, ADS.schema))
+    ad_key, time_us = np.array([hash_id(f"a{ad}") for ad, _ in asked], np.int64), np.array([us for _, us in asked], int)
+    row, known = table.lookup(ad_key, time_us)
+    for (ad, us), found, there in zip(asked, row.tolist(), known.tolist(), strict=True):
+        own = sorted(
+            (-math.inf if since is None else since, place) for place, (one, since) in enumerate(versions) if one == ad
+        )
+        assert there == bool(own)
+        if own:
+            begun = [place for since, place in own if since <= us]
+            assert table.price[found] == (begun[-1] if begun else own[0][1]) + 1
 
 
 def test_an_ad_without_an_item_is_an_item_of_its_own() -> None:

@@ -238,4 +238,4 @@ def test_versions_of_a_row_are_no_conflict(tmp_path: Path) -> None:
     ]
     found = check(write_log(tmp_path / "dated", ads=dated))
     assert found.exit_code == 0
-    assert [line for line in said(found, "note") if "12 other versions" in line]
+    assert [line for line in said(found, "note") if "12 ads in 24 rows of different times" in line]

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,8 @@ from rosa_ray.features import RECORD_COLUMNS, AdTable, RecordKind
 from rosa_ray.records import EXAMPLES, RecordParser, late_refusals, to_us
 from rosa_ray.records.config import RecordsConfig
 from rosa_ray.records.ignored_fields import MAX_NAMES, OTHERS, add_fields
-from rosa_ray.schema import hash_id
+from rosa_ray.schema import ADS as ADS_CONTRACT
+from rosa_ray.schema import MISSING_KEY, hash_id
 from rosa_ray.sources.times import TimeForm
 from tests.synthetic import ads_table
 
@@ -116,7 +118,6 @@ REFUSED = {
         event(event_time="2027-01-15T08:05:01Z"),
         line(type="click", **SHOWN, click_time="2028-01-01T00:00:00Z"),
     ],
-    "unknown_ad": [line(type="click", **{**SHOWN, "ad_id": "a99"})],
 }
 
 
@@ -130,6 +131,30 @@ def test_one_refused_line_leaves_the_others(reason: str, bad: bytes) -> None:
     assert detail
     assert "\n" not in detail
     assert "x" * 10 not in detail
+
+
+def test_feedback_on_an_unknown_ad_is_taken_without_a_campaign_and_counted() -> None:
+    parsed = PARSER.parse_lines([line(type="click", **{**SHOWN, "ad_id": "a99"}), line(type="click", **SHOWN), event()])
+    assert (parsed.refusals, parsed.unknown_ads) == ((), 1)
+    assert parsed.columns["ad_key"].tolist() == [hash_id("a99"), hash_id("a4"), 0]
+    assert parsed.columns["campaign_key"].tolist() == [MISSING_KEY, hash_id("k1"), 0]
+
+
+def test_a_future_record_of_an_unknown_ad_is_refused_and_not_counted() -> None:
+    late = {**SHOWN, "ad_id": "a99", "request_time": "2027-06-01T00:00:00Z"}
+    parsed = PARSER.parse_lines([line(type="click", **late)])
+    assert ([refusal.reason for refusal in parsed.refusals], parsed.unknown_ads) == (["future"], 0)
+
+
+def test_feedback_belongs_to_the_campaign_of_its_request() -> None:
+    ads = ads_table().slice(4, 1).to_pylist()
+    later = datetime(2026, 1, 31, 10, tzinfo=UTC)
+    rows = [*ads, {**ads[0], "campaign_id": "new", "valid_from": later}]
+    parser = RecordParser(AdTable.from_table(pa.Table.from_pylist(rows, ADS_CONTRACT.schema)), now_us=lambda: NOW_US)
+    after = {**SHOWN, "request_time": later.isoformat()}
+    bought = {"conversion_time": "2026-02-01T09:30:00Z"}
+    parsed = parser.parse_lines([line(type="conversion", **SHOWN, **bought), line(type="click", **after)])
+    assert parsed.columns["campaign_key"].tolist() == [hash_id("k1"), hash_id("new")]
 
 
 def test_up_to_the_allowed_future_is_accepted() -> None:

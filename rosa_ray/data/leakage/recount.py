@@ -11,7 +11,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.data.leakage.findings import ANYWAY, LeakFinding
-from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows
+from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows, is_logged
 from rosa_ray.features.encoding import count_visible, owners
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.units import MINUTE_US
@@ -45,7 +45,7 @@ class Recount:
     def update(self, rows: UserRows) -> None:
         """Count a block."""
         events = {**rows.events, "user_key": rows.user_key[owners(rows.event_offsets)]}
-        real = rows.impressions["split"] < Split.POLICY
+        real = is_logged(rows.impressions["split"])
         shown = {**rows.impressions, "user_key": rows.user_key[owners(rows.impression_offsets)]}
         shown = {name: values[real] for name, values in shown.items()}
         for name in self.config.views:

@@ -33,6 +33,7 @@ def render(run: RunFiles) -> Child:
         tag("h3", "Periods"),
         _window(run),
         _periods(run.data),
+        _catalogue(run.data),
         tag("h3", "Set aside"),
         _set_aside(run.data),
         _coverage(run.data),
@@ -64,6 +65,17 @@ def _periods(data: dict[str, Any]) -> Markup:
     ]
     head = ["Period", "Users", "Impressions", "Clicks", "Conversions", "CTR", "CVR", "Revenue", "Cost"]
     return table("Periods", head, rows)
+
+
+def _catalogue(data: dict[str, Any]) -> Markup | None:
+    """How many ads and versions there are, and how many ads came and went."""
+    found = data.get("catalogue")
+    if not found:
+        return None
+    ads, versions, begin, end = (count(found.get(name)) for name in ("ads", "versions", "begin", "end"))
+    return tag(
+        "p", f"The catalogue has {ads} ads in {versions} versions. While the log ran, {begin} began and {end} ended."
+    )
 
 
 def _outcomes(part: dict[str, Any]) -> list[str]:
