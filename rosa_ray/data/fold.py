@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +23,7 @@ from rosa_ray.features import (
     fold_impressions,
     keyed_events,
     keyed_impressions,
+    with_categories,
 )
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
@@ -31,7 +33,7 @@ from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, reada
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""
 
-FORMAT = 2
+FORMAT = 3
 """Of what the fold writes; a higher one makes every partition be counted again."""
 
 FOLDED = (EVENTS, IMPRESSIONS, CANDIDATES)
@@ -79,7 +81,8 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bo
         contract.name: _clean(read_staged(layout.staging, contract, part), contract.name, bounds, counts, examples)
         for contract in FOLDED
     }
-    events = keyed_events(staged[EVENTS.name])
+    said = keyed_events(staged[EVENTS.name])
+    events = with_categories(said, ads)
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads)
     candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads)
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
@@ -91,6 +94,10 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bo
         counts[f"{name}_of_unknown_ads"] = rows
         if rows:
             examples[f"{name}_of_unknown_ads"] = f"ad_id {_first_unknown(staged[name]['ad_id'], catalogue['ad_id'])!r}"
+    filled = np.flatnonzero(events["category_key"] != said["category_key"])
+    if len(filled):
+        counts["category_of_the_ad"] = len(filled)
+        examples["category_of_the_ad"] = f"event_id {min(events['event_id'][filled])!r}"
     untouched = (impressions["conversion"] > 0) & (impressions["click"] == 0)
     return {
         "counts": {
@@ -101,7 +108,7 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bo
             "conversions_without_a_click": int(untouched.sum()),
         },
         "examples": examples,
-        "coverage": count_partition(events, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
+        "coverage": count_partition(said, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),

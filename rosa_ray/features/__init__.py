@@ -1,7 +1,14 @@
 """The one shared feature computation: pure NumPy on columns, called with millions of rows offline and one online."""
 
 from rosa_ray.features.batching import batch_users, collate
-from rosa_ray.features.build import AdTable, SplitBounds, build_user_rows, keyed_events, keyed_impressions
+from rosa_ray.features.build import (
+    AdTable,
+    SplitBounds,
+    build_user_rows,
+    keyed_events,
+    keyed_impressions,
+    with_categories,
+)
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.features.counting import CounterStates, dense_names, expected_cost, fold_events, merge_states, read_dense
@@ -63,4 +70,5 @@ __all__ = [
     "read_dense",
     "record_keys",
     "records_of",
+    "with_categories",
 ]

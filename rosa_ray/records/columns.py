@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rosa_ray.features import AdTable
+from rosa_ray.arrays import Columns
+from rosa_ray.features import AdTable, with_categories
 from rosa_ray.features.records import RecordKind, empty_records
 from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
 from rosa_ray.records.times import RecordTimes
@@ -45,7 +46,7 @@ def record_columns(
     is_event = columns["kind"] == RecordKind.EVENT
     events, shown = np.flatnonzero(is_event).tolist(), np.flatnonzero(~is_event).tolist()
     if events:
-        _put(columns, events, _event_columns([records[row] for row in events]))
+        _put(columns, events, with_categories(_event_columns([records[row] for row in events]), ads))
     if shown:
         values, known[shown] = _shown_columns([records[row] for row in shown], ads)
         _put(columns, shown, values)
@@ -77,7 +78,7 @@ def _shown_columns(records: list[Any], ads: AdTable) -> tuple[dict[str, np.ndarr
     }, known
 
 
-def _put(columns: dict[str, np.ndarray], rows: list[int], values: dict[str, np.ndarray]) -> None:
+def _put(columns: dict[str, np.ndarray], rows: list[int], values: Columns) -> None:
     for name, given in values.items():
         columns[name][rows] = given
 

@@ -1,4 +1,4 @@
-"""The fields that live records and requests are made of: ids, money, times; finite, bounded, and read as a log's are."""
+"""The fields that live records and requests are made of: ids, money, times; finite and bounded, read as in a log."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any

@@ -93,9 +93,7 @@ def build_pipeline(
     return Pipeline(Consumer(source, store, parser, letters, stream, metrics, **options), source, store)  # type: ignore[arg-type]
 
 
-def open_records(
-    stream: StreamConfig, share: tuple[int, int] = (0, 1), files: tuple[str, ...] = ()
-) -> RecordSource:
+def open_records(stream: StreamConfig, share: tuple[int, int] = (0, 1), files: tuple[str, ...] = ()) -> RecordSource:
     """Open the configured source, or files instead of it.
 
     Raises:

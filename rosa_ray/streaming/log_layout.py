@@ -90,7 +90,7 @@ def require_layout(root: Path, until_end: bool) -> bool:
     if partitions_of(root) or plain_files(root):
         return True
     present = root.is_dir() and any(_visible(root))
-    if until_end or present or root.exists() and not root.is_dir():
+    if until_end or present or (root.exists() and not root.is_dir()):
         raise InputError(f"stream.path {root}: holds no records; {EXPECTED}; {_found(root)}")
     return False
 

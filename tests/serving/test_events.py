@@ -220,9 +220,7 @@ def test_a_name_that_is_no_unicode_does_not_fail_the_request(client: LocalClient
 def test_what_the_interface_accepts_satisfies_the_events_contract() -> None:
     sent = (event(price="", category="", event_time="1990-01-01T00:00:01Z"), event(price=0, user_id=5))
     accepted = [EventIn.model_validate(one).model_dump(exclude={"type"}) for one in sent]
-    table = pa.Table.from_pylist(
-        [{**one, "event_time": datetime.fromisoformat(one["event_time"])} for one in accepted]
-    )
+    table = pa.Table.from_pylist([{**one, "event_time": datetime.fromisoformat(one["event_time"])} for one in accepted])
     table = table.set_column(
         table.column_names.index("event_time"), "event_time", table["event_time"].cast(pa.timestamp("us", "UTC"))
     )

@@ -67,10 +67,19 @@ def odd_records() -> bytes:
     return b"\n".join(json.dumps(line).encode() for line in lines)
 
 
-DECLARED = ("--set", "records.time_unit=ms", "--set", "records.time_zone=UTC", "--set", "stream.max_future_s=1000000000")
+DECLARED = (
+    "--set",
+    "records.time_unit=ms",
+    "--set",
+    "records.time_zone=UTC",
+    "--set",
+    "stream.max_future_s=1000000000",
+)
 
 
-@pytest.mark.parametrize("place", ["stream/events.jsonl", "stream/0/events.jsonl", "stream/0/00000000000000000000.jsonl"])
+@pytest.mark.parametrize(
+    "place", ["stream/events.jsonl", "stream/0/events.jsonl", "stream/0/00000000000000000000.jsonl"]
+)
 def test_odd_records_are_all_read_wherever_they_lie(world: World, tmp_path: Path, place: str) -> None:  # noqa: F811
     config = write_run(tmp_path, world)
     (tmp_path / place).parent.mkdir(parents=True)
