@@ -1,5 +1,6 @@
 """The fields that live records and requests are made of: ids, money, times; finite and bounded, read as in a log."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -44,13 +45,17 @@ class _Forgiving:
     """
 
     def __init__(
-        self, forms: list[CoreSchema], null_words: tuple[str, ...], needs: str, documented: list[dict[str, Any]]
+        self,
+        forms: Sequence[CoreSchema],
+        null_words: tuple[str, ...],
+        needs: str,
+        documented: Sequence[Mapping[str, object]],
     ) -> None:
         self._forms, self._null_words = forms, null_words
         self._needs, self._documented = needs, documented
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        forms = list(self._forms)
+        forms: list[CoreSchema | tuple[CoreSchema, str]] = [*self._forms]
         if self._null_words:
             word = core_schema.literal_schema(list(self._null_words))
             nothing = core_schema.chain_schema([word, core_schema.no_info_plain_validator_function(_nothing)])
@@ -85,7 +90,10 @@ def _id(null_words: tuple[str, ...] = ()) -> _Forgiving:
         ),
         core_schema.chain_schema([whole, core_schema.no_info_plain_validator_function(_whole_text)]),
     ]
-    documented = [{"type": "string", "minLength": 1, "maxLength": MAX_ID}, {"type": "integer"}]
+    documented: list[dict[str, object]] = [
+        {"type": "string", "minLength": 1, "maxLength": MAX_ID},
+        {"type": "integer"},
+    ]
     return _Forgiving(forms, null_words, f"needs an id, text of 1 to {MAX_ID} characters or an integer", documented)
 
 
@@ -107,7 +115,7 @@ def _count(null_words: tuple[str, ...]) -> _Forgiving:
         core_schema.chain_schema([whole, as_int]),
         core_schema.chain_schema([digits, core_schema.float_schema(strict=False), as_int]),
     ]
-    documented = [{"type": "integer", "minimum": 0}, {"type": "string"}]
+    documented: list[dict[str, object]] = [{"type": "integer", "minimum": 0}, {"type": "string"}]
     return _Forgiving(forms, null_words, "needs a whole number of at least 0", documented)
 
 
