@@ -40,7 +40,8 @@ def record_columns(
     columns = empty_records(len(records))
     columns["kind"] = np.array([_KINDS[type(record)] for record in records], np.int8)
     users = [record.user_id for record in records]
-    columns["user_key"] = _keys(users if pseudonym is None else [pseudonym(user) for user in users])
+    hidden = users if pseudonym is None else [user and pseudonym(user) for user in users]
+    columns["user_key"] = _keys(hidden)
     columns["time_us"], columns["shown_us"] = times.own_us, times.shown_us
     known = np.ones(len(records), bool)
     is_event = columns["kind"] == RecordKind.EVENT
@@ -64,17 +65,21 @@ def _event_columns(events: list[Any]) -> dict[str, np.ndarray]:
 
 
 def _shown_columns(records: list[Any], ads: AdTable) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Columns of impressions, clicks and conversions; bid and cost are those of impressions alone."""
+    """Columns of impressions, clicks and conversions; bid and cost are those of impressions alone.
+
+    What an impression does not say is filled as in a log that lacks the column.
+    """
     ad_key = _keys([record.ad_id for record in records])
     row, known = ads.lookup(ad_key)
     paid = [(record.bid, record.cost) if isinstance(record, ImpressionIn) else (0.0, 0.0) for record in records]
     bid, cost = np.array(paid, np.float64).T
+    bid = np.where(np.isnan(bid), ads.bid[row], bid)
     return {
         "record_id": np.array([record.impression_id for record in records], object),
         "ad_key": ad_key,
         "campaign_key": ads.campaign_key[row],
         "bid": bid,
-        "cost": cost,
+        "cost": np.nan_to_num(cost, nan=0.0),
     }, known
 
 

@@ -13,7 +13,7 @@ from rosa_ray.features import RECORD_COLUMNS, AdTable, RecordKind, keyed_events,
 from rosa_ray.records import EXAMPLES, RecordParser, late_refusals, to_us
 from rosa_ray.records.config import RecordsConfig
 from rosa_ray.records.ignored_fields import MAX_NAMES, OTHERS, add_fields
-from rosa_ray.schema import hash_id
+from rosa_ray.schema import MISSING_KEY, hash_id
 from rosa_ray.sources.times import TimeForm
 from tests.synthetic import ads_table, events_table
 
@@ -106,8 +106,9 @@ REFUSED = {
         event(event_time="noon"),
         event().replace(b"59.9", b"NaN"),
         event().replace(b"59.9", b"1e999"),
-        line(type="impression", **SHOWN),
         line(type="impression", **SHOWN, bid=0.0, cost=0.1),
+        line(type="click", **{**SHOWN, "user_id": ""}),
+        line(type="click", **{name: value for name, value in SHOWN.items() if name != "user_id"}),
         line(type="click", **SHOWN, click_time="2026-01-31T09:29:59Z"),
         line(type="conversion", **SHOWN),
         line(type="conversion", **SHOWN, conversion_time="2026-01-31T09:29:59Z"),
@@ -205,6 +206,15 @@ def test_what_says_nothing_is_absent(absent: str | None) -> None:
     assert parsed.refusals == ()
     assert (parsed.columns["category_key"][0], np.isnan(parsed.columns["price"][0])) == (0, True)
     assert parsed.columns["time_us"].tolist() == PARSER.parse_lines(bare).columns["time_us"].tolist()
+
+
+def test_what_an_impression_does_not_say_is_filled_as_in_a_log_that_lacks_it() -> None:
+    sent = [line(type="impression", **{**SHOWN, "user_id": None}), line(type="impression", **SHOWN, bid=None, cost="")]
+    parser = RecordParser(ADS, pseudonym=lambda user: user[::-1], now_us=lambda: NOW_US)
+    columns = parser.parse_lines(sent).columns
+    bid = ads_table()["bid"].to_pylist()[4]
+    assert (columns["bid"].tolist(), columns["cost"].tolist()) == ([bid, bid], [0.0, 0.0])
+    assert columns["user_key"].tolist() == [MISSING_KEY, hash_id("1u")]
 
 
 EPOCH = [
