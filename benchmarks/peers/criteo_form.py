@@ -170,7 +170,10 @@ def run_fuxictr(options: argparse.Namespace) -> dict[str, float]:
     names = [*COUNTS, *CATEGORIES]
     fields = FeatureMap("rows", str(options.dir))
     fields.features = OrderedDict(
-        {name: {"source": "", "type": "categorical", "vocab_size": size} for name, size in zip(names, sizes, strict=True)}
+        {
+            name: {"source": "", "type": "categorical", "vocab_size": size}
+            for name, size in zip(names, sizes, strict=True)
+        }
     )
     fields.labels, fields.default_emb_dim = ["Label"], options.width
     fields.num_fields = fields.get_num_fields()

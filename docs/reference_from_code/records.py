@@ -21,13 +21,17 @@ _INTRODUCTION = """# Live records
 A live record is one JSON object: a line of a log, a Kafka message, or an element of `POST /events`.
 There are four kinds. `type` says which one it is, and may be left out of an event.
 [Follow a log or Kafka](../how-to/follow-a-stream.md) shows how to send them.
+
+Fields that are not listed are ignored and counted. Optional fields may be null, empty or a word such as `NULL`.
+Numbers may be decimal text. Times are ISO 8601; numbers need `records.time_unit`, and times without a zone
+`records.time_zone`.
 """
 
 _REFUSED = {
-    MALFORMED: "It is not JSON, or a field is missing, unknown, or out of bounds.",
+    MALFORMED: "It is not JSON, or a field is missing, of another type, or out of bounds.",
     OVERSIZE: "It is longer than `stream.max_line_bytes`.",
     FUTURE: "Its time lies further ahead of the clock than `stream.max_future_s`.",
-    LATE: "It is older than the store remembers ids: see `store.dedup_horizon_days`.",
+    LATE: "It is older than `store.dedup_horizon_days`, and the store may hold it already.",
 }
 
 

@@ -26,6 +26,7 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
     of_known_ads,
+    with_categories,
 )
 from rosa_ray.features.own import own_columns
 from rosa_ray.run_dir import DataDir
@@ -91,7 +92,8 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bo
         )
         for contract in FOLDED
     }
-    events = keyed_events(staged[EVENTS.name])
+    said = keyed_events(staged[EVENTS.name])
+    events = with_categories(said, ads)
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns)
     asked, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
     candidates = of_known_ads(asked)
@@ -109,6 +111,10 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bo
         counts[f"{name}_of_unknown_ads"] = rows
         if rows:
             examples[f"{name}_of_unknown_ads"] = f"ad_id {_first_unknown(staged[name]['ad_id'], catalogue['ad_id'])!r}"
+    filled = np.flatnonzero(events["category_key"] != said["category_key"])
+    if len(filled):
+        counts["category_of_the_ad"] = len(filled)
+        examples["category_of_the_ad"] = f"event_id {min(events['event_id'][filled])!r}"
     untouched = (impressions["conversion"] > 0) & (impressions["click"] == 0)
     return {
         "counts": {
@@ -119,7 +125,7 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bo
             "conversions_without_a_click": int(untouched.sum()),
         },
         "examples": examples,
-        "coverage": count_partition(events, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
+        "coverage": count_partition(said, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),

@@ -90,6 +90,11 @@ def reasons(table: str) -> dict[str, Reason]:
             if table == IMPRESSIONS.name
             else {}
         ),
+        **(
+            {"category_of_the_ad": Reason("say no category and take that of their item's ad", False)}
+            if table == EVENTS.name
+            else {}
+        ),
     }
 
 

@@ -8,6 +8,7 @@ from rosa_ray.features.build import (
     keyed_events,
     keyed_impressions,
     of_known_ads,
+    with_categories,
 )
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
@@ -74,4 +75,5 @@ __all__ = [
     "read_dense",
     "record_keys",
     "records_of",
+    "with_categories",
 ]

@@ -123,6 +123,37 @@ class AdTable:
         rows = self.rows_at(self.first_rows, time_us)
         return rows[(self.from_us[rows] <= time_us) & (time_us < self.until_us[rows])]
 
+    def categories_of(self, item_key: np.ndarray) -> np.ndarray:
+        """Category keys of items by the ads that show them, (n,); `MISSING_KEY` where no ad does or says one.
+
+        Of an item with several categories it is that of the first ad by key.
+        """
+        items, categories = self._item_categories
+        if not len(items):
+            return np.full(len(item_key), MISSING_KEY, np.int64)
+        place = np.minimum(np.searchsorted(items, item_key), len(items) - 1)
+        return np.where(items[place] == item_key, categories[place], MISSING_KEY)
+
+    @cached_property
+    def _item_categories(self) -> tuple[np.ndarray, np.ndarray]:
+        """Advertised items that have a category, sorted, and their categories."""
+        said = np.flatnonzero(self.category_key != MISSING_KEY)
+        items, first = np.unique(self.item_key[said], return_index=True)
+        return items, self.category_key[said[first]]
+
+
+def with_categories(events: Columns, ads: AdTable) -> Columns:
+    """Events whose category is that of their item in the catalogue where they say none; the same offline and live.
+
+    Args:
+        events: columns with item_key and category_key, (n,).
+    """
+    silent = events["category_key"] == MISSING_KEY
+    if not silent.any():
+        return events
+    filled = np.where(silent, ads.categories_of(events["item_key"]), events["category_key"])
+    return {**events, "category_key": filled}
+
 
 def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
     """Event columns of contract rows, each event once, sorted by user, time and event id.

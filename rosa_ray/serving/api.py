@@ -1,6 +1,7 @@
 """Bodies of the HTTP interface: what is accepted, what is answered, with examples for OpenAPI.
 
-Numbers that are not finite are refused. So are unknown fields, but those of a live record, which are ignored and counted.
+Numbers that are not finite are refused. Unknown fields are refused too, but those of live records are ignored and
+counted.
 """
 
 from typing import Annotated, Any

@@ -149,6 +149,25 @@ def test_a_log_without_impressions_says_what_to_run(tmp_path: Path, ray_cluster:
         preprocess(source, str(tmp_path / "data"), PERIODS, FeatureConfig())
 
 
+@pytest.mark.integration
+def test_events_without_a_category_take_that_of_the_ad_and_are_counted(tmp_path: Path, ray_cluster: None) -> None:
+    write_log(tmp_path / "log", with_candidates=False)
+    write_log(tmp_path / "silent", with_candidates=False)
+    for path in (tmp_path / "silent" / "events").iterdir():
+        table = pq.read_table(path)
+        nothing = pa.nulls(table.num_rows, pa.string())
+        pq.write_table(table.set_column(table.column_names.index("category"), "category", nothing), path)
+    results, rows = [], []
+    for name in ("log", "silent"):
+        source = open_source(SourceConfig(kind="log", path=str(tmp_path / name)))
+        results.append(preprocess(source, str(tmp_path / f"{name}-data"), PERIODS, CONFIG))
+        users = Path(DataDir(str(tmp_path / f"{name}-data")).users)
+        rows.append([path.read_bytes() for path in sorted(users.glob("*.parquet"))])
+    assert rows[0] == rows[1]
+    told = [loss for loss in results[1].report["losses"] if "take that of their item's ad" in loss["reason"]]
+    assert [(loss["rows"], loss["lost"]) for loss in told] == [(results[0].report["events"], False)]
+
+
 def test_periods_from_dates_and_from_fractions() -> None:
     assert split_bounds(PreprocessConfig(), 0, 1000) == SplitBounds(700, 800)
     dated = PreprocessConfig(valid_from="1970-01-01T00:00:01+00:00", test_from="1970-01-01T02:00:02+02:00")

@@ -18,8 +18,9 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
     of_known_ads,
+    with_categories,
 )
-from rosa_ray.schema import ADS, EVENTS, hash_id
+from rosa_ray.schema import ADS, EVENTS, MISSING_KEY, hash_id
 from tests.synthetic import BOUNDS, CONFIG, ads_table, events_table, impressions_table, user_rows
 
 
@@ -150,3 +151,28 @@ def test_candidates_are_told_apart_by_period() -> None:
     time_us, split = rows.impressions["time_us"], rows.impressions["split"]
     for period, candidates in ((Split.VALID, Split.VALID_POLICY), (Split.TEST, Split.POLICY)):
         assert sorted(time_us[split == candidates]) == sorted(time_us[split == period])
+
+
+def test_events_without_a_category_take_that_of_their_items_ad() -> None:
+    ads = ads_table().slice(0, 3).to_pylist()
+    ads += [{**ads[0], "ad_id": "no item", "item_id": None}, {**ads[0], "ad_id": "x", "item_id": "x", "category": None}]
+    table = AdTable.from_table(pa.Table.from_pylist(ads, ads_table().schema))
+    items = ["i0", "i1", "no item", "x", "unknown"]
+    events = {"item_key": np.array([hash_id(item) for item in items]), "category_key": np.zeros(5, np.int64)}
+    expected = [hash_id("c0"), hash_id("c1"), hash_id("c0"), MISSING_KEY, MISSING_KEY]
+    assert with_categories(events, table)["category_key"].tolist() == expected
+    said = {**events, "category_key": np.full(5, hash_id("own"))}
+    assert with_categories(said, table) is said
+
+
+def test_of_an_item_with_several_categories_the_order_of_ads_decides_nothing() -> None:
+    ads = [{**ads_table().to_pylist()[0], "ad_id": f"a{n}", "category": f"c{n}"} for n in range(6)]
+    tables = [pa.Table.from_pylist(rows, ads_table().schema) for rows in (ads, ads[::-1])]
+    found = [AdTable.from_table(table).categories_of(np.array([hash_id("i0")])).tolist() for table in tables]
+    assert found[0] == found[1]
+    assert found[0][0] in [hash_id(f"c{n}") for n in range(6)]
+
+
+def test_no_category_is_known_of_a_catalogue_without_any() -> None:
+    table = AdTable.from_table(ads_table().slice(0, 0))
+    assert table.categories_of(np.array([5])).tolist() == [MISSING_KEY]
