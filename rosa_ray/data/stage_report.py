@@ -27,6 +27,7 @@ class FileReport:
         reason: why the file was set aside, one line; empty when it is ok.
         noted: rows that look odd and were kept, by column and reason.
         days: rows kept per time column and day since 1970.
+        lacking: required columns that the file does without.
     """
 
     path: str
@@ -38,6 +39,7 @@ class FileReport:
     reason: str = ""
     noted: tuple[Violation, ...] = ()
     days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
@@ -51,9 +53,8 @@ class FileReport:
         >>> FileReport.from_dict(report.to_dict()) == report
         True
         """
-        return cls(
-            **{**values, **{name: tuple(Violation(**one) for one in values.get(name, ())) for name in _VIOLATIONS}}
-        )
+        broken = {name: tuple(Violation(**one) for one in values.get(name, ())) for name in _VIOLATIONS}
+        return cls(**{**values, **broken, "lacking": tuple(values.get("lacking", ()))})
 
 
 @dataclass(frozen=True)
