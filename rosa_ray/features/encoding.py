@@ -18,7 +18,6 @@ GAP_BUCKETS = 34
 
 OWN = "own"
 """Name of the declared columns' tokens among the impression inputs."""
-
 _KEPT = ("impression_key", "request_key", "split", "device_key", "campaign_key", "item_key", "category_key")
 """Columns of an impression that are passed on as they are."""
 
