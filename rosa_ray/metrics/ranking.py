@@ -119,9 +119,10 @@ def group_auc(
     opens = np.ones(k.size, dtype=bool)
     opens[1:] = k[1:] != k[:-1]
     starts, group = np.flatnonzero(opens), np.cumsum(opens) - 1
-    clicks, others = (np.bincount(group, side, starts.size) for side in (w * y, w * (1 - y)))
+    won, lost = w * y, w * (1 - y)
+    clicks, others = (_sum_by(group, side, starts.size) for side in (won, lost))
     level = _levels(opens, s)
-    wins = np.bincount(group, w * y * _lost(group, level, w * (1 - y)), starts.size)
+    wins = _sum_by(group, won * _passed(group, level, lost), starts.size)
     pairs = clicks * others
     auc = np.divide(wins, pairs, out=np.full(starts.size, np.nan), where=pairs > 0)
     return GroupAuc(k[starts], np.clip(auc, 0.0, 1.0), clicks + others, clicks)
@@ -134,7 +135,11 @@ def _levels(opens: npt.NDArray[np.bool_], sorted_scores: Floats) -> Ints:
     return np.cumsum(levels) - 1
 
 
-def _lost(group: Ints, level: Ints, negatives: Floats) -> Floats:
+def _sum_by(group: Ints, values: Floats, groups: int) -> Floats:
+    return np.bincount(group, values, groups).astype(np.float64)
+
+
+def _passed(group: Ints, level: Ints, negatives: Floats) -> Floats:
     """Return the weight of the negatives below each sorted row in its group, and half of those level with it."""
     of_level = np.bincount(level, negatives)
     of_group = np.bincount(group, negatives)

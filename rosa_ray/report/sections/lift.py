@@ -66,13 +66,12 @@ def _deciles(rows: Columns) -> Markup:
     middle = np.cumsum(weight[order]) - weight[order] / 2
     decile = np.minimum((middle * 10 / weight.sum()).astype(np.int64), 9)
     sizes, clicks, scores = (
-        np.bincount(decile, (weight * part)[order], 10) for part in (np.ones(len(order)), rows["click"], rows["p_ctr"])
+        np.bincount(decile, (weight * part)[order], 10).astype(np.float64) for part in (np.ones(len(order)), rows["click"], rows["p_ctr"])
     )
     predicted = scores / np.maximum(sizes, 1)
     base = clicks.sum() / sizes.sum()
     sure = evidence(rows["click"], weight)
-    trials = np.asarray(np.maximum(sure * sizes, 1), np.float64)
-    low, high = (ends / base for ends in wilson(sure * clicks, trials))
+    low, high = (ends / base for ends in wilson(sure * clicks, np.maximum(sure * sizes, 1.0)))
     lift = clicks / np.maximum(sizes, 1) / base
     names = ["top 10 %", *(f"{10 * at} to {10 * at + 10} %" for at in range(1, 10))]
     marks = [Row(*row) for row in zip(names, lift, [number(part, 2) for part in lift], low, high, strict=True)]
