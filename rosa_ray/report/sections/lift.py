@@ -66,7 +66,8 @@ def _deciles(rows: Columns) -> Markup:
     middle = np.cumsum(weight[order]) - weight[order] / 2
     decile = np.minimum((middle * 10 / weight.sum()).astype(np.int64), 9)
     sizes, clicks, scores = (
-        np.bincount(decile, (weight * part)[order], 10).astype(np.float64) for part in (np.ones(len(order)), rows["click"], rows["p_ctr"])
+        np.bincount(decile, (weight * part)[order], 10).astype(np.float64)
+        for part in (np.ones(len(order)), rows["click"], rows["p_ctr"])
     )
     predicted = scores / np.maximum(sizes, 1)
     base = clicks.sum() / sizes.sum()
