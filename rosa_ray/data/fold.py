@@ -23,8 +23,10 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
 )
+from rosa_ray.features.own import own_columns
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
+from rosa_ray.schema.own_columns import contract_with
 from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds
 from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, readable, write_json, write_parquet
 
@@ -89,12 +91,18 @@ def _fold(
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
     staged = {
-        contract.name: _clean(read_staged(layout.staging, contract, part), contract.name, bounds, counts, examples)
+        contract.name: _clean(
+            read_staged(layout.staging, contract_with(contract.name, own_columns(config.columns)), part),
+            contract.name,
+            bounds,
+            counts,
+            examples,
+        )
         for contract in FOLDED
     }
     events = keyed_events(staged[EVENTS.name])
-    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, negative_keep_rate)
-    candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads)
+    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns, negative_keep_rate)
+    candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
         write_parquet(pa.table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)

@@ -27,6 +27,7 @@ class FileReport:
         reason: why the file was set aside, one line; empty when it is ok.
         noted: rows that look odd and were kept, by column and reason.
         days: rows kept per time column and day since 1970.
+        lacking: required columns that the file does without.
         weighted: whether a row that was kept has a weight other than 1.
     """
 
@@ -39,6 +40,7 @@ class FileReport:
     reason: str = ""
     noted: tuple[Violation, ...] = ()
     days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
     weighted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,9 +55,8 @@ class FileReport:
         >>> FileReport.from_dict(report.to_dict()) == report
         True
         """
-        return cls(
-            **{**values, **{name: tuple(Violation(**one) for one in values.get(name, ())) for name in _VIOLATIONS}}
-        )
+        broken = {name: tuple(Violation(**one) for one in values.get(name, ())) for name in _VIOLATIONS}
+        return cls(**{**values, **broken, "lacking": tuple(values.get("lacking", ()))})
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The staging area between the two passes of preprocessing: `STAGING/<contract>/part=<p>/<file>-<n>.parquet`.
 
-Staged tables have their contract's columns and int64 keys. All rows of a user lie in partition `user_key mod P`;
-ads belong to no user and lie in partition 0.
+Staged tables have their contract's columns and int64 keys. All rows of a user lie in partition `user_key mod P`,
+and impressions without a user in that of their id; ads belong to no user and lie in partition 0.
 """
 
 import os
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import xxhash
 from fsspec.implementations.local import LocalFileSystem
 
-from rosa_ray.schema import CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS, Contract, hash_ids
+from rosa_ray.schema import CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS, MISSING_KEY, Contract, hash_ids
 from rosa_ray.storage import full_path, make_parent, readable, writable
 
 FLUSH_ROWS = 1 << 19
@@ -157,11 +157,17 @@ def partition(table: pa.Table, partitions: int) -> list[tuple[int, pa.Table]]:
     """
     if "user_key" not in table.column_names:
         return [(0, table)] if table.num_rows else []
-    parts = table["user_key"].to_numpy() % partitions
+    parts = _placing_keys(table) % partitions
     ordered = table.take(np.argsort(parts, kind="stable"))
     counts = np.bincount(parts, minlength=partitions)
     starts = np.cumsum(counts) - counts
     return [(int(part), ordered.slice(starts[part], counts[part])) for part in np.flatnonzero(counts)]
+
+
+def _placing_keys(table: pa.Table) -> np.ndarray:
+    keys: np.ndarray = table["user_key"].to_numpy()
+    nobody = keys == MISSING_KEY
+    return np.where(nobody, hash_ids(table["impression_id"]), keys) if nobody.any() else keys
 
 
 def _files_below(folder: str) -> list[str]:

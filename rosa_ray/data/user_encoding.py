@@ -18,7 +18,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, FeatureState, RecordKind, Split, encode_events
 from rosa_ray.features.batching import EVENT_INPUTS
 from rosa_ray.features.encoding import gather_segments
-from rosa_ray.schema import derive_key, hash_ids
+from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, TimelineBlock
 
 _IMPRESSION_COLUMNS = tuple(
@@ -121,6 +121,12 @@ def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, a
     order = np.argsort(np.concatenate(owners), kind="stable")
     counts = np.bincount(np.concatenate(owners), minlength=len(offsets) - 1)
     return _Seen(np.r_[0, np.cumsum(counts)], np.concatenate(keys)[order], np.concatenate(times)[order], last_us)
+
+
+def with_user(table: pa.Table) -> pa.Table:
+    """The rows of an encoded block that are of a user; impressions without one are of no use to the store."""
+    known = pc.not_equal(table["user_key"], MISSING_KEY)
+    return table if pc.all(known).as_py() else table.filter(known)
 
 
 def with_events(table: pa.Table) -> pa.Table:

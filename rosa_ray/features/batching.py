@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rosa_ray.features.encoding import EncodedUsers
+from rosa_ray.features.encoding import OWN, EncodedUsers
 
 EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday")
 IMPRESSION_INPUTS = (
@@ -29,7 +29,8 @@ def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         `event_<name>` int64 (B, T) for `EVENT_INPUTS`, `event_mask` bool (B, T); `impression_<name>` int64 (B, N) for
         `IMPRESSION_INPUTS`, `impression_mask` bool (B, N), `dense` float32 (B, N, F); `LABELS` float32 (B, N); `row`
-        int64 (B, N), the flat impression row of each cell, -1 in padding. T and N are at least 1.
+        int64 (B, N), the flat impression row of each cell, -1 in padding. T and N are at least 1. Where columns are
+        declared, `impression_own` int64 (B, N, K).
     """
     event_row, event_mask = _grid(users.event_offsets, chosen)
     row, mask = _grid(users.impression_offsets, chosen)
@@ -38,6 +39,8 @@ def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:
         batch[f"event_{name}"] = _fill(users.events[name], event_row, event_mask, np.int64)
     for name in IMPRESSION_INPUTS:
         batch[f"impression_{name}"] = _fill(users.impressions[name], row, mask, np.int64)
+    if OWN in users.impressions:
+        batch[f"impression_{OWN}"] = _fill(users.impressions[OWN], row, mask, np.int64)
     for name in LABELS:
         batch[name] = _fill(users.impressions[name], row, mask, np.float32)
     batch["dense"] = _fill(users.dense, row, mask, np.float32)

@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rosa_ray.arrays import Columns
+from rosa_ray.features.own import number_matrix
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.state import TABLES, FeatureState
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
 
 GAP_BUCKETS = 34
 """0 for a first event, then 1 + floor(log2(1 + seconds since the previous event)), at most 33."""
+
+OWN = "own"
+"""Name of the declared columns' tokens among the impression inputs."""
 
 _FIGURES = ("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity", "weight")
 _EPOCH_WEEKDAY = 3
@@ -32,7 +36,9 @@ class EncodedUsers:
             visible (the number of the user's events strictly before the impression), int64 (I,); click, conversion,
             revenue, cost, expected_cost, price, bid, weight, propensity (NaN where unknown), float64 (I,);
             impression_key, request_key, split, device_key, campaign_key.
-        dense: float32 (I, 2F + 2): scaled features with missing as 0, their presence mask, scaled log bid and price.
+            Where columns are declared, `own`: int64 (I, K), their rows in their common table.
+        dense: float32 (I, 2F + 2 + 2K): scaled features with missing as 0, their presence mask, scaled log bid and
+            price; then K declared numbers, standardised, with their presence mask.
     """
 
     user_key: np.ndarray
@@ -201,6 +207,7 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
         "bid_bucket": cut[:, 0],
         "price_bucket": cut[:, 1],
         **_calendar(state.config.local_us(shown["time_us"])),
+        **({OWN: state.own_rows(shown)} if state.config.columns else {}),
         **{name: np.asarray(shown[name], np.float64) for name in _FIGURES},
         **{name: shown[name] for name in ("impression_key", "request_key", "split", "device_key", "campaign_key")},
     }
@@ -211,7 +218,12 @@ def _encode_dense(rows: UserRows, state: FeatureState) -> np.ndarray:
     raw = rows.dense.reshape(len(rows.impressions["time_us"]), width)
     present = np.isfinite(raw)
     scaled = np.where(present, (raw - state.dense_mean) / state.dense_scale, 0.0)
-    return np.concatenate([scaled, present, _scaled_log_money(rows, state)], axis=1).astype(np.float32)
+    parts = [scaled, present, _scaled_log_money(rows, state)]
+    if len(state.number_mean):
+        numbers = number_matrix(rows.impressions, state.config.columns, len(raw))
+        known = np.isfinite(numbers)
+        parts += [np.where(known, (numbers - state.number_mean) / state.number_scale, 0.0), known]
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def _scaled_log_money(rows: UserRows, state: FeatureState) -> np.ndarray:

@@ -41,6 +41,9 @@ class Context(StrictModel):
     device: Id | None = None
     region: Id | None = None
     time: Time | None = Field(None, description="request time; now when absent")
+    columns: dict[str, str | bool | int | float | None] = Field(
+        default_factory=dict, description="values of the columns `request.NAME` in features.columns, by NAME"
+    )
 
 
 def _candidate_kind(value: Any) -> str:
@@ -68,7 +71,7 @@ class RankRequest(StrictModel):
         }
     )
 
-    user_id: Id
+    user_id: Id | None = Field(description="null is nobody in particular: ranked by ads and context alone")
     candidates: list[CandidateIn] | None = Field(
         None, min_length=1, description="ad ids, or ids with bids; all active ads when absent"
     )
@@ -85,8 +88,12 @@ class RankedAd(BaseModel):
     p_ctr: float = Field(description="probability of a click")
     p_cvr: float = Field(description="probability of a conversion given a click")
     value: float = Field(description="expected revenue of one conversion, currency units")
-    expected_cost: float = Field(description="of one impression, currency units")
-    expected_roi: float = Field(description="(p_ctr·p_cvr·value − expected_cost) / expected_cost")
+    expected_cost: float | None = Field(
+        description="of one impression, currency units; null where the log had no costs"
+    )
+    expected_roi: float | None = Field(
+        description="(p_ctr·p_cvr·value − expected_cost) / expected_cost; null where the log had no costs"
+    )
 
 
 class Explanation(BaseModel):

@@ -145,7 +145,7 @@ class RankingService:
             "ads": len(model.catalogue),
             "window": model.window,
             "rule": self.config.rule,
-            "score": self.config.score,
+            "score": self.scorer.score_kind,
             "metrics": model.bundle.metrics,
         }
 

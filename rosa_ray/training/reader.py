@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, concat_users, encode_users
-from rosa_ray.schema import derive_key
+from rosa_ray.schema import MISSING_KEY, derive_key
 
 _SHARE_KIND = 0x5A
 """Draws users for a share by other bits of their keys than partitions do."""
@@ -74,7 +74,7 @@ class ShardReader:
         users = encode_users(UserRows.from_table(table), self._state)
         trained = users
         if self._user_share < 1:
-            trained = users.take(np.flatnonzero(in_share(users.user_key, self._user_share)))
+            trained = users.take(np.flatnonzero(in_share(_drawn_by(users), self._user_share)))
         train, valid = trained.select(Split.TRAIN), users.select(Split.VALID)
         return Periods(train.trim(self._context), valid.trim(self._context))
 
@@ -88,6 +88,16 @@ def in_share(user_key: np.ndarray, share: float) -> np.ndarray:
     (504, 247, True, True)
     """
     return derive_key(user_key, _SHARE_KIND).astype(np.uint64) >> np.uint64(11) < share * 2.0**53
+
+
+def _drawn_by(users: EncodedUsers) -> np.ndarray:
+    """Keys that rows are drawn by: the user's, or of impressions without a user that of the first one."""
+    if (users.user_key != MISSING_KEY).all():
+        return users.user_key
+    first = users.impressions["impression_key"][
+        users.impression_offsets[:-1].clip(max=users.impression_offsets[-1] - 1)
+    ]
+    return np.where(users.user_key == MISSING_KEY, first, users.user_key)
 
 
 def idle_user(users: EncodedUsers) -> EncodedUsers:

@@ -35,7 +35,8 @@ def require_problem(answer, status: int) -> dict:
     [
         {},
         {"user_id": 7},
-        {"user_id": None},
+        {"user_id": 5},
+        {"user_id": "u1", "context": {"columns": {"placement": "top"}}},
         {"user_id": ""},
         {"user_id": SECRET * 100},
         {"user_id": "u1", "candidates": []},

@@ -119,7 +119,7 @@ class FitCheck:
 
     def update(self, rows: UserRows) -> None:
         """Add a block."""
-        self.parts.append(FitSums.of(rows, self.valid_us))
+        self.parts.append(FitSums.of(rows, self.valid_us, self.state.config.columns))
 
     def findings(self) -> Iterator[LeakFinding]:
         """Where the stored features know more than the training period tells, or other things."""

@@ -97,7 +97,7 @@ class Ranker(nn.Module):
         matches = 3 + (self.attention.intensities if self.attention else 0)
         matches += self.exact_match.width if self.exact_match else 0
         self.heads = TaskHeads(
-            6 * config.width,
+            5 * config.width + self.context.outputs,
             matches,
             sizes["dense"],
             config.hidden,

@@ -108,7 +108,13 @@ class Ranker(nn.Module):
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.next_event = NextEvent(config.width)
         self.heads = TaskHeads(
-            4 * config.width, 2, sizes["dense"], config.hidden, config.dropout, base_rates, config.learned_value
+            3 * config.width + self.context.outputs,
+            2,
+            sizes["dense"],
+            config.hidden,
+            config.dropout,
+            base_rates,
+            config.learned_value,
         )
 
     @property
