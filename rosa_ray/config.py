@@ -17,6 +17,7 @@ from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.own import ColumnConfig
 from rosa_ray.models.losses import LossConfig
 from rosa_ray.models.rankers import config_class, ranker_names
+from rosa_ray.records.config import RecordsConfig
 from rosa_ray.schema.pseudonyms import PrivacyConfig
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.settings import Tagged, section, tagged
@@ -81,6 +82,8 @@ class RunConfig:
     """How users are encoded into the online store."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """The online store."""
+    records: RecordsConfig = field(default_factory=RecordsConfig)
+    """How producers write live records."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     """The stream of live records."""
     serving: ServingConfig = field(default_factory=ServingConfig)

@@ -78,7 +78,9 @@ class UserEncoder:
         if encode is None:
             return pa.nulls(len(offsets) - 1, pa.large_list(pa.float32()))
         inputs = encode_events(tail, offsets, self.state)
-        rows, offsets = tail_rows(offsets, self.context_events)
+        # A store may keep more events than the last states depend on.
+        needed = int(getattr(self.ranker, "context_events", self.context_events))
+        rows, offsets = tail_rows(offsets, min(self.context_events, needed))
         inputs = {name: inputs[name][rows] for name in EVENT_INPUTS}
         states, state_offsets = last_states(encode, inputs, offsets, self.window, self.users_per_batch, device)
         return _to_list(state_offsets * states.shape[1], states.reshape(-1))

@@ -18,6 +18,8 @@ GAP_BUCKETS = 34
 
 OWN = "own"
 """Name of the declared columns' tokens among the impression inputs."""
+_KEPT = ("impression_key", "request_key", "split", "device_key", "campaign_key", "item_key", "category_key")
+"""Columns of an impression that are passed on as they are."""
 
 _FIGURES = ("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity", "weight")
 _EPOCH_WEEKDAY = 3
@@ -31,11 +33,11 @@ class EncodedUsers:
     Attributes:
         user_key: int64 (U,).
         event_offsets, impression_offsets: int64 (U + 1,).
-        events: time_us, item, category, behavior, gap, hour, weekday, all int64 (E,).
-        impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday and
-            visible (the number of the user's events strictly before the impression), int64 (I,); click, conversion,
-            revenue, cost, expected_cost, price, bid, weight, propensity (NaN where unknown), float64 (I,);
-            impression_key, request_key, split, device_key, campaign_key.
+        events: time_us, item, category, behavior, gap, hour, weekday, item_key, category_key, all int64 (E,).
+        impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday,
+            item_key, category_key and visible (the number of the user's events strictly before the impression), int64
+            (I,); click, conversion, revenue, cost, expected_cost, price, bid, weight, propensity (NaN where unknown),
+            float64 (I,); impression_key, request_key, split, device_key, campaign_key.
             Where columns are declared, `own`: int64 (I, K), their rows in their common table.
         dense: float32 (I, 2F + 2 + 2K): scaled features with missing as 0, their presence mask, scaled log bid and
             price; then K declared numbers, standardised, with their presence mask.
@@ -123,7 +125,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         events: `EVENT_COLUMNS`, flat; `offsets` (U + 1,) says which rows are whose.
 
     Returns:
-        time_us, item, category, behavior, gap, hour and weekday, all int64.
+        time_us, item, category, behavior, gap, hour, weekday, item_key and category_key, all int64. Keys tell ids apart
+        that share a table row.
     """
     time_us = events["time_us"]
     return {
@@ -133,6 +136,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         "behavior": events["behavior"].astype(np.int64),
         "gap": gap_buckets(time_us, offsets),
         **_calendar(state.config.local_us(time_us)),
+        "item_key": events["item_key"],
+        "category_key": events["category_key"],
     }
 
 
@@ -209,7 +214,7 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
         **_calendar(state.config.local_us(shown["time_us"])),
         **({OWN: state.own_rows(shown)} if state.config.columns else {}),
         **{name: np.asarray(shown[name], np.float64) for name in _FIGURES},
-        **{name: shown[name] for name in ("impression_key", "request_key", "split", "device_key", "campaign_key")},
+        **{name: shown[name] for name in _KEPT},
     }
 
 

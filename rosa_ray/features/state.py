@@ -26,6 +26,10 @@ VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
 
 TABLES = ("item", "category", "campaign", "device", "region")
+_TOTALS = (
+    *("impressions", "clicks", "conversions", "revenue", "cost"),
+    *("cost_of_clicks", "expected_cost", "expected_cost_of_clicks"),
+)
 _STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
 
 
@@ -92,7 +96,9 @@ class FitSums:
         keys |= {name: KeyCounts.of(token_keys(shown[name], config)) for name, config in declared.items()}
         weight, bought = shown["weight"], shown["click"] * shown["conversion"]
         numbers = Moments.of(number_matrix(shown, declared, len(weight)), weight)
-        sums = [weight, *(weight * values for values in (shown["click"], bought, shown["revenue"], shown["cost"]))]
+        summed = [shown["click"], bought, shown["revenue"], shown["cost"]]
+        summed += [shown["cost"] * shown["click"], shown["expected_cost"], shown["expected_cost"] * shown["click"]]
+        sums = [weight, *(weight * values for values in summed)]
         money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
         dense = rows.dense[train] if len(rows.dense) else np.empty((len(weight), 0), np.float32)
         totals = np.array([np.sum(s, dtype=np.float64) for s in sums])
@@ -120,7 +126,8 @@ class FeatureState:
         vocabularies: by table name, `TABLES`, and of every declared column by its name.
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
-        totals: impressions, clicks, conversions after a click, revenue and cost that the training period stands for.
+        totals: impressions, clicks, conversions after a click, revenue, cost and expected cost that the training period
+            stands for; cost and expected cost of the clicked impressions, which features of earlier versions lack.
         user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
         number_mean, number_scale: float64 (K,), of the declared numbers on their scales.
     """
@@ -148,8 +155,7 @@ class FeatureState:
         merged = sums[0]
         for more in sums[1:]:
             merged = merged.merge(more)
-        names = ("impressions", "clicks", "conversions", "revenue", "cost")
-        totals = dict(zip(names, merged.totals.tolist(), strict=True))
+        totals = dict(zip(_TOTALS, merged.totals.tolist(), strict=True))
         if not totals["clicks"]:
             raise InputError(
                 f"features cannot be fitted: the training period has {totals['impressions']:.0f} impressions and "

@@ -232,13 +232,13 @@ def test_every_ranker_finds_what_a_declared_column_says(name: str, kind: str) ->
     rng = np.random.default_rng(5)
     columns = {"request.plain": ColumnConfig(), "request.told": ColumnConfig(type=kind)}
     config = dataclasses.replace(CONFIG, columns=columns)
-    click = impressions_table(np.random.default_rng(0), impressions=2000)["click"].to_numpy()
-    told = np.where(click, rng.integers(4, 8, 2000), rng.integers(0, 4, 2000))
+    click = impressions_table(np.random.default_rng(0), impressions=3000)["click"].to_numpy()
+    told = np.where(click, rng.integers(4, 8, 3000), rng.integers(0, 4, 3000))
     own = {
-        "request.plain": pa.array([f"p{at}" for at in rng.integers(0, 9, 2000)]),
+        "request.plain": pa.array([f"p{at}" for at in rng.integers(0, 9, 3000)]),
         "request.told": pa.array(told.astype(np.float64) if kind == "number" else [f"t{at}" for at in told]),
     }
-    rows = user_rows_of(config, own, impressions=2000)
+    rows = user_rows_of(config, own, impressions=3000)
     assert (rows.impressions["click"] == 1).sum() == click.sum()
     state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, columns)], config)
     batch = whole_batch(encode_users(rows, state))
@@ -247,7 +247,7 @@ def test_every_ranker_finds_what_a_declared_column_says(name: str, kind: str) ->
     optimizer = torch.optim.Adam(ranker.parameters(), 1e-2)
     mask = batch.impression_mask
     held = mask & (batch.row % 4 == 0)
-    for _ in range(45):
+    for _ in range(40):
         loss = functional.binary_cross_entropy_with_logits(
             ranker(batch).ctr_logit[mask & ~held], batch.labels["click"][mask & ~held]
         )

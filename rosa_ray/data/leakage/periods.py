@@ -128,9 +128,9 @@ class FitCheck:
         except InputError as error:
             yield self._finding("features", str(error))
             return
-        for name, total in again.totals.items():
-            if not np.isclose(total, self.state.totals[name], rtol=1e-9):
-                seen = f"were fitted on {self.state.totals[name]:,.10g} {name}; the training period has {total:,.10g}"
+        for name, total in self.state.totals.items():
+            if not np.isclose(total, again.totals[name], rtol=1e-9):
+                seen = f"were fitted on {total:,.10g} {name}; the training period has {again.totals[name]:,.10g}"
                 yield self._finding("features", seen)
         for table in TABLES:
             known, due = (fit.vocabularies[table].keys for fit in (self.state, again))

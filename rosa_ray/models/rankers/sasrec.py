@@ -128,7 +128,7 @@ class Ranker(nn.Module):
         predictions = self._score(states_BTD, batch)
         if not self.training:
             return predictions
-        next_event = self.next_event.loss(states_BTD, batch.events, batch.event_mask, self.tables)
+        next_event = self.next_event.loss(states_BTD, batch.events, batch.event_mask, self.tables, batch.user)
         return replace(predictions, next_event=next_event)
 
     def _score(self, states_BTD: Tensor, batch: UserBatch) -> Predictions:
