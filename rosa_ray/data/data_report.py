@@ -47,8 +47,9 @@ def merge_reports(
     start_us, end_us = time_span(folded)
     splits = {name: sum_each([part["splits"][name] for part in joined]) for name in joined[0]["splits"]}
     for figures in splits.values():
-        figures["ctr"] = figures["clicks"] / figures["impressions"] if figures["impressions"] else None
-        figures["cvr"] = figures["conversions"] / figures["clicks"] if figures["clicks"] else None
+        meant = figures["stands_for"]
+        figures["ctr"] = meant["clicks"] / meant["impressions"] if meant["impressions"] else None
+        figures["cvr"] = meant["conversions"] / meant["clicks"] if meant["clicks"] else None
     counts = sum_each([part["counts"] for part in folded]) | catalogue.counts
     examples = {"conflicting_ads": catalogue.repeats.conflict}
     for part in folded:
@@ -64,6 +65,7 @@ def merge_reports(
         "start": iso(start_us),
         "end": iso(end_us),
         "splits": splits,
+        "stands_for": sum(splits[name]["stands_for"]["impressions"] for name in ("train", "valid", "test")),
         "leakage": sum_each([part["leakage"] for part in joined]),
         "lacking": lacking_columns(files),
         "losses": [loss.to_dict() for loss in losses],
@@ -88,12 +90,15 @@ def lacking_columns(files: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def sum_each(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum dictionaries of the same names.
+    """Sum dictionaries of the same names, and those within them.
 
-    >>> sum_each([{"a": 1}, {"a": 2}])
-    {'a': 3}
+    >>> sum_each([{"a": 1, "b": {"c": 1}}, {"a": 2, "b": {"c": 4}}])
+    {'a': 3, 'b': {'c': 5}}
     """
-    return {name: sum(row[name] for row in rows) for name in rows[0]}
+    return {
+        name: sum_each([row[name] for row in rows]) if isinstance(first, dict) else sum(row[name] for row in rows)
+        for name, first in rows[0].items()
+    }
 
 
 def _warnings(losses: Sequence[Loss], shares: Sequence[Share], max_lost_share: float) -> list[str]:

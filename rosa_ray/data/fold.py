@@ -38,7 +38,7 @@ from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, reada
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""
 
-FORMAT = 3
+FORMAT = 4
 """Of what the fold writes; a higher one makes every partition be counted again."""
 
 FOLDED = (EVENTS, IMPRESSIONS, CANDIDATES)
@@ -49,35 +49,48 @@ FOLDED_LOGS = tuple(contract.name for contract in FOLDED)
 
 
 def fold_partition(
-    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds
+    layout: DataDir,
+    part: int,
+    config: FeatureConfig,
+    partitions: int,
+    bounds: LogBounds,
+    negative_keep_rate: float = 1.0,
 ) -> tuple[dict[str, Any], bool]:
     """Deduplicate, sort and key one partition, and count it, unless an earlier run did so on the very same files.
 
     Writes the keyed columns of each log and the partition's counters.
 
+    Args:
+        negative_keep_rate: see `keyed_impressions`.
+
     Returns:
         `counts` of rows, an example of each kind of loss, what it says of `coverage`, the first and last request time
         and the `devices` seen; and whether an earlier run's work stands.
     """
-    inputs = _fold_inputs(layout, part, config, partitions, bounds)
+    inputs = _fold_inputs(layout, part, config, partitions, bounds, negative_keep_rate)
     former = read_json(layout.folded(part)) if exists(layout.folded(part)) else {}
     if former.get("inputs") == inputs:
         return former["figures"], True
-    figures = _fold(layout, part, config, partitions, bounds)
+    figures = _fold(layout, part, config, partitions, bounds, negative_keep_rate)
     write_json({"inputs": inputs, "figures": figures}, layout.folded(part))
     return figures, False
 
 
-def _fold_inputs(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds) -> str:
+def _fold_inputs(
+    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, negative_keep_rate: float
+) -> str:
     """Digest of all that decides what `fold_partition` writes."""
     paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
     with readable(layout.ads, "a Parquet file"), fsspec.open(layout.ads, "rb") as handle:
         ads = hashlib.sha256(handle.read()).hexdigest()
-    content = [FORMAT, asdict(config), partitions, asdict(bounds), ads, [fingerprint(path) for path in paths]]
+    settings = [asdict(config), partitions, asdict(bounds), negative_keep_rate]
+    content = [FORMAT, *settings, ads, [fingerprint(path) for path in paths]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds) -> dict[str, Any]:
+def _fold(
+    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, negative_keep_rate: float
+) -> dict[str, Any]:
     catalogue = read_parquet(layout.ads)
     ads = AdTable.from_table(catalogue)
     counts: Counter[str] = Counter()
@@ -94,7 +107,7 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bo
     }
     said = keyed_events(staged[EVENTS.name])
     events = with_categories(said, ads)
-    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns)
+    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns, negative_keep_rate)
     asked, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
     candidates = of_known_ads(asked)
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):

@@ -186,7 +186,7 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
 
 
 def keyed_impressions(
-    table: pa.Table, ads: AdTable, own: ColumnConfigs | None = None
+    table: pa.Table, ads: AdTable, own: ColumnConfigs | None = None, negative_keep_rate: float = 1.0
 ) -> tuple[dict[str, np.ndarray], int]:
     """Impression columns of contract rows joined to the catalogue, each impression once, sorted by user and time.
 
@@ -198,6 +198,7 @@ def keyed_impressions(
 
     Args:
         own: declared columns to take along.
+        negative_keep_rate: share of the impressions without a click that the log kept, in (0, 1].
 
     Returns:
         `IMPRESSION_COLUMNS` (without split and expected_cost) and declared columns plus user_key, user_id,
@@ -225,6 +226,7 @@ def keyed_impressions(
         "bid": _filled(table["bid"], np.where(known, ads.bid[row], 1.0)),
         **keyed_columns(table, own or {}),
         **_labels(table, time_us, np.where(known, ads.price[row], 1.0)),
+        "weight": _weights(table, negative_keep_rate),
     }
     return {name: values[kept] for name, values in columns.items()}, int((~known[kept]).sum())
 
@@ -261,10 +263,12 @@ def build_user_rows(
         One row per user that has an event or an impression, by user key.
     """
     period = bounds.of(impressions["time_us"])
-    shown = {**impressions, "split": np.where(impressions["in_catalogue"], period, Split.UNKNOWN_AD).astype(np.int8)}
+    split = np.where(impressions["in_catalogue"], period, Split.UNKNOWN_AD).astype(np.int8)
+    shown = {"weight": np.ones(len(impressions["time_us"])), **impressions, "split": split}
     if candidates is not None:
         in_test = candidates["time_us"] >= bounds.test_us
-        policy = {**candidates, "split": np.where(in_test, Split.POLICY, Split.VALID_POLICY).astype(np.int8)}
+        split = np.where(in_test, Split.POLICY, Split.VALID_POLICY).astype(np.int8)
+        policy = {"weight": np.ones(len(split)), **candidates, "split": split}
         shown = {name: np.concatenate([shown[name], policy[name]]) for name in shown}
         order = np.lexsort((shown["split"], shown["impression_key"], shown["time_us"], shown["user_key"]))
         shown = {name: values[order] for name, values in shown.items()}
@@ -347,6 +351,14 @@ def _moments(ads: pa.Table, name: str, unsaid_us: int) -> np.ndarray:
     if name not in ads.column_names:
         return np.full(ads.num_rows, unsaid_us)
     return ads[name].cast(pa.int64()).fill_null(unsaid_us).to_numpy()
+
+
+def _weights(table: pa.Table, negative_keep_rate: float) -> np.ndarray:
+    """How many impressions each row stands for, (n,): its own weight, shared out where a thinned log kept it."""
+    if "click" not in table.column_names:
+        return np.ones(table.num_rows)
+    given = pc.fill_null(table["weight"], 1.0).to_numpy() if "weight" in table.column_names else 1.0
+    return given / np.where(table["click"].to_numpy(), 1.0, negative_keep_rate)
 
 
 def _offsets(sorted_keys: np.ndarray, users: np.ndarray) -> np.ndarray:

@@ -60,6 +60,7 @@ IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
     "region_key": pa.int64(),
     "position": pa.int32(),
     "propensity": pa.float32(),
+    "weight": pa.float64(),
     "bid": pa.float64(),
     "price": pa.float64(),
     "expected_cost": pa.float64(),
@@ -70,6 +71,7 @@ IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
 }
 """Columns of an impression, sorted by time and then by impression key. Labels of a candidate are 0.
 
+`weight` says how many impressions a row stands for; 1 of a candidate, and of rows written before there were weights.
 `conversion` is 1 whether or not a click came before; models learn from `click · conversion`. `revenue` is that of
 conversions after a click."""
 
@@ -147,7 +149,8 @@ class UserRows:
             events={name: _flat(table[f"event_{name}"]) for name in EVENT_COLUMNS},
             impression_offsets=impression_offsets,
             impressions={
-                name: _flat(table[f"impression_{name}"]) for name in (*IMPRESSION_COLUMNS, *filter(prefix_of, names))
+                name: _impression_column(table, name, count)
+                for name in (*IMPRESSION_COLUMNS, *filter(prefix_of, names))
             },
             dense=dense.reshape(count, -1) if count else np.empty((0, 0), np.float32),
         )
@@ -155,6 +158,12 @@ class UserRows:
 
 def _to_list(offsets: np.ndarray, values: np.ndarray, type_: pa.DataType) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values, type_))
+
+
+def _impression_column(table: pa.Table, name: str, count: int) -> np.ndarray:
+    if name == "weight" and f"impression_{name}" not in table.column_names:
+        return np.ones(count)
+    return _flat(table[f"impression_{name}"])
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

@@ -140,9 +140,13 @@ LossTerms = dict[str, tuple[Tensor, Tensor]]
 
 
 def loss_terms(predictions: Predictions, batch: UserBatch, config: LossConfig, scales: LossScales) -> LossTerms:
-    """All terms of a batch: four over its real impressions, and the next event of its timelines."""
-    real = batch.impression_mask.float()
+    """All terms of a batch: four over its real impressions, and the next event of its timelines.
+
+    An impression weighs as many as it stands for; 1 in a batch that does not say.
+    """
     labels = batch.labels
+    real = batch.impression_mask.float()
+    real = real * labels["weight"] if "weight" in labels else real
     valued = real * high_value_weight(labels["price"], config, scales)
     spend = labels[scales.spend]
     terms = {
