@@ -22,7 +22,7 @@ def run(config: RunConfig) -> int:
     pseudonyms = open_pseudonyms(config.privacy)
     source, key_id = open_source(source_of(config), pseudonyms), "" if pseudonyms is None else pseudonyms.key_id
     with connected(config.ray):
-        result = preprocess(source, run_dir.data.root, config.preprocess, config.features, key_id)
+        result = preprocess(source, run_dir.data.root, config.preprocess, config.features, key_id, config.labels)
     for file in result.report["ingest"]["files"]:
         if file["reason"]:
             print_set_aside(file["path"], file["reason"])

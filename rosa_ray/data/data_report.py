@@ -1,5 +1,6 @@
 """The data report: what all passes of preprocessing counted, summed, with losses, coverage and warnings."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,7 +53,7 @@ def merge_reports(
     for figures in splits.values():
         figures["ctr"] = figures["clicks"] / figures["impressions"] if figures["impressions"] else None
         figures["cvr"] = figures["conversions"] / figures["clicks"] if figures["clicks"] else None
-    counts = sum_each([part["counts"] for part in folded]) | {
+    counts = dict(sum((Counter(part["counts"]) for part in folded), Counter[str]())) | {
         "duplicate_ads": ad_repeats.copies,
         "versions_of_ads": ad_repeats.versions,
         "conflicting_ads": ad_repeats.conflicts,

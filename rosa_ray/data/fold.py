@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from rosa_ray.data.counter_files import shard_count, write_partition_counters
 from rosa_ray.data.coverage import AdSample, count_partition
+from rosa_ray.data.label_join import join_labels
+from rosa_ray.data.label_routes import LABEL_LOGS, read_routed, routed_files
 from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.staging_area import read_staged, staged_files
 from rosa_ray.data.time_bounds import LogBounds, within
@@ -23,6 +25,7 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
 )
+from rosa_ray.labels import LabelsConfig
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
 from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds
@@ -31,7 +34,7 @@ from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, reada
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""
 
-FORMAT = 2
+FORMAT = 3
 """Of what the fold writes; a higher one makes every partition be counted again."""
 
 FOLDED = (EVENTS, IMPRESSIONS, CANDIDATES)
@@ -42,9 +45,9 @@ FOLDED_LOGS = tuple(contract.name for contract in FOLDED)
 
 
 def fold_partition(
-    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds
+    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, labels: LabelsConfig
 ) -> tuple[dict[str, Any], bool]:
-    """Deduplicate, sort and key one partition, and count it, unless an earlier run did so on the very same files.
+    """Label, deduplicate, sort, key and count one partition, unless an earlier run did so on the very same files.
 
     Writes the keyed columns of each log and the partition's counters.
 
@@ -52,33 +55,43 @@ def fold_partition(
         `counts` of rows, an example of each kind of loss, what it says of `coverage`, the first and last request time
         and the `devices` seen; and whether an earlier run's work stands.
     """
-    inputs = _fold_inputs(layout, part, config, partitions, bounds)
+    inputs = _fold_inputs(layout, part, config, partitions, bounds, labels)
     former = read_json(layout.folded(part)) if exists(layout.folded(part)) else {}
     if former.get("inputs") == inputs:
         return former["figures"], True
-    figures = _fold(layout, part, config, partitions, bounds)
+    figures = _fold(layout, part, config, partitions, bounds, labels)
     write_json({"inputs": inputs, "figures": figures}, layout.folded(part))
     return figures, False
 
 
-def _fold_inputs(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds) -> str:
+def _fold_inputs(
+    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, labels: LabelsConfig
+) -> str:
     """Digest of all that decides what `fold_partition` writes."""
     paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
-    with readable(layout.ads, "a Parquet file"), fsspec.open(layout.ads, "rb") as handle:
-        ads = hashlib.sha256(handle.read()).hexdigest()
-    content = [FORMAT, asdict(config), partitions, asdict(bounds), ads, [fingerprint(path) for path in paths]]
+    # Routed files are written anew by every run, so that their content tells, and not when they were written.
+    contents = [_digest(path) for path in (layout.ads, *routed_files(layout, part))]
+    settings = [asdict(one) for one in (config, bounds, labels)]
+    content = [FORMAT, settings, partitions, contents, [fingerprint(path) for path in paths]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds) -> dict[str, Any]:
+def _digest(path: str) -> str:
+    with readable(path, "a Parquet file"), fsspec.open(path, "rb") as handle:
+        return hashlib.sha256(handle.read()).hexdigest()
+
+
+def _fold(
+    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, labels: LabelsConfig
+) -> dict[str, Any]:
     catalogue = read_parquet(layout.ads)
     ads = AdTable.from_table(catalogue)
-    counts: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    staged = {
-        contract.name: _clean(read_staged(layout.staging, contract, part), contract.name, bounds, counts, examples)
-        for contract in FOLDED
-    }
+    logs = {contract.name: read_staged(layout.staging, contract, part) for contract in FOLDED}
+    clicks, conversions = (read_routed(layout, contract, part) for contract in LABEL_LOGS)
+    labelled, joined, examples = join_labels(logs[IMPRESSIONS.name], clicks, conversions, catalogue, labels)
+    logs[IMPRESSIONS.name] = labelled
+    counts = Counter(joined)
+    staged = {name: _clean(rows, name, bounds, counts, examples) for name, rows in logs.items()}
     events = keyed_events(staged[EVENTS.name])
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads)
     candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads)

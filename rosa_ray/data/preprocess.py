@@ -27,6 +27,7 @@ from rosa_ray.data.counter_files import combine_counters, merge_shard, shard_cou
 from rosa_ray.data.data_report import PARTIAL, merge_reports, time_span
 from rosa_ray.data.fold import FOLDED_LOGS, MAX_NAMES, fold_partition
 from rosa_ray.data.join import advertised_keys, join_partition
+from rosa_ray.data.label_routes import LABEL_LOGS, route_labels
 from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.stage import stage_source
 from rosa_ray.data.stage_report import StageReport
@@ -35,12 +36,15 @@ from rosa_ray.data.tasks import run_tasks
 from rosa_ray.data.time_bounds import LogBounds, iso, parse_time
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
+from rosa_ray.labels import LabelsConfig
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
 from rosa_ray.schema.spans import TimeBounds, find_bounds
 from rosa_ray.settings import section
 from rosa_ray.sources import Source
 from rosa_ray.storage import remove_tree, write_bytes, write_json, write_parquet
+
+DEFAULT_LABELS = LabelsConfig()
 
 
 @section("preprocess")
@@ -79,7 +83,12 @@ class PreprocessResult:
 
 
 def preprocess(
-    source: Source, data_dir: str, config: PreprocessConfig, features: FeatureConfig, user_key_id: str = ""
+    source: Source,
+    data_dir: str,
+    config: PreprocessConfig,
+    features: FeatureConfig,
+    user_key_id: str = "",
+    labels: LabelsConfig = DEFAULT_LABELS,
 ) -> PreprocessResult:
     """Turn a log into user rows, counters, fitted features and a data report under `data_dir`.
 
@@ -87,6 +96,7 @@ def preprocess(
 
     Args:
         user_key_id: of the secret that the source's user ids are made pseudonyms with; it is part of the features.
+        labels: how clicks and conversions of logs of their own are joined.
 
     Raises:
         InputError: the input is missing or unusable, has no impressions, or no training data.
@@ -100,10 +110,14 @@ def preprocess(
     remove_tree(layout.users)
     ads, ad_repeats = unique_rows(read_staged(layout.staging, ADS, 0), RULES[ADS.name])
     write_parquet(_catalogue(ads), layout.ads)
+    if any(staged.rows_kept(contract.name) for contract in LABEL_LOGS):
+        route_labels(layout, config.partitions)
+    else:
+        remove_tree(layout.routes)
     clock.lap("ingest")  # the pass is called so in the reports of earlier versions too
     parts = range(config.partitions)
     limits = _log_bounds(staged, period, keep=config.time_outliers == "keep")
-    fold = partial(fold_partition, layout, config=features, partitions=config.partitions, bounds=limits)
+    fold = partial(fold_partition, layout, config=features, partitions=config.partitions, bounds=limits, labels=labels)
     outcomes = run_tasks(fold, parts, f"counting {data_dir}")
     folded = [figures for figures, _ in outcomes]
     counter_rows = _merge_counters(layout, config.partitions)

@@ -104,8 +104,8 @@ def keyed_impressions(table: pa.Table, ads: AdTable) -> tuple[dict[str, np.ndarr
     no labels; they read 0.
 
     Returns:
-        `IMPRESSION_COLUMNS` (without split and expected_cost) plus user_key, user_id and conversion_time_us; and the
-        number of rows dropped.
+        `IMPRESSION_COLUMNS` (without split and expected_cost) plus user_key, user_id, click_time_us and
+        conversion_time_us, the request time where they are not known; and the number of rows dropped.
     """
     keys = {name: _keys(table, f"{name}_key", f"{name}_id") for name in ("user", "impression", "request", "ad")}
     time_us = table["request_time"].cast(pa.int64()).to_numpy()
@@ -201,9 +201,9 @@ def _labels(table: pa.Table, time_us: np.ndarray) -> dict[str, np.ndarray]:
             "revenue": zeros,
             "click": zeros_int8,
             "conversion": zeros_int8,
+            "click_time_us": time_us,
             "conversion_time_us": time_us,
         }
-    conversion_time = table["conversion_time"].cast(pa.int64())
     click = table["click"].cast(pa.int8()).to_numpy()
     return {
         "position": table["position"].fill_null(-1).to_numpy(),
@@ -213,8 +213,13 @@ def _labels(table: pa.Table, time_us: np.ndarray) -> dict[str, np.ndarray]:
         "revenue": np.where(click > 0, table["revenue"].to_numpy(), 0.0),
         "click": click,
         "conversion": table["conversion"].cast(pa.int8()).to_numpy(),
-        "conversion_time_us": pc.coalesce(conversion_time, table["request_time"].cast(pa.int64())).to_numpy(),
+        "click_time_us": _time_or_request(table, "click_time"),
+        "conversion_time_us": _time_or_request(table, "conversion_time"),
     }
+
+
+def _time_or_request(table: pa.Table, name: str) -> np.ndarray:
+    return pc.coalesce(*(table[column].cast(pa.int64()) for column in (name, "request_time"))).to_numpy()
 
 
 def _offsets(sorted_keys: np.ndarray, users: np.ndarray) -> np.ndarray:

@@ -52,13 +52,14 @@ IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
     "expected_cost": pa.float64(),
     "cost": pa.float64(),
     "click": pa.int8(),
+    "click_time_us": pa.int64(),
     "conversion": pa.int8(),
     "revenue": pa.float64(),
 }
 """Columns of an impression, sorted by time and then by impression key. Labels of a candidate are 0.
 
-`conversion` is 1 whether or not a click came before; models learn from `click · conversion`. `revenue` is that of
-conversions after a click."""
+`click_time_us` is the request time where there is no click, or its time is not known. `conversion` is 1 whether or not
+a click came before; models learn from `click · conversion`. `revenue` is that of conversions after a click."""
 
 
 @dataclass(frozen=True)

@@ -20,16 +20,14 @@ _SHOWN = ("impression_id", "user_id", "ad_id", "request_time")
 _FIELDS = {
     RecordKind.EVENT: tuple(EVENTS.schema.names),
     RecordKind.IMPRESSION: (*_SHOWN, "request_id", "device", "region", "position", "propensity", "bid", "cost"),
-    RecordKind.CLICK: _SHOWN,
+    RecordKind.CLICK: (*_SHOWN, "click_time"),
     RecordKind.CONVERSION: (*_SHOWN, "conversion_time", "revenue"),
 }
 
 
 @dataclass(frozen=True)
 class RecordedLog:
-    """R live records of a log, by their own times.
-
-    A log does not say when a click came; it takes the request time.
+    """R live records of a log, by their own times; a click or conversion without one has that of its request.
 
     Attributes:
         events, impressions: contract rows with times as text.
@@ -50,18 +48,19 @@ class RecordedLog:
         shown_us = _us(impressions["request_time"])
         clicked = np.flatnonzero(impressions["click"].to_numpy())
         bought = np.flatnonzero(impressions["conversion"].to_numpy())
+        clicked_us = _us(pc.coalesce(impressions["click_time"], impressions["request_time"]))[clicked]
         bought_us = _us(pc.coalesce(impressions["conversion_time"], impressions["request_time"]))[bought]
         parts = (
             (RecordKind.EVENT, np.arange(events.num_rows), _us(events["event_time"])),
             (RecordKind.IMPRESSION, np.arange(impressions.num_rows), shown_us),
-            (RecordKind.CLICK, clicked, shown_us[clicked]),
+            (RecordKind.CLICK, clicked, clicked_us),
             (RecordKind.CONVERSION, bought, bought_us),
         )
         time_us = np.concatenate([times for _, _, times in parts])
         order = np.argsort(time_us, kind="stable")
         return cls(
             _with_text(events, ("event_time",)),
-            _with_text(impressions, ("request_time", "conversion_time")),
+            _with_text(impressions, ("request_time", "click_time", "conversion_time")),
             np.repeat(np.array([kind for kind, _, _ in parts], np.int8), [len(rows) for _, rows, _ in parts])[order],
             np.concatenate([rows for _, rows, _ in parts])[order],
             time_us[order],

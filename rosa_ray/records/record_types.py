@@ -42,7 +42,7 @@ class ImpressionIn(StrictModel):
 
 
 class ClickIn(StrictModel):
-    """A click on an ad that was shown; counts at the request time."""
+    """A click on an ad that was shown; counts at the click time."""
 
     type: Literal["click"]
     impression_id: Id = Field(description="of the impression; a second click on it changes nothing")

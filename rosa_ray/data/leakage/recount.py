@@ -89,7 +89,9 @@ class Recount:
                 if view.log == "events":
                     self._sums[name][row, place] += np.bincount(columns["behavior"][inside], minlength=len(BEHAVIORS))
                 else:
-                    found = len(inside), columns["click"][inside].sum(), columns["conversion"][mine].sum()
+                    since_us = self._end_us[row] - columns["click_time_us"][mine]
+                    clicked = mine[(since_us > 0) & (since_us <= self._window_us(hours))]
+                    found = len(inside), columns["click"][clicked].sum(), columns["conversion"][mine].sum()
                     self._sums[name][row, place, :3] += np.array(found, np.int64)
 
     def _events(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,145 @@
+"""Labels of a partition's impressions out of the clicks and conversions that were brought to it, in contract tables."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rosa_ray.labels import Fate, Joined, LabelsConfig, attribute
+from rosa_ray.labels.attribution import NEVER
+from rosa_ray.schema import CLICKS, CONVERSIONS, MISSING_KEY, hash_ids
+
+CLICK_COUNTS = {
+    Fate.UNKNOWN: "clicks_without_impression",
+    Fate.BEFORE: "clicks_before_impression",
+    Fate.OUTSIDE: "clicks_outside_window",
+    Fate.AMBIGUOUS: "ambiguous_clicks",
+    Fate.COPY: "duplicate_clicks",
+}
+CONVERSION_COUNTS = {
+    Fate.UNKNOWN: "conversions_without_impression",
+    Fate.UNKNOWN_CLICK: "conversions_without_their_click",
+    Fate.BEFORE: "conversions_before_impression",
+    Fate.OUTSIDE: "conversions_outside_windows",
+    Fate.AMBIGUOUS: "ambiguous_conversions",
+    Fate.UNPAID: "refunds_without_conversion",
+    Fate.FURTHER: "further_conversions",
+    Fate.COPY: "duplicate_conversions",
+}
+OVERDRAWN = "refunds_above_revenue"
+"""Count of impressions whose refunds were larger than their revenue."""
+
+_EXAMPLE_IDS = ("conversion_id", "click_id", "impression_id", "user_id", "ad_id", "item_id")
+
+
+def join_labels(
+    impressions: pa.Table, clicks: pa.Table, conversions: pa.Table, ads: pa.Table, config: LabelsConfig
+) -> tuple[pa.Table, dict[str, int], dict[str, str]]:
+    """Give impressions the labels that clicks and conversions bring.
+
+    Args:
+        impressions, clicks, conversions: of their contracts; more columns may follow.
+        ads: the catalogue.
+
+    Returns:
+        The impressions in their order; how many rows did not join, by the names in `CLICK_COUNTS` and
+        `CONVERSION_COUNTS`; and one example of each.
+    """
+    if not clicks.num_rows and not conversions.num_rows:
+        return impressions, {}, {}
+    joined = attribute(shown_columns(impressions, ads), click_columns(clicks), conversion_columns(conversions), config)
+    counts, examples = {}, {}
+    for table, fates, names in (
+        (clicks, joined.click_fate, CLICK_COUNTS),
+        (conversions, joined.conversion_fate, CONVERSION_COUNTS),
+    ):
+        time = "click_time" if names is CLICK_COUNTS else "conversion_time"
+        for fate, name in names.items():
+            found = fates == fate
+            if found.any():
+                counts[name] = int(found.sum())
+                examples[name] = _example(table.filter(pa.array(found)), time)
+    if joined.overdrawn.any():
+        counts[OVERDRAWN] = int(joined.overdrawn.sum())
+        examples[OVERDRAWN] = f"impression_id {pc.min(impressions['impression_id'].filter(pa.array(joined.overdrawn)))}"
+    return _with_labels(impressions, joined), counts, examples
+
+
+def shown_columns(table: pa.Table, ads: pa.Table) -> dict[str, np.ndarray]:
+    """What `attribute` reads of impressions."""
+    ad_key = hash_ids(table["ad_id"])
+    time_us = table["request_time"].cast(pa.int64())
+    item_key, price = _advertised(ad_key, ads)
+    return {
+        "impression_key": hash_ids(table["impression_id"]),
+        "user_key": hash_ids(table["user_id"]),
+        "ad_key": ad_key,
+        "item_key": item_key,
+        "time_us": time_us.to_numpy(),
+        "click": table["click"].fill_null(False).to_numpy(),
+        "click_us": pc.coalesce(table["click_time"].cast(pa.int64()), time_us).to_numpy(),
+        "conversion": table["conversion"].fill_null(False).to_numpy(),
+        "conversion_us": pc.coalesce(table["conversion_time"].cast(pa.int64()), time_us).to_numpy(),
+        "revenue": table["revenue"].fill_null(0.0).to_numpy(),
+        "cost": table["cost"].fill_null(0.0).to_numpy(),
+        "price": price,
+    }
+
+
+def click_columns(table: pa.Table) -> dict[str, np.ndarray]:
+    """What `attribute` reads of clicks."""
+    return _keyed(table, CLICKS.schema.names) | {
+        "time_us": table["click_time"].cast(pa.int64()).to_numpy(),
+        "cost": table["cost"].fill_null(float("nan")).to_numpy(),
+    }
+
+
+def conversion_columns(table: pa.Table) -> dict[str, np.ndarray]:
+    """What `attribute` reads of conversions."""
+    return _keyed(table, CONVERSIONS.schema.names) | {
+        "time_us": table["conversion_time"].cast(pa.int64()).to_numpy(),
+        "revenue": table["revenue"].fill_null(float("nan")).to_numpy(),
+    }
+
+
+def _keyed(table: pa.Table, names: list[str]) -> dict[str, np.ndarray]:
+    ids = [name for name in names if name.endswith("_id")]
+    return {f"{name.removesuffix('_id')}_key": hash_ids(table[name]) for name in ids}
+
+
+def _advertised(ad_key: np.ndarray, ads: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Item and price of each ad; no item and a price of 0 where the catalogue lacks it."""
+    keys, items = hash_ids(ads["ad_id"]), hash_ids(ads["item_id"])
+    prices = ads["price"].fill_null(0.0).to_numpy()
+    if not len(keys):
+        return np.full(len(ad_key), MISSING_KEY), np.zeros(len(ad_key))
+    order = np.argsort(keys, kind="stable")
+    place = order[np.minimum(np.searchsorted(keys[order], ad_key), len(order) - 1)]
+    known = keys[place] == ad_key
+    return np.where(known, items[place], MISSING_KEY), np.where(known, prices[place], 0.0)
+
+
+def _with_labels(table: pa.Table, joined: Joined) -> pa.Table:
+    columns: Mapping[str, tuple[np.ndarray, np.ndarray | None]] = {
+        "click": (joined.click, None),
+        "click_time": (joined.click_us, joined.click_us == NEVER),
+        "conversion": (joined.conversion, None),
+        "conversion_time": (joined.conversion_us, joined.conversion_us == NEVER),
+        "revenue": (np.where(joined.conversion, joined.revenue, 0.0), None),
+        "cost": (joined.cost, None),
+    }
+    for name, (values, missing) in columns.items():
+        place, field = table.column_names.index(name), table.schema.field(name)
+        array = pa.array(values, mask=missing)
+        table = table.set_column(place, field, array.cast(field.type))
+    return table
+
+
+def _example(rows: pa.Table, time: str) -> str:
+    """The first row by its ids and time, so that no order of files decides."""
+    names = [name for name in _EXAMPLE_IDS if name in rows.column_names]
+    order = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in (*names, time)])
+    row = rows.take(order[:1]).to_pylist()[0]
+    told = [f"{name} {row[name]!r}" for name in names if row[name] is not None]
+    return f"{', '.join(told)}: {row[time].isoformat()}"
