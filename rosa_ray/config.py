@@ -33,6 +33,9 @@ from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 PROFILES = Path(__file__).with_name("profiles")
 """Named settings that the key `profile` lays under a config, a YAML file each."""
 
+FORMER_NAMES = {"calibration.negative_keep_rate": "preprocess.negative_keep_rate"}
+"""Keys that settings once had -> those of today."""
+
 
 @section("")
 class RunConfig:
@@ -98,4 +101,4 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> RunC
         InputError: the file is missing or unreadable.
         ConfigError: a key or value is wrong; one line that names the place, the key, the value and what is right.
     """
-    return load(RunConfig, path, overrides, PROFILES)
+    return load(RunConfig, path, overrides, PROFILES, FORMER_NAMES)

@@ -51,8 +51,9 @@ def merge_reports(
     start_us, end_us = time_span(folded)
     splits = {name: sum_each([part["splits"][name] for part in joined]) for name in joined[0]["splits"]}
     for figures in splits.values():
-        figures["ctr"] = figures["clicks"] / figures["impressions"] if figures["impressions"] else None
-        figures["cvr"] = figures["conversions"] / figures["clicks"] if figures["clicks"] else None
+        meant = figures["stands_for"]
+        figures["ctr"] = meant["clicks"] / meant["impressions"] if meant["impressions"] else None
+        figures["cvr"] = meant["conversions"] / meant["clicks"] if meant["clicks"] else None
     counts = dict(sum((Counter(part["counts"]) for part in folded), Counter[str]())) | {
         "duplicate_ads": ad_repeats.copies,
         "versions_of_ads": ad_repeats.versions,
@@ -81,12 +82,15 @@ def merge_reports(
 
 
 def sum_each(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum dictionaries of the same names.
+    """Sum dictionaries of the same names, and those within them.
 
-    >>> sum_each([{"a": 1}, {"a": 2}])
-    {'a': 3}
+    >>> sum_each([{"a": 1, "b": {"c": 1}}, {"a": 2, "b": {"c": 4}}])
+    {'a': 3, 'b': {'c': 5}}
     """
-    return {name: sum(row[name] for row in rows) for name in rows[0]}
+    return {
+        name: sum_each([row[name] for row in rows]) if isinstance(first, dict) else sum(row[name] for row in rows)
+        for name, first in rows[0].items()
+    }
 
 
 def _warnings(losses: Sequence[Loss], shares: Sequence[Share], max_lost_share: float) -> list[str]:

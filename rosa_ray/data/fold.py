@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import fsspec
@@ -25,7 +25,7 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
 )
-from rosa_ray.labels import LabelsConfig
+from rosa_ray.labels import LabelsConfig, count_delays, forget_late
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
 from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds
@@ -45,34 +45,52 @@ FOLDED_LOGS = tuple(contract.name for contract in FOLDED)
 
 
 def fold_partition(
-    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, labels: LabelsConfig
+    layout: DataDir,
+    part: int,
+    config: FeatureConfig,
+    partitions: int,
+    bounds: LogBounds,
+    labels: LabelsConfig,
+    negative_keep_rate: float = 1.0,
 ) -> tuple[dict[str, Any], bool]:
     """Label, deduplicate, sort, key and count one partition, unless an earlier run did so on the very same files.
 
     Writes the keyed columns of each log and the partition's counters.
 
+    Args:
+        negative_keep_rate: see `keyed_impressions`.
+
     Returns:
         `counts` of rows, an example of each kind of loss, what it says of `coverage`, the first and last request time
         and the `devices` seen; and whether an earlier run's work stands.
     """
-    inputs = _fold_inputs(layout, part, config, partitions, bounds, labels)
+    settings = _FoldSettings(config, partitions, bounds, labels, negative_keep_rate)
+    inputs = _fold_inputs(layout, part, settings)
     former = read_json(layout.folded(part)) if exists(layout.folded(part)) else {}
     if former.get("inputs") == inputs:
         return former["figures"], True
-    figures = _fold(layout, part, config, partitions, bounds, labels)
+    figures = _fold(layout, part, settings)
     write_json({"inputs": inputs, "figures": figures}, layout.folded(part))
     return figures, False
 
 
-def _fold_inputs(
-    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, labels: LabelsConfig
-) -> str:
+@dataclass(frozen=True)
+class _FoldSettings:
+    """What decides the fold of a partition beside its files."""
+
+    config: FeatureConfig
+    partitions: int
+    bounds: LogBounds
+    labels: LabelsConfig
+    negative_keep_rate: float
+
+
+def _fold_inputs(layout: DataDir, part: int, settings: _FoldSettings) -> str:
     """Digest of all that decides what `fold_partition` writes."""
     paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
     # Routed files are written anew by every run, so that their content tells, and not when they were written.
     contents = [_digest(path) for path in (layout.ads, *routed_files(layout, part))]
-    settings = [asdict(one) for one in (config, bounds, labels)]
-    content = [FORMAT, settings, partitions, contents, [fingerprint(path) for path in paths]]
+    content = [FORMAT, asdict(settings), contents, [fingerprint(path) for path in paths]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -81,9 +99,8 @@ def _digest(path: str) -> str:
         return hashlib.sha256(handle.read()).hexdigest()
 
 
-def _fold(
-    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, labels: LabelsConfig
-) -> dict[str, Any]:
+def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]:
+    config, labels = settings.config, settings.labels
     catalogue = read_parquet(layout.ads)
     ads = AdTable.from_table(catalogue)
     logs = {contract.name: read_staged(layout.staging, contract, part) for contract in FOLDED}
@@ -91,14 +108,15 @@ def _fold(
     labelled, joined, examples = join_labels(logs[IMPRESSIONS.name], clicks, conversions, catalogue, labels)
     logs[IMPRESSIONS.name] = labelled
     counts = Counter(joined)
-    staged = {name: _clean(rows, name, bounds, counts, examples) for name, rows in logs.items()}
+    staged = {name: _clean(rows, name, settings.bounds, counts, examples) for name, rows in logs.items()}
     events = keyed_events(staged[EVENTS.name])
-    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads)
+    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, settings.negative_keep_rate)
+    impressions, late = forget_late(impressions, labels.as_of_us, labels.window_us)
     candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads)
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
         write_parquet(pa.table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)
-    write_partition_counters(states, layout.part_counters(part), shard_count(partitions))
+    write_partition_counters(states, layout.part_counters(part), shard_count(settings.partitions))
     times = impressions["time_us"]
     for name, rows in ((IMPRESSIONS.name, unknown), (CANDIDATES.name, unknown_candidates)):
         counts[f"{name}_of_unknown_ads"] = rows
@@ -111,12 +129,15 @@ def _fold(
             "impressions": len(times),
             "candidates": len(candidates["time_us"]),
             **counts,
+            **late,
             "conversions_without_a_click": int(untouched.sum()),
         },
         "examples": examples,
         "coverage": count_partition(events, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
+        "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
+        "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
 

@@ -56,8 +56,14 @@ def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict
     owner = owners(rows.impression_offsets)
     for code, name in enumerate(_PERIODS):
         chosen = shown["split"] == code
+        weight, click = shown["weight"][chosen], shown["click"][chosen]
         splits[name] = {
             "impressions": int(chosen.sum()),
+            "stands_for": {
+                "impressions": float(weight.sum()),
+                "clicks": float((weight * click).sum()),
+                "conversions": float((weight * click * shown["conversion"][chosen]).sum()),
+            },
             "clicks": int(shown["click"][chosen].sum()),
             "conversions": int((shown["click"] * shown["conversion"])[chosen].sum()),
             "revenue": float(shown["revenue"][chosen].sum()),

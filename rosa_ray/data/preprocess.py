@@ -15,7 +15,7 @@ features' fit.
 
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +36,7 @@ from rosa_ray.data.tasks import run_tasks
 from rosa_ray.data.time_bounds import LogBounds, iso, parse_time
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
+from rosa_ray.features.config import WEIGHTED_UNITS
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
@@ -68,6 +69,9 @@ class PreprocessConfig:
     time_outliers: Literal["set_aside", "keep"] = "set_aside"
     """Whether rows are set aside whose time lies far outside of the log. They are few, a thousandth at most, and a gap
     parts them from the others: more than a week, and more than a quarter of the others' span."""
+    negative_keep_rate: Annotated[float, Ge(1e-6), Le(1)] = 1.0
+    """Share of the impressions without a click that the log kept. Below 1 each of them stands for 1 / rate impressions,
+    beside its own `weight` where it has one."""
     max_lost_share: Annotated[float, Ge(0), Le(1)] = 0.01
     """When a table lost a larger share of its rows, the exit code is 4."""
     keep_staging: bool = False
@@ -117,7 +121,16 @@ def preprocess(
     clock.lap("ingest")  # the pass is called so in the reports of earlier versions too
     parts = range(config.partitions)
     limits = _log_bounds(staged, period, keep=config.time_outliers == "keep")
-    fold = partial(fold_partition, layout, config=features, partitions=config.partitions, bounds=limits, labels=labels)
+    features = _counted_in(features, weighted=staged.weighted or config.negative_keep_rate < 1)
+    fold = partial(
+        fold_partition,
+        layout,
+        config=features,
+        partitions=config.partitions,
+        bounds=limits,
+        labels=labels,
+        negative_keep_rate=config.negative_keep_rate,
+    )
     outcomes = run_tasks(fold, parts, f"counting {data_dir}")
     folded = [figures for figures, _ in outcomes]
     counter_rows = _merge_counters(layout, config.partitions)
@@ -183,6 +196,13 @@ def _log_bounds(staged: StageReport, period: TimeBounds, keep: bool) -> LogBound
     return LogBounds(period, usual)
 
 
+def _counted_in(features: FeatureConfig, *, weighted: bool) -> FeatureConfig:
+    """Features with counters in small units where rows have weights, so that sums stay whole numbers."""
+    if weighted and features.units_per_impression == 1:
+        return replace(features, units_per_impression=WEIGHTED_UNITS)
+    return features
+
+
 def _require_impressions(report: StageReport) -> None:
     for name in ("impressions", "ads"):
         if not report.rows_kept(name):
@@ -232,6 +252,7 @@ def _spec(
         "start_us": start_us,
         "end_us": end_us,
         "partitions": config.partitions,
+        "negative_keep_rate": config.negative_keep_rate,
         "feature_config": features.definition(),
         "contracts": {name: contract.fingerprint for name, contract in CONTRACTS.items()},
     }

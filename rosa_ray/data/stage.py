@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 
 from rosa_ray.data.stage_report import OK, SET_ASIDE, FileReport, StageReport
@@ -86,11 +87,13 @@ class _Tally:
         self._violations = _Reasons()
         self._noted = _Reasons()
         self._days: dict[str, Counter[int]] = {}
+        self._weighted = False
 
     def add(self, batch: RawBatch, kept: pa.Table, violations: Iterable[Violation]) -> None:
         self.rows_read += batch.rows_read
         self.rows_kept += kept.num_rows
         add_days(self._days, count_days(kept))
+        self._weighted |= has_weights(kept)
         self._violations.add((*batch.rejected, *violations))
         self._noted.add(batch.noted)
 
@@ -111,7 +114,17 @@ class _Tally:
             reason=reason,
             noted=self._noted.sums(),
             days=days_to_plain(self._days),
+            weighted=self._weighted,
         )
+
+
+def has_weights(rows: pa.Table) -> bool:
+    """Whether a row has a weight other than 1.
+
+    >>> has_weights(pa.table({"weight": [1.0, None]})), has_weights(pa.table({"weight": [2.0]}))
+    (False, True)
+    """
+    return "weight" in rows.column_names and bool(pc.any(pc.not_equal(rows["weight"], 1.0)).as_py())
 
 
 class _Reasons:

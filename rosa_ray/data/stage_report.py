@@ -27,6 +27,7 @@ class FileReport:
         reason: why the file was set aside, one line; empty when it is ok.
         noted: rows that look odd and were kept, by column and reason.
         days: rows kept per time column and day since 1970.
+        weighted: whether a row that was kept has a weight other than 1.
     """
 
     path: str
@@ -38,6 +39,7 @@ class FileReport:
     reason: str = ""
     noted: tuple[Violation, ...] = ()
     days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    weighted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
@@ -80,6 +82,11 @@ class StageReport:
     def set_aside(self) -> tuple[FileReport, ...]:
         """The files none of whose rows went on."""
         return tuple(file for file in self.files if file.status == SET_ASIDE)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether any row says that it stands for more, or for less, than one."""
+        return any(file.weighted for file in self.files)
 
     def rows_kept(self, contract_name: str) -> int:
         """Rows staged for a contract, 0 when the source has no such files."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import fsspec
 import numpy as np
 
-from rosa_ray.calibration import Calibration, sampled_probability
+from rosa_ray.calibration import Calibration
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.features.encoding import owners
 from rosa_ray.storage import read_parquet
@@ -27,6 +27,7 @@ COPIED = (
     "revenue",
     "cost",
     "propensity",
+    "weight",
     "expected_cost",
     "price",
     "bid",
@@ -56,18 +57,6 @@ def raw_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Predictions with the raw scores in the place of the calibrated ones: what `calibrated_columns` started from."""
     raw = {name: columns[f"raw_{name}"] for name in _CALIBRATED}
     return {**columns, **raw, "p_ctcvr": raw["p_ctr"] * raw["p_cvr"]}
-
-
-def as_logged(columns: Mapping[str, np.ndarray], negative_keep_rate: float) -> dict[str, np.ndarray]:
-    """Predictions for the impressions that a sampled log kept, to be measured against its labels.
-
-    Calibrated probabilities are of all impressions; the test period of a sampled log lacks most of those without a
-    click.
-    """
-    if negative_keep_rate == 1.0:
-        return dict(columns)
-    p_ctr = sampled_probability(columns["p_ctr"], negative_keep_rate)
-    return {**columns, "p_ctr": p_ctr, "p_ctcvr": p_ctr * columns["p_cvr"]}
 
 
 def list_predictions(predictions_dir: str) -> list[str]:

@@ -96,12 +96,17 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
     }
 
 
-def keyed_impressions(table: pa.Table, ads: AdTable) -> tuple[dict[str, np.ndarray], int]:
+def keyed_impressions(
+    table: pa.Table, ads: AdTable, negative_keep_rate: float = 1.0
+) -> tuple[dict[str, np.ndarray], int]:
     """Impression columns of contract rows joined to the catalogue, each impression once, sorted by user and time.
 
     Rows are the same impression where they agree in id, user and ad.
     Rows of an ad that the catalogue lacks cannot be ranked: they are dropped and counted. A table of candidates has
     no labels; they read 0.
+
+    Args:
+        negative_keep_rate: share of the impressions without a click that the log kept, in (0, 1].
 
     Returns:
         `IMPRESSION_COLUMNS` (without split and expected_cost) plus user_key, user_id, click_time_us and
@@ -128,6 +133,7 @@ def keyed_impressions(table: pa.Table, ads: AdTable) -> tuple[dict[str, np.ndarr
         "region_key": hash_ids(table["region"]),
         "bid": table["bid"].to_numpy(),
         **_labels(table, time_us),
+        "weight": _weights(table, negative_keep_rate),
     }
     return {name: values[kept] for name, values in columns.items()}, int(len(order) - len(kept))
 
@@ -157,10 +163,11 @@ def build_user_rows(
     Returns:
         One row per user that has an event or an impression, by user key.
     """
-    shown = {**impressions, "split": bounds.of(impressions["time_us"])}
+    shown = {"weight": np.ones(len(impressions["time_us"])), **impressions, "split": bounds.of(impressions["time_us"])}
     if candidates is not None:
         in_test = candidates["time_us"] >= bounds.test_us
-        policy = {**candidates, "split": np.where(in_test, Split.POLICY, Split.VALID_POLICY).astype(np.int8)}
+        split = np.where(in_test, Split.POLICY, Split.VALID_POLICY).astype(np.int8)
+        policy = {"weight": np.ones(len(split)), **candidates, "split": split}
         shown = {name: np.concatenate([shown[name], policy[name]]) for name in shown}
         order = np.lexsort((shown["split"], shown["impression_key"], shown["time_us"], shown["user_key"]))
         shown = {name: values[order] for name, values in shown.items()}
@@ -219,7 +226,16 @@ def _labels(table: pa.Table, time_us: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _time_or_request(table: pa.Table, name: str) -> np.ndarray:
-    return pc.coalesce(*(table[column].cast(pa.int64()) for column in (name, "request_time"))).to_numpy()
+    names = [column for column in (name, "request_time") if column in table.column_names]
+    return pc.coalesce(*(table[column].cast(pa.int64()) for column in names)).to_numpy()
+
+
+def _weights(table: pa.Table, negative_keep_rate: float) -> np.ndarray:
+    """How many impressions each row stands for, (n,): its own weight, shared out where a thinned log kept it."""
+    if "click" not in table.column_names:
+        return np.ones(table.num_rows)
+    given = pc.fill_null(table["weight"], 1.0).to_numpy() if "weight" in table.column_names else 1.0
+    return given / np.where(table["click"].to_numpy(), 1.0, negative_keep_rate)
 
 
 def _offsets(sorted_keys: np.ndarray, users: np.ndarray) -> np.ndarray:

@@ -11,8 +11,11 @@ from rosa_ray.features.views import VIEWS
 from rosa_ray.settings import Distinct, OneOf, section, wrong
 from rosa_ray.units import HOUR_US
 
-ADDED_LATER = {"time_zone": ""}
+ADDED_LATER: dict[str, str | int] = {"time_zone": "", "units_per_impression": 1}
 """Settings that fitted features of earlier versions do not have -> what these mean by that."""
+
+WEIGHTED_UNITS = 1000
+"""Counters of a log with weights hold thousandths of an impression, a click or a conversion."""
 
 
 @section("features")
@@ -49,6 +52,9 @@ class FeatureConfig:
     recognise one it saw in the user's history."""
     oov_buckets: Annotated[int, Ge(1)] = 16
     """The same for category, campaign, device and region."""
+    units_per_impression: Annotated[int, Ge(1)] = 1
+    """Units in which counters count an impression of weight 1. Preprocessing takes `WEIGHTED_UNITS` instead of 1 where
+    rows have other weights, so that counters stay whole numbers."""
     money_buckets: Annotated[int, Ge(1)] = 16
     """Buckets that log bid and log price are cut into."""
     prior_impressions: Annotated[float, Gt(0)] = 20.0

@@ -5,8 +5,10 @@ impression, its click and its conversion together. `impression_records` takes su
 counts the records of both, so that features are the same offline and live, bit for bit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -138,16 +140,22 @@ def record_keys(records: Columns) -> np.ndarray:
     return keys if is_event.all() else np.where(is_event, keys, derive_key(keys, records["kind"]))
 
 
-def contributions(records: Columns, config: FeatureConfig) -> dict[str, Contribution]:
+def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | None = None) -> dict[str, Contribution]:
     """Return what each record counts, view by view.
 
     Everything counts at its own time: an event, an impression with its bid and cost at its request, a click and a
     conversion when they came.
+
+    Args:
+        weight: how many records each one stands for, (n,), of feedback alone; None is 1, as of every live record.
     """
     kind, bucket = records["kind"], buckets_of(config).of(records["time_us"])
-    of_log = {
+    of_log: dict[str, tuple[np.ndarray, Callable[[Columns, np.ndarray], np.ndarray]]] = {
         "events": (np.flatnonzero(kind == RecordKind.EVENT), _count_events),
-        "impressions": (np.flatnonzero(kind != RecordKind.EVENT), _count_feedback),
+        "impressions": (
+            np.flatnonzero(kind != RecordKind.EVENT),
+            partial(_count_feedback, units=config.units_per_impression, weight=weight),
+        ),
     }
     found: dict[str, Contribution] = {}
     for log, (rows, count) in of_log.items():
@@ -158,17 +166,22 @@ def contributions(records: Columns, config: FeatureConfig) -> dict[str, Contribu
     return found
 
 
-def fold_records(records: Columns, config: FeatureConfig) -> CounterStates:
-    """Count records, each of them once, into every view."""
+def fold_records(records: Columns, config: FeatureConfig, weight: np.ndarray | None = None) -> CounterStates:
+    """Count records, each of them once, into every view; for `weight` see `contributions`."""
     return {
         name: Counters.fold(part.entity_key, part.bucket, part.amounts)
-        for name, part in contributions(records, config).items()
+        for name, part in contributions(records, config, weight).items()
     }
 
 
 def fold_impressions(impressions: Columns, config: FeatureConfig) -> CounterStates:
-    """Count the impression rows of a log into every impression view: `fold_records` of `impression_records`."""
-    states = fold_records(impression_records(impressions), config)
+    """Count the impression rows of a log into every impression view: `fold_records` of `impression_records`.
+
+    Args:
+        impressions: as of `impression_records`; with `weight`, a row counts so many impressions, clicks and
+            conversions, and so many times its bid and cost.
+    """
+    states = fold_records(impression_records(impressions), config, _record_weights(impressions))
     return {view.name: states[view.name] for view in counted_views(config) if view.log == "impressions"}
 
 
@@ -182,18 +195,34 @@ def _feedback(
     return records_of(kind, **{name: impressions[source][rows] for name, source in names.items()})
 
 
+def _record_weights(impressions: Columns) -> np.ndarray | None:
+    """Weight of each of the `impression_records`; None where all are 1."""
+    weight = impressions.get("weight")
+    if weight is None or (weight == 1).all():
+        return None
+    return np.concatenate([weight, *(weight[impressions[name] != 0] for name in ("click", "conversion"))])
+
+
 def _count_events(records: Columns, rows: np.ndarray) -> np.ndarray:
     return np.eye(len(BEHAVIORS), dtype=np.int64)[records["behavior"][rows]]
 
 
-def _count_feedback(records: Columns, rows: np.ndarray) -> np.ndarray:
+def _count_feedback(records: Columns, rows: np.ndarray, units: int, weight: np.ndarray | None) -> np.ndarray:
     kind = records["kind"][rows]
     shown = kind == RecordKind.IMPRESSION
+    stands_for = None if weight is None else weight[rows]
+    # Rounded row by row, so that sums are of whole numbers and free of order.
+    counted = units if stands_for is None else np.rint(stands_for * units).astype(np.int64)
     counts = {
-        "impressions": shown,
-        "clicks": kind == RecordKind.CLICK,
-        "conversions": kind == RecordKind.CONVERSION,
-        "bid_micros": np.where(shown, to_micros(records["bid"][rows]), 0),
-        "cost_micros": np.where(shown, to_micros(records["cost"][rows]), 0),
+        "impressions": shown * counted,
+        "clicks": (kind == RecordKind.CLICK) * counted,
+        "conversions": (kind == RecordKind.CONVERSION) * counted,
+        "bid_micros": np.where(shown, _weighted_micros(records["bid"][rows], stands_for), 0),
+        "cost_micros": np.where(shown, _weighted_micros(records["cost"][rows], stands_for), 0),
     }
     return np.stack([counts[name].astype(np.int64) for name in IMPRESSION_MEASURES], axis=1)
+
+
+def _weighted_micros(amount: np.ndarray, stands_for: np.ndarray | None) -> np.ndarray:
+    micros = to_micros(amount)
+    return micros if stands_for is None else np.rint(micros * stands_for).astype(np.int64)

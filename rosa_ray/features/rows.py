@@ -47,6 +47,7 @@ IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
     "region_key": pa.int64(),
     "position": pa.int32(),
     "propensity": pa.float32(),
+    "weight": pa.float64(),
     "bid": pa.float64(),
     "price": pa.float64(),
     "expected_cost": pa.float64(),
@@ -58,6 +59,7 @@ IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
 }
 """Columns of an impression, sorted by time and then by impression key. Labels of a candidate are 0.
 
+`weight` says how many impressions a row stands for; 1 of a candidate, and of rows written before there were weights.
 `click_time_us` is the request time where there is no click, or its time is not known. `conversion` is 1 whether or not
 a click came before; models learn from `click · conversion`. `revenue` is that of conversions after a click."""
 
@@ -118,13 +120,19 @@ class UserRows:
             event_offsets=event_offsets,
             events={name: _flat(table[f"event_{name}"]) for name in EVENT_COLUMNS},
             impression_offsets=impression_offsets,
-            impressions={name: _flat(table[f"impression_{name}"]) for name in IMPRESSION_COLUMNS},
+            impressions={name: _impression_column(table, name, count) for name in IMPRESSION_COLUMNS},
             dense=dense.reshape(count, -1) if count else np.empty((0, 0), np.float32),
         )
 
 
 def _to_list(offsets: np.ndarray, values: np.ndarray, type_: pa.DataType) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values, type_))
+
+
+def _impression_column(table: pa.Table, name: str, count: int) -> np.ndarray:
+    if name == "weight" and f"impression_{name}" not in table.column_names:
+        return np.ones(count)
+    return _flat(table[f"impression_{name}"])
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

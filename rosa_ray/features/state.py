@@ -28,18 +28,18 @@ _STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, sum and sum of squares per column; they merge by addition. Missing values (NaN) are left out."""
+    """Weight, sum and sum of squares per column; they merge by addition. Missing values (NaN) are left out."""
 
     count: np.ndarray
     total: np.ndarray
     squares: np.ndarray
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "Moments":
-        """Fold an (n, F) block."""
-        present = np.isfinite(values)
+    def of(cls, values: np.ndarray, weight: np.ndarray) -> "Moments":
+        """Fold an (n, F) block of rows that stand for `weight` (n,) rows each."""
+        present, each = np.isfinite(values), weight[:, None]
         filled = np.where(present, values, 0).astype(np.float64)
-        return cls(present.sum(0), filled.sum(0), (filled**2).sum(0))
+        return cls((present * each).sum(0), (filled * each).sum(0), (filled**2 * each).sum(0))
 
     def merge(self, other: "Moments") -> "Moments":
         return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
@@ -47,13 +47,17 @@ class Moments:
     @property
     def mean(self) -> np.ndarray:
         """Mean per column, 0 where nothing was seen."""
-        return self.total / np.maximum(self.count, 1)
+        return self.total / self._divisor
 
     @property
     def scale(self) -> np.ndarray:
         """Standard deviation per column, 1 where it is 0 or nothing was seen."""
-        variance = self.squares / np.maximum(self.count, 1) - self.mean**2
+        variance = self.squares / self._divisor - self.mean**2
         return np.where(variance > 1e-12, np.sqrt(np.maximum(variance, 1e-12)), 1.0)
+
+    @property
+    def _divisor(self) -> np.ndarray:
+        return np.where(self.count > 0, self.count, 1.0)
 
 
 @dataclass(frozen=True)
@@ -67,18 +71,22 @@ class FitSums:
 
     @classmethod
     def of(cls, rows: UserRows, train_until_us: int) -> "FitSums":
-        """Fold the training period of a block: events and impressions before `train_until_us`."""
+        """Fold the training period of a block: events and impressions before `train_until_us`.
+
+        Sums, moments and rates are of what the rows stand for. How often an id was seen is a number of rows.
+        """
         past = rows.events["time_us"] < train_until_us
         train = rows.impressions["split"] == Split.TRAIN
         shown = {name: values[train] for name, values in rows.impressions.items()}
         keys = {name: KeyCounts.of(shown[f"{name}_key"]) for name in TABLES}
         for name in ("item", "category"):
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
-        bought = shown["click"] * shown["conversion"]
-        sums = [np.ones(int(train.sum())), shown["click"], bought, shown["revenue"], shown["cost"]]
+        weight, bought = shown["weight"], shown["click"] * shown["conversion"]
+        sums = [weight, *(weight * values for values in (shown["click"], bought, shown["revenue"], shown["cost"]))]
         money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
-        dense = rows.dense[train] if len(rows.dense) else np.empty((0, 0), np.float32)
-        return cls(keys, Moments.of(dense), Moments.of(money), np.array([np.sum(s, dtype=np.float64) for s in sums]))
+        dense = rows.dense[train] if len(rows.dense) else np.empty((len(weight), 0), np.float32)
+        totals = np.array([np.sum(s, dtype=np.float64) for s in sums])
+        return cls(keys, Moments.of(dense, weight), Moments.of(money, weight), totals)
 
     def merge(self, other: "FitSums") -> "FitSums":
         keys = {name: counts.merge(other.keys[name]) for name, counts in self.keys.items()}
@@ -98,7 +106,7 @@ class FeatureState:
         vocabularies: by table name, `TABLES`.
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
-        totals: impressions, clicks, conversions after a click, revenue and cost of the training period.
+        totals: impressions, clicks, conversions after a click, revenue and cost that the training period stands for.
         user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
     """
 

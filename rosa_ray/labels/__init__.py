@@ -2,5 +2,15 @@
 
 from rosa_ray.labels.attribution import Fate, Joined, attribute
 from rosa_ray.labels.config import LabelsConfig
+from rosa_ray.labels.maturity import DelayCurve, Maturity, count_delays, forget_late
 
-__all__ = ["Fate", "Joined", "LabelsConfig", "attribute"]
+__all__ = [
+    "DelayCurve",
+    "Fate",
+    "Joined",
+    "LabelsConfig",
+    "Maturity",
+    "attribute",
+    "count_delays",
+    "forget_late",
+]

@@ -60,6 +60,24 @@ def as_labels(name: str, values: npt.ArrayLike) -> Ints:
     return array.astype(np.int64)
 
 
+def as_weights(weights: npt.ArrayLike | None, rows: int) -> Floats:
+    """Return how many rows each of n rows stands for, float64 (n,); ones where None is given.
+
+    Raises:
+        ValueError: a weight is not finite or not above 0, or there is not one for every row.
+
+    >>> as_weights(None, 2).tolist()
+    [1.0, 1.0]
+    """
+    if weights is None:
+        return np.ones(rows)
+    array = as_amounts("weight", weights)
+    _refuse("weight", array, array <= 0, "0 or below")
+    if array.size != rows:
+        raise ValueError(f"metric inputs differ in length: weight {array.size}, rows {rows}")
+    return array
+
+
 def as_keys(name: str, values: npt.ArrayLike) -> Ints:
     """Return a 1-D int64 array of keys, or raise ValueError when they are not integers."""
     array = np.asarray(values)

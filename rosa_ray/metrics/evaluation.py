@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from rosa_ray.arrays import Columns
 from rosa_ray.metrics.calibration_error import Ece, LogLoss, Pcoc
-from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities
+from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities, as_weights
 from rosa_ray.metrics.ranking import AucHistogram, Gauc
 from rosa_ray.metrics.value import (
     PolicyValue,
@@ -45,10 +45,12 @@ class HeadMetrics:
     pcoc: Pcoc = field(default_factory=Pcoc)
     ece: Ece = field(default_factory=Ece)
 
-    def update(self, probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> "HeadMetrics":
-        """Add n rows of probabilities in [0, 1] and labels in {0, 1}."""
+    def update(
+        self, probabilities: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None
+    ) -> "HeadMetrics":
+        """Add n rows of probabilities in [0, 1], labels in {0, 1} and weights > 0 (1 by default)."""
         for metric in (self.auc, self.logloss, self.pcoc, self.ece):
-            metric.update(probabilities, labels)
+            metric.update(probabilities, labels, weights)
         return self
 
     def merge(self, other: "HeadMetrics") -> "HeadMetrics":
@@ -93,6 +95,9 @@ class Evaluation:
     def update(self, columns: Columns) -> "Evaluation":
         """Add labelled impressions; all rows of a user must come in one update.
 
+        Args:
+            columns: `EVALUATED_COLUMNS`, and `weight`, how many impressions each row stands for; 1 without it.
+
         Raises:
             ValueError: a column is missing, or holds NaN or a value out of range; the message names it.
         """
@@ -102,14 +107,14 @@ class Evaluation:
         click, conversion = as_labels("click", columns["click"]), as_labels("conversion", columns["conversion"])
         p_ctr, p_cvr = as_probabilities("p_ctr", columns["p_ctr"]), as_probabilities("p_cvr", columns["p_cvr"])
         p_ctcvr = as_probabilities("p_ctcvr", columns["p_ctcvr"])
-        clicked = click == 1
-        self.ctr.update(p_ctr, click)
-        self.cvr.update(p_cvr[clicked], conversion[clicked])
-        self.ctcvr.update(p_ctcvr, click * conversion)
-        self.gauc.update(columns["user_key"], p_ctr, click)
-        self.request_gauc.update(columns["request_key"], p_ctr, click)
-        self.revenue.update(p_ctcvr * as_not_negative("value", columns["value"]), columns["revenue"])
-        self.cost.update(columns["expected_cost"], columns["cost"])
+        weight, clicked = as_weights(columns.get("weight"), click.size), click == 1
+        self.ctr.update(p_ctr, click, weight)
+        self.cvr.update(p_cvr[clicked], conversion[clicked], weight[clicked])
+        self.ctcvr.update(p_ctcvr, click * conversion, weight)
+        self.gauc.update(columns["user_key"], p_ctr, click, weight)
+        self.request_gauc.update(columns["request_key"], p_ctr, click, weight)
+        self.revenue.update(p_ctcvr * as_not_negative("value", columns["value"]), columns["revenue"], weight)
+        self.cost.update(columns["expected_cost"], columns["cost"], weight)
         return self
 
     def merge(self, other: "Evaluation") -> "Evaluation":
@@ -124,16 +129,21 @@ class Evaluation:
         return self
 
     def compute(self) -> dict[str, Any]:
-        """Return all metrics, ready for JSON; None where a metric is undefined."""
+        """Return all metrics, ready for JSON; None where a metric is undefined.
+
+        `n`, `clicks` and `conversions` are rows. All else is of the impressions that they stand for, `weight` of them.
+        """
         rows, clicks = self.ctr.logloss.rows, self.ctr.logloss.positives
-        conversions = self.ctcvr.logloss.positives
+        shown, clicked = self.ctr.logloss.weight, self.ctr.logloss.positive_weight
+        bought = self.ctcvr.logloss.positive_weight
         return {
             "n": rows,
             "clicks": clicks,
-            "conversions": conversions,
-            "ctr": clicks / rows if rows else None,
-            "cvr": conversions / clicks if clicks else None,
-            "ctcvr": conversions / rows if rows else None,
+            "conversions": self.ctcvr.logloss.positives,
+            "weight": shown,
+            "ctr": clicked / shown if rows else None,
+            "cvr": bought / clicked if clicks else None,
+            "ctcvr": bought / shown if rows else None,
             **self.ctr.compute(""),
             **self.cvr.compute("cvr_"),
             **self.ctcvr.compute("ctcvr_"),

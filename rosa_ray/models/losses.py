@@ -110,9 +110,12 @@ LossTerms = dict[str, tuple[Tensor, Tensor]]
 
 
 def loss_terms(predictions: Predictions, batch: UserBatch, config: LossConfig, scales: LossScales) -> LossTerms:
-    """All terms of a batch: four over its real impressions, and the next event of its timelines."""
-    real = batch.impression_mask.float()
+    """All terms of a batch: four over its real impressions, and the next event of its timelines.
+
+    An impression weighs as many as it stands for.
+    """
     labels = batch.labels
+    real = batch.impression_mask.float() * labels["weight"]
     valued = real * high_value_weight(labels["price"], config, scales)
     terms = {
         "ctr": (ctr_loss(predictions, labels["click"]), real),

@@ -13,6 +13,9 @@ _NOT_EMPTY = ColumnRule("are empty strings", lambda a: pc.not_equal(a, ""))
 _NOT_NEGATIVE = ColumnRule("are NaN, infinite or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater_equal(a, 0)))
 _POSITIVE = ColumnRule("are NaN, infinite, zero or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater(a, 0)))
 _PROBABILITY = ColumnRule("are not in (0, 1]", lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, 1)))
+_WEIGHT = ColumnRule(
+    "lie outside of 0.001 to 1,000,000", lambda a: pc.and_(pc.greater_equal(a, 0.001), pc.less_equal(a, 1_000_000))
+)
 _BEHAVIOR = ColumnRule(
     f"are none of {', '.join(BEHAVIORS)}",
     lambda a: pc.is_in(a, pa.array(BEHAVIORS)),
@@ -70,6 +73,7 @@ IMPRESSIONS = Contract(
             (ColumnRule("are negative", lambda a: pc.greater_equal(a, 0)),),
         ),
         Column("propensity", pa.float64(), False, "probability that the logger chose this ad", (_PROBABILITY,)),
+        Column("weight", pa.float64(), False, "how many impressions the row stands for, 1 by default", (_WEIGHT,)),
         _id("device", "device class", required=False),
         _id("region", "region code", required=False),
         _money("bid", "bid for this impression, currency units", _POSITIVE),

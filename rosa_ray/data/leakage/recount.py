@@ -81,6 +81,7 @@ class Recount:
         wanted = self.requests[view.entity]
         near = np.flatnonzero(np.isin(columns[view.entity], wanted))
         entity, time_us = columns[view.entity][near], columns["time_us"][near]
+        units = self._units(columns) if view.log == "impressions" else np.empty(0)
         for row, key in enumerate(wanted):
             mine = near[(entity == key) & (time_us < self._end_us[row])]
             age_us = self._end_us[row] - columns["time_us"][mine]
@@ -91,15 +92,24 @@ class Recount:
                 else:
                     since_us = self._end_us[row] - columns["click_time_us"][mine]
                     clicked = mine[(since_us > 0) & (since_us <= self._window_us(hours))]
-                    found = len(inside), columns["click"][clicked].sum(), columns["conversion"][mine].sum()
+                    found = (
+                        units[inside].sum(),
+                        (units * columns["click"])[clicked].sum(),
+                        (units * columns["conversion"])[mine].sum(),
+                    )
                     self._sums[name][row, place, :3] += np.array(found, np.int64)
+
+    def _units(self, columns: Columns) -> np.ndarray:
+        """What each impression counts, int64."""
+        units: np.ndarray = np.rint(columns["weight"] * self.config.units_per_impression).astype(np.int64)
+        return units
 
     def _events(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return stored, np.log1p(self._sums[name][..., : len(BEHAVIORS)]).reshape(stored.shape)
 
     def _impressions(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Impressions and CTR exactly; CVR at most that of all conversions of earlier requests, whenever they were."""
-        sums, config = self._sums[name].astype(np.float64), self.config
+        sums, config = self._sums[name] / self.config.units_per_impression, self.config
         strength, clicks = config.prior_impressions, config.prior_impressions * config.prior_ctr
         ctr = np.log((sums[..., CLICKED] + clicks) / (sums[..., SHOWN] + strength))
         most = np.log((sums[..., BOUGHT] + clicks * config.prior_cvr) / (sums[..., CLICKED] + clicks))

@@ -54,16 +54,24 @@ def _window(run: RunFiles) -> Markup | None:
 
 
 def _periods(data: dict[str, Any]) -> Markup:
+    weighted = any(_has_weights(part) for part in data.get("splits", {}).values())
     rows = [
         [
             {**_PERIODS, **_CANDIDATES}.get(name, name),
             *(count(part.get(key)) for key in ("users", "impressions")),
+            *([count(round(part["stands_for"]["impressions"]))] if weighted else []),
             *(_outcomes(part) if name not in _CANDIDATES else [MISSING] * 6),
         ]
         for name, part in data.get("splits", {}).items()
     ]
-    head = ["Period", "Users", "Impressions", "Clicks", "Conversions", "CTR", "CVR", "Revenue", "Cost"]
+    meant = ["Stand for"] if weighted else []
+    head = ["Period", "Users", "Impressions", *meant, "Clicks", "Conversions", "CTR", "CVR", "Revenue", "Cost"]
     return table("Periods", head, rows)
+
+
+def _has_weights(part: dict[str, Any]) -> bool:
+    meant = part.get("stands_for", {}).get("impressions")
+    return is_number(meant) and meant != part.get("impressions")
 
 
 def _outcomes(part: dict[str, Any]) -> list[str]:
