@@ -53,11 +53,12 @@ def merge_reports(
     for figures in splits.values():
         meant = figures["stands_for"]
         figures["ctr"] = meant["clicks"] / meant["impressions"] if meant["impressions"] else None
-        figures["cvr"] = meant["conversions"] / meant["clicks"] if meant["clicks"] else None
+        figures["cvr"] = meant["conversions"] / meant["final_clicks"] if meant["final_clicks"] else None
     counts = dict(sum((Counter(part["counts"]) for part in folded), Counter[str]())) | {
         "duplicate_ads": ad_repeats.copies,
         "versions_of_ads": ad_repeats.versions,
         "conflicting_ads": ad_repeats.conflicts,
+        "young_impressions": sum(splits[name]["young"] for name in ("train", "valid", "test")),
     }
     examples = {"conflicting_ads": ad_repeats.conflict}
     for part in folded:

@@ -111,12 +111,18 @@ def reasons(table: str) -> dict[str, Reason]:
         f"outlying_{table}": Reason(STRAY, True, STRAY_REMEDY),
         f"conflicting_{table}": Reason(f"contradict another row of their {key}", True, newest or renumber),
         f"{table}_of_unknown_ads": Reason("are of ads that the catalogue lacks", True, "add these ads to ads"),
-        f"left_out_{table}": Reason("lie outside of preprocess.from_time and until_time", False),
+        f"left_out_{table}": Reason("lie outside of preprocess.from_time and until_time, or after labels.as_of", False),
         f"shared_ids_of_{table}": Reason(f"have an {key} that names something else too (kept)", False, renumber, True),
         f"versions_of_{table}": Reason("are older versions of a row", False),
         f"duplicate_{table}": Reason("are copies of a row", False),
         **(
-            {"conversions_without_a_click": Reason("convert without a click (counted, no label)", False)}
+            {
+                "conversions_without_a_click": Reason("convert without a click (counted, no label)", False),
+                "young_impressions": Reason("are younger than labels.attribution_days (labels.young)", False),
+                "conversions_after_window": Reason("convert later than labels.attribution_days (no conversion)", False),
+                "conversions_after_as_of": Reason("convert after labels.as_of (not known then)", False),
+                "clicks_after_as_of": Reason("are clicked after labels.as_of (not known then)", False),
+            }
             if table == IMPRESSIONS.name
             else {}
         ),

@@ -20,7 +20,7 @@ IMPRESSION_INPUTS = (
     "hour",
     "weekday",
 )
-LABELS = ("click", "conversion", "revenue", "cost", "expected_cost", "price", "weight")
+LABELS = ("click", "conversion", "revenue", "cost", "expected_cost", "price", "weight", "conversion_weight")
 
 
 def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:

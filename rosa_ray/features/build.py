@@ -163,11 +163,11 @@ def build_user_rows(
     Returns:
         One row per user that has an event or an impression, by user key.
     """
-    shown = {"weight": np.ones(len(impressions["time_us"])), **impressions, "split": bounds.of(impressions["time_us"])}
+    shown = {**_stand_for_one(impressions), **impressions, "split": bounds.of(impressions["time_us"])}
     if candidates is not None:
         in_test = candidates["time_us"] >= bounds.test_us
         split = np.where(in_test, Split.POLICY, Split.VALID_POLICY).astype(np.int8)
-        policy = {"weight": np.ones(len(split)), **candidates, "split": split}
+        policy = {**_stand_for_one(candidates), **candidates, "split": split}
         shown = {name: np.concatenate([shown[name], policy[name]]) for name in shown}
         order = np.lexsort((shown["split"], shown["impression_key"], shown["time_us"], shown["user_key"]))
         shown = {name: values[order] for name, values in shown.items()}
@@ -183,6 +183,10 @@ def build_user_rows(
         dense=read_dense(counters, shown, config),
         event_id=events.get("event_id"),
     )
+
+
+def _stand_for_one(rows: Columns) -> dict[str, np.ndarray]:
+    return {name: np.ones(len(rows["time_us"])) for name in ("weight", "conversion_weight")}
 
 
 def _keys(table: pa.Table, key: str, source: str) -> np.ndarray:

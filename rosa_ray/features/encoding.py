@@ -15,7 +15,18 @@ from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
 GAP_BUCKETS = 34
 """0 for a first event, then 1 + floor(log2(1 + seconds since the previous event)), at most 33."""
 
-_FIGURES = ("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity", "weight")
+_FIGURES = (
+    "click",
+    "conversion",
+    "revenue",
+    "cost",
+    "expected_cost",
+    "price",
+    "bid",
+    "propensity",
+    "weight",
+    "conversion_weight",
+)
 _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday; Monday is 0."""
 
@@ -30,7 +41,8 @@ class EncodedUsers:
         events: time_us, item, category, behavior, gap, hour, weekday, all int64 (E,).
         impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday and
             visible (the number of the user's events strictly before the impression), int64 (I,); click, conversion,
-            revenue, cost, expected_cost, price, bid, weight, propensity (NaN where unknown), float64 (I,);
+            revenue, cost, expected_cost, price, bid, weight, conversion_weight, propensity (NaN where unknown), float64
+            (I,);
             impression_key, request_key, split, device_key, campaign_key.
         dense: float32 (I, 2F + 2): scaled features with missing as 0, their presence mask, scaled log bid and price.
     """

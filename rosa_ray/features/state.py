@@ -23,6 +23,9 @@ VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
 
 TABLES = ("item", "category", "campaign", "device", "region")
+TOTALS = ("impressions", "clicks", "cost", "conversions", "revenue", "final_clicks", "final_cost")
+"""Sums of the training period. Conversions after a click, their revenue, and the last two are of impressions whose
+conversions are known, see `conversion_weight`."""
 _STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
 
 
@@ -81,8 +84,13 @@ class FitSums:
         keys = {name: KeyCounts.of(shown[f"{name}_key"]) for name in TABLES}
         for name in ("item", "category"):
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
-        weight, bought = shown["weight"], shown["click"] * shown["conversion"]
-        sums = [weight, *(weight * values for values in (shown["click"], bought, shown["revenue"], shown["cost"]))]
+        weight, click, cost = shown["weight"], shown["click"], shown["cost"]
+        known = weight * shown["conversion_weight"]
+        sums = [
+            weight,
+            *(weight * values for values in (click, cost)),
+            *(known * values for values in (click * shown["conversion"], shown["revenue"], click, cost)),
+        ]
         money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
         dense = rows.dense[train] if len(rows.dense) else np.empty((len(weight), 0), np.float32)
         totals = np.array([np.sum(s, dtype=np.float64) for s in sums])
@@ -106,7 +114,7 @@ class FeatureState:
         vocabularies: by table name, `TABLES`.
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
-        totals: impressions, clicks, conversions after a click, revenue and cost that the training period stands for.
+        totals: `TOTALS` that the training period stands for.
         user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
     """
 
@@ -131,8 +139,7 @@ class FeatureState:
         merged = sums[0]
         for more in sums[1:]:
             merged = merged.merge(more)
-        names = ("impressions", "clicks", "conversions", "revenue", "cost")
-        totals = dict(zip(names, merged.totals.tolist(), strict=True))
+        totals = dict(zip(TOTALS, merged.totals.tolist(), strict=True))
         if not totals["clicks"]:
             raise InputError(
                 f"features cannot be fitted: the training period has {totals['impressions']:.0f} impressions and "
@@ -165,11 +172,12 @@ class FeatureState:
     def base_rates(self) -> dict[str, float]:
         """CTR, CVR of clicks, mean price in log, and revenue per cost of the training period: starting biases."""
         totals = self.totals
+        clicks, cost = (totals.get(f"final_{name}", totals[name]) for name in ("clicks", "cost"))
         return {
             "ctr": totals["clicks"] / totals["impressions"],
-            "cvr": max(totals["conversions"], 0.5) / totals["clicks"],
+            "cvr": min(max(totals["conversions"], 0.5) / max(clicks, 0.5), 1.0),
             "log_value": float(self.log_money_mean[1]),
-            "revenue_per_cost": max(totals["revenue"], 1e-9) / max(totals["cost"], 1e-9),
+            "revenue_per_cost": max(totals["revenue"], 1e-9) / max(cost, 1e-9),
         }
 
     @property

@@ -41,8 +41,8 @@ class LabelsConfig:
     """The moment as of which the log is taken, ISO 8601 with an offset: what came later is not known. Empty takes the
     newest request or event."""
     young: Literal["leave_out", "weight"] = "leave_out"
-    """What rows that are not final do for conversions and revenue: nothing, or they are weighted by how long conversions
-    of final rows took. For clicks they always count."""
+    """What rows that are not final count in conversions and revenue: nothing, or weighted by how long conversions of
+    final rows took. In clicks they always count."""
 
     def __post_init__(self) -> None:
         try:

@@ -73,7 +73,8 @@ class DelayCurve:
             return np.zeros(len(age_us))
         begins, before = self.hours, np.r_[0.0, self.share[:-1]]
         at = np.stack([begins, begins + 1], 1).reshape(-1)
-        return np.interp(age_us / HOUR_US, at, np.stack([before, self.share], 1).reshape(-1), left=0.0)
+        share: Floats = np.interp(age_us / HOUR_US, at, np.stack([before, self.share], 1).reshape(-1), left=0.0)
+        return share
 
 
 @dataclass(frozen=True)
@@ -90,23 +91,27 @@ class Maturity:
     window_us: int
     curve: DelayCurve | None = None
 
+    def is_final(self, time_us: Ints) -> np.ndarray:
+        """Whether rows requested at these moments are old enough, (n,)."""
+        old: np.ndarray = self.as_of_us - time_us >= self.window_us
+        return old
+
     def weights(self, rows: Columns) -> np.ndarray:
-        """What a row counts in everything about conversions, float32 (n,): 1 where final, 0 where unknown.
+        """What a row counts in everything about conversions, float64 (n,): 1 where final, 0 where unknown.
 
         Args:
             rows: time_us, click and conversion.
         """
-        age_us = self.as_of_us - rows["time_us"]
-        final = age_us >= self.window_us
+        age_us, final = self.as_of_us - rows["time_us"], self.is_final(rows["time_us"])
         if self.curve is None:
-            return final.astype(np.float32)
+            return final.astype(np.float64)
         share = self.curve.arrived(age_us)
         enough = share >= LEAST_SHARE
         rate, share = self.curve.rate, np.where(enough, share, 1.0)
         converted = rows["conversion"] > 0
         of_clicked = np.where(converted, 1 / share, (1 - rate) / np.maximum(1 - rate * share, 1e-12))
         young = np.where(enough, np.where(rows["click"] > 0, of_clicked, 1.0), 0.0)
-        return np.where(final, 1.0, young).astype(np.float32)
+        return np.where(final, 1.0, young)
 
 
 def count_delays(rows: Columns) -> DelayCounts:
@@ -119,14 +124,18 @@ def count_delays(rows: Columns) -> DelayCounts:
     day = rows["time_us"][clicked] // DAY_US
     bought = rows["conversion"][clicked] > 0
     hour = (rows["conversion_time_us"] - rows["time_us"])[clicked][bought] // HOUR_US
-    found: dict[str, Counter[str]] = {str(one): Counter({_CLICKS: int(n)}) for one, n in zip(*np.unique(day, return_counts=True), strict=True)}
+    found: dict[str, Counter[str]] = {
+        str(one): Counter({_CLICKS: int(n)}) for one, n in zip(*np.unique(day, return_counts=True), strict=True)
+    }
     pairs, rows_of = np.unique(np.stack([day[bought], hour]), axis=1, return_counts=True)
     for (one, delay), n in zip(pairs.T.tolist(), rows_of.tolist(), strict=True):
         found[str(one)][str(delay)] += n
     return {one: dict(counts) for one, counts in found.items()}
 
 
-def forget_late(rows: Mapping[str, np.ndarray], as_of_us: int | None, window_us: int | None) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def forget_late(
+    rows: Mapping[str, np.ndarray], as_of_us: int | None, window_us: int | None
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """Labels as they were known at a moment, and how many were not.
 
     Args:

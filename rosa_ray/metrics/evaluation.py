@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from rosa_ray.arrays import Columns
 from rosa_ray.metrics.calibration_error import Ece, LogLoss, Pcoc
-from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities, as_weights
+from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities, as_weights, conversion_weights
 from rosa_ray.metrics.ranking import AucHistogram, Gauc
 from rosa_ray.metrics.value import (
     PolicyValue,
@@ -96,7 +96,9 @@ class Evaluation:
         """Add labelled impressions; all rows of a user must come in one update.
 
         Args:
-            columns: `EVALUATED_COLUMNS`, and `weight`, how many impressions each row stands for; 1 without it.
+            columns: `EVALUATED_COLUMNS`, `weight`, how many impressions each row stands for, and `conversion_weight`,
+                how much of that in all about conversions; 1 without them. Rows without conversion weight are left out
+                there.
 
         Raises:
             ValueError: a column is missing, or holds NaN or a value out of range; the message names it.
@@ -107,13 +109,16 @@ class Evaluation:
         click, conversion = as_labels("click", columns["click"]), as_labels("conversion", columns["conversion"])
         p_ctr, p_cvr = as_probabilities("p_ctr", columns["p_ctr"]), as_probabilities("p_cvr", columns["p_cvr"])
         p_ctcvr = as_probabilities("p_ctcvr", columns["p_ctcvr"])
-        weight, clicked = as_weights(columns.get("weight"), click.size), click == 1
+        weight, bought = as_weights(columns.get("weight"), click.size), conversion_weights(columns, click.size)
+        known = bought > 0
+        clicked = known & (click == 1)
         self.ctr.update(p_ctr, click, weight)
-        self.cvr.update(p_cvr[clicked], conversion[clicked], weight[clicked])
-        self.ctcvr.update(p_ctcvr, click * conversion, weight)
+        self.cvr.update(p_cvr[clicked], conversion[clicked], bought[clicked])
+        self.ctcvr.update(p_ctcvr[known], (click * conversion)[known], bought[known])
         self.gauc.update(columns["user_key"], p_ctr, click, weight)
         self.request_gauc.update(columns["request_key"], p_ctr, click, weight)
-        self.revenue.update(p_ctcvr * as_not_negative("value", columns["value"]), columns["revenue"], weight)
+        expected = p_ctcvr * as_not_negative("value", columns["value"])
+        self.revenue.update(expected[known], columns["revenue"][known], bought[known])
         self.cost.update(columns["expected_cost"], columns["cost"], weight)
         return self
 
@@ -136,14 +141,15 @@ class Evaluation:
         rows, clicks = self.ctr.logloss.rows, self.ctr.logloss.positives
         shown, clicked = self.ctr.logloss.weight, self.ctr.logloss.positive_weight
         bought = self.ctcvr.logloss.positive_weight
+        final_shown, final_clicked = self.ctcvr.logloss.weight, self.cvr.logloss.weight
         return {
             "n": rows,
             "clicks": clicks,
             "conversions": self.ctcvr.logloss.positives,
             "weight": shown,
             "ctr": clicked / shown if rows else None,
-            "cvr": bought / clicked if clicks else None,
-            "ctcvr": bought / shown if rows else None,
+            "cvr": bought / final_clicked if final_clicked else None,
+            "ctcvr": bought / final_shown if final_shown else None,
             **self.ctr.compute(""),
             **self.cvr.compute("cvr_"),
             **self.ctcvr.compute("ctcvr_"),

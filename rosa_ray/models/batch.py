@@ -25,7 +25,8 @@ class UserBatch:
             price_bucket, hour, weekday. `visible` counts the user's events strictly before the impression.
         impression_mask: bool (B, N).
         dense: float32 (B, N, F).
-        labels: float32 (B, N) tensors click, conversion, revenue, cost, expected_cost, price, weight.
+        labels: float32 (B, N) tensors click, conversion, revenue, cost, expected_cost, price, weight,
+            conversion_weight.
         row: int64 (B, N), the caller's row of each impression, -1 in padding.
     """
 

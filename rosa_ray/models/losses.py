@@ -116,12 +116,13 @@ def loss_terms(predictions: Predictions, batch: UserBatch, config: LossConfig, s
     """
     labels = batch.labels
     real = batch.impression_mask.float() * labels["weight"]
-    valued = real * high_value_weight(labels["price"], config, scales)
+    known = real * labels["conversion_weight"]
+    valued = known * high_value_weight(labels["price"], config, scales)
     terms = {
         "ctr": (ctr_loss(predictions, labels["click"]), real),
         "cvr": (ctcvr_loss(predictions, labels["click"] * labels["conversion"]), valued),
         "roi": (roi_loss(predictions, labels["revenue"], labels["cost"], scales), valued * (labels["cost"] > 0)),
-        "value": (value_loss(predictions, labels["revenue"]), real * (labels["revenue"] > 0)),
+        "value": (value_loss(predictions, labels["revenue"]), known * (labels["revenue"] > 0)),
     }
     sums = {task: ((loss * weight).sum(), weight.sum()) for task, (loss, weight) in terms.items()}
     nothing = predictions.ctr_logit.new_zeros(())
