@@ -43,6 +43,7 @@ def run(config: RunConfig, options: CheckOptions) -> int:
         options.rows,
         period_of(settings),
         keep_outliers=settings.time_outliers == "keep",
+        labels=config.labels,
     )
     if options.as_json:
         print(json.dumps(check.to_dict(), indent=2))

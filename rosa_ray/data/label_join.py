@@ -6,29 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rosa_ray.labels import Fate, Joined, LabelsConfig, attribute
+from rosa_ray.labels import Joined, LabelsConfig, attribute
 from rosa_ray.labels.attribution import NEVER
+from rosa_ray.labels.outcomes import OUTCOMES, OVERDRAWN
 from rosa_ray.schema import CLICKS, CONVERSIONS, MISSING_KEY, hash_ids
-
-CLICK_COUNTS = {
-    Fate.UNKNOWN: "clicks_without_impression",
-    Fate.BEFORE: "clicks_before_impression",
-    Fate.OUTSIDE: "clicks_outside_window",
-    Fate.AMBIGUOUS: "ambiguous_clicks",
-    Fate.COPY: "duplicate_clicks",
-}
-CONVERSION_COUNTS = {
-    Fate.UNKNOWN: "conversions_without_impression",
-    Fate.UNKNOWN_CLICK: "conversions_without_their_click",
-    Fate.BEFORE: "conversions_before_impression",
-    Fate.OUTSIDE: "conversions_outside_windows",
-    Fate.AMBIGUOUS: "ambiguous_conversions",
-    Fate.UNPAID: "refunds_without_conversion",
-    Fate.FURTHER: "further_conversions",
-    Fate.COPY: "duplicate_conversions",
-}
-OVERDRAWN = "refunds_above_revenue"
-"""Count of impressions whose refunds were larger than their revenue."""
 
 _EXAMPLE_IDS = ("conversion_id", "click_id", "impression_id", "user_id", "ad_id", "item_id")
 
@@ -43,26 +24,27 @@ def join_labels(
         ads: the catalogue.
 
     Returns:
-        The impressions in their order; how many rows did not join, by the names in `CLICK_COUNTS` and
-        `CONVERSION_COUNTS`; and one example of each.
+        The impressions in their order; how many rows did not join, by the names of `rosa_ray.labels.outcomes`; and one
+        example of each.
     """
     if not clicks.num_rows and not conversions.num_rows:
         return impressions, {}, {}
     joined = attribute(shown_columns(impressions, ads), click_columns(clicks), conversion_columns(conversions), config)
     counts, examples = {}, {}
-    for table, fates, names in (
-        (clicks, joined.click_fate, CLICK_COUNTS),
-        (conversions, joined.conversion_fate, CONVERSION_COUNTS),
+    for contract, table, fates, time in (
+        (CLICKS, clicks, joined.click_fate, "click_time"),
+        (CONVERSIONS, conversions, joined.conversion_fate, "conversion_time"),
     ):
-        time = "click_time" if names is CLICK_COUNTS else "conversion_time"
-        for fate, name in names.items():
+        for fate, outcome in OUTCOMES[contract.name].items():
             found = fates == fate
             if found.any():
-                counts[name] = int(found.sum())
-                examples[name] = _example(table.filter(pa.array(found)), time)
+                counts[outcome.name] = int(found.sum())
+                examples[outcome.name] = _example(table.filter(pa.array(found)), time)
     if joined.overdrawn.any():
-        counts[OVERDRAWN] = int(joined.overdrawn.sum())
-        examples[OVERDRAWN] = f"impression_id {pc.min(impressions['impression_id'].filter(pa.array(joined.overdrawn)))}"
+        counts[OVERDRAWN.name] = int(joined.overdrawn.sum())
+        examples[OVERDRAWN.name] = (
+            f"impression_id {pc.min(impressions['impression_id'].filter(pa.array(joined.overdrawn)))}"
+        )
     return _with_labels(impressions, joined), counts, examples
 
 

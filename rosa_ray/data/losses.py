@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rosa_ray.schema import ADS, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS
+from rosa_ray.labels.outcomes import OUTCOMES, OVERDRAWN
+from rosa_ray.schema import ADS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS
 from rosa_ray.schema.spans import STRAY, STRAY_REMEDY
 
 
@@ -30,38 +31,10 @@ class Reason:
     always: bool = False
 
 
-_WINDOWS = "labels.click_through_hours and view_through_hours are the windows"
-LABEL_REASONS = {
-    CLICKS.name: {
-        "clicks_without_impression": Reason(
-            "are of no impression that the log has", True, "are the ids written alike?"
-        ),
-        "clicks_before_impression": Reason("come before their impression", True, "is source.time_zone right?"),
-        "clicks_outside_window": Reason(
-            "come outside of the window after an impression of their user and ad",
-            True,
-            "labels.click_hours is the window",
-        ),
-        "ambiguous_clicks": Reason("fit several impressions alike", True, "a column clicks.impression_id would tell"),
-    },
-    CONVERSIONS.name: {
-        "conversions_without_impression": Reason(
-            "are of no impression that the log has", True, "are the ids written alike?"
-        ),
-        "conversions_without_their_click": Reason("name a click that the log lacks", True, "are all clicks there?"),
-        "conversions_before_impression": Reason(
-            "come before their click or impression", True, "is source.time_zone right?"
-        ),
-        "conversions_outside_windows": Reason("come outside of every window", True, _WINDOWS),
-        "ambiguous_conversions": Reason(
-            "fit several impressions alike", True, "a column conversions.impression_id or click_id would tell"
-        ),
-        "refunds_without_conversion": Reason("are refunds of what was not bought", True),
-        "further_conversions": Reason("are further conversions of a click (labels.conversions_per_click)", False),
-        "refunds_above_revenue": Reason("are impressions with larger refunds than revenue (it reads 0)", False),
-    },
-}
-"""What became of clicks and conversions of logs of their own, by the counts of `rosa_ray.data.label_join`."""
+def _label_reasons(table: str) -> dict[str, Reason]:
+    """What became of clicks and conversions of logs of their own."""
+    told = [*OUTCOMES.get(table, {}).values(), *([OVERDRAWN] if table == CONVERSIONS.name else [])]
+    return {one.name: Reason(one.text, one.lost, one.remedy) for one in told}
 
 
 @dataclass(frozen=True)
@@ -107,7 +80,7 @@ def reasons(table: str) -> dict[str, Reason]:
     newest = f"a column {table}.{dated} would say which row is the newest" if dated else ""
     renumber = f'source.columns: {{{table}: {{{key}: "#row"}}}} numbers the rows anew'
     return {
-        **LABEL_REASONS.get(table, {}),
+        **_label_reasons(table),
         f"outlying_{table}": Reason(STRAY, True, STRAY_REMEDY),
         f"conflicting_{table}": Reason(f"contradict another row of their {key}", True, newest or renumber),
         f"{table}_of_unknown_ads": Reason("are of ads that the catalogue lacks", True, "add these ads to ads"),

@@ -9,12 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.data.label_join import join_labels
 from rosa_ray.errors import InputError
 from rosa_ray.features import RecordKind
-from rosa_ray.schema import CONTRACTS, EVENTS, IMPRESSIONS, hash_ids
+from rosa_ray.labels import LabelsConfig
+from rosa_ray.schema import ADS, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS, hash_ids
 from rosa_ray.sources import Source
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_READ = (EVENTS.name, IMPRESSIONS.name, CLICKS.name, CONVERSIONS.name, ADS.name)
+DEFAULT_LABELS = LabelsConfig()
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 _SHOWN = ("impression_id", "user_id", "ad_id", "request_time")
 _FIELDS = {
@@ -67,18 +71,22 @@ class RecordedLog:
         )
 
     @classmethod
-    def read(cls, source: Source) -> "RecordedLog":
+    def read(cls, source: Source, labels: LabelsConfig = DEFAULT_LABELS) -> "RecordedLog":
         """Read the events and impressions of a source; rows that break their contract are left out.
+
+        Args:
+            labels: how clicks and conversions of logs of their own are joined.
 
         Raises:
             InputError: a file is missing, unreadable, or of another contract; there are no impressions.
         """
-        tables = {name: [CONTRACTS[name].schema.empty_table()] for name in (EVENTS.name, IMPRESSIONS.name)}
+        tables = {name: [CONTRACTS[name].schema.empty_table()] for name in _READ}
         for file in source.files():
             if file.contract_name in tables:
                 contract = CONTRACTS[file.contract_name]
                 tables[file.contract_name] += [contract.check(b.table, file.path)[0] for b in source.read(file)]
-        events, impressions = (pa.concat_tables(tables[name]) for name in (EVENTS.name, IMPRESSIONS.name))
+        events, impressions, clicks, conversions, ads = (pa.concat_tables(tables[name]) for name in _READ)
+        impressions, _, _ = join_labels(impressions, clicks, conversions, ads, labels)
         if not impressions.num_rows:
             raise InputError("the log has no impressions to replay; give one with impressions, or run `rosa simulate`")
         return cls.of(events, impressions)

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,8 +15,8 @@ from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CLICKS, CONVERSIONS, IMPRESSIONS
 from rosa_ray.sources import SourceConfig, open_source
 from rosa_ray.storage import read_parquet
-from tests.labels.logs import LABELS, joined_log, shuffled, take_apart
-from tests.synthetic import CONFIG, ads_table, events_table
+from tests.labels.logs import joined_log, shuffled, source_of, take_apart
+from tests.synthetic import CONFIG, ads_table
 
 NO_VIEWS = LabelsConfig(view_through_hours=0)
 PARTITIONS = 3
@@ -95,27 +93,6 @@ def test_an_impression_of_the_clicks_own_user_is_found_where_two_users_share_an_
     route(layout, PARTITIONS)
     home = [part for part in range(PARTITIONS) if read_routed(layout, CLICKS, part).num_rows]
     assert user in read_staged(layout.staging, IMPRESSIONS, home[0])["user_id"].to_pylist()
-
-
-def write_csv(folder: Path, name: str, tables: list[pa.Table]) -> None:
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    for place, table in enumerate(tables):
-        pa.csv.write_csv(table, folder / name / f"{place}.csv")
-
-
-def source_of(folder: Path, whole: pa.Table, by: str, days: int = 2) -> SourceConfig:
-    """Three logs as CSV, without columns that another log brings; conversions of the last day come in later."""
-    bare, clicks, conversions = take_apart(whole, by)
-    write_csv(folder, "impressions", [bare.drop_columns(list(LABELS)).drop_columns(["updated_time"])])
-    write_csv(folder, "clicks", [clicks])
-    half = conversions.num_rows // 2
-    write_csv(folder, "conversions", [conversions.slice(0, half), conversions.slice(half)][:days])
-    (folder / "events").mkdir(exist_ok=True)
-    (folder / "ads").mkdir(exist_ok=True)
-    pq.write_table(events_table(np.random.default_rng(0)), folder / "events" / "a.parquet")
-    pq.write_table(ads_table(), folder / "ads" / "a.parquet")
-    names = ("events", "impressions", "ads", "clicks", "conversions")
-    return SourceConfig(kind="csv", **{name: str(folder / name) for name in names})  # type: ignore[arg-type]
 
 
 def user_rows(layout: DataDir) -> pa.Table:

@@ -1,13 +1,18 @@
 """A joined log taken apart: impressions without labels, clicks and conversions in tables of their own."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
 
 from rosa_ray.schema import CLICKS, CONVERSIONS, IMPRESSIONS
 from rosa_ray.schema.contract import TIMESTAMP
+from rosa_ray.sources import SourceConfig
 from rosa_ray.units import HOUR_US, MINUTE_US
-from tests.synthetic import impressions_table
+from tests.synthetic import ads_table, events_table, impressions_table
 
 LABELS = ("click", "click_time", "conversion", "conversion_time", "revenue", "cost")
 
@@ -72,3 +77,24 @@ def take_apart(table: pa.Table, by: str) -> tuple[pa.Table, pa.Table, pa.Table]:
 def shuffled(table: pa.Table, seed: int) -> pa.Table:
     """The same rows in another order."""
     return table.take(pa.array(np.random.default_rng(seed).permutation(table.num_rows)))
+
+
+def write_csv(folder: Path, name: str, tables: list[pa.Table]) -> None:
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for place, table in enumerate(tables):
+        pa.csv.write_csv(table, folder / name / f"{place}.csv")
+
+
+def source_of(folder: Path, whole: pa.Table, by: str, days: int = 2) -> SourceConfig:
+    """Three logs as CSV, without columns that another log brings; conversions of the last day come in later."""
+    bare, clicks, conversions = take_apart(whole, by)
+    write_csv(folder, "impressions", [bare.drop_columns(list(LABELS)).drop_columns(["updated_time"])])
+    write_csv(folder, "clicks", [clicks])
+    half = conversions.num_rows // 2
+    write_csv(folder, "conversions", [conversions.slice(0, half), conversions.slice(half)][:days])
+    (folder / "events").mkdir(exist_ok=True)
+    (folder / "ads").mkdir(exist_ok=True)
+    pq.write_table(events_table(np.random.default_rng(0)), folder / "events" / "a.parquet")
+    pq.write_table(ads_table(), folder / "ads" / "a.parquet")
+    names = ("events", "impressions", "ads", "clicks", "conversions")
+    return SourceConfig(kind="csv", **{name: str(folder / name) for name in names})  # type: ignore[arg-type]
