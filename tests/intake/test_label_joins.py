@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rosa_ray.config import load_config
 from rosa_ray.data.preprocess import PreprocessConfig, split_bounds
 from rosa_ray.intake.check import LogCheck, check_log
+from rosa_ray.intake.propose import propose
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.sources import SourceConfig, open_source
 from tests.labels.logs import joined_log, source_of
@@ -40,3 +42,18 @@ def test_what_does_not_join_is_lost(tmp_path: Path) -> None:
     assert [remark.where for remark in lost] == ["clicks"]
     assert lost[0].text.startswith("30 of ")
     assert check.exit_code == 4
+
+
+@pytest.mark.parametrize("by", ["impression", "click", "pair"])
+def test_a_proposed_config_reads_five_tables_as_they_are(by: str, tmp_path: Path) -> None:
+    whole = joined_log(4, spread=by == "pair")
+    source_of(tmp_path, whole, by)
+    names = ("conversions", "events", "impressions", "ads", "clicks")
+    proposal = propose([str(tmp_path / name) for name in names], "shop", "rosa check shop.yaml")
+    assert {table.table for table in proposal.tables} == set(names)
+    (tmp_path / "shop.yaml").write_text(proposal.draft.text)
+    config = load_config(tmp_path / "shop.yaml")
+    check = check_log(open_source(config.source), partial(split_bounds, config.preprocess), labels=NO_VIEWS)
+    assert check.rates["clicks"] == np.sum(whole["click"].to_numpy())
+    assert check.rates["conversions"] == np.sum(whole["conversion"].to_numpy())
+    assert check.exit_code == 0
