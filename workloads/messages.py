@@ -11,6 +11,16 @@ def print_set_aside(path: str, reason: str) -> None:
     typer.secho(f"set aside: {path}: {reason.removeprefix(path + ': ')}", fg=typer.colors.YELLOW, err=True)
 
 
+def stands_for(report: dict[str, Any]) -> str:
+    """Say how many impressions the rows of a data report stand for, where that is another number.
+
+    >>> stands_for({"impressions": 120, "stands_for": 1200.0}), stands_for({"impressions": 5, "stands_for": 5.0})
+    (', which stand for 1,200', '')
+    """
+    meant = report["stands_for"]
+    return f", which stand for {meant:,.0f}" if meant != report["impressions"] else ""
+
+
 def print_losses(report: dict[str, Any]) -> None:
     """Say which rows did not go on and why, whether the tables know each other, and on stderr what is wrong."""
     lines = list(loss_lines(report["losses"]))

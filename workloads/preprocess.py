@@ -5,7 +5,7 @@ from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL
 from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
-from workloads.messages import print_losses, print_set_aside
+from workloads.messages import print_losses, print_set_aside, stands_for
 from workloads.places import record_config, source_of
 
 
@@ -35,5 +35,6 @@ def run(config: RunConfig) -> int:
         )
     print(
         f"{run_dir.data.root}: {report['users']} users, {report['events']} events, {report['impressions']} impressions"
+        f"{stands_for(report)}"
     )
     return EXIT_PARTIAL if result.partial else 0

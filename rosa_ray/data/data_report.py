@@ -73,6 +73,7 @@ def merge_reports(
         "start": iso(start_us),
         "end": iso(end_us),
         "splits": splits,
+        "stands_for": sum(splits[name]["stands_for"]["impressions"] for name in ("train", "valid", "test")),
         "leakage": sum_each([part["leakage"] for part in joined]),
         "losses": [loss.to_dict() for loss in losses],
         "lost_share": lost_shares(losses),

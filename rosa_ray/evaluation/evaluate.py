@@ -21,6 +21,7 @@ from rosa_ray.storage import absolute, remove_tree, write_json
 
 FIRST_FIGURES = (
     "n",
+    "weight",
     "clicks",
     "conversions",
     "auc",
@@ -182,7 +183,10 @@ def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:
     """
     test = metrics["test"]
     table = Table("metric", "test", "valid", title=f"model {metrics['model_version']}")
-    for name in test if every else [name for name in FIRST_FIGURES if test.get(name) is not None]:
+    first = [name for name in FIRST_FIGURES if test.get(name) is not None]
+    if test.get("weight") == test["n"]:
+        first.remove("weight")
+    for name in test if every else first:
         if not isinstance(test[name], dict):
             table.add_row(name, _cell(test[name]), _cell(metrics["valid"].get(name)))
     return table

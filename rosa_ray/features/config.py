@@ -53,8 +53,8 @@ class FeatureConfig:
     oov_buckets: Annotated[int, Ge(1)] = 16
     """The same for category, campaign, device and region."""
     units_per_impression: Annotated[int, Ge(1)] = 1
-    """Units in which counters count an impression of weight 1. Preprocessing takes `WEIGHTED_UNITS` instead of 1 where
-    rows have other weights, so that counters stay whole numbers."""
+    """Units in which counters count an impression of weight 1. Preprocessing takes 1000 instead of 1 where rows have
+    other weights, so that counters stay whole numbers."""
     money_buckets: Annotated[int, Ge(1)] = 16
     """Buckets that log bid and log price are cut into."""
     prior_impressions: Annotated[float, Gt(0)] = 20.0

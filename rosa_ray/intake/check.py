@@ -88,6 +88,7 @@ def check_log(
     period: TimeBounds = ANY_TIME,
     keep_outliers: bool = False,
     labels: LabelsConfig = DEFAULT_LABELS,
+    negative_keep_rate: float = 1.0,
 ) -> LogCheck:
     """Read a log and say what it holds.
 
@@ -97,6 +98,7 @@ def check_log(
         period: the time that preprocessing would take rows of.
         keep_outliers: whether it would take rows far outside of the log's time.
         labels: how it would join clicks and conversions of logs of their own.
+        negative_keep_rate: share of the impressions without a click that the log kept.
 
     Raises:
         InputError: a location does not exist or holds no files.
@@ -111,7 +113,7 @@ def check_log(
         "tables": scans,
         "spans": spans,
         "daily": {name: figures.days(good[name], bulk) for name, bulk in spans.items()},
-        "rates": figures.rates(shown) if shown else {},
+        "rates": figures.rates(shown, negative_keep_rate) if shown else {},
         "label_age": figures.label_age(shown, spans["impressions"]) if shown else None,
         "repeats": {name: figures.repeats(scan) for name, scan in good.items()},
         "meetings": tuple(figures.meetings(good)),
@@ -238,7 +240,8 @@ def _labels(check: LogCheck, good: Mapping[str, TableScan]) -> Iterator[Remark]:
         yield Remark("odd", "impressions", f"none of {shown:,} impressions has a click", "no ranker can be trained")
     elif check.rates["ctr"] > HIGH_CTR:
         text = f"{check.rates['ctr']:.0%} of the impressions have a click"
-        yield Remark("odd", "impressions", text, "were impressions without clicks left out?")
+        remedy = "were impressions without clicks left out? Say in preprocess.negative_keep_rate which share was kept"
+        yield Remark("odd", "impressions", text, remedy)
     without = int((good["impressions"].kept.column("conversion") & ~good["impressions"].kept.column("click")).sum())
     if without:
         level: Level = "odd" if without > _FEW_WITHOUT_CLICK * shown else "note"

@@ -187,17 +187,29 @@ def days(scan: TableScan, bulk: Bulk) -> list[dict[str, Any]]:
     ]
 
 
-def rates(scan: TableScan) -> dict[str, Any]:
-    """Clicks, conversions, money and their rates, of all impressions."""
+def rates(scan: TableScan, negative_keep_rate: float = 1.0) -> dict[str, Any]:
+    """Clicks, conversions, money and their rates, of all impressions.
+
+    Args:
+        negative_keep_rate: share of the impressions without a click that the log kept; rates are of all of them.
+
+    Returns:
+        Rows and sums over rows; `stands_for`, how many impressions the rows stand for; `ctr` and `cvr` of these.
+    """
     kept = scan.kept
+    click, conversion = (kept.column(name).astype(np.float64) for name in ("click", "conversion"))
+    given = kept.column("weight") if "weight" in kept.names else np.ones(kept.rows)
+    weight = np.where(np.isfinite(given), given, 1.0) / np.where(click > 0, 1.0, negative_keep_rate)
+    shown, clicked, bought = (float(part.sum()) for part in (weight, weight * click, weight * conversion))
     clicks, conversions = (int(kept.column(name).sum()) for name in ("click", "conversion"))
     money = {name: _sum(kept.column(name)) for name in ("cost", "revenue", "bid") if name in kept.names}
     return {
         "impressions": kept.rows,
         "clicks": clicks,
         "conversions": conversions,
-        "ctr": clicks / kept.rows if kept.rows else None,
-        "cvr": conversions / clicks if clicks else None,
+        "stands_for": shown,
+        "ctr": clicked / shown if kept.rows else None,
+        "cvr": bought / clicked if clicks else None,
         **money,
     }
 

@@ -35,6 +35,7 @@ ALIASES: dict[str, str] = {
     "purchased_at install_time conversion_ts attributed_time order_ts paid_at",
     "position": "position pos slot slot_position rank place ad_position slot_index idx slot_id",
     "propensity": "propensity propensity_score pscore logging_prob action_prob logging_propensity prob_shown",
+    "weight": "weight sample_weight sampling_weight row_weight impression_weight inverse_sampling_rate",
     "device": "device device_type platform os browser os_browser user_agent device_class device_model devicetype",
     "region": "region country geo province state city country_code region_code location market region_id geo_id",
     "bid": "bid bid_price bidding_price bid_amount max_bid default_bid bid_cpm bid_cpc bid_value cpc_bid base_bid",

@@ -175,6 +175,35 @@ def test_a_thinned_log_gives_the_figures_of_the_whole_one() -> None:
     assert of_kept["ece"] == pytest.approx(of_whole["ece"], abs=0.01)
 
 
+def test_off_policy_estimates_of_a_thinned_log_are_those_of_the_whole_one() -> None:
+    rng, rows = np.random.default_rng(9), 40_000
+    click = rng.random(rows) < 0.05
+    log = {
+        "user_key": rng.integers(0, 4000, rows),
+        "propensity": rng.uniform(0.3, 1, rows),
+        "target": (rng.random(rows) < 0.5).astype(float),
+        "revenue": click * rng.uniform(1, 3, rows),
+        "cost": rng.uniform(0.01, 0.1, rows),
+    }
+    kept = click | (rng.random(rows) < 0.2)
+    weight = np.where(click, 1.0, 5.0)
+    whole, thinned, as_it_is = (
+        OffPolicy()
+        .update(
+            **{name: log[name][chosen] for name in ("user_key", "propensity", "target")},
+            rewards={name: log[name][chosen] for name in ("revenue", "cost")},
+            stands_for=stands_for,
+        )
+        .compute(BootstrapConfig(replicates=20))
+        for chosen, stands_for in ((slice(None), None), (kept, weight[kept]), (kept, None))
+    )
+    for estimator in ("ips", "snips"):
+        for figure in ("revenue", "cost"):
+            expected = whole[estimator][figure]["estimate"]
+            assert thinned[estimator][figure]["estimate"] == pytest.approx(expected, rel=0.05)
+        assert as_it_is[estimator]["revenue"]["estimate"] > 3 * whole[estimator]["revenue"]["estimate"]
+
+
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan])
 def test_a_weight_that_is_none_is_refused_by_name(bad: float) -> None:
     with pytest.raises(ValueError, match="metric input 'weight': 1 of 2 values are"):

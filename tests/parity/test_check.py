@@ -55,6 +55,15 @@ def test_the_first_difference_is_named(world: World, tmp_path: Path) -> None:  #
     assert answer.stderr.count("\n") == 1
 
 
+def test_rows_with_weights_cannot_be_replayed(world: World, tmp_path: Path) -> None:  # noqa: F811
+    weight = np.where(world.rows.impressions["click"] > 0, 1.0, 10.0)
+    rows = replace(world.rows, impressions={**world.rows.impressions, "weight": weight})
+    answer = parity(write_run(tmp_path, world, rows.to_table()), "--scores", "0")
+    assert answer.exit_code == InputError.exit_code
+    assert "its rows have weights, and live records have none" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
 def test_a_run_without_a_log_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(f"run_dir: {tmp_path}\n")
     answer = parity(tmp_path / "run.yaml")
