@@ -19,8 +19,8 @@ from sklearn.metrics import roc_auc_score
 
 from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, concat_users, encode_users
 from rosa_ray.features.encoding import owners
-from rosa_ray.models.exact_match import HALF_LIVES_HOURS
-from rosa_ray.schema import Behavior
+from rosa_ray.models.exact_match import HALF_LIVES_HOURS, MATCHED
+from rosa_ray.schema import MISSING_KEY, Behavior
 from rosa_ray.storage import read_parquet
 from rosa_ray.units import HOUR_US
 
@@ -66,7 +66,10 @@ def features(users: EncodedUsers) -> dict[str, np.ndarray]:
     seen = row >= users.event_offsets[owner][:, None]
     row = np.where(seen, row, 0)
     hours = np.where(seen, (shown["time_us"][:, None] - users.events["time_us"][row]) / HOUR_US, NEVER_HOURS)
-    same = [seen & (users.events[name][row] == shown[name][:, None]) for name in ("item", "category")]
+    same = [
+        seen & (shown[name][:, None] != MISSING_KEY) & (users.events[name][row] == shown[name][:, None])
+        for name in MATCHED
+    ]
     behavior, category = users.events["behavior"][row], users.events["category"][row]
     stayed = seen[:, 1:] & seen[:, :-1] & (category[:, 1:] == category[:, :-1])
     columns = {

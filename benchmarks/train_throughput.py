@@ -143,13 +143,17 @@ def synthetic_users(count: int, per_user: int, window: int, seed: int = 0) -> En
     ).reshape(-1)
     before = np.repeat(event_offsets[:-1], per_user) + visible - 1
     draw = lambda high, size: rng.integers(0, high, size)  # noqa: E731
+    item, category = draw(ITEMS, total), draw(CATEGORIES, total)
+    shown_item, shown_category = draw(ITEMS, shown), draw(CATEGORIES, shown)
     return EncodedUsers(
         user_key=np.arange(count),
         event_offsets=event_offsets,
         events={
             "time_us": time_us,
-            "item": draw(ITEMS, total),
-            "category": draw(CATEGORIES, total),
+            "item": item,
+            "category": category,
+            "item_key": item + 1,
+            "category_key": category + 1,
             "behavior": draw(4, total),
             "gap": draw(34, total),
             "hour": draw(24, total),
@@ -159,7 +163,10 @@ def synthetic_users(count: int, per_user: int, window: int, seed: int = 0) -> En
         impressions={
             "time_us": time_us[before] + 1,
             "visible": visible,
-            **{name: draw(high, shown) for name, high in zip(("item", "category"), (ITEMS, CATEGORIES), strict=True)},
+            "item": shown_item,
+            "category": shown_category,
+            "item_key": shown_item + 1,
+            "category_key": shown_category + 1,
             **{name: draw(8, shown) for name in ("campaign", "device", "region", "bid_bucket", "price_bucket")},
             "hour": draw(24, shown),
             "weekday": draw(7, shown),

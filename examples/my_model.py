@@ -49,7 +49,8 @@ class Ranker(nn.Module):
         self.events = EventEmbedding(config.width, config.dropout)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
-        self.heads = TaskHeads(3 * config.width, 1, sizes["dense"], config.hidden, config.dropout, base_rates, True)
+        inputs = 2 * config.width + self.context.outputs
+        self.heads = TaskHeads(inputs, 1, sizes["dense"], config.hidden, config.dropout, base_rates, True)
 
     @property
     def context_events(self) -> int:

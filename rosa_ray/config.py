@@ -1,7 +1,7 @@
 """The root configuration of a run: the one place where the components' settings meet."""
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,15 +14,17 @@ from rosa_ray.data.materialize import MaterializeConfig
 from rosa_ray.data.preprocess import PreprocessConfig
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.own import ColumnConfig
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.models.losses import LossConfig
 from rosa_ray.models.rankers import config_class, ranker_names
+from rosa_ray.records.config import RecordsConfig
 from rosa_ray.schema.pseudonyms import PrivacyConfig
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.settings import Tagged, section, tagged
 from rosa_ray.settings.load import load
 from rosa_ray.simulation import ExposureConfig, SimulationConfig
-from rosa_ray.sources import SourceConfig
+from rosa_ray.sources import SourceConfig, features_of
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.studies.compare.config import StudyConfig
@@ -83,12 +85,23 @@ class RunConfig:
     """How users are encoded into the online store."""
     store: StoreConfig = field(default_factory=StoreConfig)
     """The online store."""
+    records: RecordsConfig = field(default_factory=RecordsConfig)
+    """How producers write live records."""
     stream: StreamConfig = field(default_factory=StreamConfig)
     """The stream of live records."""
     serving: ServingConfig = field(default_factory=ServingConfig)
     """How requests are answered."""
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     """Where runs are recorded."""
+
+    def __post_init__(self) -> None:
+        known = _columns_of(self.source)
+        if known and not self.features.columns:
+            object.__setattr__(self, "features", replace(self.features, columns=known))
+
+
+def _columns_of(source: SourceConfig) -> dict[str, ColumnConfig]:
+    return {name: ColumnConfig(type=kind) for name, kind in features_of(source).items()}
 
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> RunConfig:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rosa_ray.errors import BundleError
-from rosa_ray.features import EncodedUsers, batch_users, collate
+from rosa_ray.features import EncodedUsers, batch_users, collate, cut_long_users
 from rosa_ray.models import Predictions, UserBatch, build_ranker
 
 SCORES = ("p_ctr", "p_cvr", "p_ctcvr", "value")
@@ -36,7 +36,11 @@ def predict(
 def forward_batches(
     ranker: nn.Module, users: EncodedUsers, users_per_batch: int, device: torch.device | str
 ) -> Iterator[tuple[UserBatch, Predictions]]:
-    """Yield every batch of the users with its predictions; the ranker is back in its former mode afterwards."""
+    """Yield every batch of the users with its predictions; the ranker is back in its former mode afterwards.
+
+    Long users go in pieces, so that time is linear in a user's length and memory does not grow with it.
+    """
+    users = cut_long_users(users, context_events(ranker))
     was_training = ranker.training
     ranker.eval()
     try:

@@ -101,6 +101,17 @@ def user_rows(seed: int = 0, config: FeatureConfig = CONFIG, **sizes: int) -> Us
     return build_user_rows(events, impressions, None, counters, config, BOUNDS)
 
 
+def user_rows_of(config: FeatureConfig, own: dict[str, pa.Array], impressions: int = 400) -> UserRows:
+    """User rows of a synthetic log whose impressions, those of `impressions_table` of seed 0, have more columns."""
+    events = keyed_events(events_table(np.random.default_rng(1)))
+    table = impressions_table(np.random.default_rng(0), impressions=impressions)
+    for name, values in own.items():
+        table = table.append_column(name, values)
+    shown, _ = keyed_impressions(table, AdTable.from_table(ads_table()), config.columns)
+    counters = fold_events(events, config) | fold_impressions(shown, config)
+    return build_user_rows(events, shown, None, counters, config, BOUNDS)
+
+
 def encoded_users(seed: int = 0, **sizes: int) -> tuple[EncodedUsers, FeatureState]:
     """Encoded users of a synthetic log and the features fitted on its training period."""
     rows = user_rows(seed, **sizes)

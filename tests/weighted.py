@@ -50,7 +50,7 @@ def counted(shown: dict[str, np.ndarray], config: FeatureConfig = WEIGHTED) -> C
 def rows_of(events: pa.Table, table: pa.Table, keep_rate: float = 1.0, config: FeatureConfig = WEIGHTED) -> UserRows:
     """User rows as preprocessing makes them."""
     keyed = keyed_events(events)
-    shown, _ = keyed_impressions(table, AdTable.from_table(ads_table()), keep_rate)
+    shown, _ = keyed_impressions(table, AdTable.from_table(ads_table()), negative_keep_rate=keep_rate)
     return build_user_rows(
         keyed, shown, None, fold_events(keyed, config) | fold_impressions(shown, config), config, BOUNDS
     )

@@ -7,6 +7,7 @@ from functools import partial
 from rich.console import Console
 
 from rosa_ray.config import RunConfig
+from rosa_ray.features.own import own_columns
 from rosa_ray.intake.check import LogCheck, check_log
 from rosa_ray.intake.printed import summary, tables
 from rosa_ray.schema.pseudonyms import open_pseudonyms
@@ -35,7 +36,7 @@ def run(config: RunConfig, options: CheckOptions) -> int:
     """Print what was found; returns 0, 3 or 4."""
     from rosa_ray.data.preprocess import period_of, split_bounds
 
-    source = open_source(log_of(config), open_pseudonyms(config.privacy))
+    source = open_source(log_of(config), open_pseudonyms(config.privacy), own_columns(config.features.columns))
     settings = config.preprocess
     check = check_log(
         source,

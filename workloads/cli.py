@@ -201,17 +201,20 @@ def evaluate(
 @app.command()
 def ingest(
     config: ConfigArgument,
+    files: Annotated[
+        list[str], typer.Argument(metavar="[FILE]...", help="JSON lines to read to their end instead of the stream.")
+    ] = [],  # noqa: B006
     actors: Annotated[int, typer.Option(min=0, help="Run as so many Ray actors; 0 runs in this process.")] = 0,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop when nothing is left to read.")] = False,
     overrides: SetOption = [],  # noqa: B006
     debug: DebugOption = False,
 ) -> None:
-    """Fold live records from a log or Kafka into the online store until Ctrl-C."""
+    """Fold live records from a log or Kafka into the online store until Ctrl-C, or those of files."""
 
     def run(loaded: "RunConfig") -> int:
         from workloads import ingest as verb
 
-        return verb.run(loaded, verb.IngestOptions(actors, until_end))
+        return verb.run(loaded, verb.IngestOptions(actors, until_end, tuple(files)))
 
     execute(run, config, overrides, debug)
 
@@ -398,8 +401,10 @@ def find_config(name: str) -> Path:
     """Return the file of a config given by path, or by the name of a built-in one.
 
     Raises:
-        InputError: there is neither.
+        InputError: there is neither, or the file holds records.
     """
+    if name.endswith((".jsonl", ".ndjson")):
+        raise InputError(f"{name} holds records, it is no config; give the config first: `rosa ingest CONFIG {name}`")
     for path in (Path(name), CONFIGS / f"{name}.yaml"):
         if path.exists():
             return path

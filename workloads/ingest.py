@@ -1,7 +1,9 @@
-"""`rosa ingest`: fold live records from a log or Kafka into the online store until interrupted."""
+"""`rosa ingest`: fold live records from a log, from files or from Kafka into the online store."""
 
+import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,8 +11,10 @@ from rich.console import Console
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, RosaError
+from rosa_ray.records.ignored_fields import add_fields, in_words
 from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
+from rosa_ray.streaming.log_layout import EXPECTED, require_files, require_layout
 from workloads.places import stream_settings
 from workloads.signals import stop_signals
 
@@ -24,10 +28,12 @@ class IngestOptions:
     Attributes:
         actors: consumers as Ray actors; 0 runs one in this process, without Ray.
         until_end: stop when nothing is left to read.
+        files: read these to their ends instead of the stream.
     """
 
     actors: int = 0
     until_end: bool = False
+    files: tuple[str, ...] = ()
 
 
 def run(config: RunConfig, options: IngestOptions) -> int:
@@ -35,15 +41,28 @@ def run(config: RunConfig, options: IngestOptions) -> int:
 
     Returns:
         0, or `EXIT_PARTIAL` when records were refused; they are among the dead letters.
+
+    Raises:
+        InputError: the stream or a file holds no records.
     """
-    settings = stream_settings(config)
-    totals = _run_actors(config, settings, options) if options.actors else _run_here(settings, options.until_end)
+    settings, until_end = stream_settings(config), options.until_end or bool(options.files)
+    if options.files:
+        settings = replace(settings, files=tuple(require_files(options.files)))
+    elif settings.stream.kind == "log" and not require_layout(Path(settings.stream.path), until_end):
+        print(f"{settings.stream.path}: no records yet, waiting for some; {EXPECTED}", file=sys.stderr)
+    totals = (
+        _run_actors(config, settings, options.actors, until_end) if options.actors else _run_here(settings, until_end)
+    )
     refused = ", ".join(f"{count} {reason}" for reason, count in sorted(totals["refused"].items())) or "none"
     store = settings.store.path if settings.store.kind == "sqlite" else settings.store.url
     print(
         f"{store}: {totals['records']} records read, {totals['accepted']} new, "
         f"{totals['duplicates']} repeated, refused {refused}; {totals['lag_records']} waiting"
     )
+    if totals["ignored_fields"]:
+        print(f"ignored fields, with the number of records: {in_words(totals['ignored_fields'])}")
+    if totals["refused"]:
+        print(f"refused records lie in {settings.stream.dead_letters} with their reasons")
     return EXIT_PARTIAL if totals["refused"] else 0
 
 
@@ -61,7 +80,7 @@ def _run_here(settings: StreamSettings, until_end: bool) -> dict[str, Any]:
             pipeline.close()
 
 
-def _run_actors(config: RunConfig, settings: StreamSettings, options: IngestOptions) -> dict[str, Any]:
+def _run_actors(config: RunConfig, settings: StreamSettings, count: int, until_end: bool) -> dict[str, Any]:
     with connected(config.ray), stop_signals() as stopped:
         import ray
         from ray.exceptions import RayActorError, RayTaskError
@@ -69,8 +88,8 @@ def _run_actors(config: RunConfig, settings: StreamSettings, options: IngestOpti
         from rosa_ray.streaming.actor import start_actors
 
         try:
-            actors = start_actors(settings, options.actors)
-            runs: list[Any] = [actor.run.remote(options.until_end) for actor in actors]
+            actors = start_actors(settings, count)
+            runs: list[Any] = [actor.run.remote(until_end) for actor in actors]
             waiting = runs
             while waiting:
                 done, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=POLL_S)
@@ -90,7 +109,10 @@ def _cause(error: Any) -> Exception:
 
 def _sum(snapshots: list[dict[str, Any]]) -> dict[str, Any]:
     refused: Counter[str] = Counter()
+    ignored: dict[str, int] = {}
     for one in snapshots:
         refused.update(one["refused"])
+        add_fields(ignored, one["ignored_fields"])
     names = ("records", "accepted", "duplicates", "lag_records")
-    return {**{name: sum(one[name] for one in snapshots) for name in names}, "refused": dict(refused)}
+    sums = {name: sum(one[name] for one in snapshots) for name in names}
+    return {**sums, "refused": dict(refused), "ignored_fields": ignored}

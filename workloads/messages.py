@@ -5,6 +5,9 @@ from typing import Any
 
 import typer
 
+from rosa_ray.schema.contract import LACKING_REMEDY
+from rosa_ray.schema.contracts import lacking_in_words
+
 
 def print_set_aside(path: str, reason: str) -> None:
     """Name an input file that was set aside, and why, on stderr."""
@@ -26,6 +29,8 @@ def print_losses(report: dict[str, Any]) -> None:
     lines = list(loss_lines(report["losses"]))
     if lines:
         print("\n".join(["rows that did not go on, or not as they were:", *lines]))
+    for table, names in report.get("lacking", {}).items():
+        print(f"{table} have no column {lacking_in_words(table, names)}; {LACKING_REMEDY}")
     for share in report["coverage"]:
         print(f"{share['have']:,} of {share['of']:,} {share['what']}")
     for warning in report["warnings"]:

@@ -3,6 +3,7 @@
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL
+from rosa_ray.features.own import own_columns
 from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
 from workloads.messages import print_losses, print_set_aside, stands_for
@@ -20,7 +21,8 @@ def run(config: RunConfig) -> int:
 
     run_dir = record_config(config)
     pseudonyms = open_pseudonyms(config.privacy)
-    source, key_id = open_source(source_of(config), pseudonyms), "" if pseudonyms is None else pseudonyms.key_id
+    source = open_source(source_of(config), pseudonyms, own_columns(config.features.columns))
+    key_id = "" if pseudonyms is None else pseudonyms.key_id
     with connected(config.ray):
         result = preprocess(source, run_dir.data.root, config.preprocess, config.features, key_id, config.labels)
     for file in result.report["ingest"]["files"]:

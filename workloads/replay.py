@@ -57,9 +57,9 @@ class HttpSink:
         """See `Sink.send`."""
         content, kind = b'{"events":[' + b",".join(lines) + b"]}", {"content-type": "application/json"}
         answer = self._ask(lambda: self._http.post("/events", content=content, headers=kind))
-        if answer.status_code != 200:
+        body: dict[str, Any] = answer.json() if answer.headers.get("content-type", "").endswith("json") else {}
+        if "rejected" not in body:
             return Sent(0, rejected={f"answered {answer.status_code}": len(lines)})
-        body: dict[str, Any] = answer.json()
         rejected: dict[str, int] = {}
         for one in body["rejected"]:
             rejected[one["code"]] = rejected.get(one["code"], 0) + 1

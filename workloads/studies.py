@@ -42,6 +42,7 @@ def curve(config: RunConfig) -> int:
 def run(config: RunConfig, kind: str) -> int:
     """Make the data where it is missing, run the study and print its tables."""
     from rosa_ray.data.leakage.guard import guard
+    from rosa_ray.data.user_rows import read_feature_state
     from rosa_ray.studies.compare.comparison import Comparison, run_comparison
     from rosa_ray.studies.compare.tables import comparison_tables
 
@@ -58,7 +59,7 @@ def run(config: RunConfig, kind: str) -> int:
             config=config.study,
             training=config.training,
             calibration=config.calibration,
-            evaluation=config.evaluation,
+            evaluation=config.evaluation.on(read_feature_state(run_dir.data.features).totals),
             data_dir=run_dir.data.root,
             log_dir=absolute(source_of(config).path),
             run_dir=run_dir.root,

@@ -11,7 +11,7 @@ from rosa_ray.run_dir import RunDir
 from rosa_ray.settings.compose import compose
 from rosa_ray.settings.layers import Layer
 from rosa_ray.settings.plain import to_plain
-from rosa_ray.storage import absolute
+from rosa_ray.storage import absolute, exists
 from workloads.places import record_config, source_of
 from workloads.studies import prepare
 
@@ -66,11 +66,20 @@ def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]],
             job=TrainingJob(one.model, one.loss, one.training, one.seed, run_dir.data.root),
             calibration=one.calibration,
             gate=one.gate,
-            evaluation=one.evaluation,
+            evaluation=one.evaluation.on(_totals(run_dir)),
             config=to_plain(one),
         )
 
     return over
+
+
+def _totals(run_dir: RunDir) -> Mapping[str, float]:
+    """Of the training period; before there is data, those of a log that has all."""
+    from rosa_ray.data.user_rows import read_feature_state
+
+    if not exists(run_dir.data.spec):
+        return {"revenue": 1.0, "cost": 1.0}
+    return read_feature_state(run_dir.data.features).totals
 
 
 def configured(config: RunConfig, space: Mapping[str, Any]) -> dict[str, Any]:

@@ -133,7 +133,10 @@ class Bundle:
         """
         path = self.file(ADS)
         try:
-            ads, violations = contracts.ADS.check(read_parquet(str(path)), str(path))
+            table = read_parquet(str(path))
+            if lacking := contracts.ADS.lacking(table.column_names):
+                raise ContractError(f"column '{lacking[0]}' is missing")
+            ads, violations = contracts.ADS.check(contracts.ADS.without_absent(table), str(path))
         except (ContractError, InputError) as error:
             raise BundleError(f"bundle {self.path}: ads cannot be read: {error}") from error
         if violations or not ads.num_rows:

@@ -48,13 +48,14 @@ def count_partition(events: Columns, impressions: Columns, sample: AdSample, sta
         staged_events: rows of the events contract, for ids to show.
     """
     users, first = np.unique(events["user_key"], return_index=True)
-    shown, place = np.unique(impressions["user_key"], return_inverse=True)
+    of_users = impressions["user_key"] != MISSING_KEY
+    shown, place = np.unique(impressions["user_key"][of_users], return_inverse=True)
     known = np.isin(shown, users)
     begins_us = np.full(len(shown), np.iinfo(np.int64).max)
     begins_us[known] = events["time_us"][first][np.searchsorted(users, shown[known])]
     met = {name: _met(events[f"{name}_key"], keys) for name, keys in _sampled(sample)}
     ids = {
-        "users_shown": [] if known.any() else sample_ids(impressions["user_id"]),
+        "users_shown": [] if known.any() else sample_ids(impressions["user_id"][of_users]),
         "users_of_events": [] if known.any() else sample_ids(events["user_id"]),
         "items": [] if met["item"].any() else sample_ids(_texts(staged_events, "item_id")),
         "categories": [] if met["category"].any() else sample_ids(_texts(staged_events, "category")),
@@ -63,7 +64,7 @@ def count_partition(events: Columns, impressions: Columns, sample: AdSample, sta
         "users_shown": len(shown),
         "users_shown_with_events": int(known.sum()),
         "impressions": len(place),
-        "impressions_with_events_before": int((begins_us[place] < impressions["time_us"]).sum()),
+        "impressions_with_events_before": int((begins_us[place] < impressions["time_us"][of_users]).sum()),
         "events": len(events["time_us"]),
         "events_with_category": int((events["category_key"] != MISSING_KEY).sum()),
         "items_met": _pack(met["item"]),
@@ -95,7 +96,7 @@ class Share:
 def coverage(parts: Sequence[dict[str, Any]], ads: pa.Table) -> list[Share]:
     """The shares of all partitions; none where the log has no events."""
     total = {name: sum(part[name] for part in parts) for name in _COUNTS}
-    if not total["events"]:
+    if not total["events"] or not total["users_shown"]:
         return []
     sample = AdSample.of(ads)
     ids = {name: _merge_ids(part["ids"][name] for part in parts) for name in parts[0]["ids"]}

@@ -1,7 +1,7 @@
 """The data report: what all passes of preprocessing counted, summed, with losses, coverage and warnings."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +9,7 @@ import pyarrow as pa
 from rosa_ray.data.coverage import Share, coverage
 from rosa_ray.data.losses import Loss, list_losses, lost_shares, told_always
 from rosa_ray.data.same_id import Repeats
+from rosa_ray.data.stage_report import OK
 from rosa_ray.data.time_bounds import iso
 from rosa_ray.errors import InputError
 
@@ -75,12 +76,26 @@ def merge_reports(
         "splits": splits,
         "stands_for": sum(splits[name]["stands_for"]["impressions"] for name in ("train", "valid", "test")),
         "leakage": sum_each([part["leakage"] for part in joined]),
+        "lacking": lacking_columns(files),
         "losses": [loss.to_dict() for loss in losses],
         "lost_share": lost_shares(losses),
         "coverage": [{"what": share.what, "have": share.have, "of": share.of, "hint": share.hint} for share in shares],
         "warnings": warnings,
         PARTIAL: bool(warnings) or told_always(counts),
     }
+
+
+def lacking_columns(files: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Required columns that usable files of each table do without.
+
+    >>> lacking_columns([{"contract": "ads", "status": "ok", "lacking": ["price"]}])
+    {'ads': ['price']}
+    """
+    found: dict[str, dict[str, None]] = {}
+    for file in files:
+        if file["status"] == OK and file.get("lacking"):
+            found.setdefault(file["contract"], {}).update(dict.fromkeys(file["lacking"]))
+    return {table: list(names) for table, names in found.items()}
 
 
 def sum_each(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -25,9 +25,11 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
 )
+from rosa_ray.features.own import own_columns
 from rosa_ray.labels import LabelsConfig, count_delays, forget_late
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
+from rosa_ray.schema.own_columns import contract_with
 from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds
 from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, readable, write_json, write_parquet
 
@@ -103,16 +105,16 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]
     config, labels = settings.config, settings.labels
     catalogue = read_parquet(layout.ads)
     ads = AdTable.from_table(catalogue)
-    logs = {contract.name: read_staged(layout.staging, contract, part) for contract in FOLDED}
+    logs = {contract.name: _staged(layout, contract.name, config, part) for contract in FOLDED}
     clicks, conversions = (read_routed(layout, contract, part) for contract in LABEL_LOGS)
     labelled, joined, examples = join_labels(logs[IMPRESSIONS.name], clicks, conversions, catalogue, labels)
     logs[IMPRESSIONS.name] = labelled
     counts = Counter(joined)
     staged = {name: _clean(rows, name, settings.bounds, counts, examples) for name, rows in logs.items()}
     events = keyed_events(staged[EVENTS.name])
-    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, settings.negative_keep_rate)
+    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns, settings.negative_keep_rate)
     impressions, late = forget_late(impressions, labels.as_of_us, labels.window_us)
-    candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads)
+    candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
         write_parquet(pa.table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)
@@ -140,6 +142,10 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]
         "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
+
+
+def _staged(layout: DataDir, name: str, config: FeatureConfig, part: int) -> pa.Table:
+    return read_staged(layout.staging, contract_with(name, own_columns(config.columns)), part)
 
 
 def _clean(rows: pa.Table, name: str, bounds: LogBounds, counts: Counter[str], examples: dict[str, str]) -> pa.Table:

@@ -11,6 +11,7 @@ from rosa_ray.features import AdTable, FeatureConfig, FitSums, Split, SplitBound
 from rosa_ray.features.encoding import owners
 from rosa_ray.labels import Maturity
 from rosa_ray.run_dir import DataDir
+from rosa_ray.schema import MISSING_KEY
 from rosa_ray.storage import read_parquet, write_parquet
 
 _SHARED_KEYS = ("item_key", "category_key", "ad_key", "campaign_key")
@@ -43,7 +44,7 @@ def join_partition(
     counters = counters_for_partition(layout.part_counters(part), shared, asked)
     rows = build_user_rows(events, impressions, candidates, counters, config, bounds)
     write_parquet(rows.to_table(), layout.user_rows(part))
-    return FitSums.of(rows, bounds.valid_us), _describe(rows, impressions, bounds, maturity)
+    return FitSums.of(rows, bounds.valid_us, config.columns), _describe(rows, impressions, bounds, maturity)
 
 
 def shared_keys(columns: Columns) -> np.ndarray:
@@ -64,7 +65,7 @@ def _read_keyed(path: str) -> Columns:
 def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds, maturity: Maturity | None) -> dict[str, Any]:
     shown = rows.impressions
     splits = {}
-    owner = owners(rows.impression_offsets)
+    owner = rows.user_key[owners(rows.impression_offsets)]
     for code, name in enumerate(_PERIODS):
         chosen = shown["split"] == code
         weight, click = shown["weight"][chosen], shown["click"][chosen]
@@ -82,10 +83,10 @@ def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds, maturit
             "conversions": int((shown["click"] * shown["conversion"])[chosen].sum()),
             "revenue": float(shown["revenue"][chosen].sum()),
             "cost": float(shown["cost"][chosen].sum()),
-            "users": len(np.unique(owner[chosen])),
+            "users": len(np.unique(owner[chosen & (owner != MISSING_KEY)])),
         }
     return {
-        "users": len(rows),
+        "users": int((rows.user_key != MISSING_KEY).sum()),
         "users_with_events": int((np.diff(rows.event_offsets) > 0).sum()),
         "splits": splits,
         "leakage": _leakage(rows, impressions, bounds),

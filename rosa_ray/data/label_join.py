@@ -63,7 +63,7 @@ def shown_columns(table: pa.Table, ads: pa.Table) -> dict[str, np.ndarray]:
         "click_us": pc.coalesce(table["click_time"].cast(pa.int64()), time_us).to_numpy(),
         "conversion": table["conversion"].fill_null(False).to_numpy(),
         "conversion_us": pc.coalesce(table["conversion_time"].cast(pa.int64()), time_us).to_numpy(),
-        "revenue": table["revenue"].fill_null(0.0).to_numpy(),
+        "revenue": np.where(table["revenue"].is_null(), price, table["revenue"].fill_null(0.0).to_numpy()),
         "cost": table["cost"].fill_null(0.0).to_numpy(),
         "price": price,
     }

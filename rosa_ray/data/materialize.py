@@ -22,7 +22,7 @@ from annotated_types import Ge
 from rosa_ray.bundle import Bundle, open_bundle
 from rosa_ray.data.actor_pool import map_on_actors
 from rosa_ray.data.counter_files import read_counters_file
-from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, timeline_block, with_events
+from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, timeline_block, with_events, with_user
 from rosa_ray.data.user_rows import read_spec
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureState
@@ -147,8 +147,9 @@ def _write_users(
     """Write encoded blocks; yields rows read and users written after each."""
     missing = {file.path: file.users for file in files}
     for table in blocks:
-        store.load_users(version, timeline_block(table))
-        users = with_events(table)
+        known = with_user(table)
+        store.load_users(version, timeline_block(known))
+        users = with_events(known)
         states = state_block(users, encoder.window)
         if states is not None:
             store.write_states(version, states)

@@ -37,6 +37,7 @@ from rosa_ray.data.time_bounds import LogBounds, iso, parse_time
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
 from rosa_ray.features.config import WEIGHTED_UNITS
+from rosa_ray.features.own import own_columns
 from rosa_ray.labels import DelayCurve, LabelsConfig, Maturity
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
@@ -108,7 +109,7 @@ def preprocess(
     """
     layout, clock = DataDir(data_dir), _Clock()
     period = period_of(config)
-    staged = stage_source(source, layout.staging, config.partitions)
+    staged = stage_source(source, layout.staging, config.partitions, own_columns(features.columns))
     _require_impressions(staged)
     remove_tree(layout.spec)
     remove_tree(layout.users)

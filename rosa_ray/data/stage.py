@@ -20,14 +20,15 @@ from rosa_ray.data.staging_area import StagedWriter
 from rosa_ray.data.staging_marks import keep_unchanged, mark_staged, setup_digest
 from rosa_ray.data.time_bounds import add_days, count_days, days_to_plain
 from rosa_ray.errors import ConfigError, InputError, RosaError
-from rosa_ray.schema import CONTRACTS, Violation
+from rosa_ray.schema import Violation
+from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import RawBatch, Source, SourceFile
 from rosa_ray.storage import fingerprint
 
 TASKS_PER_CPU = 4
 
 
-def stage_source(source: Source, staging_dir: str, partitions: int) -> StageReport:
+def stage_source(source: Source, staging_dir: str, partitions: int, own: tuple[OwnColumn, ...] = ()) -> StageReport:
     """Check every file of a source and write its good rows to `staging_dir`; what lies there unchanged stays.
 
     Ray must be initialised. What the staging area holds in the end depends on the source alone, neither on earlier
@@ -37,6 +38,7 @@ def stage_source(source: Source, staging_dir: str, partitions: int) -> StageRepo
         source: what to read; it is pickled to the tasks.
         staging_dir: local directory that all nodes share, or a URL such as `s3://bucket/run/staging`.
         partitions: number of hash partitions P of users.
+        own: declared columns that the source brings beside those of the contracts.
 
     Returns:
         What became of each file; `partial` when some were set aside.
@@ -49,28 +51,30 @@ def stage_source(source: Source, staging_dir: str, partitions: int) -> StageRepo
     if partitions < 1:
         raise ConfigError(f"preprocess.partitions is {partitions}; give 1 or more")
     files = source.files()
-    setup = setup_digest(source, partitions)
+    setup = setup_digest(source, partitions, own)
     kept = keep_unchanged(staging_dir, setup, files)
     fresh = [file for file in files if file not in kept]
-    reports = kept | (_stage_all(source, fresh, staging_dir, partitions, setup) if fresh else {})
+    reports = kept | (_stage_all(source, fresh, staging_dir, partitions, setup, own) if fresh else {})
     report = StageReport(staging_dir, partitions, tuple(reports[file] for file in files), files_reused=len(kept))
     _require_usable(report)
     return report
 
 
-def stage_file(source: Source, file: SourceFile, staging_dir: str, partitions: int) -> FileReport:
+def stage_file(
+    source: Source, file: SourceFile, staging_dir: str, partitions: int, own: tuple[OwnColumn, ...] = ()
+) -> FileReport:
     """Check one file and stage its good rows; a file that fails half way leaves nothing behind.
 
     Returns:
         Status `set_aside` with a reason when the file cannot be read, breaks its contract, or keeps no row.
     """
-    contract = CONTRACTS[file.contract_name]
+    contract = contract_with(file.contract_name, own)
     tally = _Tally()
     with StagedWriter(staging_dir, contract, file.name, partitions) as writer:
         try:
             for batch in source.read(file):
                 table, violations = contract.check(batch.table, file.path, batch.rows)
-                tally.add(batch, table, violations)
+                tally.add(batch, table, violations, contract.lacking(batch.table.column_names))
                 writer.add(table)
         except InputError as error:
             return FileReport(file.path, contract.name, SET_ASIDE, tally.rows_read, 0, tally.violations, str(error))
@@ -88,14 +92,18 @@ class _Tally:
         self._noted = _Reasons()
         self._days: dict[str, Counter[int]] = {}
         self._weighted = False
+        self._lacking: dict[str, None] = {}
 
-    def add(self, batch: RawBatch, kept: pa.Table, violations: Iterable[Violation]) -> None:
+    def add(
+        self, batch: RawBatch, kept: pa.Table, violations: Iterable[Violation], lacking: Iterable[str] = ()
+    ) -> None:
         self.rows_read += batch.rows_read
         self.rows_kept += kept.num_rows
         add_days(self._days, count_days(kept))
         self._weighted |= has_weights(kept)
         self._violations.add((*batch.rejected, *violations))
         self._noted.add(batch.noted)
+        self._lacking |= dict.fromkeys(lacking)
 
     @property
     def violations(self) -> tuple[Violation, ...]:
@@ -115,6 +123,7 @@ class _Tally:
             noted=self._noted.sums(),
             days=days_to_plain(self._days),
             weighted=self._weighted,
+            lacking=tuple(self._lacking),
         )
 
 
@@ -145,10 +154,15 @@ class _Reasons:
 
 
 def _stage_all(
-    source: Source, files: list[SourceFile], staging_dir: str, partitions: int, setup: str
+    source: Source,
+    files: list[SourceFile],
+    staging_dir: str,
+    partitions: int,
+    setup: str,
+    own: tuple[OwnColumn, ...],
 ) -> dict[SourceFile, FileReport]:
     tasks = min(len(files), TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1))))
-    stage = partial(_stage_row, source=source, staging_dir=staging_dir, partitions=partitions, setup=setup)
+    stage = partial(_stage_row, source=source, staging_dir=staging_dir, partitions=partitions, setup=setup, own=own)
     dataset = ray.data.from_items([asdict(file) for file in files], override_num_blocks=tasks).map(stage)
     rows = dataset.take_all()
     failure = next((row["failure"] for row in rows if row["failure"]), "")
@@ -158,12 +172,19 @@ def _stage_all(
     return {file: reports[file.contract_name, file.name] for file in files}
 
 
-def _stage_row(row: dict[str, Any], source: Source, staging_dir: str, partitions: int, setup: str) -> dict[str, str]:
+def _stage_row(
+    row: dict[str, Any],
+    source: Source,
+    staging_dir: str,
+    partitions: int,
+    setup: str,
+    own: tuple[OwnColumn, ...],
+) -> dict[str, str]:
     file = SourceFile(**row)
     answer = {"contract_name": file.contract_name, "name": file.name, "report": "", "failure": ""}
     try:
         identity = fingerprint(file.path)
-        report = stage_file(source, file, staging_dir, partitions)
+        report = stage_file(source, file, staging_dir, partitions, own)
         mark_staged(staging_dir, setup, file, identity, report)
     except (OSError, InputError) as error:
         return answer | {"failure": f"{type(error).__name__}: {error}".splitlines()[0]}

@@ -28,6 +28,7 @@ class FileReport:
         noted: rows that look odd and were kept, by column and reason.
         days: rows kept per time column and day since 1970.
         weighted: whether a row that was kept has a weight other than 1.
+        lacking: required columns that the file does without.
     """
 
     path: str
@@ -40,6 +41,7 @@ class FileReport:
     noted: tuple[Violation, ...] = ()
     days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     weighted: bool = False
+    lacking: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
@@ -53,9 +55,8 @@ class FileReport:
         >>> FileReport.from_dict(report.to_dict()) == report
         True
         """
-        return cls(
-            **{**values, **{name: tuple(Violation(**one) for one in values.get(name, ())) for name in _VIOLATIONS}}
-        )
+        broken = {name: tuple(Violation(**one) for one in values.get(name, ())) for name in _VIOLATIONS}
+        return cls(**{**values, **broken, "lacking": tuple(values.get("lacking", ()))})
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The staging area between the two passes of preprocessing: `STAGING/<contract>/part=<p>/<file>-<n>.parquet`.
 
-Staged tables have their contract's columns and int64 keys. All rows of a user lie in partition `user_key mod P`;
-ads belong to no user and lie in partition 0. Clicks and conversions of logs of their own lie in `route_key mod P` at
-first, the key of the id that they are joined by; `rosa_ray.data.label_routes` brings them to their impressions.
+Staged tables have their contract's columns and int64 keys. All rows of a user lie in partition `user_key mod P`, and
+impressions without a user in that of their id; ads belong to no user and lie in partition 0. Clicks and conversions of
+logs of their own lie in `route_key mod P` at first, the key of the id that they are joined by;
+`rosa_ray.data.label_routes` brings them to their impressions.
 """
 
 import os
@@ -18,7 +19,17 @@ import pyarrow.parquet as pq
 import xxhash
 from fsspec.implementations.local import LocalFileSystem
 
-from rosa_ray.schema import CANDIDATES, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS, Contract, hash_ids
+from rosa_ray.schema import (
+    CANDIDATES,
+    CLICKS,
+    CONTRACTS,
+    CONVERSIONS,
+    EVENTS,
+    IMPRESSIONS,
+    MISSING_KEY,
+    Contract,
+    hash_ids,
+)
 from rosa_ray.storage import full_path, make_parent, readable, writable
 
 FLUSH_ROWS = 1 << 19
@@ -168,14 +179,22 @@ def partition(table: pa.Table, partitions: int) -> list[tuple[int, pa.Table]]:
     >>> [(part, rows["user_key"].to_pylist()) for part, rows in partition(pa.table({"user_key": [4, -1, 3, 1]}), 3)]
     [(0, [3]), (1, [4, 1]), (2, [-1])]
     """
-    key = next((name for name in ("route_key", "user_key") if name in table.column_names), None)
-    if key is None:
+    if "user_key" not in table.column_names:
         return [(0, table)] if table.num_rows else []
-    parts = table[key].to_numpy() % partitions
+    parts = _placing_keys(table) % partitions
     ordered = table.take(np.argsort(parts, kind="stable"))
     counts = np.bincount(parts, minlength=partitions)
     starts = np.cumsum(counts) - counts
     return [(int(part), ordered.slice(starts[part], counts[part])) for part in np.flatnonzero(counts)]
+
+
+def _placing_keys(table: pa.Table) -> np.ndarray:
+    if "route_key" in table.column_names:
+        routes: np.ndarray = table["route_key"].to_numpy()
+        return routes
+    keys: np.ndarray = table["user_key"].to_numpy()
+    nobody = keys == MISSING_KEY
+    return np.where(nobody, hash_ids(table["impression_id"]), keys) if nobody.any() else keys
 
 
 def _files_below(folder: str) -> list[str]:

@@ -15,6 +15,7 @@ import fsspec
 from rosa_ray.data.stage_report import OK, FileReport
 from rosa_ray.data.staging_area import all_staged_files, file_hash, leftovers
 from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema.own_columns import OwnColumn
 from rosa_ray.sources import Source, SourceFile
 from rosa_ray.storage import fingerprint, full_path, make_parent, read_json, writable, write_json
 
@@ -22,10 +23,10 @@ FORMAT = 2
 """Of the staged files; a higher one makes every file be staged again."""
 
 
-def setup_digest(source: Source, partitions: int) -> str:
+def setup_digest(source: Source, partitions: int, own: tuple[OwnColumn, ...] = ()) -> str:
     """Digest of what decides the staged rows of a file beside its content."""
     contracts = {name: contract.fingerprint for name, contract in CONTRACTS.items()}
-    return hashlib.sha256(pickle.dumps([FORMAT, source, partitions, contracts])).hexdigest()
+    return hashlib.sha256(pickle.dumps([FORMAT, source, partitions, contracts, own])).hexdigest()
 
 
 def mark_staged(staging_dir: str, setup: str, file: SourceFile, identity: str, report: FileReport) -> None:

@@ -18,7 +18,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, FeatureState, RecordKind, Split, encode_events
 from rosa_ray.features.batching import EVENT_INPUTS
 from rosa_ray.features.encoding import gather_segments
-from rosa_ray.schema import derive_key, hash_ids
+from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, TimelineBlock
 
 _IMPRESSION_COLUMNS = tuple(
@@ -78,7 +78,9 @@ class UserEncoder:
         if encode is None:
             return pa.nulls(len(offsets) - 1, pa.large_list(pa.float32()))
         inputs = encode_events(tail, offsets, self.state)
-        rows, offsets = tail_rows(offsets, self.context_events)
+        # A store may keep more events than the last states depend on.
+        needed = int(getattr(self.ranker, "context_events", self.context_events))
+        rows, offsets = tail_rows(offsets, min(self.context_events, needed))
         inputs = {name: inputs[name][rows] for name in EVENT_INPUTS}
         states, state_offsets = last_states(encode, inputs, offsets, self.window, self.users_per_batch, device)
         return _to_list(state_offsets * states.shape[1], states.reshape(-1))
@@ -121,6 +123,12 @@ def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, a
     order = np.argsort(np.concatenate(owners), kind="stable")
     counts = np.bincount(np.concatenate(owners), minlength=len(offsets) - 1)
     return _Seen(np.r_[0, np.cumsum(counts)], np.concatenate(keys)[order], np.concatenate(times)[order], last_us)
+
+
+def with_user(table: pa.Table) -> pa.Table:
+    """The rows of an encoded block that are of a user; impressions without one are of no use to the store."""
+    known = pc.not_equal(table["user_key"], MISSING_KEY)
+    return table if pc.all(known).as_py() else table.filter(known)
 
 
 def with_events(table: pa.Table) -> pa.Table:

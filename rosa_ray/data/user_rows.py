@@ -79,7 +79,12 @@ def quiet(dataset: Dataset) -> Dataset:
 def read_slices(items: pa.Table) -> Iterator[pa.Table]:
     """Yield the user rows of each (path, start, stop) row."""
     for item in items.to_pylist():
-        yield read_parquet(item["path"]).slice(item["start"], item["stop"] - item["start"]).combine_chunks()
+        yield read_slice(Slice(**item))
+
+
+def read_slice(part: Slice) -> pa.Table:
+    """Read the user rows of one slice."""
+    return read_parquet(part.path).slice(part.start, part.stop - part.start).combine_chunks()
 
 
 def read_spec(layout: DataDir) -> dict[str, Any]:

@@ -1,19 +1,22 @@
 """Settings of evaluation."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
-from rosa_ray.metrics import ScoreKind
-from rosa_ray.settings import section
+from rosa_ray.metrics import ScoreChoice, ScoreKind, chosen_score
+from rosa_ray.settings import section, wrong
 
 
 @section("evaluation")
 class EvaluationConfig:
     """How a trained ranker is evaluated."""
 
-    score: ScoreKind = "roi"
-    """What the policy ranks by."""
+    score: ScoreChoice = "auto"
+    """What the policy ranks by. `auto` takes `roi` where the log has costs and revenue, `ecpm` where it has no costs,
+    and `ctr` where it has no revenue either."""
     users_per_batch: Annotated[int, Ge(1)] = 64
     """Users padded to one rectangle."""
     actors: Annotated[int, Ge(1)] = 1
@@ -22,3 +25,19 @@ class EvaluationConfig:
     """A GPU per scoring process, none, or `auto`: where the cluster has one for each."""
     off_policy_clip: Annotated[float, Gt(0)] | None = None
     """Largest importance weight of off-policy estimates. null clips nothing."""
+
+    def on(self, totals: Mapping[str, float]) -> "EvaluationConfig":
+        """The same with the score that a log with these totals can teach; see `rosa_ray.metrics.chosen_score`.
+
+        Raises:
+            ConfigError: the score needs costs or revenue, and the log has none.
+        """
+        try:
+            return replace(self, score=chosen_score(self.score, totals))
+        except ValueError as error:
+            raise wrong(self, "score", str(error)) from error
+
+    @property
+    def score_kind(self) -> ScoreKind:
+        """The score; `auto` is what it is on a log that has all, before `on` has seen the log."""
+        return "roi" if self.score == "auto" else self.score

@@ -65,6 +65,8 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
     layout, place = DataDir(absolute(data_dir)), RunDir(absolute(run_dir))
     bundle = open_bundle(place.bundle)
     _require_weights(bundle)
+    totals = bundle.features(FeatureState.load).totals
+    config = config.on(totals)
     remove_tree(place.evaluation.predictions)
     files = write_predictions(bundle, layout, place.evaluation.predictions, config)
     metrics: dict[str, Any] = {
@@ -73,7 +75,7 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
         | policy_metrics(files, log_dir, config)
         | {"segments": segment_metrics(files, Split.TEST, SegmentNames.read(layout))},
         "valid": labelled_metrics(files, Split.VALID),
-        "verdict": judge_heads(files, bundle.features(FeatureState.load).totals),
+        "verdict": judge_heads(files, totals),
     }
     if not metrics["test"]["n"]:
         raise InputError(f"{layout.users}: the test period has no impressions; raise preprocess.test_fraction")
@@ -171,7 +173,7 @@ def _raw_policy_roi(candidates: dict[str, np.ndarray], log_dir: str, config: Eva
     if truth is None or not len(candidates["request_key"]):
         return None
     joined = join_truth(truth, candidates["impression_key"], log_dir)
-    policy_roi: float | None = evaluate_policy(config.score, raw_columns(candidates), joined)["policy_roi"]
+    policy_roi: float | None = evaluate_policy(config.score_kind, raw_columns(candidates), joined)["policy_roi"]
     return policy_roi
 
 

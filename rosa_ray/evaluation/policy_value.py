@@ -58,7 +58,7 @@ def exact_value(candidates: Columns, log_dir: str, config: EvaluationConfig) -> 
     if not len(candidates["request_key"]):
         return {**dict.fromkeys(_EXACT), "policy_skipped": "the test period has no candidates"}
     joined = join_truth(truth, candidates["impression_key"], log_dir)
-    return evaluate_policy(config.score, candidates, joined) | {"budget": budget_value(candidates, joined, config)}
+    return evaluate_policy(config.score_kind, candidates, joined) | {"budget": budget_value(candidates, joined, config)}
 
 
 def budget_value(candidates: Columns, truth: Columns, config: EvaluationConfig) -> dict[str, Any]:
@@ -73,7 +73,10 @@ def budget_value(candidates: Columns, truth: Columns, config: EvaluationConfig) 
     uniform = uniform_policy(requests)
     random_cost = float(uniform @ cost)
     budgets = [fraction * random_cost for fraction in BUDGET_FRACTIONS]
-    scores = {"policy": policy_scores(candidates, config.score), "oracle": score_revenue(config.score, revenue, cost)}
+    scores = {
+        "policy": policy_scores(candidates, config.score_kind),
+        "oracle": score_revenue(config.score_kind, revenue, cost),
+    }
     curves = {name: serving_curve(values, revenue, cost, requests, ties) for name, values in scores.items()}
     return {
         "random_cost": random_cost,
@@ -102,7 +105,7 @@ def estimated_value(shown: Columns, candidates: Columns, config: EvaluationConfi
         return _skipped("requests show more than one ad each; the estimators need one")
     requests, ties = candidates["request_key"], candidates["impression_key"]
     policies = {
-        "off_policy": greedy_policy(policy_scores(candidates, config.score), requests, ties),
+        "off_policy": greedy_policy(policy_scores(candidates, config.score_kind), requests, ties),
         "off_policy_random": uniform_policy(requests),
     }
     left_out = {"left_out": int((~usable).sum())}

@@ -1,6 +1,7 @@
 """A pool of Ray actors over all user rows: each scores file after file, for evaluation and for calibration."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from rosa_ray.evaluation.predictions import calibrated_columns
 from rosa_ray.evaluation.scoring import UserScorer
 from rosa_ray.features import FeatureState, Split
 from rosa_ray.run_dir import DataDir
+from rosa_ray.schema import MISSING_KEY
 from rosa_ray.storage import read_parquet, write_parquet
 
 Result = TypeVar("Result")
@@ -81,8 +83,7 @@ class _PredictionWriter:
         block = read_parquet(path)
         raw = self._scorer.score(self._scorer.encode(block), Split.VALID, Split.TEST, Split.POLICY)
         columns = calibrated_columns(raw, self._calibration)
-        name = f"{int(block['user_key'][0].as_py()) % 2**64:016x}" if block.num_rows else "empty"
-        written = f"{self._predictions_dir}/part-{name}.parquet"
+        written = f"{self._predictions_dir}/part-{_name_of(block, path)}.parquet"
         write_parquet(pa.table(columns), written)
         yield written, len(columns["user_key"])
 
@@ -98,6 +99,12 @@ class _ValidationSums:
     def __call__(self, path: str) -> Iterator[CalibrationSums]:
         columns = self._scorer.score(self._scorer.encode(read_parquet(path)), Split.VALID)
         yield CalibrationSums().update(columns)
+
+
+def _name_of(block: pa.Table, path: str) -> str:
+    """A name of its own for the predictions of a file: its first user, or without users the file's."""
+    first = int(block["user_key"][0].as_py()) if block.num_rows else MISSING_KEY
+    return f"{first % 2**64:016x}" if first != MISSING_KEY else PurePath(path).stem
 
 
 def _actor_device() -> str:

@@ -8,12 +8,16 @@ import numpy as np
 from rosa_ray.calibration import Calibration
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.features.encoding import owners
+from rosa_ray.schema import MISSING_KEY, derive_key
 from rosa_ray.storage import read_parquet
 
 _CALIBRATED = ("p_ctr", "p_cvr", "value")
 
 RAW_COLUMNS = tuple(f"raw_{name}" for name in _CALIBRATED)
 """Scores before calibration, which stand beside the calibrated ones."""
+
+_ALONE = 11
+"""Kind of the keys of impressions that stand for users; see `derive_key`."""
 
 COPIED = (
     "impression_key",
@@ -39,10 +43,13 @@ def prediction_columns(users: EncodedUsers, scores: dict[str, np.ndarray]) -> di
     """Join scores, from `rosa_ray.inference.predict`, with the impressions they belong to.
 
     Returns:
-        user_key, the columns of `COPIED` and those of `SCORES`, each (I,); a user's rows stand together.
+        user_key, the columns of `COPIED` and those of `SCORES`, each (I,); a user's rows stand together. An impression
+        without a user counts as one of a user of its own.
     """
+    user_key = users.user_key[owners(users.impression_offsets)]
+    alone = derive_key(users.impressions["impression_key"], _ALONE)
     return {
-        "user_key": users.user_key[owners(users.impression_offsets)],
+        "user_key": np.where(user_key == MISSING_KEY, alone, user_key),
         **{name: users.impressions[name] for name in COPIED},
         **scores,
     }

@@ -6,6 +6,7 @@ from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.features.counting import CounterStates, dense_names, expected_cost, fold_events, merge_states, read_dense
 from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_events, encode_timeline, encode_users
+from rosa_ray.features.pieces import cut_long_users
 from rosa_ray.features.records import (
     RECORD_COLUMNS,
     RecordKind,
@@ -46,6 +47,7 @@ __all__ = [
     "concat_records",
     "concat_users",
     "contributions",
+    "cut_long_users",
     "dense_names",
     "empty_records",
     "encode_events",

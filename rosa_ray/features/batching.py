@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rosa_ray.features.encoding import EncodedUsers
+from rosa_ray.features.encoding import OWN, EncodedUsers
+from rosa_ray.features.pieces import WHOLE_CELLS
 
-EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday")
+EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday", "item_key", "category_key")
 IMPRESSION_INPUTS = (
     "time_us",
     "visible",
@@ -19,6 +20,8 @@ IMPRESSION_INPUTS = (
     "price_bucket",
     "hour",
     "weekday",
+    "item_key",
+    "category_key",
 )
 LABELS = ("click", "conversion", "revenue", "cost", "expected_cost", "price", "weight", "conversion_weight")
 
@@ -29,15 +32,19 @@ def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         `event_<name>` int64 (B, T) for `EVENT_INPUTS`, `event_mask` bool (B, T); `impression_<name>` int64 (B, N) for
         `IMPRESSION_INPUTS`, `impression_mask` bool (B, N), `dense` float32 (B, N, F); `LABELS` float32 (B, N); `row`
-        int64 (B, N), the flat impression row of each cell, -1 in padding. T and N are at least 1.
+        int64 (B, N), the flat impression row of each cell, -1 in padding; `user` int64 (B,), equal for pieces of one
+        user. T and N are at least 1. Where columns are declared, `impression_own` int64 (B, N, K).
     """
     event_row, event_mask = _grid(users.event_offsets, chosen)
     row, mask = _grid(users.impression_offsets, chosen)
     batch = {"event_mask": event_mask, "impression_mask": mask, "row": np.where(mask, row, -1)}
+    batch["user"] = np.unique(users.user_key[chosen], return_inverse=True)[1]
     for name in EVENT_INPUTS:
         batch[f"event_{name}"] = _fill(users.events[name], event_row, event_mask, np.int64)
     for name in IMPRESSION_INPUTS:
         batch[f"impression_{name}"] = _fill(users.impressions[name], row, mask, np.int64)
+    if OWN in users.impressions:
+        batch[f"impression_{OWN}"] = _fill(users.impressions[OWN], row, mask, np.int64)
     for name in LABELS:
         batch[name] = _fill(users.impressions[name], row, mask, np.float32)
     batch["dense"] = _fill(users.dense, row, mask, np.float32)
@@ -52,7 +59,10 @@ def batch_users(
 ) -> Iterator[np.ndarray]:
     """Cut users into batches of similar length, so that little is padding.
 
+    A batch whose padded rectangles of impressions by events hold more than `WHOLE_CELLS` a user is halved.
+
     Args:
+        users_per_batch: users of a batch, at most.
         rng: shuffles users, then the batches; None keeps a fixed order, longest last.
         turns: shuffles the batches instead of `rng`. Workers that share its seed take batches of about the same length
             at the same time, so that none waits for another's long one.
@@ -61,16 +71,26 @@ def batch_users(
         int64 positions of the users of one batch; every user once.
     """
     order = np.arange(len(users)) if rng is None else rng.permutation(len(users))
-    lengths = np.diff(users.event_offsets) + np.diff(users.impression_offsets)
+    events, shown = np.diff(users.event_offsets), np.diff(users.impression_offsets)
+    lengths = events + shown
     pool = max(len(order), 1) if rng is None else users_per_batch * 32
     batches = []
     for start in range(0, len(order), pool):
         chunk = order[start : start + pool]
         chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
-        batches += [chunk[at : at + users_per_batch] for at in range(0, len(chunk), users_per_batch)]
+        for at in range(0, len(chunk), users_per_batch):
+            batches += _within(chunk[at : at + users_per_batch], events, shown, users_per_batch * WHOLE_CELLS)
     shuffle = turns or rng
     for turn in np.arange(len(batches)) if shuffle is None else np.argsort(shuffle.random(len(batches))):
         yield batches[turn]
+
+
+def _within(batch: np.ndarray, events: np.ndarray, shown: np.ndarray, most_cells: int) -> list[np.ndarray]:
+    """Halve a batch until its padded cells are few enough."""
+    if len(batch) == 1 or len(batch) * int(events[batch].max()) * int(shown[batch].max()) <= most_cells:
+        return [batch]
+    middle = len(batch) // 2
+    return [part for half in (batch[:middle], batch[middle:]) for part in _within(half, events, shown, most_cells)]
 
 
 def _grid(offsets: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

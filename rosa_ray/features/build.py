@@ -13,10 +13,14 @@ import pyarrow.compute as pc
 from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counting import CounterStates, expected_cost, read_dense
+from rosa_ray.features.own import ColumnConfigs, keyed_columns
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY, derive_key, hash_ids
 
 MISSING_ID = ""
+
+ANONYMOUS_ROWS = 64
+"""Impressions without a user that make one row of the user table: they share nothing but the place."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,14 @@ class SplitBounds:
 
 @dataclass(frozen=True)
 class AdTable:
-    """The catalogue as columns sorted by ad key: ad_key, item_key, category_key, campaign_key, price."""
+    """The catalogue as columns sorted by ad key: ad_key, item_key, category_key, campaign_key, price, bid."""
 
     ad_key: np.ndarray
     item_key: np.ndarray
     category_key: np.ndarray
     campaign_key: np.ndarray
     price: np.ndarray
+    bid: np.ndarray
 
     @classmethod
     def from_table(cls, ads: pa.Table) -> "AdTable":
@@ -57,6 +62,7 @@ class AdTable:
             category_key=hash_ids(ads["category"])[order],
             campaign_key=hash_ids(ads["campaign_id"])[order],
             price=ads["price"].to_numpy()[order],
+            bid=ads["bid"].to_numpy()[order],
         )
 
     def lookup(self, ad_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,20 +103,24 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
 
 
 def keyed_impressions(
-    table: pa.Table, ads: AdTable, negative_keep_rate: float = 1.0
+    table: pa.Table, ads: AdTable, own: ColumnConfigs | None = None, negative_keep_rate: float = 1.0
 ) -> tuple[dict[str, np.ndarray], int]:
     """Impression columns of contract rows joined to the catalogue, each impression once, sorted by user and time.
 
     Rows are the same impression where they agree in id, user and ad.
     Rows of an ad that the catalogue lacks cannot be ranked: they are dropped and counted. A table of candidates has
-    no labels; they read 0.
+    no labels; they read 0. What the log lacks as a whole is filled: a request is its impression, a bid that of the ad,
+    the revenue of a conversion the price of the ad.
+
+    Args:
+        own: declared columns to take along.
 
     Args:
         negative_keep_rate: share of the impressions without a click that the log kept, in (0, 1].
 
     Returns:
-        `IMPRESSION_COLUMNS` (without split and expected_cost) plus user_key, user_id, click_time_us and
-        conversion_time_us, the request time where they are not known; and the number of rows dropped.
+        `IMPRESSION_COLUMNS` (without split and expected_cost) and declared columns plus user_key, user_id,
+        click_time_us and conversion_time_us, the request time where they are not known; and the number of rows dropped.
     """
     keys = {name: _keys(table, f"{name}_key", f"{name}_id") for name in ("user", "impression", "request", "ad")}
     time_us = table["request_time"].cast(pa.int64()).to_numpy()
@@ -120,10 +130,10 @@ def keyed_impressions(
     kept = order[known[order]]
     columns = {
         "user_key": keys["user"],
-        "user_id": table["user_id"].to_numpy(),
+        "user_id": table["user_id"].fill_null(MISSING_ID).to_numpy(),
         "time_us": time_us,
         "impression_key": keys["impression"],
-        "request_key": keys["request"],
+        "request_key": np.where(keys["request"] == MISSING_KEY, keys["impression"], keys["request"]),
         "ad_key": keys["ad"],
         "item_key": ads.item_key[row],
         "category_key": ads.category_key[row],
@@ -131,8 +141,9 @@ def keyed_impressions(
         "price": ads.price[row],
         "device_key": hash_ids(table["device"]),
         "region_key": hash_ids(table["region"]),
-        "bid": table["bid"].to_numpy(),
-        **_labels(table, time_us),
+        "bid": _filled(table["bid"], ads.bid[row]),
+        **keyed_columns(table, own or {}),
+        **_labels(table, time_us, ads.price[row]),
         "weight": _weights(table, negative_keep_rate),
     }
     return {name: values[kept] for name, values in columns.items()}, int(len(order) - len(kept))
@@ -173,13 +184,15 @@ def build_user_rows(
         shown = {name: values[order] for name, values in shown.items()}
     shown["expected_cost"] = expected_cost(counters, shown, config)
     user_key, index = np.unique(np.r_[events["user_key"], shown["user_key"]], return_index=True)
+    event_offsets, impression_offsets = (_offsets(log["user_key"], user_key) for log in (events, shown))
+    place, impression_offsets = _cut_anonymous(user_key, impression_offsets)
     return UserRows(
-        user_id=np.concatenate([events["user_id"], shown["user_id"]])[index],
-        user_key=user_key,
-        event_offsets=_offsets(events["user_key"], user_key),
+        user_id=np.concatenate([events["user_id"], shown["user_id"]])[index[place]],
+        user_key=user_key[place],
+        event_offsets=np.append(event_offsets[place], event_offsets[-1]),
         events={name: events[name] for name in EVENT_COLUMNS},
-        impression_offsets=_offsets(shown["user_key"], user_key),
-        impressions={name: shown[name] for name in IMPRESSION_COLUMNS},
+        impression_offsets=impression_offsets,
+        impressions={name: shown[name] for name in (*IMPRESSION_COLUMNS, *config.columns)},
         dense=read_dense(counters, shown, config),
         event_id=events.get("event_id"),
     )
@@ -187,6 +200,21 @@ def build_user_rows(
 
 def _stand_for_one(rows: Columns) -> dict[str, np.ndarray]:
     return {name: np.ones(len(rows["time_us"])) for name in ("weight", "conversion_weight")}
+
+
+def _cut_anonymous(user_key: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut the impressions without a user, who has no events, into rows of a size.
+
+    Returns:
+        Of each row its place among the users, and the offsets of its impressions.
+    """
+    place = np.arange(len(user_key))
+    at = int(np.searchsorted(user_key, MISSING_KEY))
+    if at == len(user_key) or user_key[at] != MISSING_KEY:
+        return place, offsets
+    starts = np.arange(offsets[at], offsets[at + 1], ANONYMOUS_ROWS)
+    cut = np.r_[offsets[:at], starts, offsets[at + 1 :]].astype(np.int64)
+    return np.repeat(place, np.where(place == at, len(starts), 1)), cut
 
 
 def _keys(table: pa.Table, key: str, source: str) -> np.ndarray:
@@ -201,7 +229,11 @@ def _first_of_each(*keys: np.ndarray) -> np.ndarray:
     return np.sort(np.unique(mixed, return_index=True)[1])
 
 
-def _labels(table: pa.Table, time_us: np.ndarray) -> dict[str, np.ndarray]:
+def _filled(values: pa.ChunkedArray, otherwise: np.ndarray) -> np.ndarray:
+    return np.where(values.is_null().to_numpy(), otherwise, values.fill_null(0).to_numpy())
+
+
+def _labels(table: pa.Table, time_us: np.ndarray, price: np.ndarray) -> dict[str, np.ndarray]:
     count = table.num_rows
     if "click" not in table.column_names:
         zeros, zeros_int8 = np.zeros(count), np.zeros(count, np.int8)
@@ -215,15 +247,16 @@ def _labels(table: pa.Table, time_us: np.ndarray) -> dict[str, np.ndarray]:
             "click_time_us": time_us,
             "conversion_time_us": time_us,
         }
-    click = table["click"].cast(pa.int8()).to_numpy()
+    click, conversion = (table[name].cast(pa.int8()).to_numpy() for name in ("click", "conversion"))
+    revenue = _filled(table["revenue"], conversion * price)
     return {
         "position": table["position"].fill_null(-1).to_numpy(),
         "propensity": table["propensity"].cast(pa.float32()).fill_null(float("nan")).to_numpy(),
         "cost": table["cost"].to_numpy(),
         # A conversion that follows no click counts, as a live one does, but it teaches the models nothing.
-        "revenue": np.where(click > 0, table["revenue"].to_numpy(), 0.0),
+        "revenue": np.where(click > 0, revenue, 0.0),
         "click": click,
-        "conversion": table["conversion"].cast(pa.int8()).to_numpy(),
+        "conversion": conversion,
         "click_time_us": _time_or_request(table, "click_time"),
         "conversion_time_us": _time_or_request(table, "conversion_time"),
     }

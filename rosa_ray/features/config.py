@@ -1,17 +1,20 @@
 """Which features are computed, and how finely. Every field is part of the feature fingerprint."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, field
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from rosa_ray.arrays import Ints
 from rosa_ray.features.clock import find_zone, to_local_us
+from rosa_ray.features.own import ColumnConfig
 from rosa_ray.features.views import VIEWS
+from rosa_ray.schema.own_columns import REQUEST, prefix_of
 from rosa_ray.settings import Distinct, OneOf, section, wrong
 from rosa_ray.units import HOUR_US
 
-ADDED_LATER: dict[str, str | int] = {"time_zone": "", "units_per_impression": 1}
+ADDED_LATER: dict[str, Any] = {"time_zone": "", "units_per_impression": 1, "columns": {}}
 """Settings that fitted features of earlier versions do not have -> what these mean by that."""
 
 WEIGHTED_UNITS = 1000
@@ -64,7 +67,14 @@ class FeatureConfig:
     prior_cvr: Annotated[float, Gt(0), Lt(1)] = 0.1
     """Rate that a smoothed CVR starts from, conversions per click."""
 
+    # No part of the hash, as a mapping has none; configs that differ in it alone are still told apart.
+    columns: Mapping[str, ColumnConfig] = field(default_factory=dict, hash=False)
+    """Columns of your own that become features, by name. `request.NAME` is a column of impressions and candidates, and
+    is given to `/rank` in `context.columns`."""
+
     def __post_init__(self) -> None:
+        if unknown := next((name for name in self.columns if not prefix_of(name)), None):
+            raise wrong(self, "columns", f"'{unknown}' must begin with {REQUEST} and a name")
         if not self.time_zone:
             return
         if self.utc_offset_hours:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rosa_ray.arrays import Columns
+from rosa_ray.features.own import number_matrix
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.state import TABLES, FeatureState
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
@@ -27,6 +28,11 @@ _FIGURES = (
     "weight",
     "conversion_weight",
 )
+OWN = "own"
+"""Name of the declared columns' tokens among the impression inputs."""
+_KEPT = ("impression_key", "request_key", "split", "device_key", "campaign_key", "item_key", "category_key")
+"""Columns of an impression that are passed on as they are."""
+
 _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday; Monday is 0."""
 
@@ -38,13 +44,14 @@ class EncodedUsers:
     Attributes:
         user_key: int64 (U,).
         event_offsets, impression_offsets: int64 (U + 1,).
-        events: time_us, item, category, behavior, gap, hour, weekday, all int64 (E,).
-        impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday and
-            visible (the number of the user's events strictly before the impression), int64 (I,); click, conversion,
-            revenue, cost, expected_cost, price, bid, weight, conversion_weight, propensity (NaN where unknown), float64
-            (I,);
-            impression_key, request_key, split, device_key, campaign_key.
-        dense: float32 (I, 2F + 2): scaled features with missing as 0, their presence mask, scaled log bid and price.
+        events: time_us, item, category, behavior, gap, hour, weekday, item_key, category_key, all int64 (E,).
+        impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday,
+            item_key, category_key and visible (the number of the user's events strictly before the impression), int64
+            (I,); click, conversion, revenue, cost, expected_cost, price, bid, weight, conversion_weight, propensity
+            (NaN where unknown), float64 (I,); impression_key, request_key, split, device_key, campaign_key.
+            Where columns are declared, `own`: int64 (I, K), their rows in their common table.
+        dense: float32 (I, 2F + 2 + 2K): scaled features with missing as 0, their presence mask, scaled log bid and
+            price; then K declared numbers, standardised, with their presence mask.
     """
 
     user_key: np.ndarray
@@ -129,7 +136,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         events: `EVENT_COLUMNS`, flat; `offsets` (U + 1,) says which rows are whose.
 
     Returns:
-        time_us, item, category, behavior, gap, hour and weekday, all int64.
+        time_us, item, category, behavior, gap, hour, weekday, item_key and category_key, all int64. Keys tell ids apart
+        that share a table row.
     """
     time_us = events["time_us"]
     return {
@@ -139,6 +147,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         "behavior": events["behavior"].astype(np.int64),
         "gap": gap_buckets(time_us, offsets),
         **_calendar(state.config.local_us(time_us)),
+        "item_key": events["item_key"],
+        "category_key": events["category_key"],
     }
 
 
@@ -213,8 +223,9 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
         "bid_bucket": cut[:, 0],
         "price_bucket": cut[:, 1],
         **_calendar(state.config.local_us(shown["time_us"])),
+        **({OWN: state.own_rows(shown)} if state.config.columns else {}),
         **{name: np.asarray(shown[name], np.float64) for name in _FIGURES},
-        **{name: shown[name] for name in ("impression_key", "request_key", "split", "device_key", "campaign_key")},
+        **{name: shown[name] for name in _KEPT},
     }
 
 
@@ -223,7 +234,12 @@ def _encode_dense(rows: UserRows, state: FeatureState) -> np.ndarray:
     raw = rows.dense.reshape(len(rows.impressions["time_us"]), width)
     present = np.isfinite(raw)
     scaled = np.where(present, (raw - state.dense_mean) / state.dense_scale, 0.0)
-    return np.concatenate([scaled, present, _scaled_log_money(rows, state)], axis=1).astype(np.float32)
+    parts = [scaled, present, _scaled_log_money(rows, state)]
+    if len(state.number_mean):
+        numbers = number_matrix(rows.impressions, state.config.columns, len(raw))
+        known = np.isfinite(numbers)
+        parts += [np.where(known, (numbers - state.number_mean) / state.number_scale, 0.0), known]
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def _scaled_log_money(rows: UserRows, state: FeatureState) -> np.ndarray:

@@ -18,7 +18,7 @@ from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Counters
 from rosa_ray.features.counting import CounterStates, buckets_of, counted_views, to_micros
 from rosa_ray.features.views import IMPRESSION_MEASURES
-from rosa_ray.schema import BEHAVIORS, derive_key, hash_ids
+from rosa_ray.schema import BEHAVIORS, MISSING_KEY, derive_key, hash_ids
 
 
 class RecordKind(IntEnum):
@@ -144,7 +144,7 @@ def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | 
     """Return what each record counts, view by view.
 
     Everything counts at its own time: an event, an impression with its bid and cost at its request, a click and a
-    conversion when they came.
+    conversion when they came. What has no user counts for no user.
 
     Args:
         weight: how many records each one stands for, (n,), of feedback alone; None is 1, as of every live record.
@@ -162,8 +162,16 @@ def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | 
         views = [view for view in counted_views(config) if view.log == log]
         amounts = count(records, rows) if len(rows) else np.empty((0, len(views[0].measures) if views else 0), np.int64)
         for view in views:
-            found[view.name] = Contribution(rows, records[view.entity][rows], bucket[rows], amounts)
+            part = Contribution(rows, records[view.entity][rows], bucket[rows], amounts)
+            found[view.name] = _with_users(part) if view.entity == "user_key" else part
     return found
+
+
+def _with_users(part: Contribution) -> Contribution:
+    known = part.entity_key != MISSING_KEY
+    if known.all():
+        return part
+    return Contribution(part.row[known], part.entity_key[known], part.bucket[known], part.amounts[known])
 
 
 def fold_records(records: Columns, config: FeatureConfig, weight: np.ndarray | None = None) -> CounterStates:

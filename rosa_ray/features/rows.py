@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from rosa_ray.arrays import Columns
+from rosa_ray.schema.own_columns import prefix_of
 
 
 class Split(IntEnum):
@@ -77,7 +78,7 @@ class UserRows:
         event_offsets: int64 (U + 1,); user u owns events `event_offsets[u]:event_offsets[u + 1]`.
         events: `EVENT_COLUMNS`, each (E,).
         impression_offsets: int64 (U + 1,).
-        impressions: `IMPRESSION_COLUMNS`, each (I,).
+        impressions: `IMPRESSION_COLUMNS` and declared columns, each (I,).
         dense: float32 (I, F), the raw dense features, NaN where missing.
         event_id: object (E,) of str, for the online store; not read back, since no model needs it.
     """
@@ -107,6 +108,9 @@ class UserRows:
             columns["event_id"] = _to_list(self.event_offsets, self.event_id, pa.string())
         for name, type_ in IMPRESSION_COLUMNS.items():
             columns[f"impression_{name}"] = _to_list(self.impression_offsets, self.impressions[name], type_)
+        for name in filter(prefix_of, self.impressions):
+            values = self.impressions[name]
+            columns[f"impression_{name}"] = _to_list(self.impression_offsets, values, pa.from_numpy_dtype(values.dtype))
         columns["dense"] = _to_list(self.impression_offsets * features, self.dense.reshape(-1), pa.float32())
         return pa.table(columns)
 
@@ -117,13 +121,17 @@ class UserRows:
         impression_offsets = _offsets(table["impression_time_us"])
         dense = _flat(table["dense"])
         count = int(impression_offsets[-1])
+        names = [name.removeprefix("impression_") for name in table.column_names]
         return cls(
             user_id=table["user_id"].to_numpy(),
             user_key=table["user_key"].to_numpy(),
             event_offsets=event_offsets,
             events={name: _flat(table[f"event_{name}"]) for name in EVENT_COLUMNS},
             impression_offsets=impression_offsets,
-            impressions={name: _impression_column(table, name, count) for name in IMPRESSION_COLUMNS},
+            impressions={
+                name: _impression_column(table, name, count)
+                for name in (*IMPRESSION_COLUMNS, *filter(prefix_of, names))
+            },
             dense=dense.reshape(count, -1) if count else np.empty((0, 0), np.float32),
         )
 

@@ -4,16 +4,19 @@ Fitting is fold and merge over blocks of user rows, so that it runs as one pass 
 """
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features.config import ADDED_LATER, FeatureConfig
 from rosa_ray.features.counting import dense_names
+from rosa_ray.features.own import ColumnConfig, number_matrix, number_names, token_keys
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import KeyCounts, Vocabulary
@@ -23,9 +26,12 @@ VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
 
 TABLES = ("item", "category", "campaign", "device", "region")
-TOTALS = ("impressions", "clicks", "cost", "conversions", "revenue", "final_clicks", "final_cost")
-"""Sums of the training period. Conversions after a click, their revenue, and the last two are of impressions whose
-conversions are known, see `conversion_weight`."""
+TOTALS = (
+    *("impressions", "clicks", "conversions", "revenue", "cost"),
+    *("cost_of_clicks", "expected_cost", "expected_cost_of_clicks", "final_clicks", "final_cost"),
+)
+"""Sums of the training period. Conversions after a click, revenue and the last two are of impressions whose conversions
+are known, see `conversion_weight`. Features of earlier versions have the first five alone."""
 _STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
 
 
@@ -71,12 +77,16 @@ class FitSums:
     dense: Moments
     log_money: Moments
     totals: np.ndarray
+    numbers: Moments
 
     @classmethod
-    def of(cls, rows: UserRows, train_until_us: int) -> "FitSums":
+    def of(cls, rows: UserRows, train_until_us: int, own: Mapping[str, ColumnConfig] | None = None) -> "FitSums":
         """Fold the training period of a block: events and impressions before `train_until_us`.
 
         Sums, moments and rates are of what the rows stand for. How often an id was seen is a number of rows.
+
+        Args:
+            own: declared columns that the rows have.
         """
         past = rows.events["time_us"] < train_until_us
         train = rows.impressions["split"] == Split.TRAIN
@@ -84,25 +94,32 @@ class FitSums:
         keys = {name: KeyCounts.of(shown[f"{name}_key"]) for name in TABLES}
         for name in ("item", "category"):
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
-        weight, click, cost = shown["weight"], shown["click"], shown["cost"]
+        declared = own or {}
+        keys |= {name: KeyCounts.of(token_keys(shown[name], config)) for name, config in declared.items()}
+        weight, click, cost, expected = (shown[name] for name in ("weight", "click", "cost", "expected_cost"))
+        numbers = Moments.of(number_matrix(shown, declared, len(weight)), weight)
         known = weight * shown["conversion_weight"]
         sums = [
-            weight,
-            *(weight * values for values in (click, cost)),
-            *(known * values for values in (click * shown["conversion"], shown["revenue"], click, cost)),
+            *(weight, weight * click, known * (click * shown["conversion"]), known * shown["revenue"], weight * cost),
+            *(weight * values for values in (cost * click, expected, expected * click)),
+            *(known * values for values in (click, cost)),
         ]
         money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
         dense = rows.dense[train] if len(rows.dense) else np.empty((len(weight), 0), np.float32)
         totals = np.array([np.sum(s, dtype=np.float64) for s in sums])
-        return cls(keys, Moments.of(dense, weight), Moments.of(money, weight), totals)
+        return cls(keys, Moments.of(dense, weight), Moments.of(money, weight), totals, numbers)
 
     def merge(self, other: "FitSums") -> "FitSums":
         keys = {name: counts.merge(other.keys[name]) for name, counts in self.keys.items()}
         if self.totals[0] == 0 or other.totals[0] == 0:
             full = other if self.totals[0] == 0 else self
-            return FitSums(keys, full.dense, full.log_money, full.totals)
+            return FitSums(keys, full.dense, full.log_money, full.totals, full.numbers)
         return FitSums(
-            keys, self.dense.merge(other.dense), self.log_money.merge(other.log_money), self.totals + other.totals
+            keys,
+            self.dense.merge(other.dense),
+            self.log_money.merge(other.log_money),
+            self.totals + other.totals,
+            self.numbers.merge(other.numbers),
         )
 
 
@@ -111,11 +128,12 @@ class FeatureState:
     """Fitted features: everything that turns raw user rows into model input.
 
     Attributes:
-        vocabularies: by table name, `TABLES`.
+        vocabularies: by table name, `TABLES`, and of every declared column by its name.
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
         totals: `TOTALS` that the training period stands for.
         user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
+        number_mean, number_scale: float64 (K,), of the declared numbers on their scales.
     """
 
     config: FeatureConfig
@@ -126,6 +144,8 @@ class FeatureState:
     log_money_scale: np.ndarray
     totals: dict[str, float]
     user_key_id: str = ""
+    number_mean: np.ndarray = field(default_factory=lambda: np.empty(0))
+    number_scale: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def fit(cls, sums: list[FitSums], config: FeatureConfig, user_key_id: str = "") -> "FeatureState":
@@ -146,9 +166,7 @@ class FeatureState:
                 f"{totals['clicks']:.0f} clicks; move preprocess.valid_fraction or give a longer log"
             )
         vocabularies = {
-            name: Vocabulary.fit(
-                counts, config.min_count, config.item_oov_buckets if name == "item" else config.oov_buckets
-            )
+            name: Vocabulary.fit(counts, config.min_count, _oov_buckets(name, config))
             for name, counts in merged.keys.items()
         }
         return cls(
@@ -160,13 +178,30 @@ class FeatureState:
             merged.log_money.scale,
             totals,
             user_key_id,
+            merged.numbers.mean,
+            merged.numbers.scale,
         )
 
     @property
     def table_sizes(self) -> dict[str, int]:
-        """Rows of every embedding table, and `dense`, the width of the dense input (values and presence mask)."""
-        sizes = {name: vocabulary.size for name, vocabulary in self.vocabularies.items()}
-        return {**sizes, "money": self.config.money_buckets + 1, "dense": 2 * len(dense_names(self.config)) + 2}
+        """Rows of every embedding table, and `dense`, the width of the dense input (values and presence mask).
+
+        Where columns are declared, `own` says the rows of their common table, and `own_fields` their number.
+        """
+        sizes = {name: self.vocabularies[name].size for name in TABLES}
+        dense = 2 * len(dense_names(self.config)) + 2 + 2 * len(number_names(self.config.columns))
+        own = [self.vocabularies[name].size for name in self.config.columns]
+        declared = {"own": sum(own), "own_fields": len(own)} if own else {}
+        return {**sizes, "money": self.config.money_buckets + 1, "dense": dense, **declared}
+
+    def own_rows(self, columns: Columns) -> np.ndarray:
+        """Rows of declared columns in their common table, int64 (n, K); `columns` as user rows hold them."""
+        rows, start = [], 0
+        for name, config in self.config.columns.items():
+            vocabulary = self.vocabularies[name]
+            rows.append(start + vocabulary.lookup(token_keys(columns[name], config)))
+            start += vocabulary.size
+        return np.stack(rows, axis=1)
 
     @property
     def base_rates(self) -> dict[str, float]:
@@ -187,9 +222,9 @@ class FeatureState:
         A server refuses a store or a bundle with another fingerprint.
         """
         digest = xxhash.xxh64(json.dumps([VERSION, feature_definition(self.config)], sort_keys=True).encode())
-        for name in TABLES:
-            digest.update(self.vocabularies[name].keys.tobytes())
-        for array in (self.dense_mean, self.dense_scale, self.log_money_mean, self.log_money_scale):
+        for vocabulary in self.vocabularies.values():
+            digest.update(vocabulary.keys.tobytes())
+        for array in (getattr(self, name) for name in _ARRAYS):
             digest.update(np.asarray(array, np.float64).tobytes())
         digest.update(self.user_key_id.encode())
         return digest.hexdigest()
@@ -224,10 +259,11 @@ class FeatureState:
         except (OSError, ValueError) as error:
             raise BundleError(f"{directory}: fitted features cannot be read: {error}") from error
         config = _config_from(document, directory)
-        oov = {name: config.item_oov_buckets if name == "item" else config.oov_buckets for name in TABLES}
+        oov = {name: _oov_buckets(name, config) for name in (*TABLES, *config.columns)}
+        arrays |= {name: np.empty(0) for name in _ARRAYS if name not in arrays}
         state = cls(
             config=config,
-            vocabularies={name: Vocabulary(arrays[f"vocabulary_{name}"], oov[name]) for name in TABLES},
+            vocabularies={name: Vocabulary(arrays[f"vocabulary_{name}"], oov[name]) for name in oov},
             totals=document["totals"],
             user_key_id=document.get("user_key_id", ""),
             **{name: arrays[name] for name in _ARRAYS},
@@ -240,7 +276,11 @@ class FeatureState:
         return state
 
 
-_ARRAYS = ("dense_mean", "dense_scale", "log_money_mean", "log_money_scale")
+_ARRAYS = ("dense_mean", "dense_scale", "log_money_mean", "log_money_scale", "number_mean", "number_scale")
+
+
+def _oov_buckets(name: str, config: FeatureConfig) -> int:
+    return config.item_oov_buckets if name == "item" else config.oov_buckets
 
 
 def feature_definition(config: FeatureConfig) -> dict[str, object]:
@@ -261,4 +301,5 @@ def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
             f"{directory}: features are of version {document.get('version')} with settings {sorted(stored)}, this code "
             f"is version {VERSION} with settings {sorted(known)}; train again or install the version that wrote them"
         )
-    return FeatureConfig(**{**stored, "views": tuple(stored["views"])})
+    columns = {name: ColumnConfig(**settings) for name, settings in stored.get("columns", {}).items()}
+    return FeatureConfig(**{**stored, "views": tuple(stored["views"]), "columns": columns})

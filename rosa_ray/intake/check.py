@@ -14,6 +14,8 @@ from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema.contract import LACKING_REMEDY
+from rosa_ray.schema.contracts import lacking_in_words
 from rosa_ray.schema.overlap import LITTLE
 from rosa_ray.schema.spans import ANY_TIME, STRAY, STRAY_REMEDY, TimeBounds
 from rosa_ray.sources import Source
@@ -143,6 +145,8 @@ def _reading(check: LogCheck) -> Iterator[Remark]:
         for one in scan.noted:
             example = f", the first is {one.example}" if one.example else ""
             yield Remark("odd", name, f"{counted(one.rows, 'row')}: '{one.column}' {one.reason}{example}")
+        if scan.lacking:
+            yield Remark("note", name, f"there is no column {lacking_in_words(name, scan.lacking)}", LACKING_REMEDY)
         if not scan.whole:
             said = f"{scan.rows_read:,} rows were read, of {scan.files_read} of {scan.files} files"
             yield Remark("note", name, f"only a part was read: {said}", "--rows 0 reads everything")

@@ -290,7 +290,7 @@ def periods(scan: TableScan, bulk: Bulk, cut: Periods) -> dict[str, Any]:
 def busiest(scan: TableScan) -> tuple[float, int]:
     """Share and number of rows of the user with most of them."""
     users = scan.kept.column("user_id")
-    if not len(users):
+    if not len(users) or "user_id" in scan.lacking:
         return 0.0, 0
     most = int(np.unique(users, return_counts=True)[1].max())
     return most / len(users), most

@@ -29,6 +29,7 @@ class TableScan:
         unreadable: files that could not be used, with the reason.
         kept: the good rows.
         at: for the good rows of each file in turn: the file, and how many.
+        lacking: required columns that a file does without, in contract order.
     """
 
     table: str
@@ -41,6 +42,7 @@ class TableScan:
     noted: list[Violation] = field(default_factory=list)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     at: list[tuple[str, int]] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
@@ -105,6 +107,9 @@ def _scan_file(source: Source, file: SourceFile, most: int, scan: TableScan, tal
         with closing(cast(Generator[RawBatch], source.read(file))) as batches:
             for batch in batches:
                 table, violations = contract.check(batch.table, file.path, batch.rows)
+                scan.lacking += [
+                    name for name in contract.lacking(batch.table.column_names) if name not in scan.lacking
+                ]
                 scan.rows_read += batch.rows_read
                 scan.kept.add(table)
                 tally.add(batch, violations)

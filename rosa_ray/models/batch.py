@@ -19,15 +19,17 @@ class UserBatch:
     """B users with their timelines and impressions.
 
     Attributes:
-        events: int64 (B, T) tensors time_us, item, category, behavior, gap, hour, weekday.
+        events: int64 (B, T) tensors time_us, item, category, behavior, gap, hour, weekday, item_key, category_key.
         event_mask: bool (B, T), True at real events; padding stands at the end.
         impressions: int64 (B, N) tensors time_us, visible, item, category, campaign, device, region, bid_bucket,
-            price_bucket, hour, weekday. `visible` counts the user's events strictly before the impression.
+            price_bucket, hour, weekday, item_key, category_key. `visible` counts the user's events strictly before the
+            impression. Keys tell ids apart that share a table row.
         impression_mask: bool (B, N).
         dense: float32 (B, N, F).
         labels: float32 (B, N) tensors click, conversion, revenue, cost, expected_cost, price, weight,
             conversion_weight.
         row: int64 (B, N), the caller's row of each impression, -1 in padding.
+        user: int64 (B,), equal for rows that are pieces of one user; None where every row is another user.
     """
 
     events: dict[str, Tensor]
@@ -37,17 +39,18 @@ class UserBatch:
     dense: Tensor
     labels: dict[str, Tensor]
     row: Tensor
+    user: Tensor | None = None
 
     @classmethod
     def from_numpy(cls, arrays: Mapping[str, np.ndarray]) -> "UserBatch":
         """Wrap the arrays of `rosa_ray.features.collate` without copying."""
         tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
         event_mask, impression_mask = tensors.pop("event_mask"), tensors.pop("impression_mask")
-        dense, row = tensors.pop("dense"), tensors.pop("row")
+        dense, row, user = tensors.pop("dense"), tensors.pop("row"), tensors.pop("user", None)
         events = {name.removeprefix(_EVENT): tensors[name] for name in tensors if name.startswith(_EVENT)}
         shown = {name.removeprefix(_IMPRESSION): tensors[name] for name in tensors if name.startswith(_IMPRESSION)}
         labels = {name: value for name, value in tensors.items() if not name.startswith((_EVENT, _IMPRESSION))}
-        return cls(events, event_mask, shown, impression_mask, dense, labels, row)
+        return cls(events, event_mask, shown, impression_mask, dense, labels, row, user)
 
     def to(self, device: torch.device | str) -> "UserBatch":
         """Move every tensor but `row` to a device."""
@@ -59,6 +62,7 @@ class UserBatch:
             dense=self.dense.to(device, non_blocking=True),
             labels=_move(self.labels, device),
             row=self.row,
+            user=None if self.user is None else self.user.to(device, non_blocking=True),
         )
 
 

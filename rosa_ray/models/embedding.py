@@ -22,7 +22,9 @@ IDENTITY_STD, ATTRIBUTE_STD = 0.3, 0.05
 an ad and an event of the same item are alike before anything is learned."""
 
 TableSizes = Mapping[str, int]
-"""Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F."""
+"""Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F.
+
+Where columns are declared: `own`, rows of the table that they share, and `own_fields`, their number K."""
 
 
 class SharedTables(nn.Module):
@@ -84,8 +86,27 @@ class AdEmbedding(nn.Module):
         return [*what, self.bid(shown["bid_bucket"]), self.price(shown["price_bucket"])]
 
 
+class OwnFields(nn.Module):
+    """Declared columns, a vector each; None of them makes no table.
+
+    Attributes:
+        count: K, the columns there are.
+    """
+
+    def __init__(self, sizes: TableSizes, width: int) -> None:
+        super().__init__()
+        self.count = sizes.get("own_fields", 0)
+        self.table = _table(sizes["own"], width) if self.count else None
+
+    def forward(self, shown: Mapping[str, Tensor]) -> list[Tensor]:
+        """The K vectors, each (B, N, D)."""
+        return [] if self.table is None else list(self.table(shown["own"]).unbind(-2))
+
+
 class ContextEncoder(nn.Module):
     """Device, region, hour, weekday and the dense features of a request and ad, projected to (B, N, D).
+
+    Declared columns follow side by side, so that no sum hides one behind another: (B, N, `outputs`) in all.
 
     Args:
         recency: also how long before the request the user's last event was.
@@ -100,22 +121,26 @@ class ContextEncoder(nn.Module):
         self.recency = _table(GAP_BUCKETS + 1, width) if recency else None
         self.dense = nn.Sequential(nn.Linear(sizes["dense"], width), nn.ReLU(), nn.Dropout(dropout))
         self.norm = nn.LayerNorm(width)
+        self.own = OwnFields(sizes, width)
+        self.outputs = (1 + self.own.count) * width
 
     def forward(self, batch: UserBatch) -> Tensor:
         return self.join(self.fields(batch))
 
     def join(self, fields: list[Tensor]) -> Tensor:
-        """Sum and normalise what `fields` gave."""
-        device, region, hour, weekday, dense, *recency = fields
-        return self.norm(sum(recency, (device + region) + (hour + weekday) + dense))
+        """Sum and normalise what `fields` gave; declared columns are left as they are, behind the sum."""
+        given = len(fields) - self.own.count
+        device, region, hour, weekday, dense, *recency = fields[:given]
+        summed = self.norm(sum(recency, (device + region) + (hour + weekday) + dense))
+        return torch.cat([summed, *fields[given:]], dim=-1) if self.own.count else summed
 
     def fields(self, batch: UserBatch) -> list[Tensor]:
-        """The vectors one by one, each (B, N, D)."""
+        """The vectors one by one, each (B, N, D); those of declared columns come last."""
         shown = batch.impressions
         where = [self.device(shown["device"]), self.region(shown["region"])]
         when = [self.hour(shown["hour"]), self.weekday(shown["weekday"])]
         recency = [] if self.recency is None else [self.recency(recency_buckets(batch))]
-        return [*where, *when, self.dense(batch.dense), *recency]
+        return [*where, *when, self.dense(batch.dense), *recency, *self.own(shown)]
 
 
 def elapsed_buckets(elapsed_us: Tensor) -> Tensor:

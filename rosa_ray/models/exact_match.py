@@ -2,6 +2,7 @@
 
 Attention compares vectors, and learning which vectors are alike takes clicks. Equality of ids is known from the start:
 a hard search of the history by the candidate's ids (Pi et al. 2020, SIM §3.1), read as decayed counts per behaviour.
+Ids are compared by their keys: unseen ids share table rows. A missing id equals none.
 
 Shape legend: B users, T events, N ads, H half-lives, K behaviours.
 """
@@ -12,10 +13,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from rosa_ray.schema import Behavior
+from rosa_ray.schema import MISSING_KEY, Behavior
 from rosa_ray.units import HOUR_US
 
-MATCHED = ("item", "category")
+MATCHED = ("item_key", "category_key")
 HALF_LIVES_HOURS = (1.0, 12.0, 96.0, 1440.0)
 
 
@@ -43,5 +44,5 @@ class ExactMatch(nn.Module):
             freshness_BNT = torch.exp(-rate * elapsed_h_BNT)
             for name in MATCHED:
                 same_BNT = seen_BNT & (shown[name][..., None] == events[name][:, None])
-                counts.append((freshness_BNT * same_BNT) @ kind_BTK)
+                counts.append((freshness_BNT * same_BNT) @ kind_BTK * (shown[name] != MISSING_KEY)[..., None])
         return torch.log1p(torch.cat(counts, dim=-1))

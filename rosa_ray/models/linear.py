@@ -30,13 +30,14 @@ class FirstOrder(nn.Module):
         super().__init__()
         rows: Mapping[str, int] = {**sizes, "hour": HOURS, "weekday": WEEKDAYS}
         self.tables = nn.ModuleDict({name: zero_table(rows[_TABLE.get(name, name)]) for name in _IDS})
+        self.own = zero_table(sizes["own"]) if "own" in sizes else None
         self.dense = zero_bias_linear(sizes["dense"] + extra, LOGITS, 0.0)
 
     def forward(self, batch: UserBatch, *extra: Tensor) -> Tensor:
         logits: Tensor = self.dense(torch.cat([batch.dense, *extra], dim=-1))
         for name, table in self.tables.items():
             logits = logits + table(batch.impressions[name])
-        return logits
+        return logits if self.own is None else logits + self.own(batch.impressions["own"]).sum(-2)
 
 
 def zero_table(rows: int) -> nn.Embedding:

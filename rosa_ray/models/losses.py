@@ -22,6 +22,9 @@ from rosa_ray.words import counted
 
 TASKS = ("ctr", "cvr", "roi", "value", "next")
 
+CLICKS_COST_MORE = 1.25
+"""From this ratio of clicked to other impressions' costs, each over its expected cost, a log pays for clicks."""
+
 LEAST_SIGMA = 0.05
 """Spread of log revenue that the value head assumes at least: 5 %."""
 
@@ -51,25 +54,52 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class LossScales:
-    """Data figures that make the terms free of units, from `FeatureState.base_rates`.
+    """Data figures that make the terms free of units, and what the ROI term divides by.
 
     Attributes:
-        revenue_per_cost: mean return on ad spend of the training period.
+        revenue_per_cost: mean return on ad spend of the training period, the spend as below.
         median_price: typical value of a conversion, currency units.
         ctcvr: conversions per impression, in (0, 1).
+        spend: label that says what an impression costs: `cost`, or `expected_cost` where clicks are billed.
     """
 
     revenue_per_cost: float
     median_price: float
     ctcvr: float
+    spend: Literal["cost", "expected_cost"] = "cost"
 
     @classmethod
-    def of(cls, base_rates: dict[str, float]) -> "LossScales":
-        return cls(
+    def of(cls, base_rates: Mapping[str, float], totals: Mapping[str, float] | None = None) -> "LossScales":
+        """From `FeatureState.base_rates` and `FeatureState.totals`; without totals, impressions cost."""
+        scales = cls(
             revenue_per_cost=base_rates["revenue_per_cost"],
             median_price=math.exp(base_rates["log_value"]),
             ctcvr=base_rates["ctr"] * base_rates["cvr"],
         )
+        if totals is None or not bills_clicks(totals):
+            return scales
+        per_expected = max(totals["revenue"], 1e-9) / max(totals["expected_cost"], 1e-9)
+        return replace(scales, revenue_per_cost=per_expected, spend="expected_cost")
+
+
+def bills_clicks(totals: Mapping[str, float]) -> bool:
+    """Whether what an impression cost depends on its own click, by the sums of the training period.
+
+    Clicked impressions are other ads than those that are not. So each side is measured by the costs expected of it
+    before the request. Where impressions are paid, both ratios are about the same.
+
+    Args:
+        totals: see `FeatureState`; without costs of clicks, as of earlier versions, impressions are paid.
+
+    >>> totals = {"cost": 10.0, "expected_cost": 20.0, "cost_of_clicks": 0.6, "expected_cost_of_clicks": 1.1}
+    >>> bills_clicks(totals), bills_clicks({**totals, "cost_of_clicks": 10.0})
+    (False, True)
+    """
+    if "cost_of_clicks" not in totals:
+        return False
+    clicked, clicked_expected = totals["cost_of_clicks"], totals["expected_cost_of_clicks"]
+    other, other_expected = totals["cost"] - clicked, totals["expected_cost"] - clicked_expected
+    return clicked * other_expected > CLICKS_COST_MORE * other * clicked_expected
 
 
 _WEIGHT_OF = {"cvr": "beta", "roi": "gamma", "value": "value"}
@@ -118,10 +148,11 @@ def loss_terms(predictions: Predictions, batch: UserBatch, config: LossConfig, s
     real = batch.impression_mask.float() * labels["weight"]
     known = real * labels["conversion_weight"]
     valued = known * high_value_weight(labels["price"], config, scales)
+    spend = labels[scales.spend]
     terms = {
         "ctr": (ctr_loss(predictions, labels["click"]), real),
         "cvr": (ctcvr_loss(predictions, labels["click"] * labels["conversion"]), valued),
-        "roi": (roi_loss(predictions, labels["revenue"], labels["cost"], scales), valued * (labels["cost"] > 0)),
+        "roi": (roi_loss(predictions, labels["revenue"], spend, scales), valued * (spend > 0)),
         "value": (value_loss(predictions, labels["revenue"]), known * (labels["revenue"] > 0)),
     }
     sums = {task: ((loss * weight).sum(), weight.sum()) for task, (loss, weight) in terms.items()}
@@ -148,6 +179,9 @@ def ctcvr_loss(predictions: Predictions, converted: Tensor) -> Tensor:
 
 def roi_loss(predictions: Predictions, revenue: Tensor, cost: Tensor, scales: LossScales) -> Tensor:
     """Tweedie deviance of power 1.5 of `revenue / cost` against `p_ctr · p_cvr · value / cost`.
+
+    The cost must not depend on the impression's own outcome. Costs that come with clicks would keep clicked rows alone,
+    and their mean is that of a click; `LossScales.spend` then names the cost expected before the request.
 
     At power 1.5 the deviance is `4 (√y − √μ)² / √μ`. It takes the zeros and the skew of revenue as they are, and it is
     least at the mean, which the mean squared error of log1p is not. Two changes keep it in proportion to the other

@@ -35,19 +35,28 @@ class NextEvent(nn.Module):
         return (self.project(states) * things).sum(-1)
 
     def loss(
-        self, states_BTD: Tensor, events: Mapping[str, Tensor], mask_BT: Tensor, tables: SharedTables
+        self,
+        states_BTD: Tensor,
+        events: Mapping[str, Tensor],
+        mask_BT: Tensor,
+        tables: SharedTables,
+        user_B: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Softmax cross-entropy of each user's next event among it and the other users' events of the batch.
 
         Other users' events hold popular things more often, so a logit learns how much likelier than usual a thing is
         after this state. The user's own other events are left out, or its lasting tastes would count against it.
 
+        Args:
+            user_B: equal for rows that are pieces of one user; None where every row is another user.
+
         Returns:
             Sum of the losses, and their number; both 0 in a batch of one user.
         """
         batch, length = mask_BT.shape
         things_BTD = tables.item(events["item"]) + tables.category(events["category"])
-        owner_BT = torch.arange(batch, device=mask_BT.device)[:, None].expand(batch, length)
+        user_B = torch.arange(batch, device=mask_BT.device) if user_B is None else user_B
+        owner_BT = user_B[:, None].expand(batch, length)
         follows = mask_BT[:, 1:] & mask_BT[:, :-1]
         drawn = _draw(mask_BT.flatten())
         query, target = self.project(states_BTD[:, :-1][follows]), things_BTD[:, 1:][follows]

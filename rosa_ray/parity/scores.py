@@ -87,6 +87,9 @@ class ScoreParity:
         places, _ = catalogue.table.lookup(request.ad_key)
         candidates = candidate_columns(
             catalogue, places, request.bid, found.expected_cost, request.time_us, None, None
-        ) | {name: shown[name][request.rows] for name in ("device_key", "region_key")}
+        ) | {
+            name: shown[name][request.rows]
+            for name in ("device_key", "region_key", *self._model.features.config.columns)
+        }
         (scores,) = self._scorer.score_now([history], candidates, found.dense)
         return {name: getattr(scores, name) for name in SCORED_HEADS}

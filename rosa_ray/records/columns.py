@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from rosa_ray.features import AdTable
 from rosa_ray.features.records import RecordKind, empty_records
-from rosa_ray.records.fields import times_us
 from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
+from rosa_ray.records.times import RecordTimes
 from rosa_ray.schema import Behavior, hash_ids
 
 Pseudonym = Callable[[str], str]
@@ -24,23 +24,13 @@ _BEHAVIORS = {behavior.name.lower(): int(behavior) for behavior in Behavior}
 _NAN = float("nan")
 
 
-def own_time(record: LiveRecord) -> Any:
-    """When the record itself happened: what it is late or early by."""
-    if isinstance(record, EventIn):
-        return record.event_time
-    if isinstance(record, ConversionIn):
-        return record.conversion_time
-    if isinstance(record, ClickIn):
-        return record.click_time or record.request_time
-    return record.request_time
-
-
 def record_columns(
-    records: Sequence[LiveRecord], ads: AdTable, pseudonym: Pseudonym | None = None
+    records: Sequence[LiveRecord], times: RecordTimes, ads: AdTable, pseudonym: Pseudonym | None = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns of n records in their order, `RECORD_COLUMNS`, and whether each one's ad is in the catalogue.
 
     Args:
+        times: of these records, without faults.
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
 
     Returns:
@@ -50,7 +40,7 @@ def record_columns(
     columns["kind"] = np.array([_KINDS[type(record)] for record in records], np.int8)
     users = [record.user_id for record in records]
     columns["user_key"] = _keys(users if pseudonym is None else [pseudonym(user) for user in users])
-    columns["time_us"] = times_us([own_time(record) for record in records])
+    columns["time_us"], columns["shown_us"] = times.own_us, times.shown_us
     known = np.ones(len(records), bool)
     is_event = columns["kind"] == RecordKind.EVENT
     events, shown = np.flatnonzero(is_event).tolist(), np.flatnonzero(~is_event).tolist()
@@ -82,7 +72,6 @@ def _shown_columns(records: list[Any], ads: AdTable) -> tuple[dict[str, np.ndarr
         "record_id": np.array([record.impression_id for record in records], object),
         "ad_key": ad_key,
         "campaign_key": ads.campaign_key[row],
-        "shown_us": times_us([record.request_time for record in records]),
         "bid": bid,
         "cost": cost,
     }, known

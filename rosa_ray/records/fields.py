@@ -1,15 +1,20 @@
-"""The fields that live records and requests are made of: ids, money, times; strict, finite and bounded."""
+"""The fields that live records and requests are made of: ids, money, times; finite, bounded, and read as a log's are."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from rosa_ray.sources.values import EXACT_FLOATS, NULL_WORDS, TEXT_NULL_WORDS
+
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 END = datetime(2100, 1, 1, tzinfo=UTC)
+MAX_ID = 256
+"""Characters of an id."""
+
 _RFC_3339 = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)$"
+_NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
 class _Rfc3339:
@@ -28,16 +33,126 @@ class _Rfc3339:
         return {"type": "string", "format": "date-time"}
 
 
-Id = Annotated[str, Field(min_length=1, max_length=256)]
-Money = Annotated[float, Field(ge=0, le=1e9)]
+class _Forgiving:
+    """A value in its own JSON type, or in another that says the same; one message says all that is right.
+
+    Args:
+        forms: tried in this order; the first is what most producers send.
+        null_words: texts that mean nothing is known, for a field that may be absent.
+        needs: what would be right.
+        documented: JSON schemas of what is accepted.
+    """
+
+    def __init__(
+        self, forms: list[CoreSchema], null_words: tuple[str, ...], needs: str, documented: list[dict[str, Any]]
+    ) -> None:
+        self._forms, self._null_words = forms, null_words
+        self._needs, self._documented = needs, documented
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        forms = list(self._forms)
+        if self._null_words:
+            word = core_schema.literal_schema(list(self._null_words))
+            nothing = core_schema.chain_schema([word, core_schema.no_info_plain_validator_function(_nothing)])
+            forms = [core_schema.none_schema(), nothing, *forms]
+        return core_schema.custom_error_schema(
+            core_schema.union_schema(forms, mode="left_to_right"),
+            custom_error_type="not_accepted",
+            custom_error_message=self._needs,
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        absent = [{"type": "null"}] if self._null_words else []
+        return {"anyOf": [*self._documented, *absent]}
+
+
+def _nothing(word: str) -> None:
+    """What a null word becomes."""
+
+
+def _whole_text(number: float) -> str:
+    return str(int(number))
+
+
+def _id(null_words: tuple[str, ...] = ()) -> _Forgiving:
+    text = core_schema.str_schema(strict=True, min_length=1, max_length=MAX_ID)
+    exact = float(EXACT_FLOATS[64])
+    whole = core_schema.float_schema(strict=True, multiple_of=1.0, ge=-exact, le=exact, allow_inf_nan=False)
+    forms = [
+        text,
+        core_schema.chain_schema(
+            [core_schema.int_schema(strict=True), core_schema.no_info_plain_validator_function(str), text]
+        ),
+        core_schema.chain_schema([whole, core_schema.no_info_plain_validator_function(_whole_text)]),
+    ]
+    documented = [{"type": "string", "minLength": 1, "maxLength": MAX_ID}, {"type": "integer"}]
+    return _Forgiving(forms, null_words, f"needs an id, text of 1 to {MAX_ID} characters or an integer", documented)
+
+
+def _number(needs: str, null_words: tuple[str, ...] = (), **bounds: float) -> _Forgiving:
+    number = core_schema.float_schema(strict=True, allow_inf_nan=False, **bounds)  # type: ignore[arg-type]
+    read = core_schema.float_schema(strict=False, allow_inf_nan=False, **bounds)  # type: ignore[arg-type]
+    text = core_schema.chain_schema([core_schema.str_schema(strict=True, pattern=_NUMBER), read])
+    names = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
+    documented = {"type": "number", **{names[name]: bound for name, bound in bounds.items()}}
+    return _Forgiving([number, text], null_words, f"needs a number {needs}", [documented, {"type": "string"}])
+
+
+def _count(null_words: tuple[str, ...]) -> _Forgiving:
+    whole = core_schema.float_schema(strict=True, multiple_of=1.0, ge=0, le=2.0**31 - 1, allow_inf_nan=False)
+    digits = core_schema.str_schema(strict=True, pattern=r"^\s*\d{1,9}(\.0*)?\s*$")
+    as_int = core_schema.no_info_plain_validator_function(int)
+    forms = [
+        core_schema.int_schema(strict=True, ge=0, le=2**31 - 1),
+        core_schema.chain_schema([whole, as_int]),
+        core_schema.chain_schema([digits, core_schema.float_schema(strict=False), as_int]),
+    ]
+    documented = [{"type": "integer", "minimum": 0}, {"type": "string"}]
+    return _Forgiving(forms, null_words, "needs a whole number of at least 0", documented)
+
+
+def _moment(null_words: tuple[str, ...] = ()) -> _Forgiving:
+    forms = [
+        core_schema.str_schema(strict=True, min_length=1, max_length=64),
+        core_schema.int_schema(strict=True),
+        core_schema.float_schema(strict=True, allow_inf_nan=False),
+    ]
+    documented = [{"type": "string", "format": "date-time"}, {"type": "number"}]
+    return _Forgiving(forms, null_words, "needs a time, text of at most 64 characters or a number", documented)
+
+
+_MONEY: dict[str, float] = {"ge": 0, "le": 1e9}
+
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 Bid = Annotated[float, Field(ge=1e-6, le=1e6, description="bid for one impression, currency units")]
 Time = Annotated[datetime, _Rfc3339()]
+
+RecordId = Annotated[str, _id()]
+OptionalId = Annotated[str | None, _id(TEXT_NULL_WORDS)]
+Money = Annotated[float, _number("from 0 to 1e9", **_MONEY)]
+OptionalMoney = Annotated[float | None, _number("from 0 to 1e9", NULL_WORDS, **_MONEY)]
+OptionalShare = Annotated[float | None, _number("above 0 and up to 1", NULL_WORDS, gt=0, le=1)]
+OptionalCount = Annotated[int | None, _count(NULL_WORDS)]
+RecordBid = Annotated[
+    float,
+    _number("from 1e-6 to 1e6", ge=1e-6, le=1e6),
+    Field(description="bid for one impression, currency units"),
+]
+Moment = Annotated[str | int | float, _moment()]
+"""A time as a record says it; `rosa_ray.records.times` reads those of many records at once."""
+OptionalMoment = Annotated[str | int | float | None, _moment(NULL_WORDS)]
 
 
 class StrictModel(BaseModel):
     """Types as they are, no unknown fields, no NaN and no infinity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class RecordModel(BaseModel):
+    """A record of a producer: unknown fields are kept apart as `model_extra`, so that they can be named and counted."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True, protected_namespaces=())
 
 
 def to_us(time: datetime) -> int:
@@ -49,9 +164,6 @@ def to_us(time: datetime) -> int:
     return round(time.timestamp() * 1e6)
 
 
-def times_us(times: list[datetime]) -> np.ndarray:
-    """Microseconds since 1970 of n times with a zone, int64 (n,).
-
-    Seconds as float64 are off by less than a quarter of a microsecond until 2100, so that rounding is exact.
-    """
-    return np.rint(np.array([time.timestamp() for time in times], np.float64) * 1e6).astype(np.int64)
+def bounds_us() -> tuple[int, int]:
+    """The first moment that a record may have, and the first that is too late, microseconds since 1970."""
+    return to_us(EARLIEST), to_us(END)

@@ -1,8 +1,9 @@
 """Lines to record columns, and what was refused with its reason: the one gate that all live records pass."""
 
+import codecs
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,14 +11,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rosa_ray.features import AdTable
 from rosa_ray.records.columns import Pseudonym, record_columns
+from rosa_ray.records.ignored_fields import ignored_fields
 from rosa_ray.records.record_types import EventIn, LiveRecord, RecordIn
+from rosa_ray.records.times import record_times
+from rosa_ray.sources.times import TimeForm
 from rosa_ray.units import SECOND_US
 
 MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE = "malformed", "oversize", "future", "unknown_ad", "late"
 REASONS = (MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE)
 """Why a record is refused; `late` is the store's judgement, the others are made here."""
 
-LATE_DETAIL = "lies further back than the store remembers ids, and was set aside"
+LATE_DETAIL = "lies further back than the store remembers ids, at a time of which it holds records"
 
 _ANY = TypeAdapter(RecordIn).validator
 _EVENT = TypeAdapter(EventIn).validator
@@ -41,11 +45,13 @@ class Parsed:
         columns: `RECORD_COLUMNS` of the k records to apply, each (k,).
         rows: int64 (k,), their positions among the n, rising.
         refusals: the other n - k, by position.
+        ignored_fields: fields that records have and no contract knows, and in how many records each stood.
     """
 
     columns: dict[str, np.ndarray]
     rows: np.ndarray
     refusals: tuple[Refusal, ...]
+    ignored_fields: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ class RecordParser:
         max_line_bytes: a longer line is refused unread.
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
         now_us: the clock, microseconds UTC.
+        time_form: of times that are numbers or say no zone.
     """
 
     ads: AdTable
@@ -65,45 +72,56 @@ class RecordParser:
     max_line_bytes: int = 16_384
     pseudonym: Pseudonym | None = None
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
+    time_form: TimeForm = field(default_factory=TimeForm)
 
     def parse_lines(self, lines: Sequence[bytes]) -> Parsed:
-        """Parse one JSON value per line; each stands or falls alone. Lines blanked by `rosa forget` are nothing."""
+        """Parse one JSON value per line; each stands or falls alone. Lines of blanks, such as `rosa forget` leaves,
+        are nothing.
+        """  # noqa: D205
+        return self._parse(lines, self._read_line)
+
+    def parse_values(self, values: Sequence[object]) -> Parsed:
+        """Parse values that JSON was read into; each stands or falls alone."""
+        return self._parse(values, _ANY.validate_python)
+
+    def _parse(self, given: Sequence[Any], read: Callable[[Any], LiveRecord | Refusal | None]) -> Parsed:
         refusals: list[Refusal] = []
         records, rows = [], []
-        for index, line in enumerate(lines):
-            if line.isspace():
-                continue
+        for index, one in enumerate(given):
             try:
-                record = self._parse_line(line)
+                record = read(one)
             except ValidationError as error:
                 refusals.append(Refusal(index, MALFORMED, first_fault(error)))
                 continue
-            if record is None:
-                detail = f"is {len(line)} bytes long, more than {self.max_line_bytes}"
-                refusals.append(Refusal(index, OVERSIZE, detail))
-                continue
-            records.append(record)
-            rows.append(index)
+            if isinstance(record, Refusal):
+                refusals.append(replace(record, index=index))
+            elif record is not None:
+                records.append(record)
+                rows.append(index)
         return self._admit(records, np.array(rows, np.int64), refusals)
 
-    def admit(self, records: Sequence[LiveRecord]) -> Parsed:
-        """Check records that are well formed: future ones and those of unknown ads are refused."""
-        return self._admit(records, np.arange(len(records)), [])
-
-    def _parse_line(self, line: bytes) -> LiveRecord | None:
-        """One record, or None when the line is too long. Most lines pass the adapter of their likely type; `_ANY`
-        has the last word.
+    def _read_line(self, line: bytes) -> LiveRecord | Refusal | None:
+        """One record; nothing of a blank line. Most lines pass the adapter of their likely type; `_ANY` has the last
+        word.
         """  # noqa: D205
         if len(line) > self.max_line_bytes:
-            return None
+            return Refusal(0, OVERSIZE, f"is {len(line)} bytes long, more than {self.max_line_bytes}")
+        line = line.removeprefix(codecs.BOM_UTF8)
         try:
             record: LiveRecord = (_TYPED if b'"type"' in line else _EVENT).validate_json(line)
         except ValidationError:
+            if line.isspace():
+                return None
             record = _ANY.validate_json(line)
         return record
 
-    def _admit(self, records: Sequence[LiveRecord], rows: np.ndarray, refusals: list[Refusal]) -> Parsed:
-        columns, known = record_columns(records, self.ads, self.pseudonym)
+    def _admit(self, records: list[LiveRecord], rows: np.ndarray, refusals: list[Refusal]) -> Parsed:
+        ignored, times = ignored_fields(records), record_times(records, self.time_form)
+        if times.faults:
+            refusals += [Refusal(int(rows[at]), MALFORMED, fault) for at, fault in times.faults.items()]
+            sound = [at for at in range(len(records)) if at not in times.faults]
+            records, rows, times = [records[at] for at in sound], rows[sound], times.take(sound)
+        columns, known = record_columns(records, times, self.ads, self.pseudonym)
         ahead = columns["time_us"] > self.now_us() + self.max_future_s * SECOND_US
         future = f"is more than {self.max_future_s} s ahead of the clock"
         refused = [*refusals, *_refusals(rows[ahead], FUTURE, future)]
@@ -111,7 +129,7 @@ class RecordParser:
         kept = known & ~ahead
         if not kept.all():
             columns, rows = {name: values[kept] for name, values in columns.items()}, rows[kept]
-        return Parsed(columns, rows, tuple(sorted(refused, key=lambda refusal: refusal.index)))
+        return Parsed(columns, rows, tuple(sorted(refused, key=lambda refusal: refusal.index)), ignored)
 
 
 def late_refusals(parsed: Parsed, late_rows: np.ndarray) -> list[Refusal]:
@@ -129,8 +147,6 @@ def first_fault(error: ValidationError) -> str:
     if fault["type"] == "json_invalid":
         return "is not JSON"
     path = [str(part) for part in fault["loc"][1:]]
-    if fault["type"] == "extra_forbidden":
-        return "has a field that is not known"
     return f"{'/'.join(path)}: {fault['msg']}" if path else str(fault["msg"])
 
 

@@ -1,79 +1,78 @@
 """The four kinds of live records, as one line of a log, one Kafka message, or one element of `POST /events`.
 
-Times, bounds and rules are those of the contracts in `rosa_ray.schema`.
+Bounds and rules are those of the contracts in `rosa_ray.schema`, and values may be written as in a log: ids as
+integers, numbers as decimal text, what is not known as null, empty or a null word.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, Field, Tag
 
-from rosa_ray.records.fields import Bid, Id, Money, StrictModel, Time
+from rosa_ray.records.fields import (
+    Moment,
+    Money,
+    OptionalCount,
+    OptionalId,
+    OptionalMoment,
+    OptionalMoney,
+    OptionalShare,
+    RecordBid,
+    RecordId,
+    RecordModel,
+)
 
 
-class EventIn(StrictModel):
+class EventIn(RecordModel):
     """Something a user did; the events contract."""
 
     type: Literal["event"] = "event"
-    event_id: Id = Field(description="unique; a repeated id changes nothing")
-    user_id: Id
-    item_id: Id
+    event_id: RecordId = Field(description="unique; a repeated id changes nothing")
+    user_id: RecordId
+    item_id: RecordId
     behavior: Literal["view", "click", "cart", "purchase"]
-    event_time: Time
-    category: Id | None = None
-    price: Money | None = Field(None, description="price of the item, currency units")
+    event_time: Moment
+    category: OptionalId = Field(None, description="that of the item in the catalogue when absent")
+    price: OptionalMoney = Field(None, description="price of the item, currency units")
 
 
-class ImpressionIn(StrictModel):
+class ImpressionIn(RecordModel):
     """An ad that was shown; the impressions contract without its labels."""
 
     type: Literal["impression"]
-    impression_id: Id = Field(description="unique; a repeated id changes nothing")
-    user_id: Id
-    ad_id: Id
-    request_time: Time
-    bid: Bid
+    impression_id: RecordId = Field(description="unique; a repeated id changes nothing")
+    user_id: RecordId
+    ad_id: RecordId
+    request_time: Moment
+    bid: RecordBid
     cost: Money = Field(description="paid for this impression, currency units")
-    request_id: Id | None = None
-    device: Id | None = None
-    region: Id | None = None
-    position: Annotated[int, Field(ge=0)] | None = Field(None, description="slot, 0 is the top")
-    propensity: Annotated[float, Field(gt=0, le=1)] | None = None
+    request_id: OptionalId = None
+    device: OptionalId = None
+    region: OptionalId = None
+    position: OptionalCount = Field(None, description="slot, 0 is the top")
+    propensity: OptionalShare = None
 
 
-class ClickIn(StrictModel):
+class ClickIn(RecordModel):
     """A click on an ad that was shown; counts at the click time."""
 
     type: Literal["click"]
-    impression_id: Id = Field(description="of the impression; a second click on it changes nothing")
-    user_id: Id
-    ad_id: Id
-    request_time: Time = Field(description="of the impression")
-    click_time: Time | None = Field(None, description="the request time when absent")
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "ClickIn":
-        if self.click_time is not None and self.click_time < self.request_time:
-            raise PydanticCustomError("time_order", "click_time lies before request_time")
-        return self
+    impression_id: RecordId = Field(description="of the impression; a second click on it changes nothing")
+    user_id: RecordId
+    ad_id: RecordId
+    request_time: Moment = Field(description="of the impression")
+    click_time: OptionalMoment = Field(None, description="the request time when absent; never before it")
 
 
-class ConversionIn(StrictModel):
+class ConversionIn(RecordModel):
     """A conversion, after a click or without one; counts at the conversion time."""
 
     type: Literal["conversion"]
-    impression_id: Id = Field(description="of the impression; a second conversion of it changes nothing")
-    user_id: Id
-    ad_id: Id
-    request_time: Time = Field(description="of the impression")
-    conversion_time: Time
-    revenue: Money | None = Field(None, description="of the conversion, currency units")
-
-    @model_validator(mode="after")
-    def _check_order(self) -> "ConversionIn":
-        if self.conversion_time < self.request_time:
-            raise PydanticCustomError("time_order", "conversion_time lies before request_time")
-        return self
+    impression_id: RecordId = Field(description="of the impression; a second conversion of it changes nothing")
+    user_id: RecordId
+    ad_id: RecordId
+    request_time: Moment = Field(description="of the impression")
+    conversion_time: Moment = Field(description="never before the request time")
+    revenue: OptionalMoney = Field(None, description="of the conversion, currency units")
 
 
 LiveRecord = EventIn | ImpressionIn | ClickIn | ConversionIn

@@ -6,7 +6,13 @@ from typing import Any
 
 MISSING = "–"
 MINUS = "−"
-SCORE_WORDS = {"roi": "expected ROI", "profit": "expected profit", "roas": "expected ROAS", "ecpm": "expected revenue"}
+SCORE_WORDS = {
+    "roi": "expected ROI",
+    "profit": "expected profit",
+    "roas": "expected ROAS",
+    "ecpm": "expected revenue",
+    "ctr": "click probability",
+}
 """What each score kind ranks by, in words."""
 
 

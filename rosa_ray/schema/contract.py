@@ -5,7 +5,7 @@ breaks a value rule is set aside and counted with its reason (`Violation`); the 
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -37,8 +37,10 @@ class Column:
     """One column of a contract.
 
     Attributes:
-        required: the column must exist and hold no nulls; an optional one may be absent or null.
+        required: where a table has the column, it holds no nulls; an optional one may be absent or null.
         meaning: one line for people, with the unit.
+        may_lack: a table may do without a required column as a whole: its rows then read `absent`.
+        absent: the value of a column that a table lacks; None is null.
     """
 
     name: str
@@ -46,6 +48,16 @@ class Column:
     required: bool
     meaning: str
     rules: tuple[ColumnRule, ...] = ()
+    may_lack: bool = False
+    absent: bool | float | None = None
+
+    @property
+    def needed(self) -> bool:
+        """Whether no table can do without it."""
+        return self.required and not self.may_lack
+
+
+LACKING_REMEDY = "source.columns names it where it is called otherwise"
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ class Contract:
     @property
     def schema(self) -> pa.Schema:
         """The Arrow schema every checked table has: all columns, in contract order."""
-        return pa.schema([pa.field(c.name, c.type, nullable=not c.required) for c in self.columns])
+        return pa.schema([pa.field(c.name, c.type, nullable=not c.needed) for c in self.columns])
 
     def schema_of(self, names: Iterable[str]) -> pa.Schema:
         """The schema of some of the columns, in contract order, for tables that lack optional ones.
@@ -106,11 +118,35 @@ class Contract:
         chosen = set(names)
         return pa.schema([field for field in self.schema if field.name in chosen])
 
+    def with_columns(self, more: Iterable[Column]) -> "Contract":
+        """The same contract with more columns behind its own."""
+        return replace(self, columns=(*self.columns, *more))
+
+    def lacking(self, names: Iterable[str]) -> list[str]:
+        """Required columns that a table of some columns does without, in contract order.
+
+        >>> from rosa_ray.schema import ADS
+        >>> ADS.lacking(["ad_id", "campaign_id", "category", "bid"])
+        ['price']
+        """
+        there = set(names)
+        return [column.name for column in self.columns if column.required and column.name not in there]
+
+    def without_absent(self, table: pa.Table) -> pa.Table:
+        """The table without columns that it does without: those that it may lack and that are null in every row."""
+        absent = [
+            column.name
+            for column in self.columns
+            if column.may_lack and column.name in table.column_names and table[column.name].null_count == len(table)
+        ]
+        return table.drop_columns(absent)
+
     @property
     def fingerprint(self) -> str:
         """Sixteen hex digits that change when a name, type, requirement or rule changes."""
         text = "|".join(
-            f"{c.name}:{c.type}:{c.required}:{','.join(rule.reason for rule in c.rules)}" for c in self.columns
+            f"{c.name}:{c.type}:{c.required}:{c.may_lack}:{','.join(rule.reason for rule in c.rules)}"
+            for c in self.columns
         )
         rows = "|".join(f"{column}:{reason}" for column, reason, _ in self.row_rules)
         return xxhash.xxh64_hexdigest(f"{self.name}/{self.version}/{text}/{rows}".encode())
@@ -133,7 +169,7 @@ class Contract:
         cast = self._filled(cast)
         good = np.ones(cast.num_rows, dtype=bool)
         violations: list[Violation] = []
-        for name, reason, holds in self._all_rules():
+        for name, reason, holds in self._all_rules(table.column_names):
             broken = good & ~_to_mask(holds(cast))
             if broken.any():
                 first = int(broken.argmax())
@@ -156,12 +192,12 @@ class Contract:
 
     def _cast(self, table: pa.Table, column: Column, where: str) -> pa.ChunkedArray:
         if column.name not in table.column_names:
-            if column.required:
+            if column.needed:
                 raise ContractError(
                     f"{where}: column '{column.name}' is missing; {self.name} needs {column.type} ({column.meaning}), "
                     f"found columns {', '.join(table.column_names) or 'none'}"
                 )
-            return pa.chunked_array([pa.nulls(table.num_rows, column.type)])
+            return pa.chunked_array([pa.repeat(pa.scalar(column.absent, column.type), table.num_rows)])
         values = table[column.name]
         try:
             return _cast_values(values, column.type)
@@ -175,9 +211,10 @@ class Contract:
     def _remedies(self) -> dict[str, str]:
         return {rule.reason: rule.remedy for column in self.columns for rule in column.rules}
 
-    def _all_rules(self) -> Iterator[tuple[str, str, Callable[[pa.Table], pa.Array]]]:
+    def _all_rules(self, names: Iterable[str]) -> Iterator[tuple[str, str, Callable[[pa.Table], pa.Array]]]:
+        lacking = set(self.lacking(names))
         for column in self.columns:
-            if column.required:
+            if column.required and column.name not in lacking:
                 yield column.name, "are null", partial(_is_present, column.name)
             for rule in column.rules:
                 yield column.name, rule.reason, partial(_holds_or_null, column.name, rule)

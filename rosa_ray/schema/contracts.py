@@ -1,6 +1,6 @@
 """The contracts of the logs: events, impressions, ads, candidates, and clicks and conversions in logs of their own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce
 
 import pyarrow as pa
@@ -30,16 +30,23 @@ _AFTER_1990 = ColumnRule(
 )
 
 
-def _id(name: str, meaning: str, required: bool = True) -> Column:
-    return Column(name, pa.string(), required, meaning, (_NOT_EMPTY,))
+def _id(name: str, meaning: str, required: bool = True, may_lack: bool = False) -> Column:
+    return Column(name, pa.string(), required, meaning, (_NOT_EMPTY,), may_lack)
 
 
 def _time(name: str, meaning: str, required: bool = True) -> Column:
     return Column(name, TIMESTAMP, required, meaning, (_AFTER_1990,))
 
 
-def _money(name: str, meaning: str, rule: ColumnRule, required: bool = True) -> Column:
-    return Column(name, pa.float64(), required, meaning, (rule,))
+def _money(
+    name: str,
+    meaning: str,
+    rule: ColumnRule,
+    required: bool = True,
+    may_lack: bool = False,
+    absent: float | None = None,
+) -> Column:
+    return Column(name, pa.float64(), required, meaning, (rule,), may_lack, absent)
 
 
 EVENTS = Contract(
@@ -61,8 +68,12 @@ IMPRESSIONS = Contract(
     1,
     (
         _id("impression_id", "unique id of one ad shown"),
-        _id("request_id", "the auction or page the ad was shown in"),
-        _id("user_id", "to whom"),
+        _id(
+            "request_id",
+            "the auction or page the ad was shown in; without it each impression is its own",
+            may_lack=True,
+        ),
+        _id("user_id", "to whom; a log without it has no timelines and no figures by user", may_lack=True),
         _id("ad_id", "which ad"),
         _time("request_time", "when the ad was requested, UTC"),
         Column(
@@ -76,8 +87,14 @@ IMPRESSIONS = Contract(
         Column("weight", pa.float64(), False, "how many impressions the row stands for, 1 by default", (_WEIGHT,)),
         _id("device", "device class", required=False),
         _id("region", "region code", required=False),
-        _money("bid", "bid for this impression, currency units", _POSITIVE),
-        _money("cost", "paid for this impression, currency units", _NOT_NEGATIVE),
+        _money("bid", "bid for this impression, currency units; without it that of the ad", _POSITIVE, may_lack=True),
+        _money(
+            "cost",
+            "paid for this impression, currency units; without it 0, and there is no return on it",
+            _NOT_NEGATIVE,
+            may_lack=True,
+            absent=0.0,
+        ),
         Column("click", pa.bool_(), True, "the ad was clicked"),
         _time("click_time", "when it was clicked, UTC; without it at its request", required=False),
         Column(
@@ -85,9 +102,16 @@ IMPRESSIONS = Contract(
             pa.bool_(),
             True,
             "it converted; without a click that is no label of a model, and null means no",
+            may_lack=True,
+            absent=False,
         ),
         _time("conversion_time", "when it converted, UTC", required=False),
-        _money("revenue", "revenue of the conversion, 0 or null without one, currency units", _NOT_NEGATIVE),
+        _money(
+            "revenue",
+            "revenue of the conversion, 0 or null without one, currency units; without it the price of the ad",
+            _NOT_NEGATIVE,
+            may_lack=True,
+        ),
         _time("updated_time", "when this version of the row was written, UTC; the newest one counts", required=False),
     ),
     row_rules=(
@@ -101,7 +125,11 @@ IMPRESSIONS = Contract(
             "convert before their request",
             lambda t: pc.fill_null(pc.greater_equal(t["conversion_time"], t["request_time"]), True),
         ),
-        ("revenue", "have revenue without a conversion", lambda t: pc.or_(t["conversion"], pc.equal(t["revenue"], 0))),
+        (
+            "revenue",
+            "have revenue without a conversion",
+            lambda t: pc.or_(t["conversion"], pc.fill_null(pc.equal(t["revenue"], 0), True)),
+        ),
     ),
     fills=(
         Fill("conversion", False, lambda t: pc.invert(t["click"])),
@@ -115,10 +143,10 @@ ADS = Contract(
     (
         _id("ad_id", "which ad"),
         _id("item_id", "advertised item, shared with the events log", required=False),
-        _id("campaign_id", "campaign"),
-        _id("category", "category of the item, shared with the events log"),
-        _money("bid", "default bid per impression, currency units", _POSITIVE),
-        _money("price", "value of one conversion, currency units", _POSITIVE),
+        _id("campaign_id", "campaign", may_lack=True),
+        _id("category", "category of the item, shared with the events log", may_lack=True),
+        _money("bid", "default bid per impression, currency units; without it 1", _POSITIVE, may_lack=True, absent=1.0),
+        _money("price", "value of one conversion, currency units; without it 1", _POSITIVE, may_lack=True, absent=1.0),
         _time("valid_from", "since when the row holds, UTC; of several rows the newest counts", required=False),
     ),
 )
@@ -193,3 +221,31 @@ CONVERSIONS = Contract(
 """Conversions and refunds in a log of their own; they are joined to clicks and impressions."""
 
 CONTRACTS = {contract.name: contract for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES, CLICKS, CONVERSIONS)}
+
+
+def lacking_in_words(table: str, names: Iterable[str]) -> str:
+    """Name columns that a table does without, and what stands in for each.
+
+    >>> lacking_in_words("impressions", ["cost", "revenue"])
+    'cost (0), revenue (the price of the ad)'
+    """
+    said = (f"{name} ({_STANDS_IN[table, name]})" for name in names if (table, name) in _STANDS_IN)
+    return ", ".join(said)
+
+
+_STANDS_IN = {
+    ("impressions", "request_id"): "each impression is its own request",
+    ("impressions", "user_id"): "nobody has a timeline",
+    ("impressions", "bid"): "that of the ad",
+    ("impressions", "cost"): "0",
+    ("impressions", "conversion"): "none converted",
+    ("impressions", "revenue"): "the price of the ad",
+    ("candidates", "request_id"): "each candidate is its own request",
+    ("candidates", "user_id"): "nobody has a timeline",
+    ("candidates", "bid"): "that of the ad",
+    ("ads", "campaign_id"): "one for all",
+    ("ads", "category"): "unknown",
+    ("ads", "bid"): "1",
+    ("ads", "price"): "1",
+}
+"""Table and column that a log may lack -> what its rows read."""

@@ -1,11 +1,12 @@
 """Bodies of the HTTP interface: what is accepted, what is answered, with examples for OpenAPI.
 
-Types are strict, unknown fields and numbers that are not finite are refused.
+Numbers that are not finite are refused. So are unknown fields, but those of a live record, which are ignored and counted.
 """
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, TypeAdapter
+from pydantic_core import CoreSchema, core_schema
 
 from rosa_ray.errors import RosaError
 from rosa_ray.records import Bid, EventIn, Id, RecordIn, StrictModel, Time, to_us
@@ -41,6 +42,9 @@ class Context(StrictModel):
     device: Id | None = None
     region: Id | None = None
     time: Time | None = Field(None, description="request time; now when absent")
+    columns: dict[str, str | bool | int | float | None] = Field(
+        default_factory=dict, description="values of the columns `request.NAME` in features.columns, by NAME"
+    )
 
 
 def _candidate_kind(value: Any) -> str:
@@ -68,7 +72,7 @@ class RankRequest(StrictModel):
         }
     )
 
-    user_id: Id
+    user_id: Id | None = Field(description="null is nobody in particular: ranked by ads and context alone")
     candidates: list[CandidateIn] | None = Field(
         None, min_length=1, description="ad ids, or ids with bids; all active ads when absent"
     )
@@ -85,8 +89,12 @@ class RankedAd(BaseModel):
     p_ctr: float = Field(description="probability of a click")
     p_cvr: float = Field(description="probability of a conversion given a click")
     value: float = Field(description="expected revenue of one conversion, currency units")
-    expected_cost: float = Field(description="of one impression, currency units")
-    expected_roi: float = Field(description="(p_ctr·p_cvr·value − expected_cost) / expected_cost")
+    expected_cost: float | None = Field(
+        description="of one impression, currency units; null where the log had no costs"
+    )
+    expected_roi: float | None = Field(
+        description="(p_ctr·p_cvr·value − expected_cost) / expected_cost; null where the log had no costs"
+    )
 
 
 class Explanation(BaseModel):
@@ -154,7 +162,7 @@ class RankResponse(BaseModel):
 
 
 class EventBatch(StrictModel):
-    """Several records of any type; refused whole when one is malformed."""
+    """Several records of any type; each stands or falls alone."""
 
     events: list[RecordIn] = Field(min_length=1)
 
@@ -163,23 +171,42 @@ def _events_kind(value: Any) -> str:
     return "batch" if isinstance(value, dict) and "events" in value else "one"
 
 
-EventsIn = Annotated[Annotated[RecordIn, Tag("one")] | Annotated[EventBatch, Tag("batch")], Discriminator(_events_kind)]
+_EventsIn = Annotated[
+    Annotated[RecordIn, Tag("one")] | Annotated[EventBatch, Tag("batch")], Discriminator(_events_kind)
+]
+
+
+class _ReadOneByOne:
+    """Any JSON here; its records are read one by one, so that one that is malformed does not refuse the others."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.any_schema()
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(TypeAdapter(_EventsIn).core_schema)
+
+
+EventsIn = Annotated[Any, _ReadOneByOne()]
+"""The body of `POST /events`: one record, or an `EventBatch`."""
 
 
 class RejectedEvent(BaseModel):
     """A record that was not stored."""
 
     index: int = Field(description="position in the batch")
-    code: str = Field(description="future, unknown_ad or late")
+    code: str = Field(description="malformed, future, unknown_ad or late")
     reason: str
 
 
 class EventsResponse(BaseModel):
-    """What became of the records; the three add up to the batch."""
+    """What became of the records; accepted, duplicates and rejected add up to the batch."""
 
     accepted: int
     duplicates: int
     rejected: list[RejectedEvent]
+    ignored_fields: dict[str, int] | None = Field(
+        None, description="fields that records had and none has, with the number of records; absent when there are none"
+    )
 
 
 class ProblemBody(BaseModel):

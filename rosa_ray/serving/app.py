@@ -127,6 +127,7 @@ class ScorerReplica:
             lambda: build_scorer(settings, remote_lookup, remote_encoder, telemetry),
             settings.serving,
             telemetry=telemetry,
+            records=settings.records,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
+from rosa_ray.records import RecordsConfig
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
@@ -31,12 +32,14 @@ class ServiceSettings:
     """The online store."""
     serving: ServingConfig = field(default_factory=ServingConfig)
     """How requests are answered."""
+    records: RecordsConfig = field(default_factory=RecordsConfig)
+    """How producers write live records."""
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     """Whether user ids become pseudonyms; every replica needs the secret."""
 
     @classmethod
     def of(cls, args: Mapping[str, Any]) -> "ServiceSettings":
-        """From the `args` of a Serve application: `bundle`, and mappings `store`, `serving` and `privacy`.
+        """From the `args` of a Serve application: `bundle`, and mappings `store`, `serving`, `records` and `privacy`.
 
         Raises:
             ConfigError: a key is missing, unknown, or has a wrong value.

@@ -67,10 +67,10 @@ class RankingClient:
         return self._read(lambda: self._http.post("/rank", json=body))
 
     def post_events(self, events: Sequence[Mapping[str, Any]]) -> Any:
-        """Post events; see `EventsResponse`.
+        """Post events; see `EventsResponse`, also for what was not stored.
 
         Raises:
-            ServingError: the service refused or did not answer.
+            ServingError: the service could read none, or did not answer.
         """
         return self._read(lambda: self._http.post("/events", json={"events": list(events)}))
 
@@ -99,6 +99,7 @@ def _detail(answer: httpx.Response) -> str:
     if answer.headers.get("content-type", "").startswith("application/problem+json"):
         body = answer.json()
         faults = [f"{fault['pointer'] or 'body'} {fault['reason']}" for fault in body.get("errors", [])]
+        faults += [f"events/{one['index']} {one['reason']}" for one in body.get("rejected", [])[:3]]
         return "; ".join([str(body["detail"]), *faults])
     return " ".join(answer.text.split())[:200]
 

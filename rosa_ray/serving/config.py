@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from rosa_ray.metrics import ScoreKind
+from rosa_ray.metrics import ScoreChoice
 from rosa_ray.settings import section, wrong
 
 RuleName = Literal["offline", "online", "fresh", "learned"]
@@ -23,8 +23,9 @@ class ServingConfig:
     deployment, scaled on its own."""
     rule: RuleName = "fresh"
     """How λ is chosen, see `rosa_ray.serving.offline_weight`."""
-    score: ScoreKind = "roi"
-    """What ads are ranked by, see `rosa_ray.metrics.score`."""
+    score: ScoreChoice = "auto"
+    """What ads are ranked by, see `rosa_ray.metrics.score`. `auto` takes `roi` where the log had costs and revenue,
+    `ecpm` where it had no costs, and `ctr` where it had no revenue either."""
     lookup_deadline_ms: Annotated[int, Ge(1)] = 1000
     """A lookup that takes longer is replaced by cold-start features."""
     encoder_deadline_ms: Annotated[int, Ge(1)] = 500

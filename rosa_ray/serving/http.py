@@ -19,14 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rosa_ray import __version__
 from rosa_ray.records import EXAMPLES
-from rosa_ray.serving.api import (
-    EventsIn,
-    EventsResponse,
-    Problem,
-    ProblemBody,
-    RankRequest,
-    RankResponse,
-)
+from rosa_ray.records.parse import MALFORMED
+from rosa_ray.serving.api import EventsIn, EventsResponse, Problem, ProblemBody, RankRequest, RankResponse
 from rosa_ray.serving.service import RankingService
 
 MEDIA_TYPE = "application/problem+json"
@@ -35,13 +29,18 @@ logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
-_TAGS = ("one", "batch", "id", "object", "event", "impression", "click", "conversion")
+_TAGS = ("id", "object")
 """Steps of a pydantic path that are names of union members, not of fields."""
 
 _EVENT_EXAMPLES: Any = {
     **{name: {"summary": f"one {name}", "value": value} for name, value in EXAMPLES.items()},
     "batch": {"summary": "a batch", "value": {"events": list(EXAMPLES.values())}},
 }
+
+
+_ALL_READ = "every record could be read; `rejected` names those that could not be stored, with the reason"
+_PARTLY_READ = "some records are malformed and named in `rejected`; the others are as with 200"
+_NONE_READ = "every record is malformed, see `rejected`; or the body is no record and no batch"
 
 
 def create_app(service: RankingService) -> FastAPI:
@@ -68,10 +67,13 @@ def _add_ranking(app: FastAPI, service: RankingService) -> None:
         """Rank ads for a user at a moment."""
         return JSONResponse(await service.rank(body, _request_id(request)))
 
-    @app.post("/events", responses=_problems(413, 422, 503), tags=["ranking"])
-    async def post_events(body: Annotated[EventsIn, Body(openapi_examples=_EVENT_EXAMPLES)]) -> EventsResponse:
-        """Store what users did and which ads they were shown; the next ranking sees it."""
-        return await service.write_events(body)
+    @app.post("/events", response_model=EventsResponse, responses=_EVENT_ANSWERS, tags=["ranking"])
+    async def post_events(body: Annotated[EventsIn, Body(openapi_examples=_EVENT_EXAMPLES)]) -> Response:
+        """Store what users did and which ads they were shown; the next ranking sees it.
+
+        Each record stands or falls alone. The answer names those that were not stored, with the reason.
+        """
+        return _events_answer(await service.write_events(body))
 
 
 def _add_condition(app: FastAPI, service: RankingService) -> None:
@@ -106,10 +108,33 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": meaning[status], "content": {MEDIA_TYPE: schema}} for status in statuses}
 
 
+_EVENT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": _ALL_READ},
+    207: {"description": _PARTLY_READ, "model": EventsResponse},
+    **_problems(413, 422, 503),
+}
+_EVENT_ANSWERS[422] = {**_EVENT_ANSWERS[422], "description": _NONE_READ}
+
+
+def _events_answer(answer: EventsResponse) -> Response:
+    """200 when all records could be read, 207 when some could, and else a problem document with the same fields."""
+    body = answer.model_dump(exclude_none=True)
+    malformed = sum(one.code == MALFORMED for one in answer.rejected)
+    if not malformed:
+        return JSONResponse(body)
+    if malformed < answer.accepted + answer.duplicates + len(answer.rejected):
+        return JSONResponse(body, HTTPStatus.MULTI_STATUS)
+    return problem_response(422, "no record could be read; see rejected", more=body)
+
+
 def problem_response(
-    status: int, detail: str, headers: Mapping[str, str] | None = None, errors: list[dict[str, str]] | None = None
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    errors: list[dict[str, str]] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Return a problem document."""
+    """Return a problem document, with further members of its own."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -118,7 +143,7 @@ def problem_response(
     }
     if errors:
         body["errors"] = errors
-    return JSONResponse(body, status, dict(headers or {}), MEDIA_TYPE)
+    return JSONResponse({**body, **(more or {})}, status, dict(headers or {}), MEDIA_TYPE)
 
 
 def install_problems(app: FastAPI) -> None:

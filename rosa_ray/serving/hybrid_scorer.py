@@ -5,6 +5,7 @@ with what is left, and its answer names what was missing.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from rosa_ray.errors import ServingError
-from rosa_ray.metrics import score
+from rosa_ray.errors import ConfigError, ServingError
+from rosa_ray.features.own import given_columns
+from rosa_ray.metrics import ScoreKind, chosen_score, score
 from rosa_ray.schema import hash_id
+from rosa_ray.schema.own_columns import REQUEST, OwnKind
 from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.serving.api import Candidate, Problem, RankRequest, to_us
 from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
@@ -55,6 +58,7 @@ class HybridScorer:
 
     Raises:
         BundleError: the model's bundle cannot follow `config.rule`.
+        ConfigError: the log that the model learned from cannot teach `config.score`.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class HybridScorer:
     ) -> None:
         check_rule(config.rule, model.gate is not None, str(model.bundle.path))
         self.model, self.config, self.now_us = model, config, now_us
+        self.score_kind = _score_of(model, config)
         self.lookup, self.encoder = lookup, encoder
         self.pseudonym = None if pseudonyms is None else pseudonyms.of
         self._telemetry = telemetry or Telemetry()
@@ -89,7 +94,7 @@ class HybridScorer:
         time_us = self._request_time(request)
         chosen = self._choose(request)
         query = FeatureQuery(
-            hash_id(request.user_id if self.pseudonym is None else self.pseudonym(request.user_id)),
+            self._user_key(request.user_id),
             time_us,
             self.model.catalogue.table.ad_key[chosen.rows],
             chosen.bid,
@@ -108,6 +113,9 @@ class HybridScorer:
             time.perf_counter() - started_s, len(chosen.rows), decision.offline_weight, trace.degraded
         )
         return answer
+
+    def _user_key(self, user_id: str | None) -> int:
+        return hash_id(user_id if user_id is None or self.pseudonym is None else self.pseudonym(user_id))
 
     def _request_time(self, request: RankRequest) -> int:
         now_us = self.now_us()
@@ -182,6 +190,7 @@ class HybridScorer:
             query.time_us,
             request.context.device,
             request.context.region,
+            given_columns(self._columns(request), len(chosen.rows), self.model.features.config.columns),
         )
         histories: list[History] = [] if online is None else [online]
         if decision.offline_weight > 0:
@@ -189,6 +198,17 @@ class HybridScorer:
         scores = await self._scorer.score(histories, candidates, features.dense)
         trace.stop("scoring_ms", started_s)
         return scores[0].mix(scores[-1], 1 - decision.offline_weight) if len(scores) > 1 else scores[0], decision
+
+    def _columns(self, request: RankRequest) -> dict[str, str | float | None]:
+        """What the request says of declared columns."""
+        declared = self.model.features.config.columns
+        if unknown := next((name for name in request.context.columns if REQUEST + name not in declared), None):
+            names = ", ".join(name.removeprefix(REQUEST) for name in declared) or "none"
+            raise Problem(422, f"context.columns has '{unknown[:64]}', which the model does not know; it knows {names}")
+        return {
+            REQUEST + name: _as_declared(name, value, declared[REQUEST + name].type)
+            for name, value in request.context.columns.items()
+        }
 
     async def _encode(self, user_key: int, features: Features, trace: _Trace) -> History | None:
         started_s = time.perf_counter()
@@ -213,9 +233,11 @@ class HybridScorer:
         return History(offline.events, offline.states).preceded_by(features.events, self.model.score_events)
 
     def _answer(self, request: RankRequest, chosen: _Chosen, features: Features, scores: Scores) -> dict[str, Any]:
-        cost, kind = features.expected_cost, self.config.score
+        cost, kind = features.expected_cost, self.score_kind
         ranking = score(kind, scores.p_ctr, scores.p_cvr, scores.value, cost)
-        roi = score("roi", scores.p_ctr, scores.p_cvr, scores.value, cost)
+        nothing = np.full(len(cost), None)
+        has_costs = self.model.features.totals["cost"] > 0
+        roi = score("roi", scores.p_ctr, scores.p_cvr, scores.value, cost) if has_costs else nothing
         best = np.lexsort((self.model.catalogue.table.ad_key[chosen.rows], -ranking))
         best = best[: request.top_k or self.config.top_k]
         columns = {
@@ -224,7 +246,7 @@ class HybridScorer:
             "p_ctr": scores.p_ctr,
             "p_cvr": scores.p_cvr,
             "value": scores.value,
-            "expected_cost": cost,
+            "expected_cost": cost if has_costs else nothing,
             "expected_roi": roi,
         }
         chosen_columns = [values[best].tolist() for values in columns.values()]
@@ -235,3 +257,25 @@ class HybridScorer:
             "unknown_candidates": chosen.unknown,
             "ads": [dict(zip(columns, ad, strict=True)) for ad in zip(*chosen_columns, strict=True)],
         }
+
+
+def _score_of(model: ServedModel, config: ServingConfig) -> ScoreKind:
+    try:
+        return chosen_score(config.score, model.features.totals)
+    except ValueError as error:
+        raise ConfigError(f"serving.score is {error}") from error
+
+
+def _as_declared(name: str, value: str | float | None, kind: OwnKind) -> str | float | None:
+    """A value as the log would hold it: a category is text, a number is none of those that are written as text."""
+    if value is None:
+        return None
+    if kind == "category":
+        return str(value).lower() if isinstance(value, bool) else str(value) or None
+    try:
+        number = float(value)
+    except ValueError:
+        raise Problem(422, f"context.columns.{name} is no number; the column is declared as one") from None
+    if not math.isfinite(number):
+        raise Problem(422, f"context.columns.{name} is not finite")
+    return number

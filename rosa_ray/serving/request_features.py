@@ -47,8 +47,13 @@ def candidate_columns(
     time_us: int,
     device: str | None,
     region: str | None,
+    own: Columns | None = None,
 ) -> dict[str, np.ndarray]:
-    """Impression columns of N candidates: catalogue rows with their bids at one moment. Labels read 0."""
+    """Impression columns of N candidates: catalogue rows with their bids at one moment. Labels read 0.
+
+    Args:
+        own: declared columns of the candidates, from `rosa_ray.features.own.given_columns`.
+    """
     count = len(rows)
     ads = catalogue.table
     known = {
@@ -67,7 +72,8 @@ def candidate_columns(
         "expected_cost": expected_cost,
     }
     types = {name: type_.to_pandas_dtype() for name, type_ in IMPRESSION_COLUMNS.items()}
-    return {name: np.asarray(known.get(name, np.zeros(count)), types[name]) for name in IMPRESSION_COLUMNS}
+    columns = {name: np.asarray(known.get(name, np.zeros(count)), types[name]) for name in IMPRESSION_COLUMNS}
+    return columns | dict(own or {})
 
 
 def one_user(

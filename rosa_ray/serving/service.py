@@ -1,6 +1,7 @@
 """The ranking service: a scorer that may lack its model, the writing of events, and the condition of its parts."""
 
 import asyncio
+import json
 import logging
 import time
 from collections import Counter
@@ -10,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.errors import RosaError
-from rosa_ray.records import LiveRecord, Parsed, RecordParser, Refusal, late_refusals
+from rosa_ray.records import Parsed, RecordParser, RecordsConfig, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
-from rosa_ray.serving.api import EventBatch, EventsResponse, Problem, RankRequest, RejectedEvent
+from rosa_ray.serving.api import EventsResponse, Problem, RankRequest, RejectedEvent
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Written
@@ -27,6 +28,7 @@ class RankingService:
     Args:
         build_scorer: loads the model and connects the parts. While it fails, the service answers 503 with the reason,
             and tries again every `reload_s` seconds.
+        records: how producers write live records.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class RankingService:
         config: ServingConfig,
         reload_s: float = 10.0,
         telemetry: Telemetry | None = None,
+        records: RecordsConfig | None = None,
     ) -> None:
         self.config, self._build_scorer, self._reload_s = config, build_scorer, reload_s
+        self._records = records or RecordsConfig()
         self._telemetry = telemetry or Telemetry()
         self._dead_letters = DeadLetters(config.dead_letters, "http") if config.dead_letters else None
         self._scorer: HybridScorer | None = None
@@ -68,27 +72,49 @@ class RankingService:
         """Answer `POST /rank`."""
         return await self.scorer.rank(request, request_id)
 
-    async def write_events(self, body: LiveRecord | EventBatch) -> EventsResponse:
-        """Answer `POST /events`.
+    async def write_events(self, body: object) -> EventsResponse:
+        """Answer `POST /events`: each record of the body is stored, known already, or rejected with its reason.
+
+        Args:
+            body: JSON, one record or a mapping with a list `events` of them.
 
         Raises:
-            Problem: 422 too many events in one body; 503 the store is down and nothing was stored.
+            Problem: 422 no events or too many in one body; 503 the store is down and nothing was stored.
         """
-        records, scorer = body.events if isinstance(body, EventBatch) else [body], self.scorer
-        if len(records) > self.config.max_batch_events:
-            raise Problem(422, f"a batch holds at most {self.config.max_batch_events} events, this one {len(records)}")
+        scorer, records = self.scorer, self._records_of(body)
         parser = RecordParser(
-            scorer.model.catalogue.table, self.config.max_future_s, pseudonym=scorer.pseudonym, now_us=scorer.now_us
+            scorer.model.catalogue.table,
+            self.config.max_future_s,
+            pseudonym=scorer.pseudonym,
+            now_us=scorer.now_us,
+            time_form=self._records.time_form,
         )
-        parsed = parser.admit(records)
+        parsed = parser.parse_values(records)
         written = await self._store(scorer, parsed) if len(parsed.rows) else Written(0, 0, ())
         refusals = [*parsed.refusals, *late_refusals(parsed, np.array(written.late_rows, np.int64))]
         await self._set_aside(records, refusals)
+        self._telemetry.ignored(sum(parsed.ignored_fields.values()))
         rejected = [
             RejectedEvent(index=refusal.index, code=refusal.reason, reason=refusal.detail)
             for refusal in sorted(refusals, key=lambda refusal: refusal.index)
         ]
-        return EventsResponse(accepted=written.accepted, duplicates=written.duplicates, rejected=rejected)
+        return EventsResponse(
+            accepted=written.accepted,
+            duplicates=written.duplicates,
+            rejected=rejected,
+            ignored_fields=dict(parsed.ignored_fields) or None,
+        )
+
+    def _records_of(self, body: object) -> list[object]:
+        """The records of a body, unread."""
+        if not isinstance(body, dict) or "events" not in body:
+            return [body]
+        events = body["events"]
+        if not isinstance(events, list) or not events:
+            raise Problem(422, "`events` must be a list of at least one record")
+        if len(events) > self.config.max_batch_events:
+            raise Problem(422, f"a batch holds at most {self.config.max_batch_events} events, this one {len(events)}")
+        return events
 
     async def _store(self, scorer: HybridScorer, parsed: Parsed) -> Written:
         try:
@@ -99,7 +125,7 @@ class RankingService:
             detail = "the store did not take the events; send them again, repeated ids change nothing"
             raise Problem(503, detail, self.config.retry_after_s) from error
 
-    async def _set_aside(self, records: Sequence[LiveRecord], refusals: Sequence[Refusal]) -> None:
+    async def _set_aside(self, records: Sequence[object], refusals: Sequence[Refusal]) -> None:
         """Count refused records and keep them with their reasons; a full disk must not fail the others."""
         if not refusals:
             return
@@ -145,14 +171,14 @@ class RankingService:
             "ads": len(model.catalogue),
             "window": model.window,
             "rule": self.config.rule,
-            "score": self.config.score,
+            "score": self.scorer.score_kind,
             "metrics": model.bundle.metrics,
         }
 
 
-def _as_line(record: LiveRecord) -> bytes:
-    return record.model_dump_json(exclude_unset=True).encode()
+def _as_line(record: object) -> bytes:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _no_line(record: LiveRecord) -> None:
+def _no_line(record: object) -> None:
     """Nothing of a record whose user wants a pseudonym."""

@@ -27,6 +27,9 @@ class Telemetry:
     def refused(self, reasons: Mapping[str, int]) -> None:
         """Live records were refused, so many for each reason."""
 
+    def ignored(self, fields: int) -> None:
+        """Live records had so many fields that no contract knows."""
+
     def failed(self, part: str, error: Exception) -> None:
         """A part of a request failed, and the request went on without it."""
         logger.warning("%s unavailable: %s: %s", part, type(error).__name__, first_line(error))
@@ -46,6 +49,7 @@ class RayTelemetry(Telemetry):
         self._load = Gauge("rosa_load", "How busy the scorer is, from 0 to 1.")
         self._degraded = Counter("rosa_degraded", "Rankings that lacked a part.", ("part",))
         self._refused = Counter("rosa_events_refused", "Posted records that were not stored.", ("reason",))
+        self._ignored = Counter("rosa_events_ignored_fields", "Fields of posted records that no contract knows.")
         self._failures = Counter("rosa_part_failures", "Calls that failed or were late.", ("part",))
         self._encodings = Counter("rosa_encodings", "Encodings, by what the encoder knew already.", ("outcome",))
         self._cached_bytes = Gauge("rosa_encoder_cache_bytes", "Memory of cached encodings.")
@@ -77,6 +81,11 @@ class RayTelemetry(Telemetry):
         """Count refused live records."""
         for reason, count in reasons.items():
             self._refused.inc(count, tags={"reason": reason})
+
+    def ignored(self, fields: int) -> None:
+        """Count ignored fields."""
+        if fields:
+            self._ignored.inc(fields)
 
     def failed(self, part: str, error: Exception) -> None:
         """Count and log one failure."""

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from rosa_ray.errors import ContractError
-from rosa_ray.schema import CONTRACTS, Column
+from rosa_ray.schema import Column
+from rosa_ray.schema.own_columns import OwnColumn, contract_with, prefix_of
 from rosa_ray.sources.protocol import SourceConfig
 from rosa_ray.sources.times import TimeForm, read_times, time_remedy
 from rosa_ray.sources.values import (
@@ -27,6 +28,8 @@ from rosa_ray.sources.values import (
     texts_of,
     value_remedy,
 )
+
+OwnColumns = tuple[OwnColumn, ...]
 
 ROW_NUMBER = "#row"
 FILE_NAME = "#file"
@@ -75,9 +78,9 @@ class Parsed:
     faults: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def forms_of(config: SourceConfig, table: str) -> dict[str, ColumnForm]:
-    """Return how each column of a table is written."""
-    return {entry.name: _form(config, table, entry) for entry in CONTRACTS[table].columns}
+def forms_of(config: SourceConfig, table: str, own: OwnColumns = ()) -> dict[str, ColumnForm]:
+    """Return how each column of a table is written, declared ones included."""
+    return {entry.name: _form(config, table, entry) for entry in contract_with(table, own).columns}
 
 
 def shared_null_words(forms: Mapping[str, ColumnForm]) -> tuple[str, ...]:
@@ -146,7 +149,7 @@ def _form(config: SourceConfig, table: str, entry: Column) -> ColumnForm:
     return ColumnForm(
         key=f"{table}.{name}",
         type=entry.type,
-        file_column=config.columns.get(table, {}).get(name, name),
+        file_column=config.columns.get(table, {}).get(name, name.removeprefix(prefix_of(name))),
         values=ValueForm(tuple(dict.fromkeys(("", *words))), meanings, say("decimal"), say("thousands"), say("strip")),
         times=TimeForm(say("time_format"), say("time_unit"), say("time_zone")),
     )

@@ -8,13 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rosa_ray.errors import ContractError
-from rosa_ray.schema import CONTRACTS, IMPRESSIONS, Violation
+from rosa_ray.schema import IMPRESSIONS, Violation
+from rosa_ray.schema.contract import TIMESTAMP
+from rosa_ray.schema.own_columns import contract_with, prefix_of
 from rosa_ray.sources.column_forms import (
     CONSTANT,
     FILE_NAME,
     FOLDER_NAME,
     ROW_NUMBER,
     ColumnForm,
+    OwnColumns,
     Parsed,
     constant,
     forms_of,
@@ -26,9 +29,13 @@ from rosa_ray.sources.names import find_columns
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
 from rosa_ray.sources.table_files import row_ids
 from rosa_ray.sources.values import InexactIdError, are_float_ids, are_rounded_ids, mask_of, without_fraction
+from rosa_ray.units import SECOND_US
 
 JOINED = ("user_id", "item_id", "ad_id", "campaign_id", "category")
 """Columns of text by which tables are joined."""
+
+EPOCH_S = 946_684_800
+"""The beginning of 2000, UTC, in seconds since 1970: when the first row of a file without times is said to be."""
 
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -40,6 +47,7 @@ class FileColumns:
         names: columns of the file.
         note: how the names were found, for messages.
         nulled: words that the reader of the file has made null.
+        own: declared columns that are read too.
 
     Raises:
         ContractError: a required column, or one that the settings name, is missing.
@@ -52,9 +60,10 @@ class FileColumns:
         names: Sequence[str],
         note: str = "",
         nulled: Collection[str] = (),
+        own: OwnColumns = (),
     ) -> None:
-        self._config, self._file = config, file
-        forms = forms_of(config, file.contract_name)
+        self._config, self._file, self._own = config, file, own
+        forms = forms_of(config, file.contract_name, own)
         self._forms = {name: without_null_words(form, nulled) if nulled else form for name, form in forms.items()}
         self._folders = folder_values(file.path)
         wanted = [form.file_column for form in self._forms.values() if form.reads_file]
@@ -114,6 +123,8 @@ class FileColumns:
         if form.file_column in self._in_folders:
             value = self._folders[self._in_folders[form.file_column]]
             return pa.chunked_array([pa.repeat(pa.scalar(value, pa.string()), count)])
+        if form.file_column == ROW_NUMBER and pa.types.is_timestamp(form.type):
+            return pa.chunked_array([_row_times(self._first_row, count)])
         if form.file_column == ROW_NUMBER:
             return pa.chunked_array([row_ids(self._file, self._first_row, count)])
         if form.file_column in (FILE_NAME, FOLDER_NAME):
@@ -166,11 +177,12 @@ class FileColumns:
 
     def _require(self, mapping: Mapping[str, str], names: Sequence[str], note: str) -> None:
         table = self._file.contract_name
-        for entry in CONTRACTS[table].columns:
+        for entry in contract_with(table, self._own).columns:
             wanted = self._forms[entry.name]
             absent = wanted.reads_file and wanted.file_column not in {**self._in_file, **self._in_folders}
             elsewhere = entry.name in labels_elsewhere(self._config, table)
-            if absent and ((entry.required and not elsewhere) or entry.name in mapping):
+            needed = entry.needed and not elsewhere
+            if absent and (needed or entry.name in mapping or prefix_of(entry.name)):
                 twice = [name for name in names if name.startswith(f"{wanted.file_column} (column ")]
                 problem = f"is there {len(twice)} times" if twice else "is missing"
                 raise ContractError(
@@ -200,6 +212,12 @@ def folder_values(path: str) -> dict[str, str | None]:
     """
     folders = [part.partition("=") for part in path.split("/")[:-1] if "=" in part]
     return {unquote(key): None if value == _HIVE_NULL else unquote(value) for key, _, value in folders if key}
+
+
+def _row_times(first: int, count: int) -> pa.Array:
+    """Times of rows that are in order but say no time: a second apart, from the beginning of 2000."""
+    seconds = np.arange(first, first + count, dtype=np.int64)
+    return pa.array((seconds + EPOCH_S) * SECOND_US).cast(TIMESTAMP)
 
 
 class _Tally:

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import BEHAVIORS, CONTRACTS
-from rosa_ray.sources.column_forms import CONSTANT, ROW_NUMBER, constant, forms_of, shared_null_words
+from rosa_ray.schema.own_columns import contract_with, prefix_of
+from rosa_ray.sources.column_forms import CONSTANT, ROW_NUMBER, OwnColumns, constant, forms_of, shared_null_words
 from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
@@ -57,6 +58,7 @@ class TabularSource(ABC):
     """
 
     config: SourceConfig
+    own: OwnColumns = ()
 
     def __post_init__(self) -> None:
         config = self.config
@@ -65,8 +67,8 @@ class TabularSource(ABC):
                 f"source.kind '{config.kind}' reads {', '.join(f'source.{name}' for name in CONTRACTS)}; "
                 "give at least one of them, and no source.path"
             )
-        check_tables(config)
-        check_writing(config)
+        check_tables(config, self.own)
+        check_writing(config, self.own)
 
     def _locations(self) -> dict[str, str]:
         return {name: getattr(self.config, name) for name in CONTRACTS if getattr(self.config, name)}
@@ -77,12 +79,12 @@ class TabularSource(ABC):
 
     def column_map(self, contract_name: str) -> dict[str, str]:
         """Return {contract column: file column} with the unmapped columns under their own names."""
-        return {name: form.file_column for name, form in forms_of(self.config, contract_name).items()}
+        return {name: form.file_column for name, form in forms_of(self.config, contract_name, self.own).items()}
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""
         opened = self._open(file)
-        columns = FileColumns(self.config, file, opened.names, opened.describe(), opened.null_words)
+        columns = FileColumns(self.config, file, opened.names, opened.describe(), opened.null_words, self.own)
         for batch in opened.stream(columns.to_read):
             yield columns.batch(batch)
 
@@ -92,7 +94,7 @@ class TabularSource(ABC):
 
     def _text_file(self, file: SourceFile) -> TextFile:
         config, table = self.config, file.contract_name
-        forms = forms_of(config, table)
+        forms = forms_of(config, table, self.own)
         form = TextForm(
             delimiter=config.setting("delimiter", table),
             encoding=config.setting("encoding", table),
@@ -121,8 +123,8 @@ class CsvSource(TabularSource):
         return ParquetFile(file.path) if begins_as_parquet(file.path) else self._text_file(file)
 
 
-def check_tables(config: SourceConfig) -> None:
-    """Refuse settings of tables and columns that no contract has.
+def check_tables(config: SourceConfig, own: OwnColumns = ()) -> None:
+    """Refuse settings of tables and columns that no contract has, and that are not declared.
 
     Raises:
         ConfigError: names the setting.
@@ -130,7 +132,7 @@ def check_tables(config: SourceConfig) -> None:
     for name, mapping in (("columns", config.columns), ("values", config.values)):
         for table, columns in mapping.items():
             for column in columns or [""]:
-                _check_key(name, table, column)
+                _check_key(name, table, column, own)
     for table, columns in config.values.items():
         for column, meanings in columns.items():
             if not isinstance(meanings, Mapping) or any(
@@ -138,18 +140,18 @@ def check_tables(config: SourceConfig) -> None:
             ):
                 raise ConfigError(f"source.values.{table}.{column} maps a value in the file to one of the column")
     for table in config.header:
-        _check_key("header", table, "")
+        _check_key("header", table, "", own)
     for name in (*PER_TABLE, *PER_COLUMN):
         value = getattr(config, name)
         for key in value if isinstance(value, Mapping) else ():
             table, _, column = key.partition(".")
-            _check_key(name, table, column if name in PER_COLUMN or column else "")
+            _check_key(name, table, column if name in PER_COLUMN or column else "", own)
     for value, behavior in config.behaviors.items():
         if behavior not in BEHAVIORS:
             raise ConfigError(f"source.behaviors.{value} is '{behavior}'; it is one of {', '.join(BEHAVIORS)}")
 
 
-def check_writing(config: SourceConfig) -> None:
+def check_writing(config: SourceConfig, own: OwnColumns = ()) -> None:
     """Refuse settings that say in an impossible way how values are written.
 
     Raises:
@@ -176,7 +178,7 @@ def check_writing(config: SourceConfig) -> None:
         if len(delimiter) != 1:
             raise ConfigError(f"source.delimiter '{delimiter}' is not one character")
     for table in CONTRACTS:
-        for name, form in forms_of(config, table).items():
+        for name, form in forms_of(config, table, own).items():
             if form.values.thousands == form.values.decimal:
                 raise ConfigError(f"source.thousands of {form.key} is '{form.values.thousands}', the decimal sign too")
             _check_constant(f"source.columns.{table}.{name}", form.file_column, form.type)
@@ -188,16 +190,18 @@ def check_writing(config: SourceConfig) -> None:
 
 
 def _check_constant(key: str, file_column: str, kind: pa.DataType) -> None:
-    if file_column == ROW_NUMBER and not pa.types.is_string(kind):
-        raise ConfigError(f"{key} is '{ROW_NUMBER}', which makes ids; the column is {kind}")
+    if file_column == ROW_NUMBER and not (pa.types.is_string(kind) or pa.types.is_timestamp(kind)):
+        raise ConfigError(f"{key} is '{ROW_NUMBER}', which makes ids and times; the column is {kind}")
 
 
 def _each(value: str | Mapping[str, str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value.values())
 
 
-def _check_key(setting: str, table: str, column: str) -> None:
-    known = CONTRACTS[table].schema.names if table in CONTRACTS else None
+def _check_key(setting: str, table: str, column: str, own: OwnColumns) -> None:
+    known = contract_with(table, own).schema.names if table in CONTRACTS else None
+    if known and prefix_of(column) and column not in known:
+        raise ConfigError(f"source.{setting}.{table}.{column} is not declared; add it to features.columns")
     if known is None or (column and column not in known):
         key = f"{table}.{column}" if column and known else table
         raise ConfigError(f"source.{setting}.{key} is in no contract; known are {', '.join(known or CONTRACTS)}")

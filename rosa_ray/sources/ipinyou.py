@@ -1,6 +1,6 @@
 """iPinYou (2013): impressions that a bidding platform bought, with the price paid."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rosa_ray.schema import ADS, IMPRESSIONS
+from rosa_ray.schema.own_columns import OwnKind
 from rosa_ray.sources.named import NamedLog, first_of_each, read_text
 from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceFile
@@ -76,6 +77,12 @@ class IPinYouSource(NamedLog):
     """
 
     tables: ClassVar[tuple[str, ...]] = (IMPRESSIONS.name, ADS.name)
+    features: ClassVar[Mapping[str, OwnKind]] = {
+        "request.adexchange": "category",
+        "request.slotvisibility": "category",
+        "request.slotformat": "category",
+        "request.slotprice": "number",
+    }
 
     def files(self) -> list[SourceFile]:
         """List the files of `config.path` as impressions and as ads."""
@@ -86,7 +93,7 @@ class IPinYouSource(NamedLog):
         """Stream one file."""
         config = self.known(columns=COLUMNS, time_format="%Y%m%d%H%M%S%f", time_zone="Asia/Shanghai")
         batches = read_text(
-            config, file, _form(file.path), _derived, ("bidprice", "payprice", "slotwidth", "slotheight")
+            config, file, _form(file.path), _derived, ("bidprice", "payprice", "slotwidth", "slotheight"), self.own
         )
         yield from first_of_each(batches) if file.contract_name == ADS.name else batches
 

@@ -71,7 +71,7 @@ class KuaiRandSource(NamedLog):
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""
         config = self.known(columns=COLUMNS, time_unit="ms")
-        batches = read_text(config, file, derive=_derived, of=(*ACTIONS, DURATION))
+        batches = read_text(config, file, derive=_derived, of=(*ACTIONS, DURATION), own=self.own)
         yield from first_of_each(batches) if file.contract_name == ADS.name else batches
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.schema import ADS, CANDIDATES, EVENTS, IMPRESSIONS
+from rosa_ray.sources.column_forms import OwnColumns
 from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.paths import find_files, has_subdirectory
 from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
@@ -20,6 +21,7 @@ class LogSource:
     """Reads `LOG/{events,impressions,ads,candidates}/*.parquet`; `candidates` may be absent, `truth` is never read."""
 
     config: SourceConfig
+    own: OwnColumns = ()
     tables: ClassVar[tuple[str, ...]] = (*REQUIRED, *OPTIONAL)
 
     def __post_init__(self) -> None:
@@ -41,7 +43,7 @@ class LogSource:
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""
         opened = ParquetFile(file.path)
-        columns = FileColumns(SourceConfig(), file, opened.names)
+        columns = FileColumns(SourceConfig(), file, opened.names, own=self.own)
         for batch in opened.stream(columns.to_read):
             yield columns.batch(batch)
 

@@ -44,7 +44,7 @@ class MovieLensSource(NamedLog):
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""
         config = self.known(columns={"events": COLUMNS}, behaviors=BEHAVIORS_OF, time_unit="s")
-        yield from read_text(config, file, _form(os.path.basename(file.path)))
+        yield from read_text(config, file, _form(os.path.basename(file.path)), own=self.own)
 
 
 def _form(name: str) -> TextForm:

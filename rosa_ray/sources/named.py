@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import EVENTS
-from rosa_ray.sources.column_forms import forms_of
+from rosa_ray.schema.own_columns import OwnKind
+from rosa_ray.sources.column_forms import OwnColumns, forms_of
 from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.generic import check_tables, check_writing
 from rosa_ray.sources.paths import find_files
@@ -28,16 +29,20 @@ class NamedLog(ABC):
 
     Attributes:
         tables: the contracts that it brings.
+        own: declared columns to read too.
+        features: columns of its own that become features where the config declares none.
     """
 
     config: SourceConfig
+    own: OwnColumns = ()
+    features: ClassVar[Mapping[str, OwnKind]] = {}
     tables: ClassVar[tuple[str, ...]] = (EVENTS.name,)
 
     def __post_init__(self) -> None:
         if not self.config.path:
             raise ConfigError(f"source.path is empty; for kind '{self.config.kind}' give a file, directory or glob")
-        check_tables(self.config)
-        check_writing(self.config)
+        check_tables(self.config, self.own)
+        check_writing(self.config, self.own)
 
     def files(self) -> list[SourceFile]:
         """List the files of `config.path`, all of them events."""
@@ -64,17 +69,19 @@ def read_text(
     form: TextForm | None = None,
     derive: Derive | None = None,
     of: tuple[str, ...] = (),
+    own: OwnColumns = (),
 ) -> Iterator[RawBatch]:
     """Stream a text file by settings.
 
     Args:
         derive: computes columns beyond those of the file.
         of: the file columns that `derive` takes.
+        own: declared columns to read too.
     """
-    wanted = tuple(entry.file_column for entry in forms_of(config, file.contract_name).values())
+    wanted = tuple(entry.file_column for entry in forms_of(config, file.contract_name, own).values())
     opened = TextFile(file.path, form or TextForm(), wanted)
     derived = tuple(derive(pa.table({name: pa.array([], pa.string()) for name in of}))) if derive else ()
-    columns = FileColumns(config, file, (*opened.names, *derived), opened.describe())
+    columns = FileColumns(config, file, (*opened.names, *derived), opened.describe(), own=own)
     for batch in opened.stream({*columns.to_read, *of}):
         table = batch.table
         for name, values in (derive(table) if derive else {}).items():

@@ -1,7 +1,7 @@
 """Open Bandit (ZOZOTOWN): impressions of one policy with the probability of each choice, for off-policy estimates."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from rosa_ray.errors import InputError
 from rosa_ray.schema import ADS, CANDIDATES, IMPRESSIONS
+from rosa_ray.schema.own_columns import OwnKind
 from rosa_ray.sources.named import NamedLog, read_text
 from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceFile
@@ -50,12 +51,14 @@ class OpenBanditSource(NamedLog):
     """Reads the log of one policy (`all.csv`, `random_all.csv.gz`) as impressions, its `*item_context.csv` as ads.
 
     The log has no user ids, no events and no conversions: rows whose four user features agree count as one user.
-    The first two of the features stand in for device and region, features of the item for campaign and category.
+    The first two of the features stand in for device and region, the others are columns of the request. Features of
+    the item stand in for campaign and category.
     Bids are 1 and costs 0, so that only `ctr` says something. Every item is a candidate of every request. Each row is
     its own request, since the data do not say which rows shared a page.
     """
 
     tables: ClassVar[tuple[str, ...]] = (IMPRESSIONS.name, CANDIDATES.name, ADS.name)
+    features: ClassVar[Mapping[str, OwnKind]] = {f"request.{name}": "category" for name in USER_FEATURES[2:]}
 
     def files(self) -> list[SourceFile]:
         """List the logs as impressions and as candidates, and the item contexts as ads."""
@@ -70,9 +73,9 @@ class OpenBanditSource(NamedLog):
         """Stream one file."""
         config = self.known(columns=COLUMNS, values=POSITIONS)
         if file.contract_name == ADS.name:
-            yield from read_text(config, file)
+            yield from read_text(config, file, own=self.own)
             return
-        batches = read_text(config, file, derive=_profiles, of=USER_FEATURES)
+        batches = read_text(config, file, derive=_profiles, of=USER_FEATURES, own=self.own)
         yield from batches if file.contract_name == IMPRESSIONS.name else self._candidates(batches)
 
     def _candidates(self, batches: Iterator[RawBatch]) -> Iterator[RawBatch]:

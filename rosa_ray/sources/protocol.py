@@ -50,7 +50,8 @@ class SourceConfig:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Table to {column: file column}; a column left out keeps its name. Names are matched exactly, or else ignoring
     case and surrounding spaces. Some values stand for no file column: `=view` is the value `view` in every row, `#row`
-    is the row's number in its file, for logs without ids, `#file` the file's name and `#folder` its folder's."""
+    is the row's number in its file, for logs without ids, `#file` the file's name and `#folder` its folder's. `#row` of
+    a time says that rows are in order of time and say no more: they then lie a second apart."""
     header: Mapping[str, Names] = field(default_factory=dict)
     """Table to the names of its columns, in order, for text files that have no header line."""
     time_format: str | Mapping[str, str] = ""

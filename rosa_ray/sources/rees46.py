@@ -24,7 +24,7 @@ class Rees46Source(NamedLog):
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""
-        for batch in read_text(self.known(columns={"events": COLUMNS}), file):
+        for batch in read_text(self.known(columns={"events": COLUMNS}), file, own=self.own):
             kept = pc.not_equal(batch.table["behavior"], REMOVAL)
             yield set_aside(batch, kept, file.path, "behavior", f"are {REMOVAL}, which has no contract behaviour")
 

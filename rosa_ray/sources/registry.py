@@ -5,11 +5,18 @@ must be able to import that.
 """
 
 import importlib
+from collections.abc import Mapping
+from dataclasses import replace
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema.own_columns import OwnKind
 from rosa_ray.schema.pseudonyms import Pseudonyms
+from rosa_ray.sources.column_forms import OwnColumns
+from rosa_ray.sources.generic import TabularSource
 from rosa_ray.sources.kinds import source_kinds
+from rosa_ray.sources.log import LogSource
+from rosa_ray.sources.named import NamedLog
 from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
 from rosa_ray.sources.pseudonymous import PseudonymousSource
 
@@ -30,16 +37,29 @@ def brings(config: SourceConfig, table: str) -> bool:
     return bool(config.path) and table in getattr(_factory(config.kind), "tables", CONTRACTS)
 
 
-def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None) -> Source:
+def features_of(config: SourceConfig) -> Mapping[str, OwnKind]:
+    """Columns of its own that a log known by name has, by name; they become features where none are declared.
+
+    >>> features_of(SourceConfig(kind="open_bandit", path="/logs"))
+    {'request.user_feature_2': 'category', 'request.user_feature_3': 'category'}
+    """
+    kinds = source_kinds()
+    return getattr(kinds[config.kind], "features", {}) if config.kind in kinds else {}
+
+
+def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None, own: OwnColumns = ()) -> Source:
     """Build the source a configuration names. Nothing is read yet.
 
     Args:
         pseudonyms: replace the user ids of everything that is read.
+        own: declared columns to read beside those of the contracts. A source of your own brings them by itself.
 
     Raises:
         ConfigError: the module of an own kind has no such source, or an option does not fit the kind.
     """
     source = _factory(config.kind)(config)
+    if own and isinstance(source, TabularSource | NamedLog | LogSource):
+        source = replace(source, own=own)
     return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)
 
 

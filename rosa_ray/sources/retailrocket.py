@@ -36,7 +36,7 @@ class RetailRocketSource(NamedLog):
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""
         config = self.known(columns={"events": COLUMNS}, behaviors=BEHAVIORS_OF, time_unit="ms")
-        yield from read_text(config, file)
+        yield from read_text(config, file, own=self.own)
 
 
 SOURCES = {"retailrocket": RetailRocketSource}

@@ -33,7 +33,7 @@ class TaobaoSource(NamedLog):
         """Stream one file."""
         config = self.known(columns={"events": {"event_id": "#row"}}, behaviors=BEHAVIORS_OF, time_unit="s")
         start, end = (pa.scalar(moment, TIMESTAMP) for moment in (WINDOW_START, WINDOW_END))
-        for batch in read_text(config, file, TextForm(header=FILE_COLUMNS)):
+        for batch in read_text(config, file, TextForm(header=FILE_COLUMNS), own=self.own):
             times = batch.table["event_time"]
             inside = pc.and_(pc.greater_equal(times, start), pc.less(times, end))
             yield set_aside(batch, inside, file.path, "event_time", "lie outside 2017-11-25 to 2017-12-03 (UTC+8)")

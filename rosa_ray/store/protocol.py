@@ -1,8 +1,12 @@
 """What an online store is: the records it gives, and the operations every implementation has.
 
-A store answers with exactly the features that one sorted pass over the same records gives. Order, batches and
-repetitions do not matter, as long as each record comes within the horizon of the newest one before it. Records are
-events, impressions, clicks and conversions (`rosa_ray.features.RECORD_COLUMNS`).
+A store answers with exactly the features that one sorted pass over the records gives that it took. Order, batches and
+repetitions do not matter. Records are events, impressions, clicks and conversions
+(`rosa_ray.features.RECORD_COLUMNS`).
+
+A record is late, and not taken, only where the store cannot tell whether it holds it: further behind the newest record
+than ids are remembered, and at a time of which it has forgotten ids or that a loaded log covers. A gap in what came is
+filled at any age.
 
 A store holds two versions: the active one, which is read and updated, and one that a materialisation fills beside it
 and that `activate` puts in its place at once.
@@ -16,9 +20,13 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import CounterStates
+from rosa_ray.units import MINUTE_US
 
 STATE_EVENT_COLUMNS = ("time_us", "item_key", "category_key", "behavior")
 """What is kept of an encoded event beside its state: what an ad compares itself with."""
+
+SPAN_US = 10 * MINUTE_US
+"""Of such spans of time the store knows when it forgot the ids of the first and the last record in them."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rosa_ray.bundle import open_bundle
 from rosa_ray.features import AdTable, FeatureState
-from rosa_ray.records import RecordParser
+from rosa_ray.records import RecordParser, RecordsConfig
 from rosa_ray.records.dead_letters import DeadLetters
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
@@ -24,19 +24,23 @@ class StreamSettings:
     Attributes:
         bundle: directory of the model bundle, whose features and ads decide what is counted.
         store: the online store; an empty one is made where there is none.
+        files: read these from their beginnings, and not the stream.
     """
 
     bundle: str
     store: StoreConfig = field(default_factory=StoreConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
+    records: RecordsConfig = field(default_factory=RecordsConfig)
+    files: tuple[str, ...] = ()
 
     def absolute(self) -> "StreamSettings":
         """The same with absolute paths: actors have working directories of their own."""
         path, letters = (str(Path(name).absolute()) for name in (self.stream.path, self.stream.dead_letters))
         store = replace(self.store, path=str(Path(self.store.path).absolute()))
         stream = replace(self.stream, path=path, dead_letters=letters)
-        return replace(self, bundle=str(Path(self.bundle).absolute()), store=store, stream=stream)
+        files = tuple(str(Path(name).absolute()) for name in self.files)
+        return replace(self, bundle=str(Path(self.bundle).absolute()), store=store, stream=stream, files=files)
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,9 @@ def build_pipeline(
         stream.max_future_s,
         stream.max_line_bytes,
         None if pseudonyms is None else pseudonyms.of,
+        time_form=settings.records.time_form,
     )
-    source = open_records(stream, share)
+    source = open_records(stream, share, settings.files)
     try:
         store = open_store(settings.store, state.config, state.fingerprint, create=True)
     except BaseException:
@@ -88,12 +93,12 @@ def build_pipeline(
     return Pipeline(Consumer(source, store, parser, letters, stream, metrics, **options), source, store)  # type: ignore[arg-type]
 
 
-def open_records(stream: StreamConfig, share: tuple[int, int] = (0, 1)) -> RecordSource:
-    """Open the configured source.
+def open_records(stream: StreamConfig, share: tuple[int, int] = (0, 1), files: tuple[str, ...] = ()) -> RecordSource:
+    """Open the configured source, or files instead of it.
 
     Raises:
         StreamError: it cannot be reached.
     """
-    if stream.kind == "kafka":
+    if stream.kind == "kafka" and not files:
         return KafkaSource(stream.brokers, stream.topic, stream.group, stream.kafka)
-    return LocalLog(stream.path, stream.topic, share, stream.max_line_bytes)
+    return LocalLog(stream.path, stream.topic, share, stream.max_line_bytes, files)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from rosa_ray.records.ignored_fields import OTHERS, add_fields, in_words
 from rosa_ray.units import SECOND_US
 
 _RATE_SPAN_S = 5.0
@@ -20,6 +21,7 @@ class ConsumerMetrics:
     Attributes:
         records: polled; the sum of accepted, duplicates and refused.
         refused: by reason.
+        ignored_fields: fields that no contract knows, and in how many records each stood.
         newest_us: latest own time of an applied record.
         lag_records: polled by nobody yet, as last asked.
         retries: batches that were tried again because the store failed.
@@ -31,6 +33,7 @@ class ConsumerMetrics:
     batches: int = 0
     retries: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    ignored_fields: dict[str, int] = field(default_factory=dict)
     newest_us: int = 0
     lag_records: int = 0
     started_s: float = field(default_factory=time.monotonic)
@@ -47,6 +50,10 @@ class ConsumerMetrics:
     def refuse(self, reasons: Mapping[str, int]) -> None:
         """Count refused records by reason."""
         self.refused.update(reasons)
+
+    def ignore(self, fields: Mapping[str, int]) -> None:
+        """Count fields that no contract knows."""
+        add_fields(self.ignored_fields, fields)
 
     def retried(self) -> None:
         """Count a batch that will be tried again."""
@@ -81,6 +88,7 @@ class ConsumerMetrics:
             "accepted": self.accepted,
             "duplicates": self.duplicates,
             "refused": dict(sorted(self.refused.items())),
+            "ignored_fields": dict(self.ignored_fields),
             "batches": self.batches,
             "retries": self.retries,
             "records_per_s": round(self.rate(), 1),
@@ -93,8 +101,10 @@ class ConsumerMetrics:
         """One line for people."""
         newest = f"{datetime.fromtimestamp(self.newest_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}Z" if self.newest_us else "none"
         refused = ", ".join(f"{count} {reason}" for reason, count in sorted(self.refused.items())) or "none refused"
+        ignored = f", ignored fields {in_words(self.ignored_fields)}" if self.ignored_fields else ""
         return (
-            f"{self.records} records, {self.rate():.0f}/s, {self.accepted} new, {self.duplicates} repeated, {refused}; "
+            f"{self.records} records, {self.rate():.0f}/s, {self.accepted} new, {self.duplicates} repeated, "
+            f"{refused}{ignored}; "
             f"newest {newest}, {self.lag_records} waiting"
         )
 
@@ -109,10 +119,13 @@ class RayConsumerMetrics(ConsumerMetrics):
         super().__init__()
         names = ("consumer",)
         self._outcomes = RayCounter("rosa_stream_records", "Records by outcome.", (*names, "outcome"))
+        self._ignored = RayCounter(
+            "rosa_stream_ignored_fields", "Records with a field that no contract knows.", (*names, "field")
+        )
         self._lag_records = Gauge("rosa_stream_lag_records", "Records that wait to be applied.", names)
         self._lag_s = Gauge("rosa_stream_lag_seconds", "Age of the newest applied record.", names)
         self._retries = RayCounter("rosa_stream_retries", "Batches tried again because the store failed.", names)
-        for metric in (self._outcomes, self._lag_records, self._lag_s, self._retries):
+        for metric in (self._outcomes, self._ignored, self._lag_records, self._lag_s, self._retries):
             metric.set_default_tags({"consumer": consumer})
 
     def applied(self, records: int, accepted: int, duplicates: int, newest_us: int) -> None:
@@ -124,6 +137,12 @@ class RayConsumerMetrics(ConsumerMetrics):
         """Count refused records by reason."""
         super().refuse(reasons)
         self._count(reasons)
+
+    def ignore(self, fields: Mapping[str, int]) -> None:
+        """Count fields that no contract knows."""
+        super().ignore(fields)
+        for name, count in fields.items():
+            self._ignored.inc(count, {"field": name if name in self.ignored_fields else OTHERS})
 
     def retried(self) -> None:
         """Count a batch that will be tried again."""

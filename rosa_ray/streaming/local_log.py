@@ -1,4 +1,4 @@
-"""The source kind `log`: the partitions of a local log, followed as they grow."""
+"""The source kind `log`: the partitions of a local log and plain files of JSON lines, followed as they grow."""
 
 import logging
 import time
@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import xxhash
+
 from rosa_ray.errors import StreamError
 from rosa_ray.records.log import count_records, segments_of
+from rosa_ray.streaming.log_layout import first_line, is_json, partitions_of, plain_files
 from rosa_ray.streaming.protocol import PolledRecords, PositionOf
 
 _WAIT_S = 0.02
+_SCAN_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +101,8 @@ class _Partition:
             self._handle.seek(self._byte)
             return None
         self._byte += length
-        return line.removesuffix(b"\n")
+        # Of an empty line the break stays: a line of blanks is nothing, but an empty record is malformed.
+        return line.removesuffix(b"\n") or line
 
     def _lost(self, end: int) -> StreamError:
         return StreamError(
@@ -106,30 +111,101 @@ class _Partition:
         )
 
 
-class LocalLog:
-    """Follows partitions of a log.
+class _PlainFile(_Partition):
+    """Reads one file that another program writes.
+
+    Its last line may lack a line break. It is read once it is JSON, which no beginning of an object is.
 
     Args:
-        root: the log's directory; its partitions are the directories `0`, `1`, ... below.
-        topic: names the streams: `log/TOPIC/PARTITION`.
-        share: number of this reader and how many there are: it reads every so many-th partition, also those that
-            appear later.
+        complete: the file is written to its end, so that its last line is a record whatever it says.
+    """
+
+    def __init__(self, path: Path, stream: str, max_line_bytes: int, complete: bool) -> None:
+        super().__init__(path, stream, max_line_bytes)
+        self._complete, self._after_tail = complete, False
+
+    def seek(self, offset: int) -> None:
+        """Go to an offset.
+
+        Raises:
+            StreamError: the file ends before it.
+        """
+        self.close()
+        self._next, self._after_tail = offset, False
+        self._open(self.directory, 0)
+
+    def lag(self) -> int:
+        """Whole records that were not read yet."""
+        if self._after_tail:
+            self._pass_break()
+        count, end = count_records(self.directory, self._byte)
+        return count + bool(self._tail(end))
+
+    def _advance(self) -> bool:
+        return False
+
+    def _read_line(self) -> bytes | None:
+        if self._after_tail:
+            self._pass_break()
+        line = super()._read_line()
+        if line is not None or self._handle is None or not (tail := self._tail(self._byte)):
+            return line
+        self._byte += len(tail)
+        self._handle.seek(self._byte)
+        self._after_tail = True
+        return tail[: self._max_line_bytes + 2]
+
+    def _tail(self, start: int) -> bytes:
+        """The last line from a byte on where it lacks a break and is a record all the same; else nothing."""
+        with self.directory.open("rb") as handle:
+            handle.seek(start)
+            tail = handle.read()
+        return tail if b"\n" not in tail and tail.strip() and (self._complete or is_json(tail)) else b""
+
+    def _pass_break(self) -> None:
+        """Pass over the line break that was written after the tail: it belongs to a line that is read already."""
+        assert self._handle is not None
+        line = self._handle.readline()
+        if line.endswith(b"\n") and not line.strip():
+            self._byte += len(line)
+        self._after_tail = not line
+        self._handle.seek(self._byte)
+
+
+class LocalLog:
+    """Follows the partitions of a log, and plain files below the same directory.
+
+    Args:
+        root: the log's directory, or one file. Partitions are the directories `0`, `1`, ... below.
+        topic: names the streams: `log/TOPIC/PARTITION` and `file/TOPIC/NAME@HASH`. The hash is of the first line, so that
+            another file under the name of one that was read is another stream.
+        share: number of this reader and how many there are: it reads every so many-th partition and file, also those
+            that appear later.
+        files: read these from their beginnings, and nothing else.
     """
 
     def __init__(
-        self, root: str | Path, topic: str, share: tuple[int, int] = (0, 1), max_line_bytes: int = 16_384
+        self,
+        root: str | Path,
+        topic: str,
+        share: tuple[int, int] = (0, 1),
+        max_line_bytes: int = 16_384,
+        files: Sequence[str] = (),
     ) -> None:
         self._root, self._topic, self._max_line_bytes = Path(root), topic, max_line_bytes
-        self._share = share
-        self._partitions: dict[int, _Partition] = {}
+        self._share, self._files = share, [Path(path) for path in files]
+        self._partitions: dict[str, _Partition] = {}
+        self._known_files: set[Path] = set()
         self._position_of: PositionOf = lambda stream: None
-        self._turn = 0
+        self._turn, self._begun, self._scanned_s = 0, False, 0.0
 
     def resume(self, position_of: PositionOf) -> None:
         """See `RecordSource.resume`."""
         self.close()
-        self._position_of = position_of
-        self._partitions = {}
+        # What the store read of a given file in an earlier run does not count: ids make reading it again harmless.
+        self._position_of = position_of if self._begun or not self._files else lambda stream: None
+        self._begun = True
+        self._partitions, self._known_files = {}, set()
         self._discover()
 
     def poll(self, max_records: int, timeout_s: float) -> list[PolledRecords]:
@@ -140,7 +216,7 @@ class LocalLog:
             if batches or time.monotonic() >= deadline_s:
                 return batches
             time.sleep(min(_WAIT_S, timeout_s))
-            self._discover()
+            self._discover(soon=False)
 
     def acknowledge(self, batches: Sequence[PolledRecords]) -> None:
         """See `RecordSource.acknowledge`; nobody else displays this lag."""
@@ -166,11 +242,31 @@ class LocalLog:
             batches += [batch] if batch else []
         return batches
 
-    def _discover(self) -> None:
-        found = {int(path.name): path for path in self._root.glob("*") if path.name.isdigit() and path.is_dir()}
-        for number in sorted(set(found) - set(self._partitions)):
-            if number % self._share[1] == self._share[0]:
+    def _discover(self, soon: bool = True) -> None:
+        """Add partitions and files that appeared; files are looked for every second where it is not to be `soon`."""
+        if not self._files:
+            for number, path in sorted(partitions_of(self._root).items()):
                 stream = f"log/{self._topic}/{number}"
-                partition = _Partition(found[number], stream, self._max_line_bytes)
-                partition.seek(self._position_of(stream) or 0)
-                self._partitions[number] = partition
+                if stream not in self._partitions and self._is_mine(number):
+                    self._add(_Partition(path, stream, self._max_line_bytes))
+        if soon or time.monotonic() - self._scanned_s > _SCAN_EVERY_S:
+            self._scanned_s = time.monotonic()
+            self._discover_files()
+
+    def _discover_files(self) -> None:
+        for path in self._files or plain_files(self._root):
+            name = str(path) if self._files or path == self._root else path.relative_to(self._root).as_posix()
+            if path in self._known_files or not self._is_mine(xxhash.xxh64_intdigest(name.encode())):
+                continue
+            first = first_line(path, complete=bool(self._files))
+            if first is not None:
+                stream = f"file/{self._topic}/{name}@{xxhash.xxh64_hexdigest(first)}"
+                self._add(_PlainFile(path, stream, self._max_line_bytes, bool(self._files)))
+                self._known_files.add(path)
+
+    def _add(self, partition: _Partition) -> None:
+        partition.seek(self._position_of(partition.stream) or 0)
+        self._partitions[partition.stream] = partition
+
+    def _is_mine(self, number: int) -> bool:
+        return number % self._share[1] == self._share[0]

@@ -68,7 +68,8 @@ class TrainingConfig:
     keep_checkpoints: Annotated[int, Ge(1)] = 2
     """Best epochs kept, beside the last one."""
     memory_gb: Annotated[float, Ge(0)] = 4.0
-    """Encoded users that a worker keeps in memory. A larger shard is read and encoded again every epoch."""
+    """Encoded users that a worker keeps in memory. A larger shard is encoded anew once an epoch, in another order each
+    time."""
     collective_timeout_s: Annotated[int, Ge(1)] = 60
     """How long a worker waits for the others before it gives up."""
     resume: bool = True

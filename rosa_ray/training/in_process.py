@@ -2,7 +2,6 @@
 
 import copy
 import io
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +21,10 @@ class InProcessTrainer:
     """Trains a job as one worker of `rosa train` by itself, and keeps the weights of the best epoch.
 
     Args:
-        tables: user rows, block by block, on every iteration.
+        tables: user rows, block by block.
     """
 
-    def __init__(self, job: TrainingJob, tables: Iterable[pa.Table], device: str = "cpu") -> None:
+    def __init__(self, job: TrainingJob, tables: list[pa.Table], device: str = "cpu") -> None:
         self._job, self._worker = job, Worker(job, tables, Ranks(device))
         self.best_weights: dict[str, torch.Tensor] = {}
 

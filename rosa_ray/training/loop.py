@@ -6,11 +6,10 @@ failure is the same epoch.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -25,7 +24,7 @@ from rosa_ray.models import TASKS, LossScales, UserBatch, labelled_loss, loss_te
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
-from rosa_ray.training.reader import ShardReader, idle_user
+from rosa_ray.training.reader import ShardReader, TableBlocks, idle_user
 from rosa_ray.training.schedule import is_finished, learning_rate
 from rosa_ray.training.step import Stepper, mean_losses
 
@@ -39,7 +38,7 @@ class Worker:
         loss: the job's task weights, 0 for tasks that the training period has no labels of.
     """
 
-    def __init__(self, job: TrainingJob, tables: Iterable[pa.Table], ranks: Ranks) -> None:
+    def __init__(self, job: TrainingJob, tables: TableBlocks, ranks: Ranks) -> None:
         self.job, self.ranks, self.device = job, ranks, ranks.device
         state = read_feature_state(job.layout.features)
         torch.manual_seed(job.seed)
@@ -48,7 +47,7 @@ class Worker:
             tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
         )
         self.loss, self._unlabelled = labelled_loss(job.loss, state.totals), tuple(unlabelled_tasks(state.totals))
-        self.scales = LossScales.of(state.base_rates)
+        self.scales = LossScales.of(state.base_rates, state.totals)
         self.model = ranks.wrap(self.ranker)
         self.averaged = AveragedModel(self.ranker, multi_avg_fn=_running_mean(job.training), use_buffers=True)
         self.stepper = Stepper(
@@ -122,27 +121,30 @@ class Worker:
         turns = np.random.default_rng([self.job.seed, epoch])
         self.model.train()
         samples = 0
-        parts = iter(self.users)
-        while (part := self._next_part(parts)) is not None:
-            users, steps = part
+        parts = self.users.training(rng)
+        while (part := self._next_part(parts, rng, turns)) is not None:
+            users, batches, steps = part
             samples += len(users.impressions["time_us"])
-            batches = batch_users(users, self.job.training.users_per_batch, rng, turns)
-            for _ in range(steps):
-                self._step(users, next(batches, None))
+            for turn in range(steps):
+                self._step(users, batches[turn] if turn < len(batches) else None)
         totals = self.ranks.sum(self.stepper.drain())
         samples = int(self.ranks.sum(self._tensor([samples])).item())
         if not samples:
             raise TrainingError("the training period has no impressions; move preprocess.valid_fraction")
         return totals.tolist(), samples
 
-    def _next_part(self, parts: Any) -> tuple[EncodedUsers, int] | None:
-        """This rank's next users and the steps all ranks will take for theirs; None when no rank has any left."""
-        part = next(parts, None)
-        mine = -(-len(part.train) // self.job.training.users_per_batch) if part else -1
-        steps = int(self.ranks.max(self._tensor([mine])).item())
-        if part:
-            self._idle = idle_user(part.train)
-        return None if steps < 0 else (part.train if part else self._idle.take(np.empty(0, np.int64)), steps)
+    def _next_part(
+        self, parts: Iterator[EncodedUsers], rng: np.random.Generator, turns: np.random.Generator
+    ) -> tuple[EncodedUsers, list[np.ndarray], int] | None:
+        """This rank's next users, their batches and the steps all ranks will take; None when no rank has any left."""
+        users = next(parts, None)
+        batches = [] if users is None else list(batch_users(users, self.job.training.users_per_batch, rng, turns))
+        steps = int(self.ranks.max(self._tensor([-1 if users is None else len(batches)])).item())
+        if users is not None:
+            self._idle = idle_user(users)
+        elif steps >= 0:
+            users = self._idle.take(np.empty(0, np.int64))
+        return None if users is None else (users, batches, steps)
 
     def _step(self, users: EncodedUsers, chosen: np.ndarray | None) -> None:
         arrays = collate(users, chosen) if chosen is not None else collate(self._idle, np.zeros(1, np.int64))
@@ -153,9 +155,9 @@ class Worker:
     def _validate(self) -> dict[str, Any]:
         totals = torch.zeros(2, len(TASKS), dtype=torch.float64, device=self.device)
         evaluation = Evaluation()
-        for part in self.users:
-            if len(part.valid):
-                totals += self._validate_part(part.valid, evaluation)
+        for users in self.users.validation():
+            if len(users):
+                totals += self._validate_part(users, evaluation)
         if not self.ranks.sum(totals).isfinite().all():
             raise TrainingError("the scores of the validation period are not finite; lower training.learning_rate")
         metrics = self._merge(evaluation).compute()

@@ -10,6 +10,7 @@ import ray.train.torch
 import torch
 from torch import nn
 
+from rosa_ray.data.user_rows import Slice, list_user_files, plan_shards
 from rosa_ray.errors import TrainingError
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.loop import Worker
@@ -31,7 +32,7 @@ def train_worker(settings: dict[str, Any]) -> dict[str, Any]:
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        worker = Worker(job, ShardTables(ray.train.get_dataset_shard("users")), ray_ranks())
+        worker = Worker(job, _shard(job), ray_ranks())
         _restore(worker)
         while not worker.finished:
             record = worker.run_epoch()
@@ -54,6 +55,18 @@ def ray_ranks() -> Ranks:
     context = ray.train.get_context()
     world, device = context.get_world_size(), ray.train.torch.get_device()
     return RayRanks(context.get_world_rank(), world, device) if world > 1 else Ranks(device)
+
+
+def _shard(job: TrainingJob) -> ShardTables:
+    """This worker's user rows."""
+    context = ray.train.get_context()
+    world, rank = context.get_world_size(), context.get_world_rank()
+
+    def plan() -> list[Slice]:
+        """The slices that `UserShards` gave this rank."""
+        return plan_shards(list_user_files(job.layout.users), world)[rank]
+
+    return ShardTables(ray.train.get_dataset_shard("users"), plan)
 
 
 def _restore(worker: Worker) -> None:

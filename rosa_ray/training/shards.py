@@ -5,14 +5,15 @@ a fixed range of user rows, equal within one user, so a run is repeatable, a res
 none is lost.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 from ray.data import DataIterator, Dataset, ExecutionOptions
 from ray.train import DataConfig
 
-from rosa_ray.data.user_rows import plan_shards, quiet, slices_dataset
+from rosa_ray.data.user_rows import Slice, plan_shards, quiet, read_slice, slices_dataset
 
 
 class UserShards(DataConfig):
@@ -39,10 +40,25 @@ class UserShards(DataConfig):
 
 
 class ShardTables:
-    """Blocks of user rows of a Ray Data iterator, from the beginning on every iteration."""
+    """Blocks of user rows of a worker: all in order through Ray Data, or one straight from its file.
 
-    def __init__(self, iterator: DataIterator) -> None:
-        self._iterator = iterator
+    Args:
+        iterator: of the worker's shard.
+        plan: gives the slices that the shard consists of, in order; asked when the shard does not fit in memory.
+    """
+
+    def __init__(self, iterator: DataIterator, plan: Callable[[], Sequence[Slice]]) -> None:
+        self._iterator, self._plan = iterator, plan
+
+    def __len__(self) -> int:
+        return len(self._slices)
 
     def __iter__(self) -> Iterator[pa.Table]:
         yield from self._iterator.iter_batches(batch_size=None, batch_format="pyarrow")  # type: ignore[arg-type]
+
+    def __getitem__(self, number: int, /) -> pa.Table:
+        return read_slice(self._slices[number])
+
+    @cached_property
+    def _slices(self) -> Sequence[Slice]:
+        return self._plan()

@@ -16,7 +16,7 @@ from rosa_ray.data.user_rows import list_user_files, read_feature_state
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.calibrating import calibrate
 from rosa_ray.features import FeatureState
-from rosa_ray.models import LossConfig, task_weights, unlabelled_tasks
+from rosa_ray.models import LossConfig, bills_clicks, task_weights, unlabelled_tasks
 from rosa_ray.run_dir import RunDir
 from rosa_ray.settings import Tagged
 from rosa_ray.storage import absolute, exists, read_json, remove_tree, write_json
@@ -127,7 +127,7 @@ def epoch_line(record: EpochRecord) -> str:
 
 
 def off_lines(loss: LossConfig, totals: Mapping[str, float]) -> list[str]:
-    """A line for people per task that has a weight but no label to learn from.
+    """A line for people per task that has a weight but no label to learn from, and one where clicks are billed.
 
     Args:
         totals: of the training period, see `FeatureState`.
@@ -142,7 +142,10 @@ def off_lines(loss: LossConfig, totals: Mapping[str, float]) -> list[str]:
         "value": ("the value of a conversion is", "it is the ad's price"),
     }
     reasons = {task: reason for task, reason in unlabelled_tasks(totals).items() if weights[task]}
-    return [f"{words[task][0]} not learned: {reason}; {words[task][1]}" for task, reason in reasons.items()]
+    lines = [f"{words[task][0]} not learned: {reason}; {words[task][1]}" for task, reason in reasons.items()]
+    if weights["roi"] and "roi" not in reasons and bills_clicks(totals):
+        lines.append("costs come with clicks: the ROI term divides by the cost expected before the request")
+    return lines
 
 
 def _prepare(run_dir: RunDir, name: str, resume: bool) -> str | None:

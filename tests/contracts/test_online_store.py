@@ -103,13 +103,118 @@ def test_an_event_before_a_full_timeline_is_counted_but_not_appended(store: Onli
     require_one_pass(store, rows + early)
 
 
-def test_events_beyond_the_horizon_are_set_aside_and_counted(store: OnlineStore) -> None:
-    store.apply(columns_of([("new", "ann", T0)]))
-    batch = [("edge", "ann", T0 - 7 * DAY_US), ("old", "ann", T0 - 7 * DAY_US - 1)]
-    result = store.apply(columns_of(batch))
-    assert (result.accepted, result.late, result.late_rows.tolist()) == (1, 1, [1])
-    assert store.info().late == 1
-    require_one_pass(store, [("new", "ann", T0), batch[0]])
+def test_what_may_be_a_forgotten_repetition_is_set_aside_and_counted(store: OnlineStore) -> None:
+    first, second = ("first", "ann", T0 - 9 * DAY_US), ("second", "bob", T0 - 9 * DAY_US + MINUTE_US)
+    rows = [first, second, ("new", "ann", T0)]
+    for row in rows:
+        store.apply(columns_of([row]))
+    between = ("between", "ann", T0 - 9 * DAY_US + MINUTE_US // 2)
+    result = store.apply(columns_of([first, ("edge", "ann", T0 - 7 * DAY_US), between, second]))
+    assert (result.accepted, result.late, result.late_rows.tolist()) == (1, 3, [0, 2, 3])
+    assert store.info().late == 3
+    require_one_pass(store, [*rows, ("edge", "ann", T0 - 7 * DAY_US)])
+
+
+def test_what_a_loaded_log_covers_is_late_and_what_came_after_it_is_not(store: OnlineStore) -> None:
+    rows = [(f"e{day:02d}", "ann", T0 - day * DAY_US) for day in range(3)]
+    load(store, rows)
+    store.activate(VERSION)
+    assert store.apply(columns_of([("old", "ann", T0 - 8 * DAY_US)])).late == 1
+    after = [("new", "ann", T0 + 30 * DAY_US), ("gap", "ann", T0 + HOUR_US)]
+    assert [store.apply(columns_of([row])).accepted for row in after] == [1, 1]
+    within = [("never loaded", "ann", T0 - HOUR_US), *rows]
+    assert store.apply(columns_of(within)).late == len(within)
+    require_one_pass(store, [*rows, *after])
+
+
+_BEFORE = st.tuples(
+    st.integers(0, 20).map(lambda n: f"b{n}"), st.sampled_from(["ann", "bob"]), st.integers(0, 2 * 24 * 60)
+)
+_GAP = st.tuples(
+    st.integers(0, 40).map(lambda n: f"g{n}"), st.sampled_from(["ann", "bob", "cid"]), st.integers(0, 26 * 24 * 60)
+)
+_AFTER = st.tuples(
+    st.integers(0, 20).map(lambda n: f"a{n}"), st.sampled_from(["ann", "cid"]), st.integers(0, 5 * 24 * 60)
+)
+
+
+def _at(rows: list[tuple[str, str, int]], day: int) -> list[tuple[str, str, int]]:
+    return [(event_id, user, T0 + day * DAY_US + minute * MINUTE_US) for event_id, user, minute in rows]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    data=st.data(),
+    before=st.lists(_BEFORE, max_size=10, unique_by=lambda row: row[0]),
+    gap=st.lists(_GAP, max_size=25, unique_by=lambda row: row[0]),
+    after=st.lists(_AFTER, max_size=10, unique_by=lambda row: row[0]),
+)
+def test_a_gap_is_filled_after_live_events_as_if_it_had_come_in_order(
+    open_fresh: Callable[[], list[OnlineStore]],
+    data: st.DataObject,
+    before: list[tuple[str, str, int]],
+    gap: list[tuple[str, str, int]],
+    after: list[tuple[str, str, int]],
+) -> None:
+    early, missed, live = _at(before, 0), _at(gap, 3), [("a", "ann", T0 + 30 * DAY_US), *_at(after, 30)]
+    rest = missed + live[1:]
+    again = data.draw(st.lists(st.sampled_from([*rest, live[0]]), max_size=15))
+    sent = data.draw(st.permutations(rest + again))
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=6)))
+    for late_filled, in_order in zip(open_fresh(), open_fresh(), strict=True):
+        late_filled.apply(columns_of(data.draw(st.permutations(early))))
+        late_filled.apply(columns_of(live[:1]))
+        results = [
+            late_filled.apply(columns_of(sent[low:high]))
+            for low, high in zip([0, *cuts], [*cuts, len(sent)], strict=True)
+        ]
+        assert sum(result.late for result in results) == 0
+        assert sum(result.accepted for result in results) == len(rest)
+        everything = sorted(early + missed + live, key=lambda row: (row[2], row[0]))
+        for row in everything:
+            in_order.apply(columns_of([row]))
+        require_one_pass(late_filled, everything)
+        for user in ("ann", "bob", "cid"):
+            found, expected = (store.read_user(hash_id(user)) for store in (late_filled, in_order))
+            for name, values in expected.timeline.items():
+                assert found.timeline[name].tolist() == values.tolist() or name == "price"
+            np.testing.assert_array_equal(found.timeline["price"], expected.timeline["price"])
+            for view, counters in expected.counters.items():
+                require_equal_counters(found.counters[view], counters)
+        late_filled.close()
+        in_order.close()
+
+
+_FAR = st.tuples(
+    st.integers(0, 12).map(lambda number: f"e{number}"),
+    st.just("ann"),
+    st.integers(0, 120).map(lambda n: T0 + n * 8 * HOUR_US),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), rows=st.lists(_FAR, max_size=12, unique_by=lambda row: row[0]))
+def test_over_any_time_nothing_counts_twice_and_cuts_decide_nothing(
+    open_fresh: Callable[[], list[OnlineStore]], data: st.DataObject, rows: list[tuple[str, str, int]]
+) -> None:
+    sent = data.draw(st.lists(st.sampled_from(rows), max_size=30)) if rows else []
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=5)))
+    verdicts = []
+    for store, other in zip(open_fresh(), open_fresh(), strict=True):
+        whole = store.apply(columns_of(sent))
+        late = [
+            other.apply(columns_of(sent[low:high])).late_rows + low
+            for low, high in zip([0, *cuts], [*cuts, len(sent)], strict=True)
+        ]
+        assert np.concatenate(late).tolist() == whole.late_rows.tolist()
+        taken = list(dict.fromkeys(row for index, row in enumerate(sent) if index not in set(whole.late_rows.tolist())))
+        assert whole.accepted == len(taken)
+        require_one_pass(store, taken)
+        require_one_pass(other, taken)
+        verdicts.append(whole.late_rows.tolist())
+        store.close()
+        other.close()
+    assert verdicts[0] == verdicts[-1]
 
 
 def test_lateness_does_not_depend_on_how_batches_are_cut(open_: Open) -> None:

@@ -130,6 +130,7 @@ def test_feedback_leaves_the_timeline_alone(store: OnlineStore) -> None:
 
 
 def test_lateness_is_of_the_records_own_time(store: OnlineStore) -> None:
+    store.apply(columns_of([("old", "bob", T0 - 8 * DAY_US)]))
     store.apply(columns_of([("new", "bob", T0)]))
     early = shown([("i1", ANN, 4, T0 - 8 * DAY_US, 1, 48)])
     result = store.apply(early)

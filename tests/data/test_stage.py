@@ -83,14 +83,14 @@ def test_nan_price_is_counted_and_wrong_type_refuses_the_file(tmp_path):
     (tmp_path / "raw").mkdir()
     pq.write_table(pa.table(columns | {"price": [2.0, float("nan")]}), tmp_path / "raw" / "a.parquet")
     pq.write_table(pa.table(columns | {"price": ["dear", "cheap"]}), tmp_path / "raw" / "b.parquet")
-    pq.write_table(pa.table(columns), tmp_path / "raw" / "c.parquet")
+    pq.write_table(pa.table(columns).drop_columns("ad_id"), tmp_path / "raw" / "c.parquet")
     (tmp_path / "raw" / "d.parquet").write_bytes(b"PAR1 not really")
     source = open_source(SourceConfig(kind="parquet", ads=str(tmp_path / "raw")))
     reports = [stage_file(source, file, str(tmp_path), 4) for file in source.files()]
     assert [(report.status, report.rows_kept) for report in reports] == [("ok", 1)] + [("set_aside", 0)] * 3
     assert "NaN" in reports[0].violations[0].reason
     assert "2 of 2 values do not parse as numbers, the first is row 1, 'dear'" in reports[1].reason
-    assert "column 'price' is missing" in reports[2].reason
+    assert "column 'ad_id' is missing" in reports[2].reason
     assert "not a Parquet file" in reports[3].reason
     assert read_staged(str(tmp_path), ADS, 0)["ad_id"].to_pylist() == ["a"]
 
@@ -105,7 +105,7 @@ def test_staged_bytes_do_not_depend_on_where_the_log_lies(raw, tmp_path):
 def test_staging_that_cannot_be_written_is_a_failure_of_the_job_not_of_the_file(raw, tmp_path):
     source = open_source(SourceConfig(kind="taobao", path=str(raw)))
     row = asdict(source.files()[0])
-    answer = _stage_row(row, source=source, staging_dir=str(tmp_path / "missing"), partitions=2, setup="any")
+    answer = _stage_row(row, source=source, staging_dir=str(tmp_path / "missing"), partitions=2, setup="any", own=())
     assert answer["report"] == ""
     assert "FileNotFoundError" in answer["failure"]
 

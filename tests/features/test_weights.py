@@ -38,7 +38,7 @@ def test_a_weight_comes_from_the_row_and_from_the_thinning() -> None:
     for name, values in (("weight", [2.0, None, 3.0, 0.5]), ("click", [True, True, False, False])):
         place = table.column_names.index(name)
         table = table.set_column(place, name, pa.array(values, table.schema.field(name).type))
-    shown, _ = keyed_impressions(table, ADS, 0.1)
+    shown, _ = keyed_impressions(table, ADS, negative_keep_rate=0.1)
     assert sorted(shown["weight"].tolist()) == pytest.approx([1.0, 2.0, 5.0, 30.0])
     assert (shown["click"] == (shown["weight"] < 5)).all()
     plain, _ = keyed_impressions(table.drop_columns(["weight"]), ADS)
@@ -70,7 +70,7 @@ def test_counters_take_a_weight_as_so_many_rows(config: FeatureConfig) -> None:
 
 def test_weighted_counters_are_the_same_in_any_order_and_grouping() -> None:
     _, table = log()
-    shown, _ = keyed_impressions(thinned(table, 0.3), ADS, 0.3)
+    shown, _ = keyed_impressions(thinned(table, 0.3), ADS, negative_keep_rate=0.3)
     whole = fold_impressions(shown, WEIGHTED)
     mixed = np.random.default_rng(0).permutation(len(shown["weight"]))
     halves = [{name: values[part] for name, values in shown.items()} for part in np.array_split(mixed, 2)]
@@ -108,7 +108,7 @@ def test_an_ad_of_a_thinned_log_reads_the_rate_that_live_impressions_give_it() -
     kept = thinned(few, 0.1)
     read = {}
     for name, (rows, rate) in {"live": (few, 1.0), "weighted": (kept, 0.1), "as it is": (kept, 1.0)}.items():
-        shown, _ = keyed_impressions(rows, ADS, rate)
+        shown, _ = keyed_impressions(rows, ADS, negative_keep_rate=rate)
         read[name] = read_dense(fold_impressions(shown, WEIGHTED), asked, WEIGHTED)[:, RATES[0]]
     assert np.abs(read["weighted"] - read["live"]).max() < 0.3
     assert np.abs(read["weighted"] - read["live"]).mean() < 0.1
@@ -145,8 +145,8 @@ def test_a_vocabulary_counts_rows_not_what_they_stand_for() -> None:
 
 def test_candidates_weigh_one() -> None:
     events, table = log()
-    shown, _ = keyed_impressions(thinned(table, 0.1), ADS, 0.1)
-    offered, _ = keyed_impressions(table.drop_columns(["click", "weight"]), ADS, 0.1)
+    shown, _ = keyed_impressions(thinned(table, 0.1), ADS, negative_keep_rate=0.1)
+    offered, _ = keyed_impressions(table.drop_columns(["click", "weight"]), ADS, negative_keep_rate=0.1)
     late = {name: values[offered["time_us"] >= BOUNDS.valid_us] for name, values in offered.items()}
     keyed = keyed_events(events)
     counters = fold_events(keyed, WEIGHTED) | fold_impressions(shown, WEIGHTED)

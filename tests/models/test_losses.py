@@ -9,6 +9,7 @@ from rosa_ray.models import (
     LossScales,
     Predictions,
     UserBatch,
+    bills_clicks,
     labelled_loss,
     loss_terms,
     unlabelled_tasks,
@@ -175,3 +176,69 @@ def test_terms_leave_padding_free_impressions_and_unsold_rows_out() -> None:
     assert weights == {"ctr": 3, "cvr": 3, "roi": 2, "value": 1, "next": 0}
     assert terms["ctr"][0].item() == pytest.approx(3 * math.log(2))
     assert terms["roi"][0].item() == pytest.approx(0.5 * (2.0 + 2.0), rel=1e-5)
+
+
+P_CTR, P_CVR, VALUE = 0.1, 0.4, 15.0
+ROWS = np.array([900, 60, 20, 20])
+"""Of 1,000 impressions: not clicked; clicked; bought for 10; bought for 20."""
+BILLINGS = {
+    "impressions": lambda click, bid: bid * 0.7,
+    "clicks": lambda click, bid: bid * 7 * click,
+    "both": lambda click, bid: bid * (0.5 + 5 * click),
+}
+
+
+def whole_law(billing: str) -> tuple[UserBatch, LossScales]:
+    """Every outcome as often as the law says, at two bids that the outcome does not know of."""
+    click = np.tile(np.repeat([0.0, 1, 1, 1], ROWS), 2)
+    revenue = np.tile(np.repeat([0.0, 0, 10, 20], ROWS), 2)
+    bid = np.repeat([0.1, 0.3], 1000)
+    labels = {
+        "click": click,
+        "conversion": (revenue > 0).astype(float),
+        "revenue": revenue,
+        "cost": BILLINGS[billing](click, bid),
+        "expected_cost": bid,
+        "price": np.full(2000, VALUE),
+    }
+    totals = {
+        "revenue": revenue.sum(),
+        "cost": labels["cost"].sum(),
+        "expected_cost": bid.sum(),
+        "cost_of_clicks": labels["cost"] @ click,
+        "expected_cost_of_clicks": bid @ click,
+    }
+    rates = {"ctr": P_CTR, "cvr": P_CVR, "log_value": math.log(VALUE)}
+    scales = LossScales.of({**rates, "revenue_per_cost": totals["revenue"] / totals["cost"]}, totals)
+    here = torch.ones(1, 2000, dtype=torch.bool)
+    columns = {name: torch.tensor(values[None]) for name, values in labels.items()}
+    return UserBatch({}, here, {}, here, here, columns, here), scales
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("billing", BILLINGS)
+def test_the_least_expected_loss_is_at_the_true_probabilities(billing: str, gamma: float) -> None:
+    batch, scales = whole_law(billing)
+    logits = torch.tensor([logit(0.3), logit(0.3)], dtype=torch.float64, requires_grad=True)
+    value = torch.full((1, 2000), math.log(VALUE), dtype=torch.float64)
+    optimizer = torch.optim.LBFGS([logits], max_iter=200, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        terms = loss_terms(Predictions(*logits[:, None, None].expand(2, 1, 2000), value), batch, LossConfig(), scales)
+        means = {task: total / weight.clamp_min(1) for task, (total, weight) in terms.items()}
+        total = means["ctr"] + means["cvr"] + gamma * means["roi"]
+        total.backward()
+        return total
+
+    optimizer.step(loss)
+    assert torch.sigmoid(logits).tolist() == pytest.approx([P_CTR, P_CVR], rel=1e-4)
+
+
+def test_costs_are_those_expected_where_they_come_with_clicks() -> None:
+    spends = {billing: whole_law(billing)[1].spend for billing in BILLINGS}
+    assert spends == {"impressions": "cost", "clicks": "expected_cost", "both": "expected_cost"}
+
+
+def test_features_of_earlier_versions_read_as_paid_impressions() -> None:
+    assert not bills_clicks({"cost": 5.0, "revenue": 9.0})

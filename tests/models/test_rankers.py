@@ -4,12 +4,16 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import nn
+from torch.nn import functional
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.features import EncodedUsers, collate
+from rosa_ray.features import EncodedUsers, FeatureState, FitSums, collate, encode_users
+from rosa_ray.features.own import ColumnConfig
 from rosa_ray.models import (
     LossConfig,
     LossScales,
@@ -20,7 +24,7 @@ from rosa_ray.models import (
     ranker_names,
     task_weights,
 )
-from tests.synthetic import encoded_users
+from tests.synthetic import BOUNDS, CONFIG, encoded_users, impressions_table, user_rows_of
 from tests.tiny_users import tiny_users
 
 WINDOW = 6
@@ -220,3 +224,36 @@ def test_an_unknown_model_is_named() -> None:
 def test_a_match_window_below_one_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"model\.match_window is 0; it must be at least 1"):
         config_class(name)(match_window=0)
+
+
+@pytest.mark.parametrize("name", [*ranker_names(), *(name for name, _ in OUTSIDE)])
+@pytest.mark.parametrize("kind", ["category", "number"])
+def test_every_ranker_finds_what_a_declared_column_says(name: str, kind: str) -> None:
+    rng = np.random.default_rng(5)
+    columns = {"request.plain": ColumnConfig(), "request.told": ColumnConfig(type=kind)}
+    config = dataclasses.replace(CONFIG, columns=columns)
+    click = impressions_table(np.random.default_rng(0), impressions=3000)["click"].to_numpy()
+    told = np.where(click, rng.integers(4, 8, 3000), rng.integers(0, 4, 3000))
+    own = {
+        "request.plain": pa.array([f"p{at}" for at in rng.integers(0, 9, 3000)]),
+        "request.told": pa.array(told.astype(np.float64) if kind == "number" else [f"t{at}" for at in told]),
+    }
+    rows = user_rows_of(config, own, impressions=3000)
+    assert (rows.impressions["click"] == 1).sum() == click.sum()
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, columns)], config)
+    batch = whole_batch(encode_users(rows, state))
+    torch.manual_seed(0)
+    ranker = build_ranker(name, small(name, dropout=0.0), state.table_sizes, state.base_rates)
+    optimizer = torch.optim.Adam(ranker.parameters(), 1e-2)
+    mask = batch.impression_mask
+    held = mask & (batch.row % 4 == 0)
+    for _ in range(40):
+        loss = functional.binary_cross_entropy_with_logits(
+            ranker(batch).ctr_logit[mask & ~held], batch.labels["click"][mask & ~held]
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    ranker.eval()
+    found = ranker(batch).ctr_logit[held].detach().numpy()
+    assert roc_auc_score(batch.labels["click"][held].numpy(), found) > 0.75

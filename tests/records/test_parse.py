@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from rosa_ray.features import RECORD_COLUMNS, AdTable, RecordKind
 from rosa_ray.records import EXAMPLES, RecordParser, late_refusals, to_us
-from rosa_ray.records.fields import times_us
+from rosa_ray.records.config import RecordsConfig
+from rosa_ray.records.ignored_fields import MAX_NAMES, OTHERS, add_fields
 from rosa_ray.schema import hash_id
+from rosa_ray.sources.times import TimeForm
 from tests.synthetic import ads_table
 
 NOW_US = 1_800_000_000_000_000
@@ -76,19 +78,31 @@ REFUSED = {
         event()[:-1],
         event(type="visit"),
         event(type=1),
-        event(surprise=1),
         event(price=-0.5),
-        event(price="3"),
+        event(price="-0.5"),
+        event(price="$3"),
+        event(price="3,5"),
+        event(price="inf"),
+        event(price=True),
+        event(user_id=True),
+        event(user_id=1.5),
+        event(user_id=2.0**53 + 2),
+        event(user_id=None),
+        event(user_id=["u"]),
+        event(event_id=10**256),
         event(user_id=""),
         event(user_id="x" * 257),
         event(behavior="buy"),
         event(event_time="2026-01-31T09:30:00"),
         event(event_time="2026-02-30T09:30:00Z"),
-        event(event_time="2026-01-31T09:30:00.1234567Z"),
         event(event_time="1989-12-31T23:59:59Z"),
         event(event_time="1990-01-01T00:00:00+00:01"),
         event(event_time="2100-01-01T00:00:00Z"),
         event(event_time=1769851800),
+        event(event_time="1769851800"),
+        event(event_time=True),
+        event(event_time=""),
+        event(event_time="noon"),
         event().replace(b"59.9", b"NaN"),
         event().replace(b"59.9", b"1e999"),
         line(type="impression", **SHOWN),
@@ -140,7 +154,7 @@ def test_late_rows_of_the_store_are_lines_again() -> None:
     assert [(r.index, r.reason) for r in late_refusals(parsed, np.array([1]))] == [(2, "late")]
 
 
-def test_a_forgotten_users_blank_line_is_nothing() -> None:
+def test_a_blank_line_is_nothing() -> None:
     parsed = PARSER.parse_lines([b" " * 40 + b"\n", b"  "])
     assert not len(parsed.rows)
     assert not parsed.refusals
@@ -151,11 +165,113 @@ def test_nothing_parses_to_nothing() -> None:
     assert {name: len(values) for name, values in parsed.columns.items()} == dict.fromkeys(RECORD_COLUMNS, 0)
 
 
+FORGIVEN = [
+    (dict(event_id=3), "record_id", "3"),
+    (dict(event_id=1007.0), "record_id", "1007"),
+    (dict(event_id=-7), "record_id", "-7"),
+    (dict(event_id="007"), "record_id", "007"),
+    (dict(user_id=7_300_000_000_000_001), "user_key", hash_id("7300000000000001")),
+    (dict(item_id=10**20), "item_key", hash_id("1" + "0" * 20)),
+    (dict(category=5), "category_key", hash_id("5")),
+    (dict(price="12.50"), "price", 12.5),
+    (dict(price=" 3 "), "price", 3.0),
+    (dict(price="1e1"), "price", 10.0),
+    (dict(event_time="2026-01-31T09:30:00.123456789Z"), "time_us", SHOWN_US + 123_456),
+    (dict(event_time="2026-01-31T09:30:00.9999999Z"), "time_us", SHOWN_US + 999_999),
+    (dict(event_time="2026-01-31 09:30:00 UTC"), "time_us", SHOWN_US),
+    (dict(event_time="2026-01-31T15:00:00+0530"), "time_us", SHOWN_US),
+]
+
+
+@pytest.mark.parametrize(("fields", "column", "value"), FORGIVEN)
+def test_values_are_taken_as_a_log_takes_them(fields: dict[str, object], column: str, value: object) -> None:
+    given = json.loads(event(**fields))
+    for parsed in (PARSER.parse_lines([event(**fields)]), PARSER.parse_values([given])):
+        assert parsed.refusals == ()
+        assert parsed.columns[column].tolist() == [value]
+
+
+@pytest.mark.parametrize("absent", [None, "", "NULL", "null", r"\N", "<NA>"])
+def test_what_says_nothing_is_absent(absent: str | None) -> None:
+    optional = [
+        event(category=absent, price=absent),
+        line(type="impression", **SHOWN, bid="0.5", cost=0, device=absent, region=absent, position=absent),
+        line(type="click", **SHOWN, click_time=absent),
+        line(type="conversion", **SHOWN, conversion_time="2026-01-31T09:31:00Z", revenue=absent),
+    ]
+    bare = [event(), optional[1], line(type="click", **SHOWN), optional[3]]
+    parsed = PARSER.parse_lines(optional)
+    assert parsed.refusals == ()
+    assert (parsed.columns["category_key"][0], np.isnan(parsed.columns["price"][0])) == (0, True)
+    assert parsed.columns["time_us"].tolist() == PARSER.parse_lines(bare).columns["time_us"].tolist()
+
+
+EPOCH = [
+    ("s", 1_769_851_800, SHOWN_US),
+    ("s", 1_769_851_800.25, SHOWN_US + 250_000),
+    ("ms", 1_769_851_800_001, SHOWN_US + 1_000),
+    ("ms", "1769851800001", SHOWN_US + 1_000),
+    ("us", SHOWN_US + 1, SHOWN_US + 1),
+    ("ns", SHOWN_US * 1000 + 999, SHOWN_US),
+]
+
+
+@pytest.mark.parametrize(("unit", "sent", "expected_us"), EPOCH)
+def test_numbers_are_times_where_a_unit_is_declared(unit: str, sent: object, expected_us: int) -> None:
+    form = RecordsConfig(time_unit=unit).time_form  # type: ignore[arg-type]
+    parser = RecordParser(ADS, now_us=lambda: NOW_US, time_form=form)
+    mixed = [event(event_id="a", event_time=sent), event(event_id="b"), event(event_id="c", event_time=10**30)]
+    parsed = parser.parse_lines(mixed)
+    assert [refusal.index for refusal in parsed.refusals] == [2]
+    assert parsed.columns["time_us"].tolist() == [expected_us, SHOWN_US]
+
+
+def test_a_time_without_a_zone_takes_the_declared_one_with_its_summer_time() -> None:
+    parser = RecordParser(ADS, now_us=lambda: NOW_US, time_form=TimeForm(zone="Europe/Paris"))
+    times = ["2026-01-31T10:30:00", "2026-07-31 10:30:00.5", "2026-01-31T09:30:00Z"]
+    parsed = parser.parse_lines([event(event_id=time, event_time=time) for time in times])
+    summer_us = 1_785_486_600_500_000
+    assert parsed.columns["time_us"].tolist() == [SHOWN_US, summer_us, SHOWN_US]
+
+
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [("2026-01-31T09:30:00", "records.time_zone"), (1769851800, "records.time_unit"), ("1769851800", "time_unit")],
+)
+def test_a_time_that_a_setting_would_read_names_it(sent: object, named: str) -> None:
+    (refusal,) = PARSER.parse_lines([event(event_time=sent)]).refusals
+    assert named in refusal.detail
+
+
+def test_unknown_fields_are_ignored_named_and_counted() -> None:
+    lines = [event(utm="x", click=1), event(event_id="two"), event(event_id="three", utm=None), b"nonsense"]
+    parsed = PARSER.parse_lines(lines)
+    assert parsed.rows.tolist() == [0, 1, 2]
+    assert parsed.ignored_fields == {"utm": 2, "click": 1}
+    assert PARSER.parse_values([json.loads(one) for one in lines[:3]]).ignored_fields == parsed.ignored_fields
+
+
+def test_names_of_unknown_fields_stay_few_and_short() -> None:
+    parsed = PARSER.parse_lines([event(**{f"{number:03d}" + "y" * 100: 1}) for number in range(100)])
+    names = list(parsed.ignored_fields)
+    assert (len(names), names[-1], max(map(len, names))) == (MAX_NAMES + 1, OTHERS, 64)
+    total: dict[str, int] = {}
+    add_fields(total, parsed.ignored_fields)
+    add_fields(total, {"z": 5})
+    assert total == {**parsed.ignored_fields, OTHERS: parsed.ignored_fields[OTHERS] + 5}
+
+
+def test_text_that_is_no_unicode_refuses_its_record_only() -> None:
+    broken = [{**EXAMPLES["event"], **odd} for odd in ({"user_id": "\ud800"}, {"event_id": "e2", "\ud800": 1})]
+    parsed = PARSER.parse_values([*broken, {**EXAMPLES["event"], "event_id": "e3"}])
+    assert parsed.columns["record_id"].tolist()[-1] == "e3"
+    assert json.dumps(parsed.ignored_fields, ensure_ascii=False).encode()
+
+
 @given(st.datetimes(datetime(1990, 1, 1), datetime(2099, 12, 31)), st.integers(-14 * 60, 14 * 60))
 def test_times_are_exact_to_the_microsecond(time: datetime, minutes: int) -> None:
     zoned = time.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     exact = (zoned - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     assert to_us(zoned) == exact
-    assert times_us([zoned]).tolist() == [exact]
     event_us = RecordParser(ADS, now_us=lambda: 2**62).parse_lines([event(event_time=zoned.isoformat())])
     assert event_us.refusals or event_us.columns["time_us"].tolist() == [exact]

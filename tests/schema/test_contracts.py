@@ -28,8 +28,24 @@ def test_a_good_table_passes_whole() -> None:
 
 
 def test_a_missing_column_is_named_with_its_type(ads: pa.Table) -> None:
-    with pytest.raises(ContractError, match=r"f\.parquet: column 'price' is missing; ads needs double"):
-        ADS.check(ads.drop_columns(["price"]), "f.parquet")
+    with pytest.raises(ContractError, match=r"f\.parquet: column 'ad_id' is missing; ads needs string"):
+        ADS.check(ads.drop_columns(["ad_id"]), "f.parquet")
+
+
+def test_a_table_may_lack_a_required_column_as_a_whole_but_not_in_a_row(ads: pa.Table) -> None:
+    kept, violations = ADS.check(ads.drop_columns(["price", "campaign_id"]), "f.parquet")
+    assert (kept["price"].to_pylist(), kept["campaign_id"].to_pylist()) == ([1.0] * 3, [None] * 3)
+    assert not violations
+    assert ADS.lacking(["ad_id", "category", "bid"]) == ["campaign_id", "price"]
+    half = with_column(ads, "campaign_id", pa.array(["k0", None, "k1"]))
+    kept, violations = ADS.check(half, "f.parquet")
+    assert (kept.num_rows, violations[0].reason) == (2, "are null")
+
+
+def test_columns_that_are_null_in_every_row_are_absent_where_they_may_be(ads: pa.Table) -> None:
+    nothing = with_column(ads, "campaign_id", pa.nulls(3, pa.string()))
+    assert "campaign_id" not in ADS.without_absent(nothing).column_names
+    assert ADS.without_absent(ads).column_names == ads.column_names
 
 
 def test_a_wrong_type_is_named_with_both_types(ads: pa.Table) -> None:

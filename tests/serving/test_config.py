@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ("settings", "said"),
     [
         ({"rule": "sometimes"}, "should be 'offline', 'online', 'fresh' or 'learned'"),
-        ({"score": "luck"}, "should be 'roi', 'profit'"),
+        ({"score": "luck"}, "should be 'auto', 'roi', 'profit'"),
         ({"top_k": 0}, "at least 1"),
         ({"min_replicas": 3}, r"it must be at least serving.min_replicas \(3\)"),
         ({"max_future_s": -1}, "it must be 0 or more"),

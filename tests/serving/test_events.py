@@ -150,28 +150,77 @@ def test_what_is_rejected_is_kept_with_its_reason(world: World, store_path: Path
     assert json.loads(letters[0]["record"])["event_id"] == "new-1"
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({"events": [event(), shown(bid=0)]}, "/events/1/bid"),
-        ({"events": [shown("click", click_time="1999-01-01T00:00:00Z")]}, "/events/0"),
-        ({"events": [{**event(), "type": "visit"}]}, "/events/0"),
-        (shown("conversion", conversion_time="2020-01-01"), "/conversion_time"),
-        ({**event(), "price": -1}, "/price"),
-        ({"events": []}, "/events"),
-    ],
-)
-def test_a_malformed_record_is_pointed_at_and_refuses_the_batch(client: LocalClient, body: dict, pointer: str) -> None:
-    answer = client.post("/events", json=body)
+MALFORMED = [
+    (shown(bid=0), "bid: needs a number from 1e-6 to 1e6"),
+    (shown("click", click_time="1999-01-01T00:00:00Z"), "click_time lies before request_time"),
+    ({**event(), "type": "visit"}, "needs a type"),
+    (shown("conversion", conversion_time="2020-01-01"), "conversion_time: says no zone"),
+    ({**event(), "price": -1}, "price: needs a number from 0 to 1e9"),
+    ({**event(), "user_id": True}, "user_id: needs an id"),
+    ([event()], "valid dictionary"),
+    (None, "valid dictionary"),
+]
+
+
+@pytest.mark.parametrize(("bad", "reason"), MALFORMED)
+def test_a_malformed_record_does_not_refuse_its_batch(
+    world: World, store_path: Path, tmp_path: Path, bad: object, reason: str
+) -> None:
+    client = client_of(world.scorer(store_path, dead_letters=str(tmp_path / "dead")))
+    answer = client.post("/events", json={"events": [event(1), bad, event(2)]})
+    assert answer.status_code == 207
+    body = answer.json()
+    assert (body["accepted"], body["duplicates"]) == (2, 0)
+    (rejected,) = body["rejected"]
+    assert (rejected["index"], rejected["code"]) == (1, "malformed")
+    assert reason in rejected["reason"]
+    (letter,) = (tmp_path / "dead" / "http.jsonl").read_text().splitlines()
+    kept = json.loads(letter)
+    assert (kept["reason"], kept["stream"], kept["offset"]) == ("malformed", "http", 1)
+    assert json.loads(kept["record"]) == bad
+
+
+def test_the_status_says_whether_all_some_or_none_could_be_read(client: LocalClient) -> None:
+    good, late, bad = event(1), event(2, timedelta(days=300)), {**event(3), "price": -1}
+    batches = ([good], [late], [good, bad], [late, bad], [bad], [bad, bad])
+    answers = [client.post("/events", json={"events": batch}) for batch in batches]
+    assert [answer.status_code for answer in answers] == [200, 200, 207, 207, 422, 422]
+    problem = answers[4].json()
+    assert answers[4].headers["content-type"] == "application/problem+json"
+    assert (problem["status"], problem["accepted"], problem["duplicates"]) == (422, 0, 0)
+    assert [one["index"] for one in answers[5].json()["rejected"]] == [0, 1]
+    assert client.post("/events", json=bad).json()["rejected"] == problem["rejected"]
+
+
+def test_unknown_fields_are_ignored_and_named(client: LocalClient) -> None:
+    batch = [event(1, utm="x"), event(2, utm=None, referrer={"a": [1]}), event(3)]
+    answer = client.post("/events", json={"events": batch})
+    assert answer.status_code == 200
+    assert answer.json()["ignored_fields"] == {"utm": 2, "referrer": 1}
+
+
+def test_a_user_posted_as_an_integer_is_ranked_by_its_text(client: LocalClient) -> None:
+    client.post("/events", json=event(user_id=1007, price="12.50", category=""))
+    assert ranked(client, user_id="1007")["user_known"] is True
+
+
+@pytest.mark.parametrize("events", [[], {}, None, "text"])
+def test_a_body_without_records_is_refused(client: LocalClient, events: object) -> None:
+    answer = client.post("/events", json={"events": events})
     assert answer.status_code == 422
-    assert [fault["pointer"] for fault in answer.json()["errors"]] == [pointer]
+    assert answer.json()["detail"] == "`events` must be a list of at least one record"
+
+
+def test_a_name_that_is_no_unicode_does_not_fail_the_request(client: LocalClient) -> None:
+    body = json.dumps({"events": [event(1, **{"\ud800": 1}), event(2)]}).encode()
+    answer = client.post("/events", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (200, 207)
 
 
 def test_what_the_interface_accepts_satisfies_the_events_contract() -> None:
-    minimal = event(price=None, category=None, event_time="1990-01-01T00:00:01Z")
-    table = pa.Table.from_pylist(
-        [{**one, "event_time": EventIn.model_validate(one).event_time} for one in (minimal, event(price=0))]
-    )
+    sent = (event(price="", category="", event_time="1990-01-01T00:00:01Z"), event(price=0, user_id=5))
+    accepted = [EventIn.model_validate(one).model_dump(exclude={"type"}) for one in sent]
+    table = pa.Table.from_pylist([{**one, "event_time": datetime.fromisoformat(one["event_time"])} for one in accepted])
     table = table.set_column(
         table.column_names.index("event_time"), "event_time", table["event_time"].cast(pa.timestamp("us", "UTC"))
     )

@@ -270,15 +270,18 @@ def test_a_log_without_ids_names_the_row_number(log):
 
 
 def test_one_value_for_all_rows(log, tmp_path):
-    text = delimited({name: value for name, value in IMPRESSION.items() if name not in ("bid", "cost", "conversion")})
+    text = delimited(
+        {name: value for name, value in IMPRESSION.items() if name not in ("bid", "cost", "conversion", "ad_id")}
+    )
     with pytest.raises(
-        ContractError, match=r'source\.columns\.impressions\.bid names another column, "=0\.1" gives every row'
+        ContractError, match=r'source\.columns\.impressions\.ad_id names another column, "=value" gives every row'
     ):
         log("impressions", text=text)
     constants = {
         "bid": "=0.1",
         "cost": "=0",
         "conversion": "=no",
+        "ad_id": "=a1",
         "region": "=eu",
         "conversion_time": "=2026-10-10T10:59:16Z",
     }

@@ -143,16 +143,18 @@ def test_what_is_refused_goes_to_the_dead_letters_with_its_place(tmp_path: Path)
 
 
 def test_what_comes_too_late_is_set_aside_by_the_store(tmp_path: Path) -> None:
-    lines = [event(0), event(1, event_time="2025-01-31T09:30:00Z"), event(0)]
+    old, new = "2025-01-31T09:30:00Z", "2026-01-31T09:30:00Z"
+    lines = [event(1, event_time=old), event(0, event_time=new), event(1, event_time=old, utm="x"), event(0)]
     store = open_store(StoreConfig(path=str(tmp_path / "store.db")), FeatureConfig(), "f", create=True)
     metrics = Consumer(MemorySource({"s": lines}), store, PARSER, DeadLetters(tmp_path), QUICK).run(until_end=True)
     letter = json.loads((tmp_path / "records.jsonl").read_text())
-    assert (letter["reason"], letter["offset"]) == ("late", 1)
+    assert (letter["reason"], letter["offset"]) == ("late", 2)
     assert metrics.snapshot() | {"seconds": 0, "records_per_s": 0, "lag_s": 0} == {
-        "records": 3,
-        "accepted": 1,
+        "records": 4,
+        "accepted": 2,
         "duplicates": 1,
         "refused": {"late": 1},
+        "ignored_fields": {"utm": 1},
         "batches": 1,
         "retries": 0,
         "records_per_s": 0,

@@ -124,3 +124,83 @@ def test_polling_waits_for_what_a_writer_appends(tmp_path: Path, follow: Follow)
     assert [batch.records for batch in source.poll(10, 10.0)] == [[b"late"]]
     assert time.monotonic() - started_s < 5
     writing.join()
+
+
+def test_plain_files_are_read_beside_partitions_and_followed(tmp_path: Path, follow: Follow) -> None:
+    write(tmp_path / "0", b"one")
+    (tmp_path / "day=1").mkdir()
+    (tmp_path / "day=1" / "more.ndjson").write_bytes(b"two\nthree\n")
+    (tmp_path / "_SUCCESS").write_bytes(b"")
+    (tmp_path / "old.csv").write_bytes(b"a,b\n")
+    source = follow()
+    assert source.lag() == 3
+    found = [record for _ in range(2) for batch in read(source) for record in batch.records]
+    assert sorted(found) == [b"one", b"three", b"two"]
+    with (tmp_path / "day=1" / "more.ndjson").open("ab") as handle:
+        handle.write(b"four\nfi")
+    (tmp_path / "new.jsonl").write_bytes(b"six\n")
+    assert source.lag() == 2
+    assert sorted(record for batch in read(source) for record in batch.records) == [b"four", b"six"]
+
+
+def test_one_file_may_stand_for_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(b"one\n\ntwo\n")
+    source = LocalLog(tmp_path / "events.jsonl", "records")
+    source.resume({}.get)
+    (batch,) = read(source)
+    assert [record.strip() for record in batch.records] == [b"one", b"", b"two"]
+    source.close()
+
+
+def test_a_plain_file_goes_on_at_its_position_and_another_of_its_name_begins_anew(
+    tmp_path: Path, follow: Follow
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"one\ntwo\n")
+    (batch,) = read(follow(), 1)
+    positions = {batch.stream: batch.next_offset}
+    assert [batch.records for batch in read(follow(positions))] == [[b"two"]]
+    path.write_bytes(b"other\ntwo\n")
+    assert [batch.records for batch in read(follow(positions))] == [[b"other", b"two"]]
+
+
+def test_a_last_line_without_a_break_is_read_once_it_is_whole(tmp_path: Path, follow: Follow) -> None:
+    path, whole = tmp_path / "events.jsonl", b'{"a": {"b": 1}}'
+    path.write_bytes(b"one\n" + whole[:-1])
+    source = follow()
+    assert [batch.records for batch in read(source)] == [[b"one"]]
+    assert (read(source), source.lag()) == ([], 0)
+    path.write_bytes(b"one\n" + whole)
+    assert source.lag() == 1
+    (batch,) = read(source)
+    assert (batch.records, batch.next_offset) == ([whole], 2)
+    assert (read(source), source.lag()) == ([], 0)
+    for breaks, lag in ((b"\n", 0), (b"\nthree\n", 1)):
+        path.write_bytes(b"one\n" + whole + breaks)
+        assert source.lag() == lag
+    (batch,) = read(source)
+    assert (batch.records, batch.next_offset) == ([b"three"], 3)
+    restarted = follow({batch.stream: 2})
+    assert [batch.records for batch in read(restarted)] == [[b"three"]]
+
+
+def test_given_files_are_read_from_their_beginnings_to_their_ends(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.txt"]
+    paths[0].write_bytes(b"one\ntwo")
+    paths[1].write_bytes(b"three")
+    source = LocalLog(tmp_path / "elsewhere", "records", files=[str(path) for path in paths])
+    source.resume(lambda stream: 1)
+    batches = [batch for _ in range(2) for batch in read(source)]
+    assert sorted(tuple(batch.records) for batch in batches) == [(b"one", b"two"), (b"three",)]
+    assert source.lag() == 0
+    source.resume({batch.stream: batch.next_offset for batch in batches}.get)
+    assert read(source) == []
+    source.close()
+
+
+def test_plain_files_are_dealt_among_readers(tmp_path: Path, follow: Follow) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.jsonl").write_bytes(b"%d\n" % number)
+    shares = [sum(len(batch.records) for batch in read(follow(share=(own, 3)))) for own in range(3)]
+    assert sum(shares) == 12
+    assert max(shares) < 12

@@ -16,13 +16,13 @@ from rosa_ray.evaluation.predictions import calibrated_columns
 from rosa_ray.evaluation.scoring import UserScorer
 from rosa_ray.features import Split
 from rosa_ray.metrics import Evaluation
-from rosa_ray.models import LossConfig, ranker_settings
+from rosa_ray.models import LossConfig, LossScales, ranker_settings
 from rosa_ray.storage import read_json, read_parquet
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.trainer import epoch_line, make_bundle, off_lines
-from tests.tiny_users import BOUNDS, tiny_rows, write_data_dir
+from tests.tiny_users import BOUNDS, tiny_rows, tiny_state, write_data_dir
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "rosa": {"width": 16, "heads": 2, "layers": 1, "window": 6, "hidden": (16,)},
@@ -48,6 +48,10 @@ def one_click(shown: Impressions) -> Impressions:
 def no_click_in_validation(shown: Impressions) -> Impressions:
     kept = (shown["time_us"] < BOUNDS.valid_us) | (shown["time_us"] >= BOUNDS.test_us)
     return {name: shown[name] * kept for name in ("click", "conversion", "revenue")}
+
+
+def cost_of_clicks(shown: Impressions) -> Impressions:
+    return {"cost": shown["cost"] * 5 * shown["click"]}
 
 
 def one_campaign(shown: Impressions) -> Impressions:
@@ -167,3 +171,14 @@ def test_every_missing_metric_has_its_reason(case: str, tmp_path: Path) -> None:
     if case == "one click":
         assert evaluation.undefined()["auc"].startswith("no click among")
         assert evaluation.undefined()["cvr_auc"] == "no click"
+
+
+def test_training_says_when_clicks_are_billed_and_expects_their_costs() -> None:
+    paid, billed = (tiny_state(rows) for rows in (tiny_rows(), tiny_rows(relabel=cost_of_clicks)))
+    line = "costs come with clicks: the ROI term divides by the cost expected before the request"
+    assert off_lines(LossConfig(), billed.totals) == [line]
+    assert off_lines(LossConfig(gamma=0.0), billed.totals) == off_lines(LossConfig(), paid.totals) == []
+    scales = LossScales.of(billed.base_rates, billed.totals)
+    assert scales.spend == "expected_cost"
+    assert scales.revenue_per_cost == pytest.approx(billed.totals["revenue"] / billed.totals["expected_cost"])
+    assert LossScales.of(paid.base_rates, paid.totals) == LossScales.of(paid.base_rates)

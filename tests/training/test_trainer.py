@@ -130,6 +130,17 @@ def test_a_killed_worker_is_replaced_and_the_outcome_is_the_same(
 
 
 @pytest.mark.integration
+def test_workers_whose_shards_do_not_fit_in_memory_train_on_every_impression(
+    ray_cluster: None, data_dir: str, rows: UserRows, tmp_path: Path
+) -> None:
+    nothing_kept = TrainingConfig(**{**TRAINING.__dict__, "memory_gb": 0.0, "epochs": 2})
+    job = TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), nothing_kept, 5, data_dir)
+    history = fit(job, str(tmp_path), "small").return_value["history"]
+    assert [record["samples"] for record in history] == [int((rows.impressions["split"] == Split.TRAIN).sum())] * 2
+    assert history[1]["train_ctr_loss"] < history[0]["train_ctr_loss"]
+
+
+@pytest.mark.integration
 def test_divergence_ends_training_without_another_try(ray_cluster: None, data_dir: str, tmp_path: Path) -> None:
     wild = TrainingConfig(workers=1, epochs=1, learning_rate=1e30, warmup_steps=0, gradient_clip=1e30)
     with pytest.raises(TrainingError, match=r"(is|are) not finite"):

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import workloads.cli as cli
-from rosa_ray.errors import EXIT_PARTIAL, ConfigError, ServingError, StreamError
+from rosa_ray.errors import EXIT_PARTIAL, ConfigError, InputError, ServingError, StreamError
 from rosa_ray.records.log import LogWriter
 from rosa_ray.store import StoreConfig, open_store
 from tests.serving.conftest import World, world  # noqa: F401
@@ -44,6 +44,88 @@ def test_refused_records_are_counted_in_the_exit_code(world: World, tmp_path: Pa
     assert "1 records read, 0 new, 0 repeated, refused 1 malformed; 0 waiting" in answer.stdout
     letter = json.loads((tmp_path / "dead-letters" / "ingest-0.jsonl").read_text())
     assert (letter["reason"], letter["record"]) == ("malformed", "nonsense")
+
+
+ODD_LINES = [
+    {},
+    {"utm": "x"},
+    {"event_id": 3},
+    {"price": None},
+    {"price": "12.5"},
+    {"event_time": 1791711000000},
+    {"user_id": 3},
+    {"category": ""},
+    {"event_time": "2026-10-11 09:30:00"},
+    {"event_time": "2026-10-11T09:30:00.123456789Z"},
+]
+"""What one record of a stream may look like, as producers write it."""
+
+
+def odd_records() -> bytes:
+    usual = {"user_id": "u3", "item_id": "it4", "behavior": "view", "event_time": "2026-10-11T09:30:00Z"}
+    lines = [{"type": "event", **usual, "event_id": f"s{n}", **odd} for n, odd in enumerate(ODD_LINES)]
+    return b"\n".join(json.dumps(line).encode() for line in lines)
+
+
+DECLARED = (
+    "--set",
+    "records.time_unit=ms",
+    "--set",
+    "records.time_zone=UTC",
+    "--set",
+    "stream.max_future_s=1000000000",
+)
+
+
+@pytest.mark.parametrize(
+    "place", ["stream/events.jsonl", "stream/0/events.jsonl", "stream/0/00000000000000000000.jsonl"]
+)
+def test_odd_records_are_all_read_wherever_they_lie(world: World, tmp_path: Path, place: str) -> None:  # noqa: F811
+    config = write_run(tmp_path, world)
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).write_bytes(odd_records() + b"\n")
+    answer = rosa("ingest", config, "--until-end", *DECLARED)
+    assert answer.exit_code == 0, answer.stderr
+    assert "10 records read, 10 new, 0 repeated, refused none; 0 waiting" in answer.stdout
+    assert "ignored fields, with the number of records: utm (1)" in answer.stdout
+
+
+def test_what_a_setting_would_read_is_refused_without_it(world: World, tmp_path: Path) -> None:  # noqa: F811
+    config = write_run(tmp_path, world)
+    (tmp_path / "stream").mkdir()
+    (tmp_path / "stream" / "events.jsonl").write_bytes(odd_records())
+    answer = rosa("ingest", config, "--until-end", *DECLARED[4:])
+    assert answer.exit_code == EXIT_PARTIAL
+    assert "10 records read, 8 new, 0 repeated, refused 2 malformed" in answer.stdout
+    letters = (tmp_path / "dead-letters" / "ingest-0.jsonl").read_text()
+    assert "records.time_unit" in letters
+    assert "records.time_zone" in letters
+
+
+def test_files_are_read_to_their_end_each_time_and_count_once(world: World, tmp_path: Path) -> None:  # noqa: F811
+    config, path = write_run(tmp_path, world), tmp_path / "more.jsonl"
+    path.write_bytes(odd_records())
+    first, again = (rosa("ingest", config, str(path), *DECLARED) for _ in range(2))
+    assert (first.exit_code, again.exit_code) == (0, 0), first.stderr
+    assert "10 records read, 10 new, 0 repeated" in first.stdout
+    assert "10 records read, 0 new, 10 repeated" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--until-end"], "holds no records; expected are files"), (["none.jsonl"], "none.jsonl: no such file")],
+)
+def test_no_records_are_an_input_error(world: World, tmp_path: Path, arguments: list[str], message: str) -> None:  # noqa: F811
+    answer = rosa("ingest", write_run(tmp_path, world), *arguments)
+    assert answer.exit_code == InputError.exit_code
+    assert message in answer.stderr
+
+
+def test_records_in_place_of_the_config_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_bytes(odd_records())
+    answer = rosa("ingest", tmp_path / "events.jsonl")
+    assert answer.exit_code == InputError.exit_code
+    assert "rosa ingest CONFIG" in answer.stderr
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class FitCheck:
 
     def update(self, rows: UserRows) -> None:
         """Add a block."""
-        self.parts.append(FitSums.of(rows, self.valid_us))
+        self.parts.append(FitSums.of(rows, self.valid_us, self.state.config.columns))
 
     def findings(self) -> Iterator[LeakFinding]:
         """Where the stored features know more than the training period tells, or other things."""
@@ -128,9 +128,9 @@ class FitCheck:
         except InputError as error:
             yield self._finding("features", str(error))
             return
-        for name, total in again.totals.items():
-            if not np.isclose(total, self.state.totals[name], rtol=1e-9):
-                seen = f"were fitted on {self.state.totals[name]:,.10g} {name}; the training period has {total:,.10g}"
+        for name, total in self.state.totals.items():
+            if not np.isclose(total, again.totals[name], rtol=1e-9):
+                seen = f"were fitted on {total:,.10g} {name}; the training period has {again.totals[name]:,.10g}"
                 yield self._finding("features", seen)
         for table in TABLES:
             known, due = (fit.vocabularies[table].keys for fit in (self.state, again))

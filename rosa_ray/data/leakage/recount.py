@@ -13,7 +13,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.data.leakage.findings import ANYWAY, LeakFinding
 from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows
 from rosa_ray.features.encoding import count_visible, owners
-from rosa_ray.schema import BEHAVIORS
+from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.units import MINUTE_US
 
 READING_TOLERANCE = 1e-4
@@ -79,7 +79,9 @@ class Recount:
     def _add(self, name: str, columns: Columns) -> None:
         view = VIEWS[name]
         wanted = self.requests[view.entity]
-        near = np.flatnonzero(np.isin(columns[view.entity], wanted))
+        # What has no user counts for no user.
+        counted = columns[view.entity] != MISSING_KEY if view.entity == "user_key" else True
+        near = np.flatnonzero(np.isin(columns[view.entity], wanted) & counted)
         entity, time_us = columns[view.entity][near], columns["time_us"][near]
         units = self._units(columns) if view.log == "impressions" else np.empty(0)
         for row, key in enumerate(wanted):

@@ -55,7 +55,7 @@ class Ranker(nn.Module):
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.first_order = FirstOrder(sizes)
         self.heads = TaskHeads(
-            3 * config.width,
+            2 * config.width + self.context.outputs,
             config.width + 2,
             sizes["dense"],
             config.hidden,

@@ -103,7 +103,7 @@ class Ranker(nn.Module):
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.exact_match = ExactMatch(config.match_window) if config.exact_match else None
         matches = 3 + (self.exact_match.width if self.exact_match else 0)
-        inputs = (5 * FIELDS + 1) * config.width
+        inputs = 5 * FIELDS * config.width + self.context.outputs
         self.heads = TaskHeads(
             inputs, matches, sizes["dense"], config.hidden, config.dropout, base_rates, config.learned_value
         )

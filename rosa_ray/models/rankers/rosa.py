@@ -97,7 +97,7 @@ class Ranker(nn.Module):
         matches = 3 + (self.attention.intensities if self.attention else 0)
         matches += self.exact_match.width if self.exact_match else 0
         self.heads = TaskHeads(
-            6 * config.width,
+            5 * config.width + self.context.outputs,
             matches,
             sizes["dense"],
             config.hidden,
@@ -122,9 +122,8 @@ class Ranker(nn.Module):
         predictions = self.score(states_BTD, batch)
         if not self.training:
             return predictions
-        return replace(
-            predictions, next_event=self.next_event.loss(states_BTD, batch.events, batch.event_mask, self.tables)
-        )
+        next_event = self.next_event.loss(states_BTD, batch.events, batch.event_mask, self.tables, batch.user)
+        return replace(predictions, next_event=next_event)
 
     def encode(self, events: Mapping[str, Tensor]) -> Tensor:
         """States of full timelines, (B, T, D). Padding at the end changes no real state: attention is causal."""

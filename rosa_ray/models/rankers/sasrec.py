@@ -108,7 +108,13 @@ class Ranker(nn.Module):
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.next_event = NextEvent(config.width)
         self.heads = TaskHeads(
-            4 * config.width, 2, sizes["dense"], config.hidden, config.dropout, base_rates, config.learned_value
+            3 * config.width + self.context.outputs,
+            2,
+            sizes["dense"],
+            config.hidden,
+            config.dropout,
+            base_rates,
+            config.learned_value,
         )
 
     @property
@@ -122,7 +128,7 @@ class Ranker(nn.Module):
         predictions = self._score(states_BTD, batch)
         if not self.training:
             return predictions
-        next_event = self.next_event.loss(states_BTD, batch.events, batch.event_mask, self.tables)
+        next_event = self.next_event.loss(states_BTD, batch.events, batch.event_mask, self.tables, batch.user)
         return replace(predictions, next_event=next_event)
 
     def _score(self, states_BTD: Tensor, batch: UserBatch) -> Predictions:

@@ -61,7 +61,13 @@ class Ranker(nn.Module):
         self.wide = FirstOrder(sizes, extra=2 * len(Behavior))
         self.cross = zero_table(config.cross_rows)
         self.heads = TaskHeads(
-            3 * config.width, 1, sizes["dense"], config.hidden, config.dropout, base_rates, config.learned_value
+            2 * config.width + self.context.outputs,
+            1,
+            sizes["dense"],
+            config.hidden,
+            config.dropout,
+            base_rates,
+            config.learned_value,
         )
 
     @property

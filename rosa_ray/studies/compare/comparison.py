@@ -129,7 +129,7 @@ def _document(
         "reference": variants[0].name,
         "champion": champion,
         "seeds": list(comparison.config.seeds),
-        "score": comparison.evaluation.score,
+        "score": comparison.evaluation.score_kind,
         "training": asdict(comparison.training),
         "data": {
             **{name: report[name] for name in ("users", "events", "impressions", "start", "end", "splits")},
@@ -141,7 +141,7 @@ def _document(
             results,
             files,
             log_dir=comparison.log_dir,
-            kind=comparison.evaluation.score,
+            kind=comparison.evaluation.score_kind,
             reference=variants[0].name,
             pairs=pairs,
             replicates=comparison.config.replicates,

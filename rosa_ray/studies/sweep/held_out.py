@@ -103,7 +103,7 @@ def policy_values(
     truth = read_truth(log_dir)
     if truth is not None:
         joined = join_truth(truth, candidates["impression_key"], log_dir)
-        values["exact"] = evaluate_policy(config.score, candidates, joined)["policy_roi"]
+        values["exact"] = evaluate_policy(config.score_kind, candidates, joined)["policy_roi"]
     estimate = ((estimated_value(shown, candidates, config)["off_policy"] or {}).get("snips") or {}).get("roi")
     values["snips"] = estimate["estimate"] if estimate else None
     return values

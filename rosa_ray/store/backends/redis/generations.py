@@ -142,6 +142,7 @@ def remove_keys(connection: Connection, pattern: str) -> None:
 def _stamp(pipe: Any, connection: Connection, name: str, version: StoreVersion, max_events: int) -> None:
     values = (version.model_version, version.feature_fingerprint, version.as_of_us, version.source)
     stamp = dict(zip(_FIELDS, (*values, max_events, version.as_of_us, 0), strict=True))
+    stamp["covered"] = version.as_of_us
     pipe.hset(connection.key(name, "info"), mapping=stamp)
 
 

@@ -24,7 +24,7 @@ def load_users(connection: Connection, version: StoreVersion, block: TimelineBlo
             pipe.zadd(connection.key(generation.name, "last"), last)
         _put_seen(connection, generation, pipe, block)
         newest_us = int(block.seen_time_us.max(initial=generation.newest_us))
-        pipe.hset(connection.key(generation.name, "info"), "newest", newest_us)
+        pipe.hset(connection.key(generation.name, "info"), mapping={"newest": newest_us, "covered": newest_us})
 
 
 def write_states(connection: Connection, version: StoreVersion, block: StateBlock, dtype: str) -> None:

@@ -15,7 +15,6 @@ from rosa_ray.features import (
 )
 from rosa_ray.store.backends.redis.connection import Argument
 from rosa_ray.store.packing import EVENT_RECORD
-from rosa_ray.units import DAY_US
 
 SEPARATOR = b"\xff"
 """Ends every id of a timeline; no id holds it, since ids are UTF-8, and so ids sort as their bytes do."""
@@ -57,10 +56,10 @@ def record_arguments(records: Columns, features: FeatureConfig, where: str) -> l
         raise StoreError(f"store {where}: a record's time is not within 285 years of 1970; correct the record")
     order = _timeline_order(records)
     keys = record_keys(records).astype("<i8").tobytes()
-    texts = (records["user_key"].tolist(), time_us.tolist(), (time_us // DAY_US).tolist(), _counts(records, features))
+    texts = (records["user_key"].tolist(), time_us.tolist(), _counts(records, features))
     arguments: list[Argument] = [len(order), *order, len(time_us)]
     for row, (entry, *fields) in enumerate(zip(pack_entries(records), *texts, strict=True)):
-        arguments += (keys[row * 8 : row * 8 + 8] + entry, "{} {} {}\n{}".format(*fields))
+        arguments += (keys[row * 8 : row * 8 + 8] + entry, "{} {}\n{}".format(*fields))
     return arguments
 
 

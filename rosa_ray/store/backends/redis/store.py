@@ -25,7 +25,6 @@ from rosa_ray.store.protocol import (
     UserRecord,
     merge_results,
 )
-from rosa_ray.units import DAY_US
 
 _EXPIRE_USERS = 20
 _ENTITIES = 1000
@@ -163,7 +162,7 @@ class Store:
     def _apply(self, records: Columns, positions: Sequence[StreamPosition]) -> ApplyResult:
         flat: list[Argument] = [value for position in positions for value in (position.stream, position.offset)]
         limit = _EXPIRE_USERS + 2 * len(records["time_us"])
-        limits: list[Argument] = [self._config.horizon_us, DAY_US, self._config.ttl_us or 0, limit]
+        limits: list[Argument] = [self._config.horizon_us, self._config.ttl_us or 0, limit]
         answer = self._connection.run(
             "apply",
             "*" if self._fingerprint is None else self._fingerprint,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rosa_ray.errors import StoreError, StoreMissingError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raise it when the tables or the byte layouts change."""
 
 APPLICATION_ID = 0x524F5341
@@ -21,7 +21,7 @@ _SHARED_TABLES = """
 CREATE TABLE slots (
   name TEXT PRIMARY KEY, active INTEGER NOT NULL, model_version TEXT NOT NULL, feature_fingerprint TEXT NOT NULL,
   as_of_us INTEGER NOT NULL, source TEXT NOT NULL, max_events INTEGER NOT NULL, newest_us INTEGER NOT NULL,
-  late INTEGER NOT NULL
+  late INTEGER NOT NULL, covered_us INTEGER NOT NULL
 );
 CREATE TABLE journal (
   kind INTEGER NOT NULL, record_id TEXT NOT NULL, user_key INTEGER NOT NULL, time_us INTEGER NOT NULL,
@@ -48,7 +48,19 @@ CREATE TABLE seen_{slot} (record_key INTEGER PRIMARY KEY, day INTEGER NOT NULL);
 CREATE INDEX seen_{slot}_day ON seen_{slot} (day);
 CREATE TABLE parts_{slot} (part TEXT PRIMARY KEY);
 """
-CONTENT_TABLES = ("timelines", "states", "counters", "users", "seen", "parts")
+_SPANS_TABLE = """
+CREATE TABLE spans_{slot} (
+  bucket INTEGER NOT NULL, day INTEGER NOT NULL, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,
+  PRIMARY KEY (bucket, day)
+) WITHOUT ROWID;
+"""
+CONTENT_TABLES = ("timelines", "states", "counters", "users", "seen", "parts", "spans")
+_UPGRADE_FROM_3 = (
+    "ALTER TABLE slots ADD COLUMN covered_us INTEGER NOT NULL DEFAULT 0; "
+    "UPDATE slots SET covered_us = max(as_of_us, newest_us);"
+    + "".join(_SPANS_TABLE.format(slot=slot) for slot in SLOTS)
+)
+"""Of a store of version 3, ids are remembered by the day of the record up to the newest."""
 
 
 class Database:
@@ -145,6 +157,8 @@ class Database:
         with self._guard():
             connection = self._connection()
             application = connection.execute("PRAGMA application_id").fetchone()[0]
+            if application == APPLICATION_ID:
+                _upgrade(connection)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
         if application != APPLICATION_ID:
             raise StoreError(f"store {self.path}: is not a store of this program; give another store.path")
@@ -175,11 +189,23 @@ class Database:
 def _create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        script = _SHARED_TABLES + "".join(_SLOT_TABLES.format(slot=slot) for slot in SLOTS)
+        script = _SHARED_TABLES + "".join((_SLOT_TABLES + _SPANS_TABLE).format(slot=slot) for slot in SLOTS)
         for statement in filter(str.strip, script.split(";")):
             connection.execute(statement)
         rows = [(slot, int(slot == SLOTS[0])) for slot in SLOTS]
-        connection.executemany("INSERT INTO slots VALUES (?, ?, '', '', 0, '', 0, 0, 0)", rows)
+        connection.executemany("INSERT INTO slots VALUES (?, ?, '', '', 0, '', 0, 0, 0, 0)", rows)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a store of version 3 to this one, once."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] != 3:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 3:
+        for statement in filter(str.strip, _UPGRADE_FROM_3.split(";")):
+            connection.execute(statement)
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     connection.execute("COMMIT")

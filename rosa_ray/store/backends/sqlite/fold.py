@@ -8,6 +8,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import RECORD_COLUMNS, FeatureConfig, RecordKind, fold_records, record_keys
+from rosa_ray.store.backends.sqlite import spans
 from rosa_ray.store.backends.sqlite.counters import add_counters
 from rosa_ray.store.backends.sqlite.slots import Slot, advance_slot
 from rosa_ray.store.backends.sqlite.timelines import append_events
@@ -34,8 +35,8 @@ def fold_into(
     connection: sqlite3.Connection, slot: Slot, records: Columns, features: FeatureConfig, config: StoreConfig
 ) -> Fold:
     """Apply a batch of records to one slot, within the caller's transaction."""
-    late = _find_late(records["time_us"], slot.newest_us, config.horizon_us)
-    rows = _find_new(connection, slot.name, records, np.flatnonzero(~late))
+    late, day = spans.judge(connection, slot, records["time_us"], config.horizon_us)
+    rows = _find_new(connection, slot.name, records, np.flatnonzero(~late), day)
     accepted = {name: records[name][rows] for name in RECORD_COLUMNS}
     late_rows = np.flatnonzero(late)
     if len(rows):
@@ -77,9 +78,9 @@ def replay_journal(
     return merge_results(results)
 
 
-def add_seen(connection: sqlite3.Connection, slot: str, record_key: np.ndarray, time_us: np.ndarray) -> None:
-    """Remember records by key and day."""
-    rows = zip(record_key.tolist(), (time_us // DAY_US).tolist(), strict=True)
+def add_seen(connection: sqlite3.Connection, slot: str, record_key: np.ndarray, day: np.ndarray) -> None:
+    """Remember records by key, and the day after which they may be forgotten."""
+    rows = zip(record_key.tolist(), day.tolist(), strict=True)
     connection.executemany(f"INSERT OR IGNORE INTO seen_{slot} VALUES (?, ?)", rows)
 
 
@@ -93,13 +94,9 @@ def _add(connection: sqlite3.Connection, slot: Slot, records: Columns, features:
         append_events(connection, slot.name, {**chosen, "event_id": chosen["record_id"]}, slot.max_events + 1)
 
 
-def _find_late(time_us: np.ndarray, newest_us: int, horizon_us: int) -> np.ndarray:
-    """Records more than the horizon behind the newest one before them; how batches are cut does not matter."""
-    newest = np.maximum.accumulate(np.r_[newest_us, time_us])[:-1]
-    return time_us < newest - horizon_us
-
-
-def _find_new(connection: sqlite3.Connection, slot: str, records: Columns, rows: np.ndarray) -> np.ndarray:
+def _find_new(
+    connection: sqlite3.Connection, slot: str, records: Columns, rows: np.ndarray, day: np.ndarray
+) -> np.ndarray:
     """Rows of records never seen, each once, sorted by user, time and id; they are seen from now on."""
     chosen = {name: records[name][rows] for name in ("kind", "record_id")}
     keys, first = np.unique(record_keys(chosen), return_index=True)
@@ -107,7 +104,7 @@ def _find_new(connection: sqlite3.Connection, slot: str, records: Columns, rows:
     known = [key for (key,) in connection.execute(query, (json.dumps(keys.tolist()),))]
     new = ~np.isin(keys, np.array(known, np.int64))
     rows = rows[first[new]]
-    add_seen(connection, slot, keys[new], records["time_us"][rows])
+    add_seen(connection, slot, keys[new], day[rows])
     return rows[np.lexsort((records["record_id"][rows], records["time_us"][rows], records["user_key"][rows]))]
 
 

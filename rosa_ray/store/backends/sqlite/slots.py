@@ -16,6 +16,7 @@ class Slot:
         name: suffix of its tables.
         max_events: events kept per user, one more for the first gap.
         newest_us: newest event time, at least the end of the loaded log.
+        covered_us: up to here all ids are those of the loaded log, remembered by the days of the records.
     """
 
     name: str
@@ -23,29 +24,31 @@ class Slot:
     max_events: int
     newest_us: int
     late: int
+    covered_us: int
 
 
 def read_slot(connection: sqlite3.Connection, *, active: bool) -> Slot:
     """The active slot, or the one beside it."""
-    name, model, fingerprint, as_of_us, source, max_events, newest_us, late = connection.execute(
-        "SELECT name, model_version, feature_fingerprint, as_of_us, source, max_events, newest_us, late FROM slots "
-        "WHERE active = ?",
+    name, model, fingerprint, as_of_us, source, max_events, newest_us, late, covered_us = connection.execute(
+        "SELECT name, model_version, feature_fingerprint, as_of_us, source, max_events, newest_us, late, covered_us "
+        "FROM slots WHERE active = ?",
         (int(active),),
     ).fetchone()
-    return Slot(name, StoreVersion(model, fingerprint, as_of_us, source), max_events, newest_us, late)
+    return Slot(name, StoreVersion(model, fingerprint, as_of_us, source), max_events, newest_us, late, covered_us)
 
 
 def stamp_slot(connection: sqlite3.Connection, name: str, version: StoreVersion, max_events: int) -> None:
     """Say what a slot holds, and start its clock at the end of the log."""
     connection.execute(
         "UPDATE slots SET model_version = ?, feature_fingerprint = ?, as_of_us = ?, source = ?, max_events = ?, "
-        "newest_us = ?, late = 0 WHERE name = ?",
+        "newest_us = ?, covered_us = ?, late = 0 WHERE name = ?",
         (
             version.model_version,
             version.feature_fingerprint,
             version.as_of_us,
             version.source,
             max_events,
+            version.as_of_us,
             version.as_of_us,
             name,
         ),
@@ -57,6 +60,12 @@ def advance_slot(connection: sqlite3.Connection, name: str, newest_us: int, late
     connection.execute(
         "UPDATE slots SET newest_us = max(newest_us, ?), late = late + ? WHERE name = ?", (newest_us, late, name)
     )
+
+
+def cover_slot(connection: sqlite3.Connection, name: str, loaded_us: int) -> None:
+    """Note the newest time of a loaded log."""
+    query = "UPDATE slots SET newest_us = max(newest_us, ?1), covered_us = max(covered_us, ?1) WHERE name = ?2"
+    connection.execute(query, (loaded_us, name))
 
 
 def clear_slot(connection: sqlite3.Connection, name: str) -> None:

@@ -23,6 +23,7 @@ from rosa_ray.store.protocol import (
     TimelineBlock,
     UserRecord,
 )
+from rosa_ray.units import DAY_US
 
 
 class Store:
@@ -99,8 +100,8 @@ class Store:
             slot = slots.loading_slot(connection, version, self._config.path)
             timelines.load_timelines(connection, slot.name, block, slot.max_events + 1)
             users.touch_users(connection, slot.name, block.user_key, block.last_us)
-            fold.add_seen(connection, slot.name, block.seen_key, block.seen_time_us)
-            slots.advance_slot(connection, slot.name, int(block.seen_time_us.max(initial=0)), late=0)
+            fold.add_seen(connection, slot.name, block.seen_key, block.seen_time_us // DAY_US)
+            slots.cover_slot(connection, slot.name, int(block.seen_time_us.max(initial=0)))
 
     def write_states(self, version: StoreVersion, block: StateBlock) -> None:
         """See `OnlineStore.write_states`."""

@@ -7,10 +7,10 @@ local info, fingerprint = read_info(meta.active), take()
 if fingerprint ~= '*' and fingerprint ~= info.features then
   return {'features', info.features}
 end
-local horizon, day_us, ttl, silent_limit = number(), number(), number(), number()
+local horizon, ttl, silent_limit = number(), number(), number()
 local views, positions, order, records = list(), list(), list(), take_records()
 local newest, accepted, late = fold(meta, meta.active, info, records, order, horizon, tonumber(info.newest), true)
-prune(meta.active, math.floor((newest - horizon) / day_us))
+prune(meta.active, math.floor((newest - horizon) / DAY_US))
 for index = 1, #positions, 2 do
   redis.call('HSET', NAMESPACE .. ':positions', positions[index], positions[index + 1])
 end

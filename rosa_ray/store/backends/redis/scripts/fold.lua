@@ -1,6 +1,7 @@
 -- The update of one batch, whole or not at all: which records are new, and what they change.
 -- An entry is EVENT bytes of a timeline's event, the rest of the record up to ENTRY bytes, and its id.
 local EVENT, ENTRY, SEPARATOR = 29, 78, '\255'
+local DAY_US, SPAN_US = 86400000000, 600000000
 
 -- Time of a timeline's event: int64, little-endian, put together from its bytes; doubles are exact up to 2^53.
 local function read_time(records, index)
@@ -35,12 +36,12 @@ local function last_id(ids)
   return string.sub(ids, first, #ids - 1)
 end
 
--- Each record is two arguments: its key and its entry, and as text its user, time, day and what it counts.
+-- Each record is two arguments: its key and its entry, and as text its user, time and what it counts.
 local function take_records()
   local records = {}
   for index = 1, number() do
     local packed, text = take(), take()
-    local user, time, day, counts = string.match(text, '^(%S+) (%S+) (%S+)\n(.*)$')
+    local user, time, counts = string.match(text, '^(%S+) (%S+)\n(.*)$')
     records[index] = {
       row = index - 1,
       key = string.sub(packed, 1, 8),
@@ -48,26 +49,79 @@ local function take_records()
       user = user,
       time_text = time,
       time = tonumber(time),
-      day = day,
       counts = counts,
     }
   end
   return records
 end
 
+-- Of which times ids are forgotten, see `rosa_ray.store.backends.sqlite.spans`: for each span of ten minutes the days
+-- until which ids are remembered, each with the first and the last time of those.
+local function read_spans(generation)
+  local key, held, changed = generation_key(generation, 'spans'), {}, {}
+  local function days_of(span)
+    if not held[span] then
+      held[span] = {}
+      for day, first, last in string.gmatch(redis.call('HGET', key, span) or '', '(%S+) (%S+) (%S+)') do
+        held[span][day] = {tonumber(first), tonumber(last)}
+      end
+    end
+    return held[span]
+  end
+  local spans = {}
+  function spans.may_be_repeated(time, forgotten_day)
+    for day, ends in pairs(days_of(string.format('%.0f', math.floor(time / SPAN_US)))) do
+      if tonumber(day) < forgotten_day and ends[1] <= time and time <= ends[2] then
+        return true
+      end
+    end
+    return false
+  end
+  function spans.note(time, day)
+    local span = string.format('%.0f', math.floor(time / SPAN_US))
+    local ends = days_of(span)[day] or {time, time}
+    held[span][day] = {math.min(ends[1], time), math.max(ends[2], time)}
+    changed[span] = true
+  end
+  function spans.write()
+    for span in pairs(changed) do
+      local texts = {}
+      for day, ends in pairs(held[span]) do
+        texts[#texts + 1] = string.format('%s %.0f %.0f', day, ends[1], ends[2])
+      end
+      redis.call('HSET', key, span, table.concat(texts, ' '))
+    end
+  end
+  return spans
+end
+
+-- A store that was written before spans were kept has all its ids by the days of their records.
+local function covered_time(generation, info)
+  if not info.covered then
+    info.covered = tonumber(info.as_of) > tonumber(info.newest) and info.as_of or info.newest
+    redis.call('HSET', generation_key(generation, 'info'), 'covered', info.covered)
+  end
+  return tonumber(info.covered)
+end
+
 -- Marks late records and those seen before; returns the new ones, in the order sent.
-local function find_new(generation, records, newest, horizon, moving)
+local function find_new(generation, info, records, newest, horizon, moving)
   local fresh, late, new, taken_keys = {}, {}, {}, {}
+  local covered, spans = covered_time(generation, info), read_spans(generation)
   for _, record in ipairs(records) do
-    if record.time < newest - horizon then
+    local time, forgotten_day = record.time, math.floor((newest - horizon) / DAY_US)
+    if time < newest - horizon and (time <= covered or spans.may_be_repeated(time, forgotten_day)) then
       late[#late + 1] = record.row
     else
       fresh[#fresh + 1] = record
+      record.day = string.format('%.0f', math.floor(math.max(time, newest) / DAY_US))
+      spans.note(time, record.day)
     end
-    if moving and record.time > newest then
-      newest = record.time
+    if moving and time > newest then
+      newest = time
     end
   end
+  spans.write()
   -- A repetition may come with another time, so every remembered day is asked, not only the record's own.
   for _, day in ipairs(redis.call('SMEMBERS', generation_key(generation, 'days'))) do
     in_chunks(fresh, function(low, high)
@@ -93,7 +147,7 @@ local function find_new(generation, records, newest, horizon, moving)
   return new, late
 end
 
--- Ids are remembered by day, so that `prune` forgets a whole day at once.
+-- Ids are remembered by the day on which they came, so that `prune` forgets a whole day at once.
 local function remember(generation, new)
   local days = {}
   for _, record in ipairs(new) do
@@ -108,7 +162,7 @@ local function remember(generation, new)
   end
 end
 
--- Forgets ids further back than the horizon: records as old are late, whether seen or not.
+-- Forgets ids that came further back than the horizon.
 local function prune(generation, before_day)
   for _, day in ipairs(redis.call('SMEMBERS', generation_key(generation, 'days'))) do
     if tonumber(day) < before_day then
@@ -259,7 +313,7 @@ end
 
 -- All changes of a batch to one generation; returns the newest time after it and the rows that were new and late.
 local function fold(meta, generation, info, records, order, horizon, newest, moving)
-  local new, late = find_new(generation, records, newest, horizon, moving)
+  local new, late = find_new(generation, info, records, newest, horizon, moving)
   remember(generation, new)
   count(generation, new)
   touch(generation, new)
@@ -279,6 +333,7 @@ local function fold(meta, generation, info, records, order, horizon, newest, mov
 end
 
 local function read_info(generation)
-  local held = redis.call('HMGET', generation_key(generation, 'info'), 'features', 'max_events', 'newest', 'as_of')
-  return {features = held[1], max_events = held[2], newest = held[3], as_of = held[4]}
+  local held = redis.call('HMGET', generation_key(generation, 'info'), 'features', 'max_events', 'newest', 'as_of',
+    'covered')
+  return {features = held[1], max_events = held[2], newest = held[3], as_of = held[4], covered = held[5]}
 end
