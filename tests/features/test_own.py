@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rosa_ray.errors import ConfigError
@@ -30,6 +30,7 @@ def rows_and_state() -> tuple[UserRows, FeatureState]:
     return rows, FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, COLUMNS)], DECLARED)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(texts, numbers), min_size=1, max_size=20))
 def test_a_request_and_a_log_give_the_same_columns(values):
     table = pa.table(
