@@ -24,6 +24,7 @@ FIRST_FIGURES = (
     "weight",
     "clicks",
     "conversions",
+    "unknown_conversions",
     "auc",
     "gauc",
     "logloss",
@@ -188,6 +189,8 @@ def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:
     first = [name for name in FIRST_FIGURES if test.get(name) is not None]
     if test.get("weight") == test["n"]:
         first.remove("weight")
+    if not test.get("unknown_conversions"):
+        first = [name for name in first if name != "unknown_conversions"]
     for name in test if every else first:
         if not isinstance(test[name], dict):
             table.add_row(name, _cell(test[name]), _cell(metrics["valid"].get(name)))

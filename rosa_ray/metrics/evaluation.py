@@ -91,6 +91,7 @@ class Evaluation:
     request_gauc: Gauc = field(default_factory=Gauc)
     revenue: Pcoc = field(default_factory=Pcoc)
     cost: Pcoc = field(default_factory=Pcoc)
+    unknown: int = 0
 
     def update(self, columns: Columns) -> "Evaluation":
         """Add labelled impressions; all rows of a user must come in one update.
@@ -111,6 +112,7 @@ class Evaluation:
         p_ctcvr = as_probabilities("p_ctcvr", columns["p_ctcvr"])
         weight, bought = as_weights(columns.get("weight"), click.size), conversion_weights(columns, click.size)
         known = bought > 0
+        self.unknown += int((~known).sum())
         clicked = known & (click == 1)
         self.ctr.update(p_ctr, click, weight)
         self.cvr.update(p_cvr[clicked], conversion[clicked], bought[clicked])
@@ -131,12 +133,14 @@ class Evaluation:
         self.request_gauc.merge(other.request_gauc)
         self.revenue.merge(other.revenue)
         self.cost.merge(other.cost)
+        self.unknown += other.unknown
         return self
 
     def compute(self) -> dict[str, Any]:
         """Return all metrics, ready for JSON; None where a metric is undefined.
 
-        `n`, `clicks` and `conversions` are rows. All else is of the impressions that they stand for, `weight` of them.
+        `n`, `clicks`, `conversions` and `unknown_conversions`, too young to know, are rows. All else is of the
+        impressions that they stand for, `weight` of them.
         """
         rows, clicks = self.ctr.logloss.rows, self.ctr.logloss.positives
         shown, clicked = self.ctr.logloss.weight, self.ctr.logloss.positive_weight
@@ -146,6 +150,7 @@ class Evaluation:
             "n": rows,
             "clicks": clicks,
             "conversions": self.ctcvr.logloss.positives,
+            "unknown_conversions": self.unknown,
             "weight": shown,
             "ctr": clicked / shown if rows else None,
             "cvr": bought / final_clicked if final_clicked else None,
@@ -165,13 +170,14 @@ class Evaluation:
 
     def undefined(self) -> dict[str, str]:
         """Return the metrics that `compute` gives as None, each with the reason."""
+        shown, clicked = ("final impression", "final click") if self.unknown else ("impression", "click")
         reasons = {
             "ctr": "no impression",
-            "cvr": "no click",
-            "ctcvr": "no impression",
+            "cvr": f"no {clicked}",
+            "ctcvr": f"no {shown}",
             **self.ctr.undefined("", "impression", "click"),
-            **self.cvr.undefined("cvr_", "click", "conversion"),
-            **self.ctcvr.undefined("ctcvr_", "impression", "conversion"),
+            **self.cvr.undefined("cvr_", clicked, "conversion"),
+            **self.ctcvr.undefined("ctcvr_", shown, "conversion"),
             "gauc": "no user with both a click and an impression without one",
             "request_gauc": "no request with both a click and an impression without one",
             "revenue_pcoc": "no revenue",

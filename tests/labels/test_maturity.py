@@ -6,7 +6,7 @@ import pytest
 from rosa_ray.calibration import CalibrationSums
 from rosa_ray.features import FeatureState, FitSums
 from rosa_ray.labels import DelayCurve, LabelsConfig, Maturity, count_delays, forget_late
-from rosa_ray.metrics import EVALUATED_COLUMNS, evaluate_predictions
+from rosa_ray.metrics import EVALUATED_COLUMNS, Evaluation, evaluate_predictions
 from rosa_ray.metrics.segments import SegmentMetrics
 from rosa_ray.settings import SettingError
 from rosa_ray.units import DAY_US, HOUR_US
@@ -122,9 +122,17 @@ def test_metrics_of_conversions_are_those_of_the_known_rows() -> None:
     few = evaluate_predictions({name: values[known] for name, values in columns.items()})
     of_conversions = [name for name in found if name.startswith(("cvr", "ctcvr", "revenue", "conversions"))]
     assert {name: found[name] for name in of_conversions} == {name: few[name] for name in of_conversions}
-    rest = [name for name in found if name not in of_conversions]
+    rest = [name for name in found if name not in (*of_conversions, "unknown_conversions")]
     assert {name: found[name] for name in rest} == {name: every[name] for name in rest}
     assert found["cvr"] != every["cvr"]
+    assert (found["unknown_conversions"], every["unknown_conversions"]) == ((~known).sum(), 0)
+
+
+def test_figures_of_young_rows_alone_are_missing_with_their_reason() -> None:
+    columns = predictions(100, 0) | {"conversion_weight": np.zeros(100)}
+    reasons = Evaluation().update(columns).undefined()
+    assert reasons["cvr"] == reasons["cvr_auc"] == "no final click"
+    assert reasons["ctcvr_auc"] == "no final impression"
 
 
 def test_segments_and_calibration_too() -> None:
