@@ -6,7 +6,7 @@ from rosa_ray.errors import EXIT_PARTIAL
 from rosa_ray.features.own import own_columns
 from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
-from workloads.messages import print_losses, print_set_aside, stands_for
+from workloads.messages import print_losses, print_set_aside, stands_for, young_line
 from workloads.places import record_config, source_of
 
 
@@ -30,6 +30,8 @@ def run(config: RunConfig) -> int:
             print_set_aside(file["path"], file["reason"])
     report = result.report
     print_losses(report)
+    if line := young_line(report):
+        print(line)
     if reused := report["ingest"]["files_reused"]:
         print(
             f"{reused} of {len(report['ingest']['files'])} files were staged already, "
