@@ -91,8 +91,8 @@ class _Tally:
         self._violations = _Reasons()
         self._noted = _Reasons()
         self._days: dict[str, Counter[int]] = {}
-        self._weighted = False
         self._lacking: dict[str, None] = {}
+        self._weighted = False
 
     def add(
         self, batch: RawBatch, kept: pa.Table, violations: Iterable[Violation], lacking: Iterable[str] = ()
@@ -122,8 +122,8 @@ class _Tally:
             reason=reason,
             noted=self._noted.sums(),
             days=days_to_plain(self._days),
-            weighted=self._weighted,
             lacking=tuple(self._lacking),
+            weighted=self._weighted,
         )
 
 

@@ -27,8 +27,8 @@ class FileReport:
         reason: why the file was set aside, one line; empty when it is ok.
         noted: rows that look odd and were kept, by column and reason.
         days: rows kept per time column and day since 1970.
-        weighted: whether a row that was kept has a weight other than 1.
         lacking: required columns that the file does without.
+        weighted: whether a row that was kept has a weight other than 1.
     """
 
     path: str
@@ -40,8 +40,8 @@ class FileReport:
     reason: str = ""
     noted: tuple[Violation, ...] = ()
     days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    weighted: bool = False
     lacking: tuple[str, ...] = ()
+    weighted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""

@@ -114,8 +114,6 @@ def keyed_impressions(
 
     Args:
         own: declared columns to take along.
-
-    Args:
         negative_keep_rate: share of the impressions without a click that the log kept, in (0, 1].
 
     Returns:

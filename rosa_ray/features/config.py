@@ -14,7 +14,7 @@ from rosa_ray.schema.own_columns import REQUEST, prefix_of
 from rosa_ray.settings import Distinct, OneOf, section, wrong
 from rosa_ray.units import HOUR_US
 
-ADDED_LATER: dict[str, Any] = {"time_zone": "", "units_per_impression": 1, "columns": {}}
+ADDED_LATER: dict[str, Any] = {"time_zone": "", "columns": {}, "units_per_impression": 1}
 """Settings that fitted features of earlier versions do not have -> what these mean by that."""
 
 WEIGHTED_UNITS = 1000

@@ -16,23 +16,15 @@ from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
 GAP_BUCKETS = 34
 """0 for a first event, then 1 + floor(log2(1 + seconds since the previous event)), at most 33."""
 
-_FIGURES = (
-    "click",
-    "conversion",
-    "revenue",
-    "cost",
-    "expected_cost",
-    "price",
-    "bid",
-    "propensity",
-    "weight",
-    "conversion_weight",
-)
 OWN = "own"
 """Name of the declared columns' tokens among the impression inputs."""
 _KEPT = ("impression_key", "request_key", "split", "device_key", "campaign_key", "item_key", "category_key")
 """Columns of an impression that are passed on as they are."""
 
+_FIGURES = (
+    *("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity"),
+    *("weight", "conversion_weight"),
+)
 _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday; Monday is 0."""
 

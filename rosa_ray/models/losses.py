@@ -142,11 +142,12 @@ LossTerms = dict[str, tuple[Tensor, Tensor]]
 def loss_terms(predictions: Predictions, batch: UserBatch, config: LossConfig, scales: LossScales) -> LossTerms:
     """All terms of a batch: four over its real impressions, and the next event of its timelines.
 
-    An impression weighs as many as it stands for.
+    An impression weighs as many as it stands for; 1 in a batch that does not say.
     """
     labels = batch.labels
-    real = batch.impression_mask.float() * labels["weight"]
-    known = real * labels["conversion_weight"]
+    real = batch.impression_mask.float()
+    real = real * labels["weight"] if "weight" in labels else real
+    known = real * labels["conversion_weight"] if "conversion_weight" in labels else real
     valued = known * high_value_weight(labels["price"], config, scales)
     spend = labels[scales.spend]
     terms = {
