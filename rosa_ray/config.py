@@ -15,6 +15,7 @@ from rosa_ray.data.preprocess import PreprocessConfig
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.own import ColumnConfig
+from rosa_ray.labels import LabelsConfig
 from rosa_ray.models.losses import LossConfig
 from rosa_ray.models.rankers import config_class, ranker_names
 from rosa_ray.records.config import RecordsConfig
@@ -56,6 +57,8 @@ class RunConfig:
     """The built-in simulator."""
     exposure: ExposureConfig = field(default_factory=ExposureConfig)
     """Ads shown on real timelines, for logs without impressions."""
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
+    """How clicks and conversions of logs of their own are joined to impressions."""
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     """How the log is partitioned and split."""
     features: FeatureConfig = field(default_factory=FeatureConfig)

@@ -129,6 +129,15 @@ class DataDir(Directory):
         """Deduplicated and keyed rows of one log in a partition."""
         return f"{self.staging}/keyed/{log}-{part:05d}.parquet"
 
+    @property
+    def routes(self) -> str:
+        """Where clicks and conversions find their impressions, a directory."""
+        return f"{self.staging}/routes"
+
+    def route(self, name: str, part: int) -> str:
+        """What a partition is handed of one table, a file by each of the others."""
+        return f"{self.routes}/{name}/to={part:05d}"
+
     def part_counters(self, part: int) -> str:
         """Counters of a partition."""
         return f"{self.staging}/counters/part-{part:05d}.parquet"

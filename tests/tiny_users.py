@@ -122,5 +122,6 @@ def _impressions(
         "click": click,
         "conversion": conversion,
         "revenue": conversion * price * np.exp(rng.normal(0, 0.2, count)),
+        "click_time_us": time_us,
         "conversion_time_us": time_us + HOUR_US,
     }

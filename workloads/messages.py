@@ -53,6 +53,23 @@ def catalogue_line(catalogue: dict[str, int]) -> str:
     )
 
 
+def young_line(report: dict[str, Any]) -> str:
+    """Say how many impressions of each period are too young for their conversions to be known; empty without a window.
+
+    >>> splits = {"train": {"young": 20, "impressions": 1000}, "policy": {"young": 0, "impressions": 9}}
+    >>> young_line({"labels_as_of": "2026-01-15T00:00:00+00:00", "splits": splits})
+    'labels as of 2026-01-15T00:00:00+00:00: too young for conversions are 20 of 1,000 impressions in train'
+    """
+    if "labels_as_of" not in report:
+        return ""
+    parts = [
+        f"{part['young']:,} of {part['impressions']:,} impressions in {name}"
+        for name, part in report["splits"].items()
+        if name in ("train", "valid", "test")
+    ]
+    return f"labels as of {report['labels_as_of']}: too young for conversions are {', '.join(parts)}"
+
+
 def loss_lines(losses: list[dict[str, Any]]) -> Iterator[str]:
     """One line a reason: table, rows, share, whether the rows are lost, why, an example, and what to do.
 

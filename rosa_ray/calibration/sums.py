@@ -105,14 +105,17 @@ class CalibrationSums:
 
         Args:
             columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,), and weight, how many impressions a
-                row stands for, 1 without it; others are ignored.
+                row stands for, 1 without it; conversion_weight, how much of that in all about conversions, 1 without
+                it; others are ignored.
         """
         click, conversion = columns["click"] == 1, columns["conversion"] == 1
         converted = click & conversion
         weight = columns.get("weight", np.ones(len(click)))
         self.ctr.update(columns["p_ctr"], click, weight)
-        self.cvr.update(columns["p_cvr"][click], conversion[click], weight[click])
-        self.value.update(columns["value"][converted], columns["revenue"][converted], weight[converted])
+        bought = weight * columns.get("conversion_weight", 1.0)
+        click, converted = click & (bought > 0), converted & (bought > 0)
+        self.cvr.update(columns["p_cvr"][click], conversion[click], bought[click])
+        self.value.update(columns["value"][converted], columns["revenue"][converted], bought[converted])
         return self
 
     def merge(self, other: "CalibrationSums") -> "CalibrationSums":

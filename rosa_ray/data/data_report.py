@@ -49,8 +49,10 @@ def merge_reports(
     for figures in splits.values():
         meant = figures["stands_for"]
         figures["ctr"] = meant["clicks"] / meant["impressions"] if meant["impressions"] else None
-        figures["cvr"] = meant["conversions"] / meant["clicks"] if meant["clicks"] else None
-    counts = sum_each([part["counts"] for part in folded]) | catalogue.counts
+        figures["cvr"] = meant["conversions"] / meant["final_clicks"] if meant["final_clicks"] else None
+    told = dict.fromkeys(name for part in folded for name in part["counts"])
+    counts = {name: sum(part["counts"].get(name, 0) for part in folded) for name in told} | catalogue.counts
+    counts |= {"young_impressions": sum(splits[name]["young"] for name in ("train", "valid", "test"))}
     examples = {"conflicting_ads": catalogue.repeats.conflict}
     for part in folded:
         examples = part["examples"] | examples

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import fsspec
@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 from rosa_ray.arrays import Columns
 from rosa_ray.data.counter_files import shard_count, write_partition_counters
 from rosa_ray.data.coverage import AdSample, count_partition
+from rosa_ray.data.label_join import join_labels
+from rosa_ray.data.label_routes import LABEL_LOGS, read_routed, routed_files
 from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.staging_area import read_staged, staged_files
 from rosa_ray.data.time_bounds import LogBounds, within
@@ -29,6 +31,7 @@ from rosa_ray.features import (
     with_categories,
 )
 from rosa_ray.features.own import own_columns
+from rosa_ray.labels import LabelsConfig, count_delays, forget_late
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
 from rosa_ray.schema.own_columns import contract_with
@@ -54,9 +57,10 @@ def fold_partition(
     config: FeatureConfig,
     partitions: int,
     bounds: LogBounds,
+    labels: LabelsConfig,
     negative_keep_rate: float = 1.0,
 ) -> tuple[dict[str, Any], bool]:
-    """Deduplicate, sort and key one partition, and count it, unless an earlier run did so on the very same files.
+    """Label, deduplicate, sort, key and count one partition, unless an earlier run did so on the very same files.
 
     Writes the keyed columns of each log and the partition's counters.
 
@@ -67,53 +71,61 @@ def fold_partition(
         `counts` of rows, an example of each kind of loss, what it says of `coverage`, the first and last request time
         and the `devices` seen; and whether an earlier run's work stands.
     """
-    inputs = _fold_inputs(layout, part, config, partitions, bounds, negative_keep_rate)
+    settings = _FoldSettings(config, partitions, bounds, labels, negative_keep_rate)
+    inputs = _fold_inputs(layout, part, settings)
     former = read_json(layout.folded(part)) if exists(layout.folded(part)) else {}
     if former.get("inputs") == inputs:
         return former["figures"], True
-    figures = _fold(layout, part, config, partitions, bounds, negative_keep_rate)
+    figures = _fold(layout, part, settings)
     write_json({"inputs": inputs, "figures": figures}, layout.folded(part))
     return figures, False
 
 
-def _fold_inputs(
-    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, negative_keep_rate: float
-) -> str:
+@dataclass(frozen=True)
+class _FoldSettings:
+    """What decides the fold of a partition beside its files."""
+
+    config: FeatureConfig
+    partitions: int
+    bounds: LogBounds
+    labels: LabelsConfig
+    negative_keep_rate: float
+
+
+def _fold_inputs(layout: DataDir, part: int, settings: _FoldSettings) -> str:
     """Digest of all that decides what `fold_partition` writes."""
     paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
-    with readable(layout.ads, "a Parquet file"), fsspec.open(layout.ads, "rb") as handle:
-        ads = hashlib.sha256(handle.read()).hexdigest()
-    settings = [asdict(config), partitions, asdict(bounds), negative_keep_rate]
-    content = [FORMAT, *settings, ads, [fingerprint(path) for path in paths]]
+    # Routed files are written anew by every run, so that their content tells, and not when they were written.
+    contents = [_digest(path) for path in (layout.ads, *routed_files(layout, part))]
+    content = [FORMAT, asdict(settings), contents, [fingerprint(path) for path in paths]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _fold(
-    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds, negative_keep_rate: float
-) -> dict[str, Any]:
+def _digest(path: str) -> str:
+    with readable(path, "a Parquet file"), fsspec.open(path, "rb") as handle:
+        return hashlib.sha256(handle.read()).hexdigest()
+
+
+def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]:
+    config, labels = settings.config, settings.labels
     catalogue = read_parquet(layout.ads)
     ads = AdTable.from_table(catalogue)
-    counts: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    staged = {
-        contract.name: _clean(
-            read_staged(layout.staging, contract_with(contract.name, own_columns(config.columns)), part),
-            contract.name,
-            bounds,
-            counts,
-            examples,
-        )
-        for contract in FOLDED
-    }
+    logs = {contract.name: _staged(layout, contract.name, config, part) for contract in FOLDED}
+    clicks, conversions = (read_routed(layout, contract, part) for contract in LABEL_LOGS)
+    labelled, joined, examples = join_labels(logs[IMPRESSIONS.name], clicks, conversions, catalogue, labels)
+    logs[IMPRESSIONS.name] = labelled
+    counts = Counter(joined)
+    staged = {name: _clean(rows, name, settings.bounds, counts, examples) for name, rows in logs.items()}
     said = keyed_events(staged[EVENTS.name])
     events = with_categories(said, ads)
-    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns, negative_keep_rate)
+    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns, settings.negative_keep_rate)
+    impressions, late = forget_late(impressions, labels.as_of_us, labels.window_us)
     asked, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
     candidates = of_known_ads(asked)
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
         write_parquet(pa.table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)
-    write_partition_counters(states, layout.part_counters(part), shard_count(partitions))
+    write_partition_counters(states, layout.part_counters(part), shard_count(settings.partitions))
     impressions = of_known_ads(impressions)
     times = impressions["time_us"]
     for name, columns in ((IMPRESSIONS.name, impressions), (CANDIDATES.name, candidates)):
@@ -135,14 +147,21 @@ def _fold(
             "impressions": len(times),
             "candidates": len(candidates["time_us"]),
             **counts,
+            **late,
             "conversions_without_a_click": int(untouched.sum()),
         },
         "examples": examples,
         "coverage": count_partition(said, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
+        "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
+        "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
+
+
+def _staged(layout: DataDir, name: str, config: FeatureConfig, part: int) -> pa.Table:
+    return read_staged(layout.staging, contract_with(name, own_columns(config.columns)), part)
 
 
 def _clean(rows: pa.Table, name: str, bounds: LogBounds, counts: Counter[str], examples: dict[str, str]) -> pa.Table:

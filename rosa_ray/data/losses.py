@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rosa_ray.schema import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS
+from rosa_ray.labels.outcomes import OUTCOMES, OVERDRAWN
+from rosa_ray.schema import ADS, CANDIDATES, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS
 from rosa_ray.schema.spans import STRAY, STRAY_REMEDY
 
 
@@ -28,6 +29,12 @@ class Reason:
     lost: bool
     remedy: str = ""
     always: bool = False
+
+
+def _label_reasons(table: str) -> dict[str, Reason]:
+    """What became of clicks and conversions of logs of their own."""
+    told = [*OUTCOMES.get(table, {}).values(), *([OVERDRAWN] if table == CONVERSIONS.name else [])]
+    return {one.name: Reason(one.text, one.lost, one.remedy) for one in told}
 
 
 @dataclass(frozen=True)
@@ -77,16 +84,23 @@ def reasons(table: str) -> dict[str, Reason]:
     newest = f"a column {table}.{dated} would say {_DATED[table]}" if dated else ""
     renumber = f'source.columns: {{{table}: {{{key}: "#row"}}}} numbers the rows anew'
     return {
+        **_label_reasons(table),
         f"outlying_{table}": Reason(STRAY, True, STRAY_REMEDY),
         f"conflicting_{table}": Reason(f"contradict another row of their {key}", True, newest or renumber),
         **_of_ads(table),
-        f"left_out_{table}": Reason("lie outside of preprocess.from_time and until_time", False),
+        f"left_out_{table}": Reason("lie outside of preprocess.from_time and until_time, or after labels.as_of", False),
         f"shared_ids_of_{table}": Reason(f"have an {key} that names something else too (kept)", False, renumber, True),
         f"versions_of_{table}": Reason(_VERSIONS if table == ADS.name else "are older versions of a row", False),
         f"duplicate_{table}": Reason("are copies of a row", False),
         **({"unchanged_ads": Reason("repeat what their ad was before", False)} if table == ADS.name else {}),
         **(
-            {"conversions_without_a_click": Reason("convert without a click (counted, no label)", False)}
+            {
+                "conversions_without_a_click": Reason("convert without a click (counted, no label)", False),
+                "young_impressions": Reason("are younger than labels.attribution_days (labels.young)", False),
+                "conversions_after_window": Reason("convert later than labels.attribution_days (no conversion)", False),
+                "conversions_after_as_of": Reason("convert after labels.as_of (not known then)", False),
+                "clicks_after_as_of": Reason("are clicked after labels.as_of (not known then)", False),
+            }
             if table == IMPRESSIONS.name
             else {}
         ),

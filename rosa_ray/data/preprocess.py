@@ -27,6 +27,7 @@ from rosa_ray.data.counter_files import combine_counters, merge_shard, shard_cou
 from rosa_ray.data.data_report import PARTIAL, merge_reports, time_span
 from rosa_ray.data.fold import FOLDED_LOGS, MAX_NAMES, fold_partition
 from rosa_ray.data.join import advertised_keys, join_partition
+from rosa_ray.data.label_routes import LABEL_LOGS, route_labels
 from rosa_ray.data.stage import stage_source
 from rosa_ray.data.stage_report import StageReport
 from rosa_ray.data.staging_area import read_staged
@@ -36,12 +37,15 @@ from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
 from rosa_ray.features.config import WEIGHTED_UNITS
 from rosa_ray.features.own import own_columns
+from rosa_ray.labels import DelayCurve, LabelsConfig, Maturity
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
 from rosa_ray.schema.spans import TimeBounds, find_bounds
 from rosa_ray.settings import section
 from rosa_ray.sources import Source
 from rosa_ray.storage import remove_tree, write_bytes, write_json, write_parquet
+
+DEFAULT_LABELS = LabelsConfig()
 
 
 @section("preprocess")
@@ -83,7 +87,12 @@ class PreprocessResult:
 
 
 def preprocess(
-    source: Source, data_dir: str, config: PreprocessConfig, features: FeatureConfig, user_key_id: str = ""
+    source: Source,
+    data_dir: str,
+    config: PreprocessConfig,
+    features: FeatureConfig,
+    user_key_id: str = "",
+    labels: LabelsConfig = DEFAULT_LABELS,
 ) -> PreprocessResult:
     """Turn a log into user rows, counters, fitted features and a data report under `data_dir`.
 
@@ -91,6 +100,7 @@ def preprocess(
 
     Args:
         user_key_id: of the secret that the source's user ids are made pseudonyms with; it is part of the features.
+        labels: how clicks and conversions of logs of their own are joined, and from when on labels are final.
 
     Raises:
         InputError: the input is missing or unusable, has no impressions, or no training data.
@@ -104,9 +114,13 @@ def preprocess(
     remove_tree(layout.users)
     catalogue = read_versions(read_staged(layout.staging, ADS, 0))
     write_parquet(catalogue.table, layout.ads)
+    if any(staged.rows_kept(contract.name) for contract in LABEL_LOGS):
+        route_labels(layout, config.partitions)
+    else:
+        remove_tree(layout.routes)
     clock.lap("ingest")  # the pass is called so in the reports of earlier versions too
     parts = range(config.partitions)
-    limits = _log_bounds(staged, period, keep=config.time_outliers == "keep")
+    limits = _log_bounds(staged, known_by(period, labels), keep=config.time_outliers == "keep")
     features = _counted_in(features, weighted=staged.weighted or config.negative_keep_rate < 1)
     fold = partial(
         fold_partition,
@@ -114,6 +128,7 @@ def preprocess(
         config=features,
         partitions=config.partitions,
         bounds=limits,
+        labels=labels,
         negative_keep_rate=config.negative_keep_rate,
     )
     outcomes = run_tasks(fold, parts, f"counting {data_dir}")
@@ -123,7 +138,10 @@ def preprocess(
     clock.lap("fold")
     start_us, end_us = time_span(folded)
     bounds = split_bounds(config, start_us, end_us)
-    join = partial(join_partition, layout, config=features, bounds=bounds, partitions=config.partitions)
+    maturity = _maturity(labels, folded, bounds)
+    join = partial(
+        join_partition, layout, config=features, bounds=bounds, partitions=config.partitions, maturity=maturity
+    )
     joined = run_tasks(join, parts, f"writing {layout.users}")
     state = FeatureState.fit([part for part, _ in joined], features, user_key_id)
     _save_features(state, layout)
@@ -131,6 +149,7 @@ def preprocess(
     ingest, figures = staged.to_dict(), [figures for _, figures in joined]
     report = {
         **merge_reports(folded, figures, ingest["files"], catalogue, config.max_lost_share),
+        **({} if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),
         "ingest": ingest,
@@ -174,6 +193,28 @@ def period_of(config: PreprocessConfig) -> TimeBounds:
     if begin is not None and end is not None and begin >= end:
         raise ConfigError(f"preprocess.from_time is '{config.from_time}', not before until_time '{config.until_time}'")
     return TimeBounds(begin, end)
+
+
+def known_by(period: TimeBounds, labels: LabelsConfig) -> TimeBounds:
+    """The period without what came after the moment as of which the log is taken.
+
+    >>> known_by(TimeBounds(), LabelsConfig(as_of="1970-01-01T00:00:01+00:00")).until_us
+    1000001
+    """
+    as_of = None if labels.as_of_us is None else labels.as_of_us + 1
+    ends = [end for end in (period.until_us, as_of) if end is not None]
+    return replace(period, until_us=min(ends)) if ends else period
+
+
+def _maturity(labels: LabelsConfig, folded: list[dict[str, Any]], bounds: SplitBounds) -> Maturity | None:
+    """Which rows are final; how long conversions take is learned from final rows of the training period alone."""
+    if labels.window_us is None:
+        return None
+    newest_us = max(part["newest_us"] for part in folded)
+    as_of_us = newest_us if labels.as_of_us is None else labels.as_of_us
+    until_us = min(as_of_us - labels.window_us, bounds.valid_us)
+    curve = DelayCurve.fit([part["delays"] for part in folded], until_us) if labels.young == "weight" else None
+    return Maturity(as_of_us, labels.window_us, curve)
 
 
 def _log_bounds(staged: StageReport, period: TimeBounds, keep: bool) -> LogBounds:

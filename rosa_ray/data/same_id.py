@@ -51,6 +51,7 @@ RULES = {
         {
             "request_time": "min",
             "click": "any",
+            "click_time": "min",
             "conversion": "any",
             "conversion_time": "min",
             "revenue": "max",
@@ -64,7 +65,7 @@ RULES = {
 }
 """Contract name to the rule of its ids."""
 
-_LABELS = ("click", "conversion", "conversion_time", "revenue", "cost", "updated_time")
+_LABELS = ("click", "click_time", "conversion", "conversion_time", "revenue", "cost", "updated_time")
 """Columns in which versions may differ without contradicting each other."""
 
 

@@ -15,7 +15,7 @@ from rosa_ray.evaluation.pool import write_predictions
 from rosa_ray.evaluation.predictions import RAW_COLUMNS, raw_columns, read_predictions
 from rosa_ray.evaluation.segments import PeriodSegments, SegmentNames
 from rosa_ray.features import FeatureState, Split
-from rosa_ray.metrics import BootstrapConfig, Evaluation, evaluate_policy, judge_head
+from rosa_ray.metrics import BootstrapConfig, Evaluation, conversion_weights, evaluate_policy, judge_head
 from rosa_ray.run_dir import DataDir, RunDir
 from rosa_ray.storage import absolute, remove_tree, write_json
 
@@ -24,6 +24,7 @@ FIRST_FIGURES = (
     "weight",
     "clicks",
     "conversions",
+    "unknown_conversions",
     "auc",
     "gauc",
     "logloss",
@@ -38,7 +39,7 @@ FIRST_FIGURES = (
 )
 """What a person wants to know first: how much was measured, ranking, calibration, return."""
 
-_JUDGED_COLUMNS = ("user_key", "click", "conversion", "p_ctr", "p_cvr", "weight")
+_JUDGED_COLUMNS = ("user_key", "click", "conversion", "p_ctr", "p_cvr", "weight", "conversion_weight")
 _BOOTSTRAP = BootstrapConfig(replicates=200)
 _COMPARED = tuple(f"{head}{name}" for head in ("", "cvr_", "ctcvr_") for name in ("pcoc", "ece", "logloss"))
 _RAW_FIGURES = (*_COMPARED, "revenue_pcoc")
@@ -122,11 +123,13 @@ def judge_heads(files: list[str], totals: Mapping[str, float]) -> dict[str, Any]
         A `HeadVerdict` as plain values for `clicks` (of impressions) and for `conversions` (of clicks).
     """
     rows = read_predictions(files, Split.TEST, _JUDGED_COLUMNS)
-    clicked = rows["click"] == 1
+    bought = conversion_weights(rows, len(rows["click"]))
+    clicked = (rows["click"] == 1) & (bought > 0)
     impressions, clicks, conversions = (totals[name] for name in ("impressions", "clicks", "conversions"))
+    rate = conversions / max(totals.get("final_clicks", clicks), 1e-9)
     heads = {
-        "clicks": (("impression", "click"), clicks / impressions, "p_ctr", "click", slice(None)),
-        "conversions": (("click", "conversion"), conversions / clicks, "p_cvr", "conversion", clicked),
+        "clicks": (("impression", "click"), clicks / impressions, "p_ctr", "click", slice(None), rows["weight"]),
+        "conversions": (("click", "conversion"), rate, "p_cvr", "conversion", clicked, bought),
     }
     return {
         name: judge_head(
@@ -137,9 +140,9 @@ def judge_heads(files: list[str], totals: Mapping[str, float]) -> dict[str, Any]
             rows[labels][kept],
             rows["user_key"][kept],
             _BOOTSTRAP,
-            rows["weight"][kept],
+            weight[kept],
         ).to_dict()
-        for name, (nouns, rate, scores, labels, kept) in heads.items()
+        for name, (nouns, rate, scores, labels, kept, weight) in heads.items()
     }
 
 
@@ -186,6 +189,8 @@ def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:
     first = [name for name in FIRST_FIGURES if test.get(name) is not None]
     if test.get("weight") == test["n"]:
         first.remove("weight")
+    if not test.get("unknown_conversions"):
+        first = [name for name in first if name != "unknown_conversions"]
     for name in test if every else first:
         if not isinstance(test[name], dict):
             table.add_row(name, _cell(test[name]), _cell(metrics["valid"].get(name)))

@@ -32,6 +32,7 @@ COPIED = (
     "cost",
     "propensity",
     "weight",
+    "conversion_weight",
     "expected_cost",
     "price",
     "bid",
@@ -93,5 +94,7 @@ def of_split(columns: Mapping[str, np.ndarray], split: Split) -> dict[str, np.nd
 
 def _read_part(path: str, split: Split, names: Sequence[str] | None) -> dict[str, np.ndarray]:
     table = read_parquet(path, None if names is None else [*names, "split"])
-    rows = of_split({name: table[name].to_numpy() for name in table.column_names}, split)
+    # Predictions from before labels had an age know all of them.
+    ones = {} if "conversion_weight" in table.column_names else {"conversion_weight": np.ones(table.num_rows)}
+    rows = of_split({name: table[name].to_numpy() for name in table.column_names} | ones, split)
     return {name: rows[name] for name in names or rows}

@@ -264,11 +264,11 @@ def build_user_rows(
     """
     period = bounds.of(impressions["time_us"])
     split = np.where(impressions["in_catalogue"], period, Split.UNKNOWN_AD).astype(np.int8)
-    shown = {"weight": np.ones(len(impressions["time_us"])), **impressions, "split": split}
+    shown = {**_stand_for_one(impressions), **impressions, "split": split}
     if candidates is not None:
         in_test = candidates["time_us"] >= bounds.test_us
         split = np.where(in_test, Split.POLICY, Split.VALID_POLICY).astype(np.int8)
-        policy = {"weight": np.ones(len(split)), **candidates, "split": split}
+        policy = {**_stand_for_one(candidates), **candidates, "split": split}
         shown = {name: np.concatenate([shown[name], policy[name]]) for name in shown}
         order = np.lexsort((shown["split"], shown["impression_key"], shown["time_us"], shown["user_key"]))
         shown = {name: values[order] for name, values in shown.items()}
@@ -286,6 +286,10 @@ def build_user_rows(
         dense=read_dense(counters, shown, config),
         event_id=events.get("event_id"),
     )
+
+
+def _stand_for_one(rows: Columns) -> dict[str, np.ndarray]:
+    return {name: np.ones(len(rows["time_us"])) for name in ("weight", "conversion_weight")}
 
 
 def _cut_anonymous(user_key: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -330,9 +334,9 @@ def _labels(table: pa.Table, time_us: np.ndarray, price: np.ndarray) -> dict[str
             "revenue": zeros,
             "click": zeros_int8,
             "conversion": zeros_int8,
+            "click_time_us": time_us,
             "conversion_time_us": time_us,
         }
-    conversion_time = table["conversion_time"].cast(pa.int64())
     click, conversion = (table[name].cast(pa.int8()).to_numpy() for name in ("click", "conversion"))
     revenue = _filled(table["revenue"], conversion * price)
     return {
@@ -343,7 +347,8 @@ def _labels(table: pa.Table, time_us: np.ndarray, price: np.ndarray) -> dict[str
         "revenue": np.where(click > 0, revenue, 0.0),
         "click": click,
         "conversion": conversion,
-        "conversion_time_us": pc.coalesce(conversion_time, table["request_time"].cast(pa.int64())).to_numpy(),
+        "click_time_us": _time_or_request(table, "click_time"),
+        "conversion_time_us": _time_or_request(table, "conversion_time"),
     }
 
 
@@ -351,6 +356,11 @@ def _moments(ads: pa.Table, name: str, unsaid_us: int) -> np.ndarray:
     if name not in ads.column_names:
         return np.full(ads.num_rows, unsaid_us)
     return ads[name].cast(pa.int64()).fill_null(unsaid_us).to_numpy()
+
+
+def _time_or_request(table: pa.Table, name: str) -> np.ndarray:
+    names = [column for column in (name, "request_time") if column in table.column_names]
+    return pc.coalesce(*(table[column].cast(pa.int64()) for column in names)).to_numpy()
 
 
 def _weights(table: pa.Table, negative_keep_rate: float) -> np.ndarray:

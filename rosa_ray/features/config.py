@@ -42,7 +42,7 @@ class FeatureConfig:
     """Width of a counter bucket in event time. A request reads whole closed buckets only. A day is the shortest
     window."""
     settle_minutes: Annotated[int, Ge(0)] = 5
-    """A bucket closes this long after its end, so that clicks of its last impressions are in."""
+    """A bucket closes this long after its end, so that records that come late are in."""
     utc_offset_hours: Annotated[int, Ge(-12), Le(14)] = 0
     """Shift from UTC to the market's local time, for hour of day and weekday."""
     time_zone: str = ""

@@ -115,15 +115,16 @@ def impression_records(impressions: Columns) -> dict[str, np.ndarray]:
 
     Args:
         impressions: user_key, ad_key, campaign_key, time_us, conversion_time_us, click, conversion, bid, cost, as from
-            `keyed_impressions`, and impression_id (object of str) where the records are to be told apart. A log does
-            not say when a click came: it takes the request time.
+            `keyed_impressions`; click_time_us where it is known, else clicks take the request time; and impression_id
+            (object of str) where the records are to be told apart.
     """
     rows = np.arange(len(impressions["time_us"]))
     clicked, bought = (np.flatnonzero(impressions[name]) for name in ("click", "conversion"))
+    click_time = "click_time_us" if "click_time_us" in impressions else "time_us"
     return concat_records(
         [
             _feedback(RecordKind.IMPRESSION, impressions, rows, "time_us", ("bid", "cost")),
-            _feedback(RecordKind.CLICK, impressions, clicked, "time_us"),
+            _feedback(RecordKind.CLICK, impressions, clicked, click_time),
             _feedback(RecordKind.CONVERSION, impressions, bought, "conversion_time_us"),
         ]
     )
@@ -142,24 +143,22 @@ def record_keys(records: Columns) -> np.ndarray:
 def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | None = None) -> dict[str, Contribution]:
     """Return what each record counts, view by view.
 
-    An event counts its behaviour at its time; impressions, bids, costs and clicks count at the request time of the
-    impression, conversions at their own time. What has no user counts for no user.
+    Everything counts at its own time: an event, an impression with its bid and cost at its request, a click and a
+    conversion when they came. What has no user counts for no user.
 
     Args:
         weight: how many records each one stands for, (n,), of feedback alone; None is 1, as of every live record.
     """
-    kind, grid = records["kind"], buckets_of(config)
-    counted = np.where(kind == RecordKind.CONVERSION, records["time_us"], records["shown_us"])
-    of_log: dict[str, tuple[np.ndarray, np.ndarray, Callable[[Columns, np.ndarray], np.ndarray]]] = {
-        "events": (np.flatnonzero(kind == RecordKind.EVENT), grid.of(records["time_us"]), _count_events),
+    kind, bucket = records["kind"], buckets_of(config).of(records["time_us"])
+    of_log: dict[str, tuple[np.ndarray, Callable[[Columns, np.ndarray], np.ndarray]]] = {
+        "events": (np.flatnonzero(kind == RecordKind.EVENT), _count_events),
         "impressions": (
             np.flatnonzero(kind != RecordKind.EVENT),
-            grid.of(counted),
             partial(_count_feedback, units=config.units_per_impression, weight=weight),
         ),
     }
     found: dict[str, Contribution] = {}
-    for log, (rows, bucket, count) in of_log.items():
+    for log, (rows, count) in of_log.items():
         views = [view for view in counted_views(config) if view.log == log]
         amounts = count(records, rows) if len(rows) else np.empty((0, len(views[0].measures) if views else 0), np.int64)
         for view in views:

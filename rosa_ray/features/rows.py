@@ -66,14 +66,18 @@ IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
     "expected_cost": pa.float64(),
     "cost": pa.float64(),
     "click": pa.int8(),
+    "click_time_us": pa.int64(),
+    "conversion_weight": pa.float64(),
     "conversion": pa.int8(),
     "revenue": pa.float64(),
 }
 """Columns of an impression, sorted by time and then by impression key. Labels of a candidate are 0.
 
 `weight` says how many impressions a row stands for; 1 of a candidate, and of rows written before there were weights.
-`conversion` is 1 whether or not a click came before; models learn from `click · conversion`. `revenue` is that of
-conversions after a click."""
+`conversion_weight` says how much of that it stands for in all about conversions and revenue: 0 where these are not
+known yet, see `rosa_ray.labels.maturity`. `click_time_us` is the request time where there is no click, or its time is
+not known. `conversion` is 1 whether or not a click came before; models learn from `click · conversion`. `revenue` is
+that of conversions after a click."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,7 @@ def _to_list(offsets: np.ndarray, values: np.ndarray, type_: pa.DataType) -> pa.
 
 
 def _impression_column(table: pa.Table, name: str, count: int) -> np.ndarray:
-    if name == "weight" and f"impression_{name}" not in table.column_names:
+    if name in ("weight", "conversion_weight") and f"impression_{name}" not in table.column_names:
         return np.ones(count)
     return _flat(table[f"impression_{name}"])
 

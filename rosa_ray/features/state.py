@@ -26,10 +26,12 @@ VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
 
 TABLES = ("item", "category", "campaign", "device", "region")
-_TOTALS = (
+TOTALS = (
     *("impressions", "clicks", "conversions", "revenue", "cost"),
-    *("cost_of_clicks", "expected_cost", "expected_cost_of_clicks"),
+    *("cost_of_clicks", "expected_cost", "expected_cost_of_clicks", "final_clicks", "final_cost"),
 )
+"""Sums of the training period. Conversions after a click, revenue and the last two are of impressions whose conversions
+are known, see `conversion_weight`. Features of earlier versions have the first five alone."""
 _STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
 
 
@@ -94,11 +96,14 @@ class FitSums:
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
         declared = own or {}
         keys |= {name: KeyCounts.of(token_keys(shown[name], config)) for name, config in declared.items()}
-        weight, bought = shown["weight"], shown["click"] * shown["conversion"]
+        weight, click, cost, expected = (shown[name] for name in ("weight", "click", "cost", "expected_cost"))
         numbers = Moments.of(number_matrix(shown, declared, len(weight)), weight)
-        summed = [shown["click"], bought, shown["revenue"], shown["cost"]]
-        summed += [shown["cost"] * shown["click"], shown["expected_cost"], shown["expected_cost"] * shown["click"]]
-        sums = [weight, *(weight * values for values in summed)]
+        known = weight * shown["conversion_weight"]
+        sums = [
+            *(weight, weight * click, known * (click * shown["conversion"]), known * shown["revenue"], weight * cost),
+            *(weight * values for values in (cost * click, expected, expected * click)),
+            *(known * values for values in (click, cost)),
+        ]
         money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
         dense = rows.dense[train] if len(rows.dense) else np.empty((len(weight), 0), np.float32)
         totals = np.array([np.sum(s, dtype=np.float64) for s in sums])
@@ -126,8 +131,7 @@ class FeatureState:
         vocabularies: by table name, `TABLES`, and of every declared column by its name.
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
-        totals: impressions, clicks, conversions after a click, revenue, cost and expected cost that the training period
-            stands for; cost and expected cost of the clicked impressions, which features of earlier versions lack.
+        totals: `TOTALS` that the training period stands for.
         user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
         number_mean, number_scale: float64 (K,), of the declared numbers on their scales.
     """
@@ -155,7 +159,7 @@ class FeatureState:
         merged = sums[0]
         for more in sums[1:]:
             merged = merged.merge(more)
-        totals = dict(zip(_TOTALS, merged.totals.tolist(), strict=True))
+        totals = dict(zip(TOTALS, merged.totals.tolist(), strict=True))
         if not totals["clicks"]:
             raise InputError(
                 f"features cannot be fitted: the training period has {totals['impressions']:.0f} impressions and "
@@ -203,11 +207,12 @@ class FeatureState:
     def base_rates(self) -> dict[str, float]:
         """CTR, CVR of clicks, mean price in log, and revenue per cost of the training period: starting biases."""
         totals = self.totals
+        clicks, cost = (totals.get(f"final_{name}", totals[name]) for name in ("clicks", "cost"))
         return {
             "ctr": totals["clicks"] / totals["impressions"],
-            "cvr": max(totals["conversions"], 0.5) / totals["clicks"],
+            "cvr": min(max(totals["conversions"], 0.5) / max(clicks, 0.5), 1.0),
             "log_value": float(self.log_money_mean[1]),
-            "revenue_per_cost": max(totals["revenue"], 1e-9) / max(totals["cost"], 1e-9),
+            "revenue_per_cost": max(totals["revenue"], 1e-9) / max(cost, 1e-9),
         }
 
     @property

@@ -9,8 +9,10 @@ from typing import Any
 from rosa_ray.intake import figures
 from rosa_ray.intake.figures import Bulk, Meeting, Periods, Repeats
 from rosa_ray.intake.heads import Head, heads
+from rosa_ray.intake.label_joins import Unjoined, join_read
 from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
+from rosa_ray.labels import LabelsConfig
 from rosa_ray.schema import CONTRACTS
 from rosa_ray.schema.contract import LACKING_REMEDY
 from rosa_ray.schema.contracts import lacking_in_words
@@ -19,6 +21,7 @@ from rosa_ray.schema.spans import ANY_TIME, STRAY, STRAY_REMEDY, TimeBounds
 from rosa_ray.sources import Source
 from rosa_ray.units import DAY_US
 
+DEFAULT_LABELS = LabelsConfig()
 HIGH_CTR = 0.3
 """A click rate above this looks selected or mistaken."""
 _MUCH_OF_ONE_USER, _MANY_ROWS = 0.1, 1_000
@@ -86,6 +89,7 @@ def check_log(
     rows: int = 2_000_000,
     period: TimeBounds = ANY_TIME,
     keep_outliers: bool = False,
+    labels: LabelsConfig = DEFAULT_LABELS,
     negative_keep_rate: float = 1.0,
 ) -> LogCheck:
     """Read a log and say what it holds.
@@ -95,6 +99,7 @@ def check_log(
         rows: to read of each table at most; 0 reads all.
         period: the time that preprocessing would take rows of.
         keep_outliers: whether it would take rows far outside of the log's time.
+        labels: how it would join clicks and conversions of logs of their own.
         negative_keep_rate: share of the impressions without a click that the log kept.
 
     Raises:
@@ -103,6 +108,7 @@ def check_log(
     since = time.perf_counter()
     scans = scan_log(source, rows)
     good = {name: scan for name, scan in scans.items() if scan.kept.rows}
+    unjoined = join_read(good, labels)
     spans = figures.bulks(good, period, keep_outliers)
     shown = good.get("impressions") if "impressions" in spans else None
     parts: dict[str, Any] = {
@@ -118,6 +124,7 @@ def check_log(
     }
     draft = LogCheck(**parts, remarks=(), seconds=0.0)
     remarks = [*_reading(draft), *_moments(draft), *_ids(draft), *_coverage(draft), *_labels(draft, good)]
+    remarks += _joins(scans, unjoined)
     remarks += [Remark("off", head.name, head.why, head.remedy) for head in draft.heads if not head.on]
     return LogCheck(**parts, remarks=tuple(gravest_first(remarks)), seconds=round(time.perf_counter() - since, 2))
 
@@ -220,6 +227,15 @@ def _coverage(check: LogCheck) -> Iterator[Remark]:
         yield Remark(
             "odd" if before < LITTLE * known else "note", "impressions, events", text, "is the time zone right?"
         )
+
+
+def _joins(scans: Mapping[str, TableScan], unjoined: list[Unjoined]) -> Iterator[Remark]:
+    """Clicks and conversions of logs of their own that found no impression; a part of a log does not tell."""
+    whole = all(scans[name].whole for name in ("impressions", "clicks", "conversions") if name in scans)
+    for one in unjoined:
+        level: Level = "note" if not (whole and one.outcome.lost) else "lost"
+        text = f"{one.rows:,} of {one.of:,} rows ({one.rows / one.of:.1%}) {one.outcome.text}"
+        yield Remark(level, one.table, text, one.outcome.remedy if whole else "only a part of the log was read")
 
 
 def _labels(check: LogCheck, good: Mapping[str, TableScan]) -> Iterator[Remark]:

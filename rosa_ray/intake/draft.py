@@ -10,8 +10,10 @@ import yaml
 from rosa_ray.intake.guesses import TableGuess, behavior_map, confidence_word
 from rosa_ray.intake.profiles import Profile
 from rosa_ray.intake.samples import Unread
+from rosa_ray.labels import LabelsConfig
 from rosa_ray.schema import BEHAVIORS, CONTRACTS, Column
 from rosa_ray.sources import SourceConfig
+from rosa_ray.sources.columns import labels_elsewhere
 
 _STAND_INS = {
     "event_id": ("#row", "the file has no id; rows are numbered"),
@@ -70,6 +72,7 @@ def draft_config(
     _values(text, tables)
     _times(text, tables)
     _numbers(text, tables)
+    _windows(text, tables)
     return Draft(text.written(), tuple(text.choices))
 
 
@@ -131,9 +134,23 @@ def _absent_tables(text: _Text, tables: Sequence[TableGuess]) -> None:
         text.add("  # no events: users have no timelines, and models read the impression alone")
 
 
+def _windows(text: _Text, tables: Sequence[TableGuess]) -> None:
+    """How clicks and conversions of their own logs are joined."""
+    if not {"clicks", "conversions"} & {table.table for table in tables}:
+        return
+    known, windows = LabelsConfig(), "labels.click_through_hours and view_through_hours"
+    text.add("labels:")
+    text.add(
+        f"  click_hours: {known.click_hours:g}", "a click without impression_id follows an impression so long before"
+    )
+    text.add(f"  click_through_hours: {known.click_through_hours:g}", f"choose: {windows} are the usual ones", windows)
+    text.add(f"  view_through_hours: {known.view_through_hours:g}", "0 counts no conversion without a click")
+
+
 def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> None:
     text.add(f"    {guess.table}:")
     absent = {entry.name: entry for entry in guess.missing}
+    elsewhere = _elsewhere(guess, tables)
     for entry in CONTRACTS[guess.table].columns:
         if entry.name in guess.columns:
             found = guess.columns[entry.name]
@@ -148,6 +165,8 @@ def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> No
                 f"      valid_from: {_scalar(guess.sample.dated_by)}",
                 f"likely, the names of the {guess.sample.files} files are days: snapshots",
             )
+        elif entry.name in elsewhere:
+            text.add(f"      # {entry.name}: joined from the {elsewhere[entry.name]}")
         elif entry.name in absent:
             _stand_in(text, guess, entry, tables)
     if guess.others:
@@ -158,6 +177,18 @@ def _dated_files(guess: TableGuess) -> bool:
     """Whether the files are snapshots of ads, whose day only their names say."""
     sample = guess.sample
     return guess.table == "ads" and sample.files > 1 and bool(sample.dated_by) and "valid_from" not in guess.columns
+
+
+def _elsewhere(guess: TableGuess, tables: Sequence[TableGuess]) -> dict[str, str]:
+    """Labels of impressions that a table of their own brings, with that table."""
+    present = {table.table for table in tables}
+    logs = {"clicks": SourceConfig(clicks="clicks"), "conversions": SourceConfig(conversions="conversions")}
+    return {
+        column: name
+        for name, config in logs.items()
+        if name in present
+        for column in labels_elsewhere(config, guess.table)
+    }
 
 
 def _stand_in(text: _Text, guess: TableGuess, entry: Column, tables: Sequence[TableGuess]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.intake.scan import TableScan, row_id_of
+from rosa_ray.schema import CONVERSIONS
 from rosa_ray.schema.overlap import Overlap, find_overlap
 from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds, find_bounds, rows_of_days
 from rosa_ray.units import DAY_US, HOUR_US
@@ -112,11 +113,12 @@ def repeats(scan: TableScan) -> Repeats:
     ids, content = scan.kept.column(row_id_of(scan.table)), scan.kept.column("#content")
     order = np.lexsort((content, ids))
     ids_now, content_now = ids[order], content[order]
-    again = np.r_[False, ids_now[1:] == ids_now[:-1]] if len(ids) else np.zeros(0, bool)
+    again = np.r_[False, ids_now[1:] == ids_now[:-1]] & (ids_now != 0) if len(ids) else np.zeros(0, bool)
     if not again.any():
         return Repeats()
     same = again & np.r_[False, content_now[1:] == content_now[:-1]]
-    other = again & ~same
+    # A refund names the conversion that it takes back.
+    other = again & ~same & (scan.table != CONVERSIONS.name)
     labels = np.zeros(len(ids), np.int8)
     for name in ("click", "conversion"):
         if name in scan.kept.names:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from rosa_ray.arrays import Columns, Ints
 from rosa_ray.metrics.calibration_error import Ece, Pcoc
-from rosa_ray.metrics.checks import as_keys, as_weights
+from rosa_ray.metrics.checks import as_keys, as_weights, conversion_weights
 from rosa_ray.units import DAY_US
 
 ACTIVITY_BOUNDS = (1, 10, 50)
@@ -59,6 +59,7 @@ class SegmentMetrics:
     revenue: Pcoc = field(default_factory=Pcoc)
     ece: Ece = field(default_factory=lambda: Ece(_ECE_BINS, cells=_ECE_CELLS))
     weight: float = 0.0
+    final_clicks: float = 0.0
 
     def update(self, columns: Columns) -> "SegmentMetrics":
         """Add labelled impressions.
@@ -73,9 +74,12 @@ class SegmentMetrics:
         self.conversions += int(conversion.sum())
         self.weight += float(weight.sum())
         self.ctr.update(columns["p_ctr"], click, weight)
-        self.cvr.update(columns["p_cvr"][clicked], columns["conversion"][clicked], weight[clicked])
-        self.ctcvr.update(columns["p_ctcvr"], conversion, weight)
-        self.revenue.update(columns["p_ctcvr"] * columns["value"], columns["revenue"], weight)
+        bought = conversion_weights(columns, len(click))
+        known, clicked = bought > 0, clicked & (bought > 0)
+        self.final_clicks += float(bought[clicked].sum())
+        self.cvr.update(columns["p_cvr"][clicked], columns["conversion"][clicked], bought[clicked])
+        self.ctcvr.update(columns["p_ctcvr"][known], conversion[known], bought[known])
+        self.revenue.update((columns["p_ctcvr"] * columns["value"])[known], columns["revenue"][known], bought[known])
         self.ece.update(columns["p_ctr"], click, weight)
         return self
 
@@ -85,6 +89,7 @@ class SegmentMetrics:
         self.clicks += other.clicks
         self.conversions += other.conversions
         self.weight += other.weight
+        self.final_clicks += other.final_clicks
         self.ctr.merge(other.ctr)
         self.cvr.merge(other.cvr)
         self.ctcvr.merge(other.ctcvr)
@@ -100,7 +105,7 @@ class SegmentMetrics:
             "clicks": self.clicks,
             "conversions": self.conversions,
             "ctr": self.ctr.observed / self.weight if self.n else None,
-            "cvr": self.ctcvr.observed / self.ctr.observed if self.clicks else None,
+            "cvr": self.ctcvr.observed / self.final_clicks if self.final_clicks else None,
             "pcoc": self.ctr.compute(),
             "ece": self.ece.compute(),
             "cvr_pcoc": self.cvr.compute(),
@@ -155,4 +160,4 @@ class Segments:
         return {label: metrics.compute() for label, metrics in merged.items()}
 
 
-_COLUMNS = ("p_ctr", "p_cvr", "p_ctcvr", "value", "click", "conversion", "revenue", "weight")
+_COLUMNS = ("p_ctr", "p_cvr", "p_ctcvr", "value", "click", "conversion", "revenue", "weight", "conversion_weight")

@@ -53,7 +53,7 @@ class ImpressionIn(RecordModel):
 
 
 class ClickIn(RecordModel):
-    """A click on an ad that was shown; counts at the request time."""
+    """A click on an ad that was shown; counts at the click time."""
 
     type: Literal["click"]
     impression_id: RecordId = Field(description="of the impression; a second click on it changes nothing")

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from rosa_ray.arrays import Columns, Floats
+from rosa_ray.metrics import conversion_weights
 
 _POINTS = 160
 
@@ -30,9 +31,13 @@ class Head:
     def rows(self, predictions: Columns, column: str | None = None) -> tuple[Floats, Floats, Floats]:
         """Scores, labels and weights of the rows the head is judged on: clicked ones for the CVR, else all."""
         scores, click, weights = predictions[column or self.column], predictions["click"], predictions["weight"]
+        if self.prefix:
+            weights = conversion_weights(predictions, len(click))
+            scores, click, conversion = (values[weights > 0] for values in (scores, click, predictions["conversion"]))
+            weights = weights[weights > 0]
         if self.prefix == "cvr_":
-            return scores[click == 1], predictions["conversion"][click == 1], weights[click == 1]
-        return scores, click if self.prefix == "" else click * predictions["conversion"], weights
+            return scores[click == 1], conversion[click == 1], weights[click == 1]
+        return scores, click * conversion if self.prefix else click, weights
 
 
 HEADS = (

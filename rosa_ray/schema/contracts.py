@@ -1,6 +1,7 @@
-"""The contracts of the logs: events, impressions, ads, and candidates."""
+"""The contracts of the logs: events, impressions, ads, candidates, and clicks and conversions in logs of their own."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -95,6 +96,7 @@ IMPRESSIONS = Contract(
             absent=0.0,
         ),
         Column("click", pa.bool_(), True, "the ad was clicked"),
+        _time("click_time", "when it was clicked, UTC; without it at its request", required=False),
         Column(
             "conversion",
             pa.bool_(),
@@ -113,6 +115,11 @@ IMPRESSIONS = Contract(
         _time("updated_time", "when this version of the row was written, UTC; the newest one counts", required=False),
     ),
     row_rules=(
+        (
+            "click_time",
+            "are clicked before their request",
+            lambda t: pc.fill_null(pc.greater_equal(t["click_time"], t["request_time"]), True),
+        ),
         (
             "conversion_time",
             "convert before their request",
@@ -164,7 +171,65 @@ CANDIDATES = Contract(
 )
 """Ads that could have been shown for a request, without labels: what a policy chooses from."""
 
-CONTRACTS = {contract.name: contract for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES)}
+
+def _known(*names: str) -> Callable[[pa.Table], pa.Array]:
+    """Whether a row has a value in each of some columns."""
+    return lambda table: reduce(pc.and_, [pc.is_valid(table[name]) for name in names])
+
+
+CLICKS = Contract(
+    "clicks",
+    1,
+    (
+        _id("click_id", "unique id of the click; conversions may name it", required=False),
+        _id("impression_id", "the impression that was clicked", required=False),
+        _id("user_id", "who clicked", required=False),
+        _id("ad_id", "which ad", required=False),
+        _time("click_time", "when, UTC"),
+        _money("cost", "paid for the click, currency units", _NOT_NEGATIVE, required=False),
+    ),
+    row_rules=(
+        (
+            "impression_id",
+            "name neither an impression nor a user and an ad",
+            lambda t: pc.or_(_known("impression_id")(t), _known("user_id", "ad_id")(t)),
+        ),
+    ),
+)
+"""Clicks in a log of their own; they are joined to impressions."""
+
+CONVERSIONS = Contract(
+    "conversions",
+    1,
+    (
+        _id("conversion_id", "unique id of the conversion; a refund names the one it takes back", required=False),
+        _id("impression_id", "the impression that it follows", required=False),
+        _id("click_id", "the click that it follows", required=False),
+        _id("user_id", "who converted", required=False),
+        _id("ad_id", "of which ad", required=False),
+        _id("item_id", "which item, where the ad is not known", required=False),
+        _time("conversion_time", "when, UTC"),
+        _money(
+            "revenue",
+            "revenue, currency units; below 0 it is a refund, null is the price of the ad",
+            ColumnRule("are NaN or infinite", pc.is_finite),
+            required=False,
+        ),
+    ),
+    row_rules=(
+        (
+            "impression_id",
+            "name no impression, no click, and no user with an ad or item",
+            lambda t: pc.or_(
+                pc.or_(_known("impression_id")(t), _known("click_id")(t)),
+                pc.or_(_known("user_id", "ad_id")(t), _known("user_id", "item_id")(t)),
+            ),
+        ),
+    ),
+)
+"""Conversions and refunds in a log of their own; they are joined to clicks and impressions."""
+
+CONTRACTS = {contract.name: contract for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES, CLICKS, CONVERSIONS)}
 
 
 def lacking_in_words(table: str, names: Iterable[str]) -> str:

@@ -111,7 +111,8 @@ def replay_pairs(
             label=label,
             stands_for=shown["weight"].astype(np.float32),
         )
-        parts.append(pairs.take(encoded[:, column] > 0))
+        # A label of both heads is needed: rows whose conversions are not known are left out.
+        parts.append(pairs.take((encoded[:, column] > 0) & (shown["conversion_weight"] > 0)))
     return concat_pairs(parts)
 
 

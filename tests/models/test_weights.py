@@ -80,3 +80,23 @@ def test_without_weights_every_impression_weighs_one() -> None:
     users = encode_users(tiny_rows(users=4), tiny_state(tiny_rows(users=4)))
     batch = UserBatch.from_numpy(collate(users, np.arange(4)))
     assert torch.equal(batch.labels["weight"], batch.impression_mask.float())
+
+
+def test_a_row_whose_conversion_is_not_known_teaches_clicks_alone() -> None:
+    rows = tiny_rows(users=6, per_user=8)
+    known = np.random.default_rng(0).random(len(rows.impressions["click"])) < 0.5
+    users = encode_users(rows, tiny_state(rows))
+    masked = replace(users, impressions={**users.impressions, "conversion_weight": known.astype(np.float64)})
+    turned = {name: np.where(known, users.impressions[name], 1.0) for name in ("conversion", "revenue")}
+    other = replace(masked, impressions={**masked.impressions, **turned})
+    torch.manual_seed(0)
+    state = tiny_state(rows)
+    ranker = build_ranker("wide_deep", SMALL, sizes=state.table_sizes, base_rates=state.base_rates).eval()
+    scales = LossScales.of(state.base_rates)
+    (whole, _), (mine, slopes), (theirs, same) = (terms_of(ranker, one, scales) for one in (users, masked, other))
+    for task in TASKS:
+        assert [side.item() for side in mine[task]] == [side.item() for side in theirs[task]], task
+    assert mine["ctr"][1].item() == whole["ctr"][1].item() == len(known)
+    assert mine["cvr"][1].item() < whole["cvr"][1].item()
+    for slope, expected in zip(slopes, same, strict=True):
+        torch.testing.assert_close(slope, expected)

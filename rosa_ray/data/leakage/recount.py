@@ -92,9 +92,11 @@ class Recount:
                 if view.log == "events":
                     self._sums[name][row, place] += np.bincount(columns["behavior"][inside], minlength=len(BEHAVIORS))
                 else:
+                    since_us = self._end_us[row] - columns["click_time_us"][mine]
+                    clicked = mine[(since_us > 0) & (since_us <= self._window_us(hours))]
                     found = (
                         units[inside].sum(),
-                        (units * columns["click"])[inside].sum(),
+                        (units * columns["click"])[clicked].sum(),
                         (units * columns["conversion"])[mine].sum(),
                     )
                     self._sums[name][row, place, :3] += np.array(found, np.int64)

@@ -56,16 +56,18 @@ def _window(run: RunFiles) -> Markup | None:
 
 def _periods(data: dict[str, Any]) -> Markup:
     weighted = any(_has_weights(part) for part in data.get("splits", {}).values())
+    young = any(part.get("young") for part in data.get("splits", {}).values())
     rows = [
         [
             {**_PERIODS, **_CANDIDATES}.get(name, name),
             *(count(part.get(key)) for key in ("users", "impressions")),
             *([count(round(part["stands_for"]["impressions"]))] if weighted else []),
+            *([count(part.get("young"))] if young else []),
             *(_outcomes(part) if name not in _CANDIDATES else [MISSING] * 6),
         ]
         for name, part in data.get("splits", {}).items()
     ]
-    meant = ["Stand for"] if weighted else []
+    meant = [*(["Stand for"] if weighted else []), *(["Too young"] if young else [])]
     head = ["Period", "Users", "Impressions", *meant, "Clicks", "Conversions", "CTR", "CVR", "Revenue", "Cost"]
     return table("Periods", head, rows)
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import Split
+from rosa_ray.metrics import conversion_weights
 from rosa_ray.report.blocks import figure, figures, missing, table
 from rosa_ray.report.charts import Row, Series, line_chart, linear_axis, row_chart
 from rosa_ray.report.heads import HEADS, cumulative_gain, evidence, wilson
@@ -26,20 +27,22 @@ def render(run: RunFiles) -> Child:
 
 
 def _gain(rows: Columns) -> Markup:
+    bought = conversion_weights(rows, len(rows["click"]))
     parts = (
-        ("clicks, by p(click)", rows["p_ctr"], rows["click"], HEADS[0].style),
+        ("clicks, by p(click)", rows["p_ctr"], rows["click"], rows["weight"], HEADS[0].style),
         (
             "conversions, by p(click and conversion)",
             rows["p_ctcvr"],
             rows["click"] * rows["conversion"],
+            bought,
             HEADS[2].style,
         ),
-        ("revenue, by expected revenue", rows["p_ctcvr"] * rows["value"], rows["revenue"], 4),
+        ("revenue, by expected revenue", rows["p_ctcvr"] * rows["value"], rows["revenue"], bought, 4),
     )
     curves = {
-        name: (*cumulative_gain(scores, amounts, rows["weight"]), style)
-        for name, scores, amounts, style in parts
-        if amounts.any()
+        name: (*cumulative_gain(scores[weights > 0], amounts[weights > 0], weights[weights > 0]), style)
+        for name, scores, amounts, weights, style in parts
+        if (amounts * weights).any()
     }
     series = [Series("random order", [0, 100], [0, 100], 0)] + [
         Series(name, 100 * share, 100 * gain, style) for name, (share, gain, style) in curves.items()

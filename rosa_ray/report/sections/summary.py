@@ -3,7 +3,7 @@
 from typing import Any
 
 from rosa_ray.features import Split
-from rosa_ray.metrics import BootstrapConfig, Interval, auc_interval
+from rosa_ray.metrics import BootstrapConfig, Interval, auc_interval, conversion_weights
 from rosa_ray.report.blocks import missing, tiles
 from rosa_ray.report.heads import HEADS
 from rosa_ray.report.markup import Child, tag
@@ -57,7 +57,8 @@ def _interval(run: RunFiles, head: int) -> str:
     if rows is None:
         return "clicked above unclicked" if head == 0 else "of clicked impressions"
     scores, labels, weights = HEADS[head].rows(rows)
-    users = rows["user_key"] if head == 0 else rows["user_key"][rows["click"] == 1]
+    known = conversion_weights(rows, len(rows["click"])) > 0
+    users = rows["user_key"] if head == 0 else rows["user_key"][known & (rows["click"] == 1)]
     found: Interval | None = auc_interval(scores, labels, users, _BOOTSTRAP, weights)
     if found:
         return f"95 %: {number(found.low, 3)} to {number(found.high, 3)}"

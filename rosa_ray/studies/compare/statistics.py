@@ -15,13 +15,31 @@ from rosa_ray.errors import InputError
 from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, join_truth, policy_scores, read_truth
 from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
-from rosa_ray.metrics import LOGLOSS_EPS, ScoreKind, auc_statistic, greedy_policy, score_revenue, uniform_policy
+from rosa_ray.metrics import (
+    LOGLOSS_EPS,
+    ScoreKind,
+    auc_statistic,
+    conversion_weights,
+    greedy_policy,
+    score_revenue,
+    uniform_policy,
+)
 
 Array = npt.NDArray[Any]
 Draw = Array
 Figures = dict[str, float | None]
 
-_LABELLED = ("user_key", "impression_key", "click", "conversion", "weight", "p_ctr", "p_cvr", "p_ctcvr")
+_LABELLED = (
+    "user_key",
+    "impression_key",
+    "click",
+    "conversion",
+    "weight",
+    "conversion_weight",
+    "p_ctr",
+    "p_cvr",
+    "p_ctcvr",
+)
 
 
 @dataclass(frozen=True)
@@ -55,20 +73,21 @@ class TrialStatistics:
         self._row = _positions(users, test["user_key"], files)
         self._users = len(users)
         click, clicked, weight = test["click"], test["click"] == 1, test["weight"]
-        both = click * test["conversion"]
-        of_clicks = {name: values[clicked] for name, values in test.items()}
+        both, bought = click * test["conversion"], conversion_weights(test, len(click))
+        known = {name: values[bought > 0] for name, values in test.items()} | {"weight": bought[bought > 0]}
+        of_clicks = {name: values[known["click"] == 1] for name, values in known.items()}
         self._aucs = {
             "auc": self._auc(test, "p_ctr", click, users),
             "cvr_auc": self._auc(of_clicks, "p_cvr", of_clicks["conversion"], users),
-            "ctcvr_auc": self._auc(test, "p_ctcvr", both, users),
+            "ctcvr_auc": self._auc(known, "p_ctcvr", both[bought > 0], users),
         }
         p = np.clip(test["p_ctr"], LOGLOSS_EPS, 1 - LOGLOSS_EPS)
         self._loss = self._per_user(weight * -np.where(clicked, np.log(p), np.log1p(-p)))
         self._rows = self._per_user(weight)
         self._sums = {
             "pcoc": (self._per_user(weight * test["p_ctr"]), self._per_user(weight * click)),
-            "cvr_pcoc": (self._per_user(weight * test["p_cvr"] * click), self._per_user(weight * both)),
-            "ctcvr_pcoc": (self._per_user(weight * test["p_ctcvr"]), self._per_user(weight * both)),
+            "cvr_pcoc": (self._per_user(bought * test["p_cvr"] * click), self._per_user(bought * both)),
+            "ctcvr_pcoc": (self._per_user(bought * test["p_ctcvr"]), self._per_user(bought * both)),
         }
         self.policies = _policies(files, users, log_dir, kind)
 
