@@ -9,11 +9,11 @@ left out and printed as –.
 """
 
 import argparse
+import multiprocessing
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,6 @@ from rosa_ray.training.step import Stepper
 
 SETTINGS = {"width": 64, "layers": 2, "heads": 4, "window": 50}
 MIB = 1 << 20
-ORDINARY = 7
-"""Users beside the long one, of 50 to 100 events and 20 impressions."""
 
 
 def main() -> None:
@@ -54,24 +52,25 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 4000, 20_000], help="events, and impressions")
     parser.add_argument("--most-whole", type=int, default=6000, help="longest user that is also run whole")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/long_users.json"))
-    parser.add_argument("--measure", nargs=4, metavar=("WORK", "WAY", "EVENTS", "IMPRESSIONS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        print(*measure(*options.measure[:2], *map(int, options.measure[2:])))
-        return
+    # What is imported here, every forked process has at once.
+    training(make(SETTINGS, torch.device("cpu")), log_with(8, 8), cut=False)
     rows = [
         {"work": work, "events": events, "impressions": impressions, **ways}
         for work in WORK
-        for events, impressions in shapes(options.sizes)
+        for events, impressions in shapes(work, options.sizes)
         for ways in [both_ways(work, events, impressions, options.most_whole)]
     ]
     Console().print(table(rows))
     save(record("long_users", model=SETTINGS, rows=rows), options.out)
 
 
-def shapes(sizes: list[int]) -> list[tuple[int, int]]:
-    """Long in both, then in events alone, then in impressions alone."""
-    return [pair for size in sizes for pair in ((size, size), (size, 100), (100, size))]
+def shapes(work: str, sizes: list[int]) -> list[tuple[int, int]]:
+    """Long in both; a training step also in events or impressions alone; timelines are encoded without impressions."""
+    if work == "encoding":
+        return [(size, 1) for size in sizes]
+    alone = [pair for size in sizes for pair in ((size, 100), (100, size))] if work == "training step" else []
+    return [*((size, size) for size in sizes), *alone]
 
 
 def both_ways(work: str, events: int, impressions: int, most_whole: int) -> dict[str, Any]:
@@ -85,9 +84,8 @@ def both_ways(work: str, events: int, impressions: int, most_whole: int) -> dict
 
 
 def in_own_process(work: str, way: str, events: int, impressions: int) -> tuple[float, float]:
-    command = [sys.executable, __file__, "--measure", work, way, str(events), str(impressions)]
-    seconds, mib = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return float(seconds), float(mib)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply(measure, (work, way, events, impressions))
 
 
 def measure(work: str, way: str, events: int, impressions: int) -> tuple[float, float]:
@@ -102,25 +100,19 @@ def measure(work: str, way: str, events: int, impressions: int) -> tuple[float, 
 
 
 def log_with(events: int, impressions: int) -> EncodedUsers:
-    """One long user after ordinary ones."""
-    users = synthetic_users(ORDINARY + 1, 20, 50)
+    """One user of that length."""
     long = synthetic_users(1, impressions, events, seed=1)
-    kept = np.arange(events)
-    last = long.impressions["visible"] * events // np.diff(long.event_offsets)
-    columns = {name: np.concatenate([users.impressions[name], values]) for name, values in long.impressions.items()}
-    visible = np.concatenate([users.impressions["visible"], np.sort(last)])
-    return EncodedUsers(
-        user_key=np.arange(ORDINARY + 2),
-        event_offsets=np.r_[users.event_offsets, users.event_offsets[-1] + events],
-        events={name: np.concatenate([users.events[name], values[kept]]) for name, values in long.events.items()},
-        impression_offsets=np.r_[users.impression_offsets, users.impression_offsets[-1] + impressions],
-        impressions={**columns, "visible": visible},
-        dense=np.concatenate([users.dense, long.dense]),
-    ).take(np.arange(1, ORDINARY + 2))
+    visible = np.sort(long.impressions["visible"] * events // np.diff(long.event_offsets))
+    return replace(
+        long,
+        event_offsets=np.array([0, events]),
+        events={name: values[:events] for name, values in long.events.items()},
+        impressions={**long.impressions, "visible": visible},
+    )
 
 
 def training(model: nn.Module, users: EncodedUsers, cut: bool) -> Callable[[], None]:
-    """All steps of an epoch of eight users, the long one among them."""
+    """All steps of an epoch of that user, eight pieces at a time."""
     scales = LossScales(revenue_per_cost=2.0, median_price=20.0, ctcvr=0.01)
     stepper = Stepper(
         model.train(), training=TrainingConfig(), loss=LossConfig(), scales=scales, device=torch.device("cpu")
@@ -129,14 +121,14 @@ def training(model: nn.Module, users: EncodedUsers, cut: bool) -> Callable[[], N
     def run() -> None:
         pieces = cut_long_users(users, context_events(model)) if cut else users
         rng = np.random.default_rng(0)
-        for chosen in batch_users(pieces, ORDINARY + 1, rng) if cut else [np.arange(len(users))]:
+        for chosen in batch_users(pieces, 8, rng) if cut else [np.arange(len(users))]:
             stepper(UserBatch.from_numpy(collate(pieces, chosen)), 1e-3)
 
     return run
 
 
 def scoring(model: nn.Module, users: EncodedUsers, cut: bool) -> Callable[[], None]:
-    """Evaluation of the same users."""
+    """Evaluation of the same user."""
 
     def run() -> None:
         pieces = cut_long_users(users, context_events(model)) if cut else users
