@@ -13,9 +13,11 @@ import numpy as np
 from rosa_ray.arrays import Columns, Floats, Ints
 from rosa_ray.labels.config import LabelsConfig
 from rosa_ray.schema import MISSING_KEY
-from rosa_ray.units import HOUR_US
+from rosa_ray.units import DAY_US, HOUR_US
 
 NEVER = np.iinfo(np.int64).max
+NAMED_CLICK_US = 30 * DAY_US
+"""A click that names its impression may come so long after it, or `labels.click_hours` where that is more."""
 _Flags = np.ndarray
 
 
@@ -188,7 +190,9 @@ def _join_clicks(shown: _Shown, clicks: Columns, config: LabelsConfig) -> tuple[
     by_id = clicks["impression_key"] != MISSING_KEY
     fate[by_id & (to >= 0)] = Fate.JOINED
     fate[by_id & several] = Fate.AMBIGUOUS
-    fate[by_id & (to >= 0) & (time_us < shown.time_us[to])] = Fate.BEFORE
+    after_us = time_us - shown.time_us[to] if shown.count else np.zeros(len(to), np.int64)
+    fate[(fate == Fate.JOINED) & (after_us < 0)] = Fate.BEFORE
+    fate[(fate == Fate.JOINED) & (after_us > max(_us(config.click_hours), NAMED_CLICK_US))] = Fate.OUTSIDE
     items, asked = _same_pairs(shown.user_key, shown.ad_key, clicks["user_key"], clicks["ad_key"])
     found, tied = _latest(items, shown.time_us, np.arange(shown.count), asked, time_us)
     near = (found >= 0) & (time_us - shown.time_us[found] <= _us(config.click_hours))

@@ -227,3 +227,16 @@ def test_every_version_of_an_impression_gets_the_labels() -> None:
         NO_VIEWS,
     )
     assert (table["click"].to_pylist(), counts) == ([True, True], {})
+
+
+@pytest.mark.parametrize(("hours", "clicked"), [(700, True), (8_000, False)])
+def test_a_click_that_names_its_impression_does_not_count_years_later(hours: float, clicked: bool) -> None:
+    found, counts, examples = join([shown("m", 0)], [click(hours, impression_id="m", cost=0.5)], [])
+    assert (found["m"]["click"], found["m"]["cost"]) == (clicked, 0.5 * clicked)
+    assert counts == ({} if clicked else {"clicks_outside_window": 1})
+    assert clicked or "impression_id 'm'" in examples["clicks_outside_window"]
+
+
+def test_a_longer_window_of_clicks_holds_for_those_with_ids_too() -> None:
+    found, _, _ = join([shown("m", 0)], [click(2_000, impression_id="m")], [], LabelsConfig(click_hours=2_400))
+    assert found["m"]["click"]
