@@ -32,7 +32,7 @@ _STAND_INS = {
 """Column to the value that stands in for it where a file lacks it, and what to say of it."""
 
 
-_DATED_BY = {"#file": "the names", "#folder": "the folders"}
+_DATED_BY = {"#file": "names", "#folder": "folders"}
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> No
         elif (guess.table, entry.name) == ("ads", "valid_from") and _dated_files(guess):
             text.add(
                 f"      valid_from: {_scalar(guess.sample.dated_by)}",
-                f"likely, {_DATED_BY.get(guess.sample.dated_by, 'the names')} of the {guess.sample.files} files are days: snapshots",
+                f"likely, the {_DATED_BY[guess.sample.dated_by]} of the {guess.sample.files} files are days: snapshots",
             )
         elif entry.name in elsewhere:
             text.add(f"      # {entry.name}: joined from the {elsewhere[entry.name]}")

@@ -8,7 +8,8 @@ _TIMES = (
 )
 
 ALIASES: dict[str, str] = {
-    "event_id": "event_id event_no event_number id uuid row_id log_id hit_id message_id insert_id event_uuid transaction_id",
+    "event_id": "event_id event_no event_number id uuid row_id log_id hit_id message_id "
+    "insert_id event_uuid transaction_id",
     "user_id": "user_id uid user userid customer customer_id visitor visitor_id member member_id client client_id "
     "cookie cookie_id account account_id buyer buyer_id shopper person person_id profile_id player_id guid "
     "anonymous_id distinct_id subscriber_id user_hash reader_id viewer_id ipinyou_id idfa gaid maid",
@@ -22,7 +23,8 @@ ALIASES: dict[str, str] = {
     "topic product_category vertical c_id cateid item_category_id section",
     "price": "price unit_price item_price product_price list_price amount value price_usd price_eur retail_price "
     "conversion_value target_cpa payout basket_value",
-    "impression_id": "impression_id imp_id impid imp show_id serve_id delivery_id impression exposure_id view_id bid_id bidid auction_item_id id "
+    "impression_id": "impression_id imp_id impid imp show_id serve_id delivery_id impression exposure_id view_id "
+    "bid_id bidid auction_item_id id "
     "display_id ad_event_id row_id log_id uuid",
     "request_id": "request_id req_id reqid request auction_id auction page_view_id pageview_id page_id query_id "
     "search_id slate_id session_id search_session opportunity_id",
@@ -39,7 +41,8 @@ ALIASES: dict[str, str] = {
     "device": "device device_type platform os browser os_browser user_agent device_class device_model devicetype",
     "region": "region country geo province state city country_code region_code location market region_id geo_id",
     "bid": "bid bid_price bidding_price bid_amount max_bid default_bid bid_cpm bid_cpc bid_value cpc_bid base_bid",
-    "cost": "cost spend paid paying_price pay_price win_price winning_price market_price price_paid charge charged ad_cost "
+    "cost": "cost spend paid paying_price pay_price win_price winning_price market_price price_paid charge "
+    "charged ad_cost "
     "media_cost clearing_price cost_usd",
     "click": "click is_click clicked clk label is_clicked click_label has_click y target click_flag clicks ctr_label "
     "isclick",
@@ -70,7 +73,8 @@ WEAK = frozenset(_MANY_MEANINGS.split())
 TABLE_WORDS: dict[str, str] = {
     "events": "event events behavior behaviour behaviors userbehavior actions activity activities timeline timelines "
     "clickstream browsing history interactions views sessions ratings visits organic shop",
-    "impressions": "impression impressions imp imps exposure exposures shown shows served auctions auction displays display "
+    "impressions": "impression impressions imp imps exposure exposures shown shows served auctions auction "
+    "displays display "
     "bids deliveries adlog requests log rlb",
     "ads": "ads ad creatives creative banners catalog catalogue adverts campaigns adgroups feature items item products "
     "context",

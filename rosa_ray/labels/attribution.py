@@ -305,10 +305,22 @@ def _earned(shown: _Shown, rows: Columns, fate: np.ndarray, to: Ints, bought: _F
         fate[_of_others(rows["conversion_key"], bought, order, later)] = Fate.FURTHER
     back = np.flatnonzero((to >= 0) & ~bought & (fate == Fate.JOINED))
     fate[back[first_us[to[back]] == NEVER]] = Fate.UNPAID
-    used = np.flatnonzero((to >= 0) & (fate == Fate.JOINED))
+    used = np.flatnonzero((to >= 0) & (fate == Fate.JOINED) & _is_in_time(shown, rows, to, bought, config))
     amount = np.where(np.isnan(revenue[used]), shown.price[to[used]], revenue[used])
     total = _sums(to[used], amount, shown.count)
     return _Earned(first_us, np.maximum(total, 0.0), fate, total < 0)
+
+
+def _is_in_time(shown: _Shown, rows: Columns, to: Ints, bought: _Flags, config: LabelsConfig) -> _Flags:
+    """Whether the amount of each row was known and inside of the window; a refund follows its conversion."""
+    counted = np.ones(len(to), bool)
+    if config.as_of_us is not None:
+        counted &= rows["time_us"] <= config.as_of_us
+    if config.window_us is not None and shown.count:
+        late = (to >= 0) & bought & (rows["time_us"] - shown.time_us[to] > config.window_us)
+        sold = np.flatnonzero((to >= 0) & bought)
+        counted &= ~late & ~_of_others(rows["conversion_key"], bought, sold, np.flatnonzero(late))
+    return counted
 
 
 def _sums(to: Ints, amount: Floats, count: int) -> Floats:

@@ -342,7 +342,7 @@ def logs_of_three_servers(tmp_path: Path) -> list[str]:
     """Impressions without labels, clicks some of which come twice, and conversions of them with refunds."""
     labels = dict.fromkeys(("click", "conversion", "conversion_time", "revenue", "cost", "position", "device"), "")
     shown = renamed(invented.impressions(), labels | {"impression_id": "show_id", "request_time": "shown_at"})
-    clicked = [at for at in range(100)] * 2
+    clicked = [*range(100)] * 2
     return [
         write_csv(shown, tmp_path / "delivered.csv"),
         write_csv(
