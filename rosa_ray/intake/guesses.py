@@ -155,6 +155,8 @@ def _renamed(column: str, name: str, table: str) -> float:
     score = name_score(name, column)
     if table == "events" and column == "event_time" and plain(name) in ("clicktime", "conversiontime"):
         return 0.0
+    if table == "impressions" and column == "click_time" and "cl" not in plain(name):
+        return 0.0  # a name that any time may have is no click's where the request has a time too
     if table in ("impressions", "candidates", "clicks") and column == "ad_id" and not score:
         return _ITEM_FOR_AD * (name_score(name, "item_id") > 0.8)
     if table == "ads" and column == "ad_id" and not score:

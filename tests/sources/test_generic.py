@@ -68,7 +68,7 @@ def test_parquet_reads_several_contracts_and_casts_ids(tmp_path):
     tables = read_checked(config)
     assert tables["events"]["user_id"].to_pylist() == ["7"]
     known = {"ad_id": "a", "campaign_id": "c", "category": "3", "bid": 1.0, "price": 2.0}
-    assert tables["ads"].to_pylist() == [known | {"item_id": None, "valid_from": None}]
+    assert tables["ads"].to_pylist() == [known | {"item_id": None, "valid_from": None, "valid_until": None}]
 
 
 def csv_events(tmp_path, when, **options):
