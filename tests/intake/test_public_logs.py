@@ -9,8 +9,8 @@ import yaml
 from rosa_ray.intake.propose import propose
 
 ATTRIBUTION = (
-    "timestamp uid campaign conversion conversion_timestamp conversion_id attribution click click_pos click_nb cost cpo "
-    "time_since_last_click cat1 cat2 cat3 cat4 cat5 cat6 cat7 cat8 cat9"
+    "timestamp uid campaign conversion conversion_timestamp conversion_id attribution click click_pos click_nb cost "
+    "cpo time_since_last_click cat1 cat2 cat3 cat4 cat5 cat6 cat7 cat8 cat9"
 )
 AVAZU = (
     "id click hour C1 banner_pos site_id site_domain site_category app_id app_domain app_category device_id device_ip "

@@ -190,6 +190,8 @@ def test_open_bandit(tmp_path):
         (row["request_id"], item) for row in shown for item in ("0", "1")
     ]
     assert len({row["impression_id"] for row in asked}) == 4
+    ids = {(row["request_id"], row["ad_id"]): row["impression_id"] for row in asked}
+    assert [ids[row["request_id"], row["ad_id"]] for row in shown] == [row["impression_id"] for row in shown]
     assert brings(SourceConfig(kind="open_bandit", path=str(tmp_path)), "impressions")
 
 
@@ -361,7 +363,7 @@ def test_avazu(tmp_path):
     tables, rejected = read_tables("avazu", tmp_path)
     assert rejected == {"impressions": 0, "ads": 0}
     shown = tables["impressions"].to_pylist()
-    assert [row["impression_id"] for row in shown][0] == "10000174058809263569"
+    assert shown[0]["impression_id"] == "10000174058809263569"
     assert [row["click"] for row in shown] == [True, False, False]
     assert [row["request_time"] for row in shown] == [
         datetime(2014, 10, 21, 0, tzinfo=UTC),
@@ -421,7 +423,9 @@ def test_ali_ccp(tmp_path):
     ]
     assert [(row["click"], row["conversion"]) for row in shown] == [(True, True), (False, False), (False, True)]
     assert [row["request_time"].second for row in shown] == [0, 1, 2]
-    assert [(row["ad_id"], row["item_id"], row["campaign_id"], row["category"]) for row in tables["ads"].to_pylist()] == [
+    assert [
+        (row["ad_id"], row["item_id"], row["campaign_id"], row["category"]) for row in tables["ads"].to_pylist()
+    ] == [
         ("9", "9", "700", "60"),
         ("99", "99", "701", "60"),
     ]
@@ -430,7 +434,9 @@ def test_ali_ccp(tmp_path):
 def test_ali_ccp_is_one_file_of_impressions_beside_its_common_features(tmp_path):
     write_ali_ccp(tmp_path)
     write_ali_ccp(tmp_path, "test")
-    with pytest.raises(InputError, match=r"found sample_skeleton_test\.csv, sample_skeleton_train\.csv; its rows say no"):
+    with pytest.raises(
+        InputError, match=r"found sample_skeleton_test\.csv, sample_skeleton_train\.csv; its rows say no"
+    ):
         read_tables("ali_ccp", tmp_path)
     (tmp_path / "common_features_test.csv").unlink()
     with pytest.raises(InputError, match=r"common_features_test\.csv"):
