@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -109,9 +110,20 @@ def _row_fields(table: pa.Table) -> dict[str, pa.ChunkedArray]:
 
 def _fields(table: pa.Table, names: Collection[str]) -> dict[str, pa.ChunkedArray]:
     """The ids of fields in lists such as `205<2>ID<3>VALUE<1>…`, where <n> is the byte n; null where absent."""
-    patterns = {name: rf"(?:^|\x01){name.removeprefix('field_')}\x02(?P<id>[^\x01\x03]+)" for name in names}
-    found = {name: pc.extract_regex(table[FEATURES], pattern) for name, pattern in patterns.items()}
-    return {name: pc.struct_field(values, "id") for name, values in found.items()}
+    lists = pc.split_pattern(table[FEATURES], "\x01").combine_chunks()
+    numbers = "|".join(name.removeprefix("field_") for name in names)
+    rows, texts = pc.list_parent_indices(lists), lists.flatten()
+    wanted = pc.match_substring_regex(texts, rf"^(?:{numbers})\x02")
+    rows, texts = rows.filter(wanted), texts.filter(wanted)
+    return {name: _ids(rows, texts, name.removeprefix("field_"), len(table)) for name in names}
+
+
+def _ids(rows: pa.Array, texts: pa.Array, number: str, count: int) -> pa.ChunkedArray:
+    """The first id of one field in each of `count` rows."""
+    own = pc.starts_with(texts, f"{number}\x02")
+    rows, texts = rows.filter(own), texts.filter(own)
+    ids = pc.struct_field(pc.extract_regex(texts, r"\x02(?P<id>[^\x03]+)"), "id")
+    return pa.chunked_array([ids.take(pc.index_in(pa.array(np.arange(count)), value_set=rows))], pa.string())
 
 
 SOURCES = {"ali_ccp": AliCcpSource}
