@@ -20,6 +20,8 @@ _LATER_WORDS = (
     "installed attribution attributed attrib paid pay payment cpo cpa payout reward outcome response engaged "
     "engagement like likes liked follow followed share shared comment comments play played watch watched watching "
     "dwell duration stay finish finished complete completed completion view viewed views long bounce return returned "
+    "forward forwarded enter entered signup register registered registration subscribe subscribed download downloaded "
+    "hate hated dislike disliked rating rated visit visited "
     "refund refunded win won winning lost cost spend charge settled after next future post final index"
 )
 _LATER = frozenset(_LATER_WORDS.split())
