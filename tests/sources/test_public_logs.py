@@ -277,6 +277,7 @@ def test_ipinyou(tmp_path, more):
     (ad,) = tables["ads"].to_pylist()
     assert (ad["ad_id"], ad["campaign_id"], ad["category"]) == ("7323", "2259", "300x250")
     assert ad["bid"] == pytest.approx(0.00294)
+    assert ad["valid_from"] == shown[0]["request_time"]
 
 
 def test_ipinyou_with_a_header(tmp_path):
