@@ -42,3 +42,15 @@ def test_a_reward_that_the_log_lacks_is_left_out() -> None:
 
 def test_without_estimates_there_is_no_table() -> None:
     assert off_policy_table({"off_policy": None, "off_policy_skipped": "no propensities"}) is None
+
+
+def test_a_policy_that_never_chose_a_clicked_ad_is_shown_with_zero() -> None:
+    found = {"off_policy": estimates([0, 1, 0, 1], [0.0] * 4), "off_policy_random": estimates([1, 0, 0, 1], [0.0] * 4)}
+    assert printed(found).count("clicks") == 2
+
+
+def test_a_small_effective_sample_is_said() -> None:
+    found = estimates([1, 0, 0, 1], [0.0] * 4)
+    text = printed({"off_policy": found, "off_policy_random": found | {"effective_sample_size": 1_000.0}})
+    assert "this model's ranking: the effective sample is too small" in " ".join(text.split())
+    assert "random choice:" not in text
