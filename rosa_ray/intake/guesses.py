@@ -82,10 +82,10 @@ def guess_tables(samples: Sequence[Sample]) -> tuple[list[TableGuess], list[Unre
     return sorted(chosen, key=lambda one: order.index(one.table)), left
 
 
-def ads_of(shown: TableGuess) -> TableGuess | None:
-    """Return the ads that impressions name, for logs without a table of ads; None where they name no ad."""
+def ads_of(shown: TableGuess) -> TableGuess:
+    """Return the ads that impressions name, for logs without a table of ads; without columns where they name none."""
     if "ad_id" not in shown.columns:
-        return None
+        return replace(shown, table="ads", columns={}, others=())
     found = guess_columns(shown.sample, "ads", shown.profiles)
     own = {name: found.columns[name] for name in ("campaign_id", "category", "item_id") if name in found.columns}
     own["ad_id"] = shown.columns["ad_id"]
