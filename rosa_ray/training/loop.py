@@ -163,8 +163,8 @@ class Worker:
         metrics = self._merge(evaluation).compute()
         if not metrics["n"]:
             raise TrainingError(
-                "the validation period has no impressions; raise preprocess.valid_fraction, or set preprocess.valid_from "
-                "and test_from where the log has a gap"
+                "the validation period has no impressions; raise preprocess.valid_fraction, or set "
+                "preprocess.valid_from and test_from where the log has a gap"
             )
         return {**self._losses(totals.tolist()), **{name: metrics[name] for name in _VALID_METRICS}}
 
