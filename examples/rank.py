@@ -12,7 +12,7 @@ from typing import Any
 
 from rosa_ray.config import load_config
 from rosa_ray.run_dir import RunDir
-from rosa_ray.serving.api import EventBatch, RankRequest
+from rosa_ray.serving.api import RankRequest
 from rosa_ray.serving.assembly import build_scorer
 from rosa_ray.serving.read_your_writes import SampleRequests
 from rosa_ray.serving.service import RankingService
@@ -32,7 +32,7 @@ async def main(run_dir: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
 
     # The user views what an ad in the middle of the ranking sells, and puts it into the cart.
     watched = before[len(before) // 2]["ad_id"]
-    await service.write_events(EventBatch.model_validate({"events": samples.events(user_id, watched)}))
+    await service.write_events({"events": samples.events(user_id, watched)})
 
     after = (await service.rank(request, "after"))["ads"]
     show(f"after a view and a cart of what ad {watched} sells", after)

@@ -15,6 +15,7 @@ from rosa_ray.data.preprocess import PreprocessConfig
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.own import ColumnConfig
+from rosa_ray.labels import LabelsConfig
 from rosa_ray.models.losses import LossConfig
 from rosa_ray.models.rankers import config_class, ranker_names
 from rosa_ray.records.config import RecordsConfig
@@ -33,6 +34,9 @@ from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 
 PROFILES = Path(__file__).with_name("profiles")
 """Named settings that the key `profile` lays under a config, a YAML file each."""
+
+FORMER_NAMES = {"calibration.negative_keep_rate": "preprocess.negative_keep_rate"}
+"""Keys that settings once had -> those of today."""
 
 
 @section("")
@@ -53,6 +57,8 @@ class RunConfig:
     """The built-in simulator."""
     exposure: ExposureConfig = field(default_factory=ExposureConfig)
     """Ads shown on real timelines, for logs without impressions."""
+    labels: LabelsConfig = field(default_factory=LabelsConfig)
+    """How clicks and conversions of logs of their own are joined to impressions."""
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     """How the log is partitioned and split."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -108,4 +114,4 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> RunC
         InputError: the file is missing or unreadable.
         ConfigError: a key or value is wrong; one line that names the place, the key, the value and what is right.
     """
-    return load(RunConfig, path, overrides, PROFILES)
+    return load(RunConfig, path, overrides, PROFILES, FORMER_NAMES)

@@ -88,7 +88,7 @@ class DataDir(Directory):
 
     @property
     def ads(self) -> str:
-        """The catalogue, one row per ad."""
+        """The catalogue, one row per version of an ad."""
         return self.below("ads.parquet")
 
     @property
@@ -128,6 +128,15 @@ class DataDir(Directory):
     def keyed(self, log: str, part: int) -> str:
         """Deduplicated and keyed rows of one log in a partition."""
         return f"{self.staging}/keyed/{log}-{part:05d}.parquet"
+
+    @property
+    def routes(self) -> str:
+        """Where clicks and conversions find their impressions, a directory."""
+        return f"{self.staging}/routes"
+
+    def route(self, name: str, part: int) -> str:
+        """What a partition is handed of one table, a file by each of the others."""
+        return f"{self.routes}/{name}/to={part:05d}"
 
     def part_counters(self, part: int) -> str:
         """Counters of a partition."""

@@ -117,9 +117,11 @@ def _impressions(
         "propensity": np.full(count, np.nan, np.float32),
         "bid": rng.uniform(0.1, 0.5, count),
         "price": price,
+        "in_catalogue": np.ones(count, bool),
         "cost": rng.uniform(0.05, 0.1, count),
         "click": click,
         "conversion": conversion,
         "revenue": conversion * price * np.exp(rng.normal(0, 0.2, count)),
+        "click_time_us": time_us,
         "conversion_time_us": time_us + HOUR_US,
     }

@@ -44,6 +44,8 @@ def run(config: RunConfig, options: CheckOptions) -> int:
         options.rows,
         period_of(settings),
         keep_outliers=settings.time_outliers == "keep",
+        labels=config.labels,
+        negative_keep_rate=settings.negative_keep_rate,
     )
     if options.as_json:
         print(json.dumps(check.to_dict(), indent=2))

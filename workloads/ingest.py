@@ -50,7 +50,9 @@ def run(config: RunConfig, options: IngestOptions) -> int:
         settings = replace(settings, files=tuple(require_files(options.files)))
     elif settings.stream.kind == "log" and not require_layout(Path(settings.stream.path), until_end):
         print(f"{settings.stream.path}: no records yet, waiting for some; {EXPECTED}", file=sys.stderr)
-    totals = _run_actors(config, settings, options.actors, until_end) if options.actors else _run_here(settings, until_end)
+    totals = (
+        _run_actors(config, settings, options.actors, until_end) if options.actors else _run_here(settings, until_end)
+    )
     refused = ", ".join(f"{count} {reason}" for reason, count in sorted(totals["refused"].items())) or "none"
     store = settings.store.path if settings.store.kind == "sqlite" else settings.store.url
     print(

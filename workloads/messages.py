@@ -14,6 +14,16 @@ def print_set_aside(path: str, reason: str) -> None:
     typer.secho(f"set aside: {path}: {reason.removeprefix(path + ': ')}", fg=typer.colors.YELLOW, err=True)
 
 
+def stands_for(report: dict[str, Any]) -> str:
+    """Say how many impressions the rows of a data report stand for, where that is another number.
+
+    >>> stands_for({"impressions": 120, "stands_for": 1200.0}), stands_for({"impressions": 5, "stands_for": 5.0})
+    (', which stand for 1,200', '')
+    """
+    meant = report["stands_for"]
+    return f", which stand for {meant:,.0f}" if meant != report["impressions"] else ""
+
+
 def print_losses(report: dict[str, Any]) -> None:
     """Say which rows did not go on and why, whether the tables know each other, and on stderr what is wrong."""
     lines = list(loss_lines(report["losses"]))
@@ -25,6 +35,39 @@ def print_losses(report: dict[str, Any]) -> None:
         print(f"{share['have']:,} of {share['of']:,} {share['what']}")
     for warning in report["warnings"]:
         typer.secho(f"warning: {warning}", fg=typer.colors.YELLOW, err=True)
+
+
+def catalogue_line(catalogue: dict[str, int]) -> str:
+    """How the catalogue changed while the log ran; empty where it did not.
+
+    >>> catalogue_line({"ads": 16, "versions": 32, "begin": 1, "end": 0})
+    'the catalogue has 16 ads in 32 versions; while the log ran, 1 began and 0 ended'
+    >>> catalogue_line({"ads": 16, "versions": 16, "begin": 0, "end": 0})
+    ''
+    """
+    ads, versions, begin, end = (catalogue[name] for name in ("ads", "versions", "begin", "end"))
+    if versions == ads and not begin and not end:
+        return ""
+    return (
+        f"the catalogue has {ads:,} ads in {versions:,} versions; while the log ran, {begin:,} began and {end:,} ended"
+    )
+
+
+def young_line(report: dict[str, Any]) -> str:
+    """Say how many impressions of each period are too young for their conversions to be known; empty without a window.
+
+    >>> splits = {"train": {"young": 20, "impressions": 1000}, "policy": {"young": 0, "impressions": 9}}
+    >>> young_line({"labels_as_of": "2026-01-15T00:00:00+00:00", "splits": splits})
+    'labels as of 2026-01-15T00:00:00+00:00: too young for conversions are 20 of 1,000 impressions in train'
+    """
+    if "labels_as_of" not in report:
+        return ""
+    parts = [
+        f"{part['young']:,} of {part['impressions']:,} impressions in {name}"
+        for name, part in report["splits"].items()
+        if name in ("train", "valid", "test")
+    ]
+    return f"labels as of {report['labels_as_of']}: too young for conversions are {', '.join(parts)}"
 
 
 def loss_lines(losses: list[dict[str, Any]]) -> Iterator[str]:

@@ -31,7 +31,7 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
     from rosa_ray.parity.recorded_log import RecordedLog
 
     began_s = time.perf_counter()
-    log, pseudonyms = RecordedLog.read(open_source(source_of(config))), open_pseudonyms(config.privacy)
+    log, pseudonyms = RecordedLog.read(open_source(source_of(config)), config.labels), open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:
         checked = check_run(RunDir(config.run_dir), log, config.store, options, pseudonym, start)

@@ -69,7 +69,9 @@ def service_settings(config: RunConfig) -> "ServiceSettings":
 
     letters = config.serving.dead_letters or stream_of(config).dead_letters
     serving = replace(config.serving, dead_letters=letters)
-    return ServiceSettings(RunDir(config.run_dir).bundle, store_of(config), serving, config.records, config.privacy).absolute()
+    return ServiceSettings(
+        RunDir(config.run_dir).bundle, store_of(config), serving, config.records, config.privacy
+    ).absolute()
 
 
 def stream_settings(config: RunConfig) -> "StreamSettings":

@@ -6,7 +6,7 @@ from rosa_ray.errors import EXIT_PARTIAL
 from rosa_ray.features.own import own_columns
 from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
-from workloads.messages import print_losses, print_set_aside
+from workloads.messages import catalogue_line, print_losses, print_set_aside, stands_for, young_line
 from workloads.places import record_config, source_of
 
 
@@ -24,12 +24,14 @@ def run(config: RunConfig) -> int:
     source = open_source(source_of(config), pseudonyms, own_columns(config.features.columns))
     key_id = "" if pseudonyms is None else pseudonyms.key_id
     with connected(config.ray):
-        result = preprocess(source, run_dir.data.root, config.preprocess, config.features, key_id)
+        result = preprocess(source, run_dir.data.root, config.preprocess, config.features, key_id, config.labels)
     for file in result.report["ingest"]["files"]:
         if file["reason"]:
             print_set_aside(file["path"], file["reason"])
     report = result.report
     print_losses(report)
+    for line in filter(None, (catalogue_line(report["catalogue"]), young_line(report))):
+        print(line)
     if reused := report["ingest"]["files_reused"]:
         print(
             f"{reused} of {len(report['ingest']['files'])} files were staged already, "
@@ -37,5 +39,6 @@ def run(config: RunConfig) -> int:
         )
     print(
         f"{run_dir.data.root}: {report['users']} users, {report['events']} events, {report['impressions']} impressions"
+        f"{stands_for(report)}"
     )
     return EXIT_PARTIAL if result.partial else 0

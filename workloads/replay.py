@@ -89,7 +89,7 @@ def run(config: RunConfig, options: ReplayOptions) -> int:
     Returns:
         0, or `EXIT_PARTIAL` when records were rejected or rankings failed.
     """
-    log = _chosen(RecordedLog.read(open_source(source_of(config))), options)
+    log = _chosen(RecordedLog.read(open_source(source_of(config)), config.labels), options)
     sink = open_sink(config, options)
     requests = RankingRequests.of(log) if options.to == "http" and options.rank else None
     console, done = Console(stderr=True), [0, 0]

@@ -97,8 +97,15 @@ def _pairs(kind: str, variants: "list[Variant]", champion: str) -> list[tuple[st
 
 
 def prepare(config: RunConfig, run_dir: RunDir) -> None:
-    """Simulate and preprocess unless an earlier command did: studies of one run directory share its data."""
+    """Simulate and preprocess unless an earlier command did: studies of one run directory share its data.
+
+    Raises:
+        InputError: the data is of a log thinned otherwise.
+    """
+    from rosa_ray.data.user_rows import require_keep_rate
+
     if exists(run_dir.data.spec):
+        require_keep_rate(run_dir.data, config.preprocess.negative_keep_rate)
         return
     if not brings_impressions(config.source):
         simulate.run(config)

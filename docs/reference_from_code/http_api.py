@@ -17,6 +17,7 @@ _INTRODUCTION = """# HTTP interface
 Those pages load nothing from elsewhere.
 
 Bodies are JSON. Types are strict, and an unknown field is refused. No error repeats what the caller sent.
+[Live records](records.md) are read more kindly: each stands or falls alone, and unknown fields are ignored and named.
 A header `X-Request-Id` of up to 128 letters, digits or `_ . : -` comes back as `request_id`.
 
 **`/rank` asks nobody for a password: keep the service behind your own gateway.**
@@ -59,7 +60,7 @@ def _operation(path: str, method: str, what: Schema) -> str:
 
 
 def _answer(status: str, when: str, body: str) -> tuple[str, str, str]:
-    return status, "it worked" if status == "200" else when, body
+    return status, "it worked" if when == "Successful Response" else when, body
 
 
 def _body_type(schema: Schema) -> str:

@@ -5,7 +5,8 @@ from rosa_ray.schema import CONTRACTS, Column, Contract
 
 _INTRODUCTION = """# Tables of a log
 
-A log has three tables: `events`, `impressions` and `ads`. `candidates` is a fourth one that may be there.
+A log has three tables: `events`, `impressions` and `ads`. `candidates` is a fourth one that may be there. Clicks and
+conversions stand in the rows of the impressions, or in [tables of their own](../how-to/join-clicks-and-conversions.md).
 [Bring your log](../how-to/bring-your-log.md) shows how your columns are mapped to these.
 
 A table that lacks a required column is refused. A row that breaks a rule is set aside and counted with its reason.
@@ -15,7 +16,9 @@ A table that lacks a required column is refused. A row that breaks a rule is set
 _PURPOSE = {
     "events": "What users did.",
     "impressions": "Which ads users were shown, and what became of them.",
-    "ads": "The catalogue of ads.",
+    "ads": "The catalogue of ads. An ad may have several rows, each from its `valid_from` on.",
+    "clicks": "Clicks, where they have a log of their own. They are joined to the impressions.",
+    "conversions": "Conversions and refunds, where they have a log of their own.",
     "candidates": "Which ads could have been shown for a request. With it the value of a policy can be estimated.",
 }
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from docs.reference_from_code.json_schema import fields_table
 from docs.reference_from_code.markdown import code, summary, table
 from rosa_ray.records import EXAMPLES, REASONS, ClickIn, ConversionIn, EventIn, ImpressionIn
-from rosa_ray.records.parse import FUTURE, LATE, MALFORMED, OVERSIZE, UNKNOWN_AD
+from rosa_ray.records.parse import FUTURE, LATE, MALFORMED, OVERSIZE
 
 _KINDS: dict[str, type[BaseModel]] = {
     "event": EventIn,
@@ -21,14 +21,17 @@ _INTRODUCTION = """# Live records
 A live record is one JSON object: a line of a log, a Kafka message, or an element of `POST /events`.
 There are four kinds. `type` says which one it is, and may be left out of an event.
 [Follow a log or Kafka](../how-to/follow-a-stream.md) shows how to send them.
+
+Fields that are not listed are ignored and counted. Optional fields may be null, empty or a word such as `NULL`.
+Numbers may be decimal text. Times are ISO 8601; numbers need `records.time_unit`, and times without a zone
+`records.time_zone`.
 """
 
 _REFUSED = {
-    MALFORMED: "It is not JSON, or a field is missing, unknown, or out of bounds.",
+    MALFORMED: "It is not JSON, or a field is missing, of another type, or out of bounds.",
     OVERSIZE: "It is longer than `stream.max_line_bytes`.",
     FUTURE: "Its time lies further ahead of the clock than `stream.max_future_s`.",
-    UNKNOWN_AD: "The catalogue of the bundle has no such ad.",
-    LATE: "It is older than the store remembers ids: see `store.dedup_horizon_days`.",
+    LATE: "It is older than `store.dedup_horizon_days`, and the store may hold it already.",
 }
 
 
@@ -45,6 +48,9 @@ def page() -> str:
             "A refused record goes to the [dead letters](../glossary.md#dead-letter) with one of these reasons.",
             "",
             refused,
+            "",
+            "A record of an ad that the catalogue lacks is not refused. It counts for its user and its ad, without a "
+            "campaign, as in preprocessing.",
             "",
         ]
     )

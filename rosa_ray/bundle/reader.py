@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import yaml
 
 from rosa_ray.bundle.manifest import (
@@ -126,10 +125,10 @@ class Bundle:
 
     @property
     def ads(self) -> pa.Table:
-        """The catalogue that the model was trained with: rows of the ads contract, one per ad.
+        """The catalogue that the model was trained with: rows of the ads contract, one per version of an ad.
 
         Raises:
-            BundleError: there are no ads, or they break the ads contract, or one stands there twice.
+            BundleError: there are no ads, or they break the ads contract, or an ad begins twice at one moment.
         """
         path = self.file(ADS)
         try:
@@ -141,8 +140,8 @@ class Bundle:
             raise BundleError(f"bundle {self.path}: ads cannot be read: {error}") from error
         if violations or not ads.num_rows:
             raise BundleError(f"bundle {self.path}: {violations[0] if violations else f'{ADS} holds no ads'}")
-        if pc.count_distinct(ads["ad_id"]).as_py() < ads.num_rows:
-            raise BundleError(f"bundle {self.path}: {ADS} names an ad twice; ad_id must be unique")
+        if ads.group_by(["ad_id", "valid_from"]).aggregate([]).num_rows < ads.num_rows:
+            raise BundleError(f"bundle {self.path}: {ADS} names an ad twice; rows of one ad must differ in valid_from")
         return ads
 
     def file(self, name: str) -> Path:

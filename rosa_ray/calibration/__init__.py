@@ -4,7 +4,7 @@ Fitted on the validation period (`fit_calibration` of `CalibrationSums`), kept i
 scores are made. NumPy and scikit-learn only.
 """
 
-from rosa_ray.calibration.calibration import Calibration, correct_sampling, sampled_probability
+from rosa_ray.calibration.calibration import Calibration, correct_sampling
 from rosa_ray.calibration.config import CalibrationConfig
 from rosa_ray.calibration.curve import Curve
 from rosa_ray.calibration.fit import fit_calibration, fit_curve
@@ -20,5 +20,4 @@ __all__ = [
     "correct_sampling",
     "fit_calibration",
     "fit_curve",
-    "sampled_probability",
 ]

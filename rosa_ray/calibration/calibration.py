@@ -1,4 +1,8 @@
-"""The fitted calibration of a model: a curve per probability head, a factor of the value, the sampling correction."""
+"""The fitted calibration of a model: a curve per probability head and a factor of the value.
+
+A model learns the rates of all impressions, since rows of a thinned log weigh what they stand for. Bundles from before
+that learned the rates of the kept rows: theirs are corrected as in He et al. 2014, §6.3.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,16 +32,6 @@ def correct_sampling(probabilities: npt.ArrayLike, negative_keep_rate: float) ->
     return p if negative_keep_rate == 1.0 else p / (p + (1.0 - p) / negative_keep_rate)
 
 
-def sampled_probability(probabilities: npt.ArrayLike, negative_keep_rate: float) -> Floats:
-    """Inverse of `correct_sampling`: the probability among the impressions that a sampled log kept.
-
-    >>> sampled_probability([0.2], 0.25).tolist()
-    [0.5]
-    """
-    p = np.asarray(probabilities, np.float64)
-    return p if negative_keep_rate == 1.0 else p / (p + (1.0 - p) * negative_keep_rate)
-
-
 @dataclass(frozen=True)
 class Calibration:
     """What turns raw scores into calibrated ones.
@@ -52,7 +46,8 @@ class Calibration:
     Attributes:
         ctr, cvr: of the probability heads; the CTR curve takes probabilities after the sampling correction.
         value_factor: of the expected value of a conversion, above 0; 1 where the price is exact.
-        negative_keep_rate: share of the non-clicked impressions that the training log kept, in (0, 1].
+        negative_keep_rate: below 1 in bundles from before rows had weights: the share of the impressions without a
+            click that the training log kept.
         conversions: what the factor was fitted on.
         fallbacks: parts that nothing could be fitted to, `ctr`, `cvr` or `value`, each with the reason.
 
@@ -64,7 +59,7 @@ class Calibration:
     cvr: Curve = field(default_factory=Curve)
     value_factor: float = 1.0
     negative_keep_rate: float = 1.0
-    conversions: int = 0
+    conversions: float = 0.0
     fallbacks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,7 +93,7 @@ class Calibration:
             "version": FORMAT_VERSION,
             "negative_keep_rate": self.negative_keep_rate,
             "heads": {"ctr": self.ctr.to_dict(), "cvr": self.cvr.to_dict()},
-            "value": {"factor": self.value_factor, "conversions": self.conversions},
+            "value": {"factor": self.value_factor, "conversions": _whole(self.conversions)},
         }
         return document | ({"fallbacks": dict(self.fallbacks)} if self.fallbacks else {})
 
@@ -117,8 +112,12 @@ class Calibration:
                 cvr=Curve.from_dict(document["heads"]["cvr"]),
                 value_factor=float(document["value"]["factor"]),
                 negative_keep_rate=float(document["negative_keep_rate"]),
-                conversions=int(document["value"]["conversions"]),
+                conversions=float(document["value"]["conversions"]),
                 fallbacks=dict(document.get("fallbacks", {})),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks or misspells {error}") from error
+
+
+def _whole(count: float) -> float | int:
+    return int(count) if count == int(count) else count

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge
 
 from rosa_ray.settings import section
 
@@ -15,11 +15,7 @@ class CalibrationConfig:
 
     method: Method = "auto"
     """`platt` fits a slope and a shift of the logit, `isotonic` a monotone piecewise-linear map of it. `auto` takes
-    isotonic for heads with `isotonic_positives` or more. `none` leaves the scores alone, but for the sampling
-    correction."""
-    negative_keep_rate: Annotated[float, Gt(0), Le(1)] = 1.0
-    """Share of the non-clicked impressions that the log kept. Below 1 the log is sampled, and probabilities are
-    corrected to those of all impressions (He et al. 2014, §6.3)."""
+    isotonic for heads with `isotonic_positives` or more. `none` leaves the scores alone."""
     isotonic_positives: Annotated[int, Ge(1)] = 1000
     """Positives of the validation period from which `auto` takes isotonic."""
     knot_positives: Annotated[int, Ge(1)] = 100

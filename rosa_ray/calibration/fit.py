@@ -31,15 +31,14 @@ def fit_calibration(sums: CalibrationSums, config: CalibrationConfig) -> Calibra
     """Return the calibration of a model's raw scores.
 
     Args:
-        sums: of the validation period, made with the rate of the same config.
+        sums: of the validation period.
     """
     if config.method == "none":
-        return Calibration(negative_keep_rate=sums.negative_keep_rate)
+        return Calibration()
     return Calibration(
         ctr=fit_curve(sums.ctr, config),
         cvr=fit_curve(sums.cvr, config),
         value_factor=fit_value_factor(sums.value, config.prior_positives),
-        negative_keep_rate=sums.negative_keep_rate,
         conversions=sums.value.conversions,
         fallbacks=_fallbacks(sums),
     )

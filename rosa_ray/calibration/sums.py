@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rosa_ray.arrays import Columns, Floats
-from rosa_ray.calibration.calibration import correct_sampling
 from rosa_ray.calibration.curve import logit
 
 CELLS = 16_384
@@ -71,17 +70,18 @@ class HeadSums:
 
 @dataclass
 class ValueSums:
-    """Predicted value and revenue of the conversions, currency units."""
+    """Predicted value and revenue of the conversions, currency units, and how many conversions they are of."""
 
-    conversions: int = 0
+    conversions: float = 0.0
     predicted: float = 0.0
     observed: float = 0.0
 
-    def update(self, predicted: Floats, observed: Floats) -> "ValueSums":
-        """Add converted rows: predicted value and revenue, each (n,)."""
-        self.conversions += len(predicted)
-        self.predicted += float(predicted.sum())
-        self.observed += float(observed.sum())
+    def update(self, predicted: Floats, observed: Floats, weights: Floats | None = None) -> "ValueSums":
+        """Add converted rows: predicted value, revenue and weights > 0 (1 by default), each (n,)."""
+        w = np.ones(len(predicted)) if weights is None else weights
+        self.conversions += float(w.sum())
+        self.predicted += float((w * predicted).sum())
+        self.observed += float((w * observed).sum())
         return self
 
     def merge(self, other: "ValueSums") -> "ValueSums":
@@ -94,14 +94,8 @@ class ValueSums:
 
 @dataclass
 class CalibrationSums:
-    """Sums of all heads: CTR on all impressions, CVR on the clicked ones, value on the converted ones.
+    """Sums of all heads: CTR on all impressions, CVR on the clicked ones, value on the converted ones."""
 
-    Attributes:
-        negative_keep_rate: as in `CalibrationConfig`: a row without a click stands for 1 / rate impressions, and raw
-            click probabilities are corrected before they are counted.
-    """
-
-    negative_keep_rate: float = 1.0
     ctr: HeadSums = field(default_factory=HeadSums)
     cvr: HeadSums = field(default_factory=HeadSums)
     value: ValueSums = field(default_factory=ValueSums)
@@ -110,14 +104,18 @@ class CalibrationSums:
         """Add impressions of the validation period, with raw scores.
 
         Args:
-            columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,); others are ignored.
+            columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,), and weight, how many impressions a
+                row stands for, 1 without it; conversion_weight, how much of that in all about conversions, 1 without
+                it; others are ignored.
         """
         click, conversion = columns["click"] == 1, columns["conversion"] == 1
         converted = click & conversion
-        weights = np.where(click, 1.0, 1.0 / self.negative_keep_rate)
-        self.ctr.update(correct_sampling(columns["p_ctr"], self.negative_keep_rate), click, weights)
-        self.cvr.update(columns["p_cvr"][click], conversion[click])
-        self.value.update(columns["value"][converted], columns["revenue"][converted])
+        weight = columns.get("weight", np.ones(len(click)))
+        self.ctr.update(columns["p_ctr"], click, weight)
+        bought = weight * columns.get("conversion_weight", 1.0)
+        click, converted = click & (bought > 0), converted & (bought > 0)
+        self.cvr.update(columns["p_cvr"][click], conversion[click], bought[click])
+        self.value.update(columns["value"][converted], columns["revenue"][converted], bought[converted])
         return self
 
     def merge(self, other: "CalibrationSums") -> "CalibrationSums":

@@ -3,7 +3,8 @@
 Joins on ids that never meet fail silently: every timeline is empty, and training goes on. So the shares are counted,
 and a share of zero is a warning. A hint then comes from looking at some ids of both tables.
 
-Users and impressions are counted exactly. Ads are those of the smallest hashes, at most `SAMPLED_ADS`.
+Users and impressions are counted exactly. Ads are those of the smallest hashes, at most `SAMPLED_ADS` of their
+versions.
 """
 
 from collections.abc import Iterable, Sequence

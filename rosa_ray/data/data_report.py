@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
+from rosa_ray.data.catalogue import Catalogue, CatalogueSpan
 from rosa_ray.data.coverage import Share, coverage
 from rosa_ray.data.losses import Loss, list_losses, lost_shares, told_always
-from rosa_ray.data.same_id import Repeats
 from rosa_ray.data.stage_report import OK
 from rosa_ray.data.time_bounds import iso
 from rosa_ray.errors import InputError
@@ -32,8 +30,7 @@ def merge_reports(
     folded: Sequence[dict[str, Any]],
     joined: Sequence[dict[str, Any]],
     files: Sequence[dict[str, Any]],
-    ads: pa.Table,
-    ad_repeats: Repeats,
+    catalogue: Catalogue,
     max_lost_share: float,
 ) -> dict[str, Any]:
     """Sum what the partitions counted.
@@ -41,8 +38,7 @@ def merge_reports(
     Args:
         folded, joined: figures of `fold_partition` and `join_partition`, of every partition.
         files: `FileReport` of every input file as a dictionary.
-        ads: the catalogue.
-        ad_repeats: what became of ads that stand there more than once.
+        catalogue: versions of the ads, and what became of rows that are none.
         max_lost_share: above this share of a table the run is partial.
 
     Returns:
@@ -51,26 +47,27 @@ def merge_reports(
     start_us, end_us = time_span(folded)
     splits = {name: sum_each([part["splits"][name] for part in joined]) for name in joined[0]["splits"]}
     for figures in splits.values():
-        figures["ctr"] = figures["clicks"] / figures["impressions"] if figures["impressions"] else None
-        figures["cvr"] = figures["conversions"] / figures["clicks"] if figures["clicks"] else None
-    counts = sum_each([part["counts"] for part in folded]) | {
-        "duplicate_ads": ad_repeats.copies,
-        "versions_of_ads": ad_repeats.versions,
-        "conflicting_ads": ad_repeats.conflicts,
-    }
-    examples = {"conflicting_ads": ad_repeats.conflict}
+        meant = figures["stands_for"]
+        figures["ctr"] = meant["clicks"] / meant["impressions"] if meant["impressions"] else None
+        figures["cvr"] = meant["conversions"] / meant["final_clicks"] if meant["final_clicks"] else None
+    told = dict.fromkeys(name for part in folded for name in part["counts"])
+    counts = {name: sum(part["counts"].get(name, 0) for part in folded) for name in told} | catalogue.counts
+    counts |= {"young_impressions": sum(splits[name]["young"] for name in ("train", "valid", "test"))}
+    examples = {"conflicting_ads": catalogue.repeats.conflict}
     for part in folded:
         examples = part["examples"] | examples
     losses = list_losses(files, counts, examples)
-    shares = coverage([part["coverage"] for part in folded], ads)
+    shares = coverage([part["coverage"] for part in folded], catalogue.table)
     warnings = _warnings(losses, shares, max_lost_share)
     return {
         "users": sum(part["users"] for part in joined),
         "users_with_events": sum(part["users_with_events"] for part in joined),
         **counts,
+        "catalogue": CatalogueSpan.of(catalogue.table, start_us, end_us).to_dict(),
         "start": iso(start_us),
         "end": iso(end_us),
         "splits": splits,
+        "stands_for": sum(splits[name]["stands_for"]["impressions"] for name in ("train", "valid", "test")),
         "leakage": sum_each([part["leakage"] for part in joined]),
         "lacking": lacking_columns(files),
         "losses": [loss.to_dict() for loss in losses],
@@ -95,12 +92,15 @@ def lacking_columns(files: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def sum_each(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Sum dictionaries of the same names.
+    """Sum dictionaries of the same names, and those within them.
 
-    >>> sum_each([{"a": 1}, {"a": 2}])
-    {'a': 3}
+    >>> sum_each([{"a": 1, "b": {"c": 1}}, {"a": 2, "b": {"c": 4}}])
+    {'a': 3, 'b': {'c': 5}}
     """
-    return {name: sum(row[name] for row in rows) for name in rows[0]}
+    return {
+        name: sum_each([row[name] for row in rows]) if isinstance(first, dict) else sum(row[name] for row in rows)
+        for name, first in rows[0].items()
+    }
 
 
 def _warnings(losses: Sequence[Loss], shares: Sequence[Share], max_lost_share: float) -> list[str]:

@@ -3,15 +3,20 @@
 import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import fsspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.arrays import Columns
 from rosa_ray.data.counter_files import shard_count, write_partition_counters
 from rosa_ray.data.coverage import AdSample, count_partition
+from rosa_ray.data.label_join import join_labels
+from rosa_ray.data.label_routes import LABEL_LOGS, read_routed, routed_files
 from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.staging_area import read_staged, staged_files
 from rosa_ray.data.time_bounds import LogBounds, within
@@ -22,8 +27,11 @@ from rosa_ray.features import (
     fold_impressions,
     keyed_events,
     keyed_impressions,
+    of_known_ads,
+    with_categories,
 )
 from rosa_ray.features.own import own_columns
+from rosa_ray.labels import LabelsConfig, count_delays, forget_late
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
 from rosa_ray.schema.own_columns import contract_with
@@ -33,7 +41,7 @@ from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, reada
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""
 
-FORMAT = 2
+FORMAT = 4
 """Of what the fold writes; a higher one makes every partition be counted again."""
 
 FOLDED = (EVENTS, IMPRESSIONS, CANDIDATES)
@@ -44,61 +52,94 @@ FOLDED_LOGS = tuple(contract.name for contract in FOLDED)
 
 
 def fold_partition(
-    layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds
+    layout: DataDir,
+    part: int,
+    config: FeatureConfig,
+    partitions: int,
+    bounds: LogBounds,
+    labels: LabelsConfig,
+    negative_keep_rate: float = 1.0,
 ) -> tuple[dict[str, Any], bool]:
-    """Deduplicate, sort and key one partition, and count it, unless an earlier run did so on the very same files.
+    """Label, deduplicate, sort, key and count one partition, unless an earlier run did so on the very same files.
 
     Writes the keyed columns of each log and the partition's counters.
+
+    Args:
+        negative_keep_rate: see `keyed_impressions`.
 
     Returns:
         `counts` of rows, an example of each kind of loss, what it says of `coverage`, the first and last request time
         and the `devices` seen; and whether an earlier run's work stands.
     """
-    inputs = _fold_inputs(layout, part, config, partitions, bounds)
+    settings = _FoldSettings(config, partitions, bounds, labels, negative_keep_rate)
+    inputs = _fold_inputs(layout, part, settings)
     former = read_json(layout.folded(part)) if exists(layout.folded(part)) else {}
     if former.get("inputs") == inputs:
         return former["figures"], True
-    figures = _fold(layout, part, config, partitions, bounds)
+    figures = _fold(layout, part, settings)
     write_json({"inputs": inputs, "figures": figures}, layout.folded(part))
     return figures, False
 
 
-def _fold_inputs(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds) -> str:
+@dataclass(frozen=True)
+class _FoldSettings:
+    """What decides the fold of a partition beside its files."""
+
+    config: FeatureConfig
+    partitions: int
+    bounds: LogBounds
+    labels: LabelsConfig
+    negative_keep_rate: float
+
+
+def _fold_inputs(layout: DataDir, part: int, settings: _FoldSettings) -> str:
     """Digest of all that decides what `fold_partition` writes."""
     paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
-    with readable(layout.ads, "a Parquet file"), fsspec.open(layout.ads, "rb") as handle:
-        ads = hashlib.sha256(handle.read()).hexdigest()
-    content = [FORMAT, asdict(config), partitions, asdict(bounds), ads, [fingerprint(path) for path in paths]]
+    # Routed files are written anew by every run, so that their content tells, and not when they were written.
+    contents = [_digest(path) for path in (layout.ads, *routed_files(layout, part))]
+    content = [FORMAT, asdict(settings), contents, [fingerprint(path) for path in paths]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bounds: LogBounds) -> dict[str, Any]:
+def _digest(path: str) -> str:
+    with readable(path, "a Parquet file"), fsspec.open(path, "rb") as handle:
+        return hashlib.sha256(handle.read()).hexdigest()
+
+
+def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]:
+    config, labels = settings.config, settings.labels
     catalogue = read_parquet(layout.ads)
     ads = AdTable.from_table(catalogue)
-    counts: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    staged = {
-        contract.name: _clean(
-            read_staged(layout.staging, contract_with(contract.name, own_columns(config.columns)), part),
-            contract.name,
-            bounds,
-            counts,
-            examples,
-        )
-        for contract in FOLDED
-    }
-    events = keyed_events(staged[EVENTS.name])
-    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns)
-    candidates, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
+    logs = {contract.name: _staged(layout, contract.name, config, part) for contract in FOLDED}
+    clicks, conversions = (read_routed(layout, contract, part) for contract in LABEL_LOGS)
+    labelled, joined, examples = join_labels(logs[IMPRESSIONS.name], clicks, conversions, catalogue, labels)
+    logs[IMPRESSIONS.name] = labelled
+    counts = Counter(joined)
+    staged = {name: _clean(rows, name, settings.bounds, counts, examples) for name, rows in logs.items()}
+    said = keyed_events(staged[EVENTS.name])
+    events = with_categories(said, ads)
+    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns, settings.negative_keep_rate)
+    impressions, late = forget_late(impressions, labels.as_of_us, labels.window_us)
+    asked, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
+    candidates = of_known_ads(asked)
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
         write_parquet(pa.table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)
-    write_partition_counters(states, layout.part_counters(part), shard_count(partitions))
+    write_partition_counters(states, layout.part_counters(part), shard_count(settings.partitions))
+    impressions = of_known_ads(impressions)
     times = impressions["time_us"]
+    for name, columns in ((IMPRESSIONS.name, impressions), (CANDIDATES.name, candidates)):
+        for kind, rows, example in _outside_of_their_ads(columns, ads, catalogue, name):
+            counts[kind] = rows
+            examples.update({kind: example} if rows else {})
     for name, rows in ((IMPRESSIONS.name, unknown), (CANDIDATES.name, unknown_candidates)):
         counts[f"{name}_of_unknown_ads"] = rows
         if rows:
             examples[f"{name}_of_unknown_ads"] = f"ad_id {_first_unknown(staged[name]['ad_id'], catalogue['ad_id'])!r}"
+    filled = np.flatnonzero(events["category_key"] != said["category_key"])
+    if len(filled):
+        counts["category_of_the_ad"] = len(filled)
+        examples["category_of_the_ad"] = f"event_id {min(events['event_id'][filled])!r}"
     untouched = (impressions["conversion"] > 0) & (impressions["click"] == 0)
     return {
         "counts": {
@@ -106,14 +147,21 @@ def _fold(layout: DataDir, part: int, config: FeatureConfig, partitions: int, bo
             "impressions": len(times),
             "candidates": len(candidates["time_us"]),
             **counts,
+            **late,
             "conversions_without_a_click": int(untouched.sum()),
         },
         "examples": examples,
-        "coverage": count_partition(events, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
+        "coverage": count_partition(said, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
+        "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
+        "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
+
+
+def _staged(layout: DataDir, name: str, config: FeatureConfig, part: int) -> pa.Table:
+    return read_staged(layout.staging, contract_with(name, own_columns(config.columns)), part)
 
 
 def _clean(rows: pa.Table, name: str, bounds: LogBounds, counts: Counter[str], examples: dict[str, str]) -> pa.Table:
@@ -134,6 +182,18 @@ def _clean(rows: pa.Table, name: str, bounds: LogBounds, counts: Counter[str], e
     told = {f"conflicting_{name}": repeats.conflict, f"shared_ids_of_{name}": repeats.sharing}
     examples.update({key: text for key, text in told.items() if text})
     return rows
+
+
+def _outside_of_their_ads(
+    columns: Columns, ads: AdTable, catalogue: pa.Table, name: str
+) -> Iterator[tuple[str, int, str]]:
+    """Rows that come before the first version of their ad, or after its end: their name, number and first ad."""
+    row, _ = ads.lookup(columns["ad_key"], columns["time_us"])
+    early, late = columns["time_us"] < ads.from_us[row], columns["time_us"] >= ads.until_us[row]
+    for when, rows in (("before", row[early]), ("after", row[late])):
+        places = AdTable.order(catalogue)[np.unique(rows)] if len(rows) else rows
+        example = f"ad_id {pc.min(catalogue['ad_id'].take(pa.array(places))).as_py()!r}" if len(rows) else ""
+        yield f"{name}_{when}_their_ads", len(rows), example
 
 
 def _first_outside(rows: pa.Table, name: str) -> str:

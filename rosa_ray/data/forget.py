@@ -56,7 +56,7 @@ def forget_in_files(root: str, user_ids: Sequence[str], *, dry_run: bool = False
     Raises:
         InputError: a file is damaged, or cannot be written.
     """
-    tables, logs = _files(root, ".parquet"), _files(root, ".jsonl")
+    tables, logs = _files(root, ".parquet"), _files(root, (".jsonl", ".ndjson"))
     users = _Users(user_ids)
     of_users = [_Table(path, *found) for path in tables if (found := users.find(path))]
     shown = np.unique(np.concatenate([np.empty(0, np.int64), *(table.shown for table in of_users)]))
@@ -144,7 +144,7 @@ def _impressions(table: pa.Table) -> list[np.ndarray]:
     return found
 
 
-def _files(root: str, suffix: str) -> list[str]:
+def _files(root: str, suffix: str | tuple[str, ...]) -> list[str]:
     with readable(root):
         fs, folder = fsspec.core.url_to_fs(root)
         fs.invalidate_cache()
@@ -225,17 +225,29 @@ def _lines_of(path: str, user_ids: Sequence[str]) -> list[tuple[int, int]]:
     return found
 
 
+_EXPONENT = re.compile(rb'"user_id"\s*:\s*-?[\d.]+[eE]')
+
+
+def _id_text(user_id: object) -> str | None:
+    """The id that a live record is taken to have: integers and whole floats are text."""
+    if user_id is None or isinstance(user_id, bool):
+        return None
+    return str(int(user_id)) if isinstance(user_id, float) and user_id.is_integer() else str(user_id)
+
+
 class _LineOf:
     """Tells whether a line of JSON holds one of some users, also inside the copy of a refused record."""
 
     def __init__(self, user_ids: Sequence[str]) -> None:
         self._ids = set(user_ids)
         forms = {json.dumps(user_id, ensure_ascii=escaped) for user_id in user_ids for escaped in (True, False)}
-        self._quoted = re.compile("|".join(sorted(map(re.escape, forms))))
+        numbers = [rf'"user_id"\s*:\s*{user_id}(?:\.0*)?(?![\d.])' for user_id in user_ids if user_id.isdigit()]
+        self._quoted = re.compile("|".join([*sorted(map(re.escape, forms)), *numbers]))
         self._words = [user_id.encode() for user_id in user_ids] + [form[1:-1].encode() for form in sorted(forms)]
 
     def __call__(self, line: bytes) -> bool:
-        if b"\\" not in line and not any(word in line for word in self._words):
+        plain = b"\\" not in line and not _EXPONENT.search(line)
+        if plain and not any(word in line for word in self._words):
             return False
         return self._in_text(line.decode("utf-8", "replace"))
 
@@ -253,7 +265,7 @@ class _LineOf:
             return False
         refused = value.get("record")
         return (
-            str(value.get("user_id")) in self._ids
+            _id_text(value.get("user_id")) in self._ids
             or (isinstance(refused, str) and self._in_text(refused))
             or any(self._in_value(element) for element in value.values())
         )

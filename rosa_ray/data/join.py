@@ -7,33 +7,53 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.data.counter_files import counters_for_partition, shard_count
 from rosa_ray.data.fold import FOLDED_LOGS
-from rosa_ray.features import AdTable, FeatureConfig, FitSums, Split, SplitBounds, UserRows, build_user_rows
+from rosa_ray.features import (
+    AdTable,
+    FeatureConfig,
+    FitSums,
+    Split,
+    SplitBounds,
+    UserRows,
+    build_user_rows,
+    of_known_ads,
+)
 from rosa_ray.features.encoding import owners
+from rosa_ray.labels import Maturity
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.storage import read_parquet, write_parquet
 
 _SHARED_KEYS = ("item_key", "category_key", "ad_key", "campaign_key")
-_PERIODS = tuple(split.name.lower() for split in Split)
+_PERIODS = tuple(split.name.lower() for split in Split if split != Split.UNKNOWN_AD)
 
 
 def join_partition(
-    layout: DataDir, part: int, config: FeatureConfig, bounds: SplitBounds, partitions: int
+    layout: DataDir,
+    part: int,
+    config: FeatureConfig,
+    bounds: SplitBounds,
+    partitions: int,
+    maturity: Maturity | None = None,
 ) -> tuple[FitSums, dict[str, Any]]:
     """Read the merged counters at every request of one partition and write its user rows.
+
+    Args:
+        maturity: which impressions are old enough for their conversions to be known; None takes all.
 
     Returns:
         The partition's share of the feature fit, and figures for the report.
     """
     events, impressions, candidates = (_read_keyed(layout.keyed(log, part)) for log in FOLDED_LOGS)
+    if maturity is not None:
+        impressions = {**impressions, "conversion_weight": maturity.weights(impressions)}
     held_out = candidates["time_us"] >= bounds.valid_us
     candidates = {name: values[held_out] for name, values in candidates.items()}
-    asked = np.concatenate([shared_keys(log) for log in (impressions, candidates)])
+    asked = np.concatenate([shared_keys(log) for log in (of_known_ads(impressions), candidates)])
     shared = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
     counters = counters_for_partition(layout.part_counters(part), shared, asked)
     rows = build_user_rows(events, impressions, candidates, counters, config, bounds)
     write_parquet(rows.to_table(), layout.user_rows(part))
-    return FitSums.of(rows, bounds.valid_us, config.columns), _describe(rows, impressions, bounds)
+    return FitSums.of(rows, bounds.valid_us, config.columns), _describe(rows, impressions, bounds, maturity)
 
 
 def shared_keys(columns: Columns) -> np.ndarray:
@@ -51,14 +71,23 @@ def _read_keyed(path: str) -> Columns:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds) -> dict[str, Any]:
+def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds, maturity: Maturity | None) -> dict[str, Any]:
     shown = rows.impressions
     splits = {}
     owner = rows.user_key[owners(rows.impression_offsets)]
     for code, name in enumerate(_PERIODS):
         chosen = shown["split"] == code
+        weight, click = shown["weight"][chosen], shown["click"][chosen]
+        known = weight * shown["conversion_weight"][chosen]
         splits[name] = {
             "impressions": int(chosen.sum()),
+            "stands_for": {
+                "impressions": float(weight.sum()),
+                "clicks": float((weight * click).sum()),
+                "conversions": float((known * click * shown["conversion"][chosen]).sum()),
+                "final_clicks": float((known * click).sum()),
+            },
+            "young": 0 if maturity is None else int((~maturity.is_final(shown["time_us"][chosen])).sum()),
             "clicks": int(shown["click"][chosen].sum()),
             "conversions": int((shown["click"] * shown["conversion"])[chosen].sum()),
             "revenue": float(shown["revenue"][chosen].sum()),

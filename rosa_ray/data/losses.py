@@ -1,7 +1,7 @@
 """What a log lost on the way in, and why: one list of reasons with their rows, for the terminal and the report.
 
-A row is lost where nothing of it goes on. Copies, older versions and rows outside of the configured period are told
-too, but they are not losses.
+A row is lost where no model learns from it. Copies, versions and rows outside of the configured period are told too,
+but they are not losses.
 """
 
 from collections import Counter
@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rosa_ray.schema import ADS, CONTRACTS, EVENTS, IMPRESSIONS
+from rosa_ray.labels.outcomes import OUTCOMES, OVERDRAWN
+from rosa_ray.schema import ADS, CANDIDATES, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS
 from rosa_ray.schema.spans import STRAY, STRAY_REMEDY
 
 
@@ -19,7 +20,7 @@ class Reason:
 
     Attributes:
         text: completes "N rows …".
-        lost: nothing of these rows goes on.
+        lost: no model learns from these rows, though it should.
         remedy: what to do about them; empty where nothing is wrong.
         always: any such row makes the run partial.
     """
@@ -28,6 +29,12 @@ class Reason:
     lost: bool
     remedy: str = ""
     always: bool = False
+
+
+def _label_reasons(table: str) -> dict[str, Reason]:
+    """What became of clicks and conversions of logs of their own."""
+    told = [*OUTCOMES.get(table, {}).values(), *([OVERDRAWN] if table == CONVERSIONS.name else [])]
+    return {one.name: Reason(one.text, one.lost, one.remedy) for one in told}
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,10 @@ class Loss:
         return asdict(self) | {"share": self.share}
 
 
+_VERSIONS = "are later versions of an ad (a request takes the one of its time)"
+_DATED = {ADS.name: "since when a row holds", IMPRESSIONS.name: "which row is the newest"}
+
+
 def reasons(table: str) -> dict[str, Reason]:
     """Counts of the fold that are told of, in the order of a report.
 
@@ -70,21 +81,48 @@ def reasons(table: str) -> dict[str, Reason]:
     """
     key = {EVENTS.name: "event_id", ADS.name: "ad_id"}.get(table, "impression_id")
     dated = {ADS.name: "valid_from", IMPRESSIONS.name: "updated_time"}.get(table)
-    newest = f"a column {table}.{dated} would say which row is the newest" if dated else ""
+    newest = f"a column {table}.{dated} would say {_DATED[table]}" if dated else ""
     renumber = f'source.columns: {{{table}: {{{key}: "#row"}}}} numbers the rows anew'
     return {
+        **_label_reasons(table),
         f"outlying_{table}": Reason(STRAY, True, STRAY_REMEDY),
         f"conflicting_{table}": Reason(f"contradict another row of their {key}", True, newest or renumber),
-        f"{table}_of_unknown_ads": Reason("are of ads that the catalogue lacks", True, "add these ads to ads"),
-        f"left_out_{table}": Reason("lie outside of preprocess.from_time and until_time", False),
+        **_of_ads(table),
+        f"left_out_{table}": Reason("lie outside of preprocess.from_time and until_time, or after labels.as_of", False),
         f"shared_ids_of_{table}": Reason(f"have an {key} that names something else too (kept)", False, renumber, True),
-        f"versions_of_{table}": Reason("are older versions of a row", False),
+        f"versions_of_{table}": Reason(_VERSIONS if table == ADS.name else "are older versions of a row", False),
         f"duplicate_{table}": Reason("are copies of a row", False),
+        **({"unchanged_ads": Reason("repeat what their ad was before", False)} if table == ADS.name else {}),
         **(
-            {"conversions_without_a_click": Reason("convert without a click (counted, no label)", False)}
+            {
+                "conversions_without_a_click": Reason("convert without a click (counted, no label)", False),
+                "young_impressions": Reason("are younger than labels.attribution_days (labels.young)", False),
+                "conversions_after_window": Reason("convert later than labels.attribution_days (no conversion)", False),
+                "conversions_after_as_of": Reason("convert after labels.as_of (not known then)", False),
+                "clicks_after_as_of": Reason("are clicked after labels.as_of (not known then)", False),
+            }
             if table == IMPRESSIONS.name
             else {}
         ),
+        **(
+            {"category_of_the_ad": Reason("say no category and take that of their item's ad", False)}
+            if table == EVENTS.name
+            else {}
+        ),
+    }
+
+
+def _of_ads(table: str) -> dict[str, Reason]:
+    """What may be wrong between a row and its ad."""
+    if table not in (IMPRESSIONS.name, CANDIDATES.name):
+        return {}
+    counted = " (counted, but not learned from)" if table == IMPRESSIONS.name else ""
+    return {
+        f"{table}_of_unknown_ads": Reason(
+            f"are of ads that the catalogue lacks{counted}", True, "add these ads to ads"
+        ),
+        f"{table}_before_their_ads": Reason("come before the first version of their ad (which they take)", False),
+        f"{table}_after_their_ads": Reason("come after the end of their ad (kept)", False),
     }
 
 

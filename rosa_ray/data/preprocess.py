@@ -15,19 +15,19 @@ features' fit.
 
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pyarrow as pa
 from annotated_types import Ge, Le, Lt
 
+from rosa_ray.data.catalogue import read_versions
 from rosa_ray.data.counter_files import combine_counters, merge_shard, shard_count
 from rosa_ray.data.data_report import PARTIAL, merge_reports, time_span
 from rosa_ray.data.fold import FOLDED_LOGS, MAX_NAMES, fold_partition
 from rosa_ray.data.join import advertised_keys, join_partition
-from rosa_ray.data.same_id import RULES, unique_rows
+from rosa_ray.data.label_routes import LABEL_LOGS, route_labels
 from rosa_ray.data.stage import stage_source
 from rosa_ray.data.stage_report import StageReport
 from rosa_ray.data.staging_area import read_staged
@@ -35,13 +35,17 @@ from rosa_ray.data.tasks import run_tasks
 from rosa_ray.data.time_bounds import LogBounds, iso, parse_time
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
+from rosa_ray.features.config import WEIGHTED_UNITS
 from rosa_ray.features.own import own_columns
+from rosa_ray.labels import DelayCurve, LabelsConfig, Maturity
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
 from rosa_ray.schema.spans import TimeBounds, find_bounds
 from rosa_ray.settings import section
 from rosa_ray.sources import Source
 from rosa_ray.storage import remove_tree, write_bytes, write_json, write_parquet
+
+DEFAULT_LABELS = LabelsConfig()
 
 
 @section("preprocess")
@@ -65,6 +69,9 @@ class PreprocessConfig:
     time_outliers: Literal["set_aside", "keep"] = "set_aside"
     """Whether rows are set aside whose time lies far outside of the log. They are few, a thousandth at most, and a gap
     parts them from the others: more than a week, and more than a quarter of the others' span."""
+    negative_keep_rate: Annotated[float, Ge(1e-6), Le(1)] = 1.0
+    """Share of the impressions without a click that the log kept. Below 1 each of them stands for 1 / rate impressions,
+    beside its own `weight` where it has one."""
     max_lost_share: Annotated[float, Ge(0), Le(1)] = 0.01
     """When a table lost a larger share of its rows, the exit code is 4."""
     keep_staging: bool = False
@@ -80,7 +87,12 @@ class PreprocessResult:
 
 
 def preprocess(
-    source: Source, data_dir: str, config: PreprocessConfig, features: FeatureConfig, user_key_id: str = ""
+    source: Source,
+    data_dir: str,
+    config: PreprocessConfig,
+    features: FeatureConfig,
+    user_key_id: str = "",
+    labels: LabelsConfig = DEFAULT_LABELS,
 ) -> PreprocessResult:
     """Turn a log into user rows, counters, fitted features and a data report under `data_dir`.
 
@@ -88,6 +100,7 @@ def preprocess(
 
     Args:
         user_key_id: of the secret that the source's user ids are made pseudonyms with; it is part of the features.
+        labels: how clicks and conversions of logs of their own are joined, and from when on labels are final.
 
     Raises:
         InputError: the input is missing or unusable, has no impressions, or no training data.
@@ -99,12 +112,25 @@ def preprocess(
     _require_impressions(staged)
     remove_tree(layout.spec)
     remove_tree(layout.users)
-    ads, ad_repeats = unique_rows(read_staged(layout.staging, ADS, 0), RULES[ADS.name])
-    write_parquet(_catalogue(ads), layout.ads)
+    catalogue = read_versions(read_staged(layout.staging, ADS, 0))
+    write_parquet(catalogue.table, layout.ads)
+    if any(staged.rows_kept(contract.name) for contract in LABEL_LOGS):
+        route_labels(layout, config.partitions)
+    else:
+        remove_tree(layout.routes)
     clock.lap("ingest")  # the pass is called so in the reports of earlier versions too
     parts = range(config.partitions)
-    limits = _log_bounds(staged, period, keep=config.time_outliers == "keep")
-    fold = partial(fold_partition, layout, config=features, partitions=config.partitions, bounds=limits)
+    limits = _log_bounds(staged, known_by(period, labels), keep=config.time_outliers == "keep")
+    features = _counted_in(features, weighted=staged.weighted or config.negative_keep_rate < 1)
+    fold = partial(
+        fold_partition,
+        layout,
+        config=features,
+        partitions=config.partitions,
+        bounds=limits,
+        labels=labels,
+        negative_keep_rate=config.negative_keep_rate,
+    )
     outcomes = run_tasks(fold, parts, f"counting {data_dir}")
     folded = [figures for figures, _ in outcomes]
     counter_rows = _merge_counters(layout, config.partitions)
@@ -112,14 +138,18 @@ def preprocess(
     clock.lap("fold")
     start_us, end_us = time_span(folded)
     bounds = split_bounds(config, start_us, end_us)
-    join = partial(join_partition, layout, config=features, bounds=bounds, partitions=config.partitions)
+    maturity = _maturity(labels, folded, bounds)
+    join = partial(
+        join_partition, layout, config=features, bounds=bounds, partitions=config.partitions, maturity=maturity
+    )
     joined = run_tasks(join, parts, f"writing {layout.users}")
     state = FeatureState.fit([part for part, _ in joined], features, user_key_id)
     _save_features(state, layout)
     clock.lap("join")
     ingest, figures = staged.to_dict(), [figures for _, figures in joined]
     report = {
-        **merge_reports(folded, figures, ingest["files"], ads, ad_repeats, config.max_lost_share),
+        **merge_reports(folded, figures, ingest["files"], catalogue, config.max_lost_share),
+        **({} if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),
         "ingest": ingest,
@@ -165,9 +195,38 @@ def period_of(config: PreprocessConfig) -> TimeBounds:
     return TimeBounds(begin, end)
 
 
+def known_by(period: TimeBounds, labels: LabelsConfig) -> TimeBounds:
+    """The period without what came after the moment as of which the log is taken.
+
+    >>> known_by(TimeBounds(), LabelsConfig(as_of="1970-01-01T00:00:01+00:00")).until_us
+    1000001
+    """
+    as_of = None if labels.as_of_us is None else labels.as_of_us + 1
+    ends = [end for end in (period.until_us, as_of) if end is not None]
+    return replace(period, until_us=min(ends)) if ends else period
+
+
+def _maturity(labels: LabelsConfig, folded: list[dict[str, Any]], bounds: SplitBounds) -> Maturity | None:
+    """Which rows are final; how long conversions take is learned from final rows of the training period alone."""
+    if labels.window_us is None:
+        return None
+    newest_us = max(part["newest_us"] for part in folded)
+    as_of_us = newest_us if labels.as_of_us is None else labels.as_of_us
+    until_us = min(as_of_us - labels.window_us, bounds.valid_us)
+    curve = DelayCurve.fit([part["delays"] for part in folded], until_us) if labels.young == "weight" else None
+    return Maturity(as_of_us, labels.window_us, curve)
+
+
 def _log_bounds(staged: StageReport, period: TimeBounds, keep: bool) -> LogBounds:
     usual = {} if keep else {name: find_bounds(name, staged.days(name), period) for name in FOLDED_LOGS}
     return LogBounds(period, usual)
+
+
+def _counted_in(features: FeatureConfig, *, weighted: bool) -> FeatureConfig:
+    """Features with counters in small units where rows have weights, so that sums stay whole numbers."""
+    if weighted and features.units_per_impression == 1:
+        return replace(features, units_per_impression=WEIGHTED_UNITS)
+    return features
 
 
 def _require_impressions(report: StageReport) -> None:
@@ -192,13 +251,6 @@ def _merge_shard(layout: DataDir, parts: list[str], shard: tuple[int, str]) -> i
     return merge_shard(parts, *shard, advertised_keys(layout))
 
 
-def _catalogue(ads: pa.Table) -> pa.Table:
-    """Columns that serving needs; since when a row holds is no longer of use."""
-    names = [name for name in ads.column_names if name != "valid_from"]
-    schema = pa.schema([pa.field(name, ads.schema.field(name).type, nullable=name != "ad_id") for name in names])
-    return pa.table([ads[name].combine_chunks() for name in names], schema=schema)
-
-
 def _save_features(state: FeatureState, layout: DataDir) -> None:
     with tempfile.TemporaryDirectory() as folder:
         state.save(Path(folder))
@@ -219,6 +271,7 @@ def _spec(
         "start_us": start_us,
         "end_us": end_us,
         "partitions": config.partitions,
+        "negative_keep_rate": config.negative_keep_rate,
         "feature_config": features.definition(),
         "contracts": {name: contract.fingerprint for name, contract in CONTRACTS.items()},
     }

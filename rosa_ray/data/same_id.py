@@ -30,6 +30,7 @@ class IdRule:
         merged: how columns of the versions are merged; the others take the first value that is known.
         newest: the column that says when a version was written; empty without one.
         whole: versions are alternatives, of which one is taken whole.
+        dated: what an id names changes with time, and `names` say since when; so an id may name several things.
     """
 
     contract: Contract
@@ -38,6 +39,7 @@ class IdRule:
     merged: Mapping[str, str] = field(default_factory=dict)
     newest: str = ""
     whole: bool = False
+    dated: bool = False
 
 
 RULES = {
@@ -49,6 +51,7 @@ RULES = {
         {
             "request_time": "min",
             "click": "any",
+            "click_time": "min",
             "conversion": "any",
             "conversion_time": "min",
             "revenue": "max",
@@ -58,11 +61,11 @@ RULES = {
         newest="updated_time",
     ),
     CANDIDATES.name: IdRule(CANDIDATES, "impression_id", ("user_id", "ad_id"), {"request_time": "min"}),
-    ADS.name: IdRule(ADS, "ad_id", newest="valid_from", whole=True),
+    ADS.name: IdRule(ADS, "ad_id", ("valid_from",), whole=True, dated=True),
 }
 """Contract name to the rule of its ids."""
 
-_LABELS = ("click", "conversion", "conversion_time", "revenue", "cost", "updated_time")
+_LABELS = ("click", "click_time", "conversion", "conversion_time", "revenue", "cost", "updated_time")
 """Columns in which versions may differ without contradicting each other."""
 
 
@@ -102,7 +105,7 @@ def unique_rows(table: pa.Table, rule: IdRule) -> tuple[pa.Table, Repeats]:
     few, group, copies = _distinct(table.filter(pa.array(repeated)), rule)
     few, group, versions = _newest(few, group, rule)
     merged, merged_versions, conflicts, conflict = _merge(few, group, rule)
-    shared, sharing = _shared(merged, rule)
+    shared, sharing = (0, "") if rule.dated else _shared(merged, rule)
     rows = pa.concat_tables([table.filter(pa.array(~repeated)), merged])
     return rows, Repeats(copies, versions + merged_versions, conflicts, shared, conflict, sharing)
 

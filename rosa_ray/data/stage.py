@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 
 from rosa_ray.data.stage_report import OK, SET_ASIDE, FileReport, StageReport
@@ -91,6 +92,7 @@ class _Tally:
         self._noted = _Reasons()
         self._days: dict[str, Counter[int]] = {}
         self._lacking: dict[str, None] = {}
+        self._weighted = False
 
     def add(
         self, batch: RawBatch, kept: pa.Table, violations: Iterable[Violation], lacking: Iterable[str] = ()
@@ -98,6 +100,7 @@ class _Tally:
         self.rows_read += batch.rows_read
         self.rows_kept += kept.num_rows
         add_days(self._days, count_days(kept))
+        self._weighted |= has_weights(kept)
         self._violations.add((*batch.rejected, *violations))
         self._noted.add(batch.noted)
         self._lacking |= dict.fromkeys(lacking)
@@ -120,7 +123,17 @@ class _Tally:
             noted=self._noted.sums(),
             days=days_to_plain(self._days),
             lacking=tuple(self._lacking),
+            weighted=self._weighted,
         )
+
+
+def has_weights(rows: pa.Table) -> bool:
+    """Whether a row has a weight other than 1.
+
+    >>> has_weights(pa.table({"weight": [1.0, None]})), has_weights(pa.table({"weight": [2.0]}))
+    (False, True)
+    """
+    return "weight" in rows.column_names and bool(pc.any(pc.not_equal(rows["weight"], 1.0)).as_py())
 
 
 class _Reasons:

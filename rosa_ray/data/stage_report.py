@@ -28,6 +28,7 @@ class FileReport:
         noted: rows that look odd and were kept, by column and reason.
         days: rows kept per time column and day since 1970.
         lacking: required columns that the file does without.
+        weighted: whether a row that was kept has a weight other than 1.
     """
 
     path: str
@@ -40,6 +41,7 @@ class FileReport:
     noted: tuple[Violation, ...] = ()
     days: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     lacking: tuple[str, ...] = ()
+    weighted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain types for JSON."""
@@ -81,6 +83,11 @@ class StageReport:
     def set_aside(self) -> tuple[FileReport, ...]:
         """The files none of whose rows went on."""
         return tuple(file for file in self.files if file.status == SET_ASIDE)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether any row says that it stands for more, or for less, than one."""
+        return any(file.weighted for file in self.files)
 
     def rows_kept(self, contract_name: str) -> int:
         """Rows staged for a contract, 0 when the source has no such files."""

@@ -1,7 +1,9 @@
 """The staging area between the two passes of preprocessing: `STAGING/<contract>/part=<p>/<file>-<n>.parquet`.
 
-Staged tables have their contract's columns and int64 keys. All rows of a user lie in partition `user_key mod P`,
-and impressions without a user in that of their id; ads belong to no user and lie in partition 0.
+Staged tables have their contract's columns and int64 keys. All rows of a user lie in partition `user_key mod P`, and
+impressions without a user in that of their id; ads belong to no user and lie in partition 0. Clicks and conversions of
+logs of their own lie in `route_key mod P` at first, the key of the id that they are joined by;
+`rosa_ray.data.label_routes` brings them to their impressions.
 """
 
 import os
@@ -12,19 +14,33 @@ from typing import Self
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 from fsspec.implementations.local import LocalFileSystem
 
-from rosa_ray.schema import CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS, MISSING_KEY, Contract, hash_ids
+from rosa_ray.schema import (
+    CANDIDATES,
+    CLICKS,
+    CONTRACTS,
+    CONVERSIONS,
+    EVENTS,
+    IMPRESSIONS,
+    MISSING_KEY,
+    Contract,
+    hash_ids,
+)
 from rosa_ray.storage import full_path, make_parent, readable, writable
 
 FLUSH_ROWS = 1 << 19
-KEYS_OF = {
+KEYS_OF: dict[str, dict[str, str | tuple[str, ...]]] = {
     EVENTS.name: {"user_key": "user_id", "item_key": "item_id", "category_key": "category"},
     IMPRESSIONS.name: {"user_key": "user_id"},
     CANDIDATES.name: {"user_key": "user_id"},
+    CLICKS.name: {"user_key": "user_id", "route_key": ("impression_id", "user_id")},
+    CONVERSIONS.name: {"user_key": "user_id", "route_key": ("impression_id", "click_id", "user_id")},
 }
+"""Contract to its keys, each the hash of a column, or of the first of several that is known."""
 _INCOMING = ".incoming-"
 
 
@@ -45,16 +61,20 @@ def staged_files(staging_dir: str, contract: Contract, part: int) -> list[str]:
     return [full_path(fs, path) for path in sorted(fs.find(f"{root}/{contract.name}/part={part}"))]
 
 
-def read_staged(staging_dir: str, contract: Contract, part: int) -> pa.Table:
+def read_staged(staging_dir: str, contract: Contract, part: int, columns: list[str] | None = None) -> pa.Table:
     """Read one partition, page checksums verified. Rows are ordered by file name, then as in the file.
+
+    Args:
+        columns: to read; None reads all.
 
     Raises:
         InputError: a staged file is damaged.
     """
-    tables = [staged_schema(contract).empty_table()]
+    empty = staged_schema(contract).empty_table()
+    tables = [empty if columns is None else empty.select(columns)]
     for path in staged_files(staging_dir, contract, part):
         with readable(path, "a staged Parquet file"), fsspec.open(path, "rb") as handle:
-            tables.append(pq.ParquetFile(handle, page_checksum_verification=True).read())
+            tables.append(pq.ParquetFile(handle, page_checksum_verification=True).read(columns))
     return pa.concat_tables(tables)
 
 
@@ -145,8 +165,12 @@ class StagedWriter:
 
 def add_keys(table: pa.Table, contract: Contract) -> pa.Table:
     """Append the int64 keys of a contract's staged tables."""
-    keys = [pa.array(hash_ids(table[column])) for column in KEYS_OF.get(contract.name, {}).values()]
+    keys = [pa.array(hash_ids(_first_known(table, columns))) for columns in KEYS_OF.get(contract.name, {}).values()]
     return pa.table([*table.columns, *keys], schema=staged_schema(contract))
+
+
+def _first_known(table: pa.Table, columns: str | tuple[str, ...]) -> pa.ChunkedArray:
+    return table[columns] if isinstance(columns, str) else pc.coalesce(*(table[name] for name in columns))
 
 
 def partition(table: pa.Table, partitions: int) -> list[tuple[int, pa.Table]]:
@@ -165,6 +189,9 @@ def partition(table: pa.Table, partitions: int) -> list[tuple[int, pa.Table]]:
 
 
 def _placing_keys(table: pa.Table) -> np.ndarray:
+    if "route_key" in table.column_names:
+        routes: np.ndarray = table["route_key"].to_numpy()
+        return routes
     keys: np.ndarray = table["user_key"].to_numpy()
     nobody = keys == MISSING_KEY
     return np.where(nobody, hash_ids(table["impression_id"]), keys) if nobody.any() else keys

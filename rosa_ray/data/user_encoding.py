@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features import EVENT_COLUMNS, FeatureState, RecordKind, Split, encode_events
+from rosa_ray.features import EVENT_COLUMNS, FeatureState, RecordKind, encode_events, is_logged
 from rosa_ray.features.batching import EVENT_INPUTS
 from rosa_ray.features.encoding import gather_segments
 from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
@@ -104,7 +104,7 @@ def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, a
     """
     offsets, shown = _read_lists(table, _IMPRESSION_COLUMNS)
     key, time_us, split, click, conversion = (shown[name] for name in _IMPRESSION_COLUMNS)
-    logged = split < Split.POLICY
+    logged = is_logged(split)
     chosen = {
         RecordKind.IMPRESSION: (logged, time_us),
         RecordKind.CLICK: (logged & (click > 0), time_us),

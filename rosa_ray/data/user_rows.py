@@ -98,6 +98,23 @@ def read_spec(layout: DataDir) -> dict[str, Any]:
     return read_json(layout.spec)
 
 
+def require_keep_rate(layout: DataDir, negative_keep_rate: float) -> None:
+    """Refuse data that was preprocessed as of a log thinned otherwise than the config says.
+
+    Args:
+        negative_keep_rate: `preprocess.negative_keep_rate` of the config.
+
+    Raises:
+        InputError: the rows have other weights, or there is no preprocessed data.
+    """
+    found = float(read_spec(layout).get("negative_keep_rate", 1.0))
+    if found != negative_keep_rate:
+        raise InputError(
+            f"{layout.root}: was preprocessed with preprocess.negative_keep_rate {found:g}, the config says "
+            f"{negative_keep_rate:g}; run `rosa preprocess` again"
+        )
+
+
 def read_feature_state(directory: str) -> FeatureState:
     """Read fitted features from a local or remote directory.
 

@@ -1,7 +1,7 @@
 """Calibration after training: the best weights score the validation period, and the correction is fitted on that.
 
 Whoever holds predictions of the validation period already needs only
-`fit_calibration(CalibrationSums(config.negative_keep_rate).update(columns), config)`, with raw scores.
+`fit_calibration(CalibrationSums().update(columns), config)`, with raw scores.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,20 +47,20 @@ def calibrate(
     Raises:
         InputError: there is no preprocessed data.
     """
-    total = CalibrationSums(config.negative_keep_rate)
+    total = CalibrationSums()
     if config.method != "none":
         model = (dict(description), {name: tensor.cpu() for name, tensor in weights.items()}, state)
-        for sums in _sums_of(model, config.negative_keep_rate, layout, actors, use_gpu):
+        for sums in _sums_of(model, layout, actors, use_gpu):
             total.merge(sums)
     return fit_calibration(total, config)
 
 
 def _sums_of(
-    model: FittedModel, negative_keep_rate: float, layout: DataDir, actors: int, use_gpu: bool | Literal["auto"]
+    model: FittedModel, layout: DataDir, actors: int, use_gpu: bool | Literal["auto"]
 ) -> Iterator[CalibrationSums]:
     files = list_user_files(layout.users)
     if sum(users for _, users in files) > DRIVER_USERS:
-        yield from validation_sums(model, USERS_PER_BATCH, negative_keep_rate, layout, actors, use_gpu)
+        yield from validation_sums(model, USERS_PER_BATCH, layout, actors, use_gpu)
         return
     device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
     scorer = UserScorer.load(*model, USERS_PER_BATCH, device)
@@ -68,4 +68,4 @@ def _sums_of(
         table = read_parquet(path)
         for start in range(0, users, _USERS_PER_BLOCK):
             block = table.slice(start, _USERS_PER_BLOCK).combine_chunks()
-            yield CalibrationSums(negative_keep_rate).update(scorer.score(scorer.encode(block), Split.VALID))
+            yield CalibrationSums().update(scorer.score(scorer.encode(block), Split.VALID))

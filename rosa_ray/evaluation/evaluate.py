@@ -7,22 +7,24 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from rosa_ray.bundle import open_bundle
-from rosa_ray.errors import InputError
+from rosa_ray.bundle import Bundle, open_bundle
+from rosa_ray.errors import BundleError, InputError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, SHOWN_COLUMNS, join_truth, policy_value, read_truth
 from rosa_ray.evaluation.pool import write_predictions
-from rosa_ray.evaluation.predictions import RAW_COLUMNS, as_logged, raw_columns, read_predictions
+from rosa_ray.evaluation.predictions import RAW_COLUMNS, raw_columns, read_predictions
 from rosa_ray.evaluation.segments import PeriodSegments, SegmentNames
 from rosa_ray.features import FeatureState, Split
-from rosa_ray.metrics import BootstrapConfig, Evaluation, evaluate_policy, judge_head
+from rosa_ray.metrics import BootstrapConfig, Evaluation, conversion_weights, evaluate_policy, judge_head
 from rosa_ray.run_dir import DataDir, RunDir
 from rosa_ray.storage import absolute, remove_tree, write_json
 
 FIRST_FIGURES = (
     "n",
+    "weight",
     "clicks",
     "conversions",
+    "unknown_conversions",
     "auc",
     "gauc",
     "logloss",
@@ -37,7 +39,7 @@ FIRST_FIGURES = (
 )
 """What a person wants to know first: how much was measured, ranking, calibration, return."""
 
-_JUDGED_COLUMNS = ("user_key", "click", "conversion", "p_ctr", "p_cvr")
+_JUDGED_COLUMNS = ("user_key", "click", "conversion", "p_ctr", "p_cvr", "weight", "conversion_weight")
 _BOOTSTRAP = BootstrapConfig(replicates=200)
 _COMPARED = tuple(f"{head}{name}" for head in ("", "cvr_", "ctcvr_") for name in ("pcoc", "ece", "logloss"))
 _RAW_FIGURES = (*_COMPARED, "revenue_pcoc")
@@ -63,18 +65,18 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
     """
     layout, place = DataDir(absolute(data_dir)), RunDir(absolute(run_dir))
     bundle = open_bundle(place.bundle)
+    _require_weights(bundle)
     totals = bundle.features(FeatureState.load).totals
     config = config.on(totals)
     remove_tree(place.evaluation.predictions)
     files = write_predictions(bundle, layout, place.evaluation.predictions, config)
-    keep_rate = bundle.calibration.negative_keep_rate
     metrics: dict[str, Any] = {
         "model_version": bundle.model_version,
-        "test": labelled_metrics(files, Split.TEST, keep_rate)
+        "test": labelled_metrics(files, Split.TEST)
         | policy_metrics(files, log_dir, config)
-        | {"segments": segment_metrics(files, Split.TEST, SegmentNames.read(layout), keep_rate)},
-        "valid": labelled_metrics(files, Split.VALID, keep_rate),
-        "verdict": judge_heads(files, totals, keep_rate),
+        | {"segments": segment_metrics(files, Split.TEST, SegmentNames.read(layout))},
+        "valid": labelled_metrics(files, Split.VALID),
+        "verdict": judge_heads(files, totals),
     }
     if not metrics["test"]["n"]:
         raise InputError(f"{layout.users}: the test period has no impressions; raise preprocess.test_fraction")
@@ -82,11 +84,18 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
     return metrics
 
 
-def labelled_metrics(files: list[str], split: Split, negative_keep_rate: float = 1.0) -> dict[str, Any]:
-    """Metrics of one labelled period, summed file by file.
+def _require_weights(bundle: Bundle) -> None:
+    """Refuse a bundle of a thinned log from before its rows had weights, which labels of today would contradict."""
+    rate = bundle.calibration.negative_keep_rate
+    if rate != 1:
+        raise BundleError(
+            f"bundle {bundle.location}: was trained on a thinned log by an earlier version, which gave its rows no "
+            f"weights; preprocess with preprocess.negative_keep_rate={rate:g} and train again"
+        )
 
-    Args:
-        negative_keep_rate: of the log, see `as_logged`.
+
+def labelled_metrics(files: list[str], split: Split) -> dict[str, Any]:
+    """Metrics of one labelled period, summed file by file.
 
     Returns:
         Those of the calibrated scores and, under `raw_`, calibration figures of the raw ones; `undefined`, the figures
@@ -96,7 +105,7 @@ def labelled_metrics(files: list[str], split: Split, negative_keep_rate: float =
     for path in files:
         columns = read_predictions([path], split)
         if len(columns["split"]):
-            calibrated.update(as_logged(columns, negative_keep_rate))
+            calibrated.update(columns)
             raw.update(raw_columns(columns))
     figures, reasons = raw.compute(), raw.undefined()
     undefined = calibrated.undefined() | {f"raw_{name}": reasons[name] for name in _RAW_FIGURES if name in reasons}
@@ -104,40 +113,46 @@ def labelled_metrics(files: list[str], split: Split, negative_keep_rate: float =
     return calibrated.compute() | raw_figures | {"undefined": undefined}
 
 
-def judge_heads(files: list[str], totals: Mapping[str, float], negative_keep_rate: float = 1.0) -> dict[str, Any]:
+def judge_heads(files: list[str], totals: Mapping[str, float]) -> dict[str, Any]:
     """Whether clicks and conversions of the test period are predicted better than by the training period's rates.
 
     Args:
         totals: impressions, clicks and conversions of the training period, see `FeatureState`.
-        negative_keep_rate: of the log, see `as_logged`.
 
     Returns:
         A `HeadVerdict` as plain values for `clicks` (of impressions) and for `conversions` (of clicks).
     """
-    rows = as_logged(read_predictions(files, Split.TEST, _JUDGED_COLUMNS), negative_keep_rate)
-    clicked = rows["click"] == 1
+    rows = read_predictions(files, Split.TEST, _JUDGED_COLUMNS)
+    bought = conversion_weights(rows, len(rows["click"]))
+    clicked = (rows["click"] == 1) & (bought > 0)
     impressions, clicks, conversions = (totals[name] for name in ("impressions", "clicks", "conversions"))
+    rate = conversions / max(totals.get("final_clicks", clicks), 1e-9)
     heads = {
-        "clicks": (("impression", "click"), clicks / impressions, "p_ctr", "click", slice(None)),
-        "conversions": (("click", "conversion"), conversions / clicks, "p_cvr", "conversion", clicked),
+        "clicks": (("impression", "click"), clicks / impressions, "p_ctr", "click", slice(None), rows["weight"]),
+        "conversions": (("click", "conversion"), rate, "p_cvr", "conversion", clicked, bought),
     }
     return {
         name: judge_head(
-            name, nouns, rate, rows[scores][kept], rows[labels][kept], rows["user_key"][kept], _BOOTSTRAP
+            name,
+            nouns,
+            rate,
+            rows[scores][kept],
+            rows[labels][kept],
+            rows["user_key"][kept],
+            _BOOTSTRAP,
+            weight[kept],
         ).to_dict()
-        for name, (nouns, rate, scores, labels, kept) in heads.items()
+        for name, (nouns, rate, scores, labels, kept, weight) in heads.items()
     }
 
 
-def segment_metrics(
-    files: list[str], split: Split, names: SegmentNames, negative_keep_rate: float = 1.0
-) -> dict[str, Any]:
+def segment_metrics(files: list[str], split: Split, names: SegmentNames) -> dict[str, Any]:
     """Counts and calibration of one labelled period by device, campaign, user activity and day."""
     segments = PeriodSegments()
     for path in files:
         columns = read_predictions([path], split)
         if len(columns["split"]):
-            segments.update(as_logged(columns, negative_keep_rate))
+            segments.update(columns)
     return segments.compute(names)
 
 
@@ -171,7 +186,12 @@ def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:
     """
     test = metrics["test"]
     table = Table("metric", "test", "valid", title=f"model {metrics['model_version']}")
-    for name in test if every else [name for name in FIRST_FIGURES if test.get(name) is not None]:
+    first = [name for name in FIRST_FIGURES if test.get(name) is not None]
+    if test.get("weight") == test["n"]:
+        first.remove("weight")
+    if not test.get("unknown_conversions"):
+        first = [name for name in first if name != "unknown_conversions"]
+    for name in test if every else first:
         if not isinstance(test[name], dict):
             table.add_row(name, _cell(test[name]), _cell(metrics["valid"].get(name)))
     return table

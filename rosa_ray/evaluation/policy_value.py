@@ -27,7 +27,7 @@ from rosa_ray.schema import hash_ids
 from rosa_ray.storage import read_parquet
 
 CANDIDATE_COLUMNS = ("request_key", "impression_key", "p_ctr", "p_cvr", "value", "expected_cost")
-SHOWN_COLUMNS = ("user_key", "request_key", "impression_key", "propensity", "click", "revenue", "cost")
+SHOWN_COLUMNS = ("user_key", "request_key", "impression_key", "propensity", "weight", "click", "revenue", "cost")
 
 _EXACT = ("policy_roi", "oracle_policy_roi", "random_policy_roi", "best_policy_roi", "policy_roi_share", "budget")
 
@@ -90,8 +90,8 @@ def budget_value(candidates: Columns, truth: Columns, config: EvaluationConfig) 
 def estimated_value(shown: Columns, candidates: Columns, config: EvaluationConfig) -> dict[str, Any]:
     """IPS, SNIPS and DR of the model's greedy policy and of random choice.
 
-    A request counts when its shown ad has a propensity and stands among its candidates; `left_out` says how many
-    shown ads did not.
+    A request counts when its shown ad has a propensity and stands among its candidates, and as often as the shown
+    row stands for; `left_out` says how many shown ads did not.
 
     Returns:
         `off_policy` and, of random choice, `off_policy_random`: each as of `OffPolicy.compute`, with `left_out`.
@@ -142,6 +142,7 @@ def _estimate(
         rewards={name: shown[name] for name in model},
         model_shown={name: values[row] for name, values in model.items()},
         model_target={name: values[request[row]] for name, values in expected.items()},
+        stands_for=shown["weight"],
     )
     return estimate.compute()
 

@@ -41,13 +41,12 @@ def write_predictions(bundle: Bundle, layout: DataDir, predictions_dir: str, con
 def validation_sums(
     model: FittedModel,
     users_per_batch: int,
-    negative_keep_rate: float,
     layout: DataDir,
     actors: int,
     use_gpu: bool | Literal["auto"],
 ) -> Iterator[CalibrationSums]:
     """Yield the sums of the validation period, file by file in their order."""
-    yield from _map_users(layout, _ValidationSums, (model, users_per_batch, negative_keep_rate), actors, use_gpu)
+    yield from _map_users(layout, _ValidationSums, (model, users_per_batch), actors, use_gpu)
 
 
 def _map_users(
@@ -92,15 +91,14 @@ class _PredictionWriter:
 class _ValidationSums:
     """Yields the sums of the validation impressions of each file of user rows."""
 
-    def __init__(self, model: FittedModel, users_per_batch: int, negative_keep_rate: float) -> None:
+    def __init__(self, model: FittedModel, users_per_batch: int) -> None:
         torch.set_num_threads(1)
         description, weights, state = model
         self._scorer = UserScorer.load(description, weights, state, users_per_batch, _actor_device())
-        self._negative_keep_rate = negative_keep_rate
 
     def __call__(self, path: str) -> Iterator[CalibrationSums]:
         columns = self._scorer.score(self._scorer.encode(read_parquet(path)), Split.VALID)
-        yield CalibrationSums(self._negative_keep_rate).update(columns)
+        yield CalibrationSums().update(columns)
 
 
 def _name_of(block: pa.Table, path: str) -> str:

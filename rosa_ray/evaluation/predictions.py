@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import fsspec
 import numpy as np
 
-from rosa_ray.calibration import Calibration, sampled_probability
+from rosa_ray.calibration import Calibration
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.features.encoding import owners
 from rosa_ray.schema import MISSING_KEY, derive_key
@@ -31,6 +31,8 @@ COPIED = (
     "revenue",
     "cost",
     "propensity",
+    "weight",
+    "conversion_weight",
     "expected_cost",
     "price",
     "bid",
@@ -65,18 +67,6 @@ def raw_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {**columns, **raw, "p_ctcvr": raw["p_ctr"] * raw["p_cvr"]}
 
 
-def as_logged(columns: Mapping[str, np.ndarray], negative_keep_rate: float) -> dict[str, np.ndarray]:
-    """Predictions for the impressions that a sampled log kept, to be measured against its labels.
-
-    Calibrated probabilities are of all impressions; the test period of a sampled log lacks most of those without a
-    click.
-    """
-    if negative_keep_rate == 1.0:
-        return dict(columns)
-    p_ctr = sampled_probability(columns["p_ctr"], negative_keep_rate)
-    return {**columns, "p_ctr": p_ctr, "p_ctcvr": p_ctr * columns["p_cvr"]}
-
-
 def list_predictions(predictions_dir: str) -> list[str]:
     """Files of predictions in a directory, by name."""
     fs, root = fsspec.core.url_to_fs(predictions_dir)
@@ -104,5 +94,7 @@ def of_split(columns: Mapping[str, np.ndarray], split: Split) -> dict[str, np.nd
 
 def _read_part(path: str, split: Split, names: Sequence[str] | None) -> dict[str, np.ndarray]:
     table = read_parquet(path, None if names is None else [*names, "split"])
-    rows = of_split({name: table[name].to_numpy() for name in table.column_names}, split)
+    # Predictions from before labels had an age know all of them.
+    ones = {} if "conversion_weight" in table.column_names else {"conversion_weight": np.ones(table.num_rows)}
+    rows = of_split({name: table[name].to_numpy() for name in table.column_names} | ones, split)
     return {name: rows[name] for name in names or rows}

@@ -1,7 +1,15 @@
 """The one shared feature computation: pure NumPy on columns, called with millions of rows offline and one online."""
 
 from rosa_ray.features.batching import batch_users, collate
-from rosa_ray.features.build import AdTable, SplitBounds, build_user_rows, keyed_events, keyed_impressions
+from rosa_ray.features.build import (
+    AdTable,
+    SplitBounds,
+    build_user_rows,
+    keyed_events,
+    keyed_impressions,
+    of_known_ads,
+    with_categories,
+)
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.features.counting import CounterStates, dense_names, expected_cost, fold_events, merge_states, read_dense
@@ -20,7 +28,7 @@ from rosa_ray.features.records import (
     record_keys,
     records_of,
 )
-from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
+from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows, is_logged
 from rosa_ray.features.state import FeatureState, FitSums
 from rosa_ray.features.views import VIEWS
 
@@ -59,10 +67,13 @@ __all__ = [
     "fold_impressions",
     "fold_records",
     "impression_records",
+    "is_logged",
     "keyed_events",
     "keyed_impressions",
     "merge_states",
+    "of_known_ads",
     "read_dense",
     "record_keys",
     "records_of",
+    "with_categories",
 ]

@@ -23,7 +23,7 @@ IMPRESSION_INPUTS = (
     "item_key",
     "category_key",
 )
-LABELS = ("click", "conversion", "revenue", "cost", "expected_cost", "price")
+LABELS = ("click", "conversion", "revenue", "cost", "expected_cost", "price", "weight", "conversion_weight")
 
 
 def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ the request. Which events an impression may see (`t_j < t`, strictly) follows fr
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, Use
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY, derive_key, hash_ids
 
 MISSING_ID = ""
+ALWAYS_US, NEVER_US = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+"""Since when a version of an ad holds, and until when, where the catalogue does not say."""
 
 ANONYMOUS_ROWS = 64
 """Impressions without a user that make one row of the user table: they share nothing but the place."""
@@ -41,7 +44,13 @@ class SplitBounds:
 
 @dataclass(frozen=True)
 class AdTable:
-    """The catalogue as columns sorted by ad key: ad_key, item_key, category_key, campaign_key, price, bid."""
+    """The catalogue as columns, a row per version of an ad, sorted by ad key and since when a version holds.
+
+    Attributes:
+        ad_key, item_key, category_key, campaign_key, price, bid: of V versions, each (V,).
+        from_us, until_us: when a version begins and ends, microseconds UTC; the least and the largest int64 where the
+            catalogue does not say.
+    """
 
     ad_key: np.ndarray
     item_key: np.ndarray
@@ -49,13 +58,15 @@ class AdTable:
     campaign_key: np.ndarray
     price: np.ndarray
     bid: np.ndarray
+    from_us: np.ndarray
+    until_us: np.ndarray
 
     @classmethod
     def from_table(cls, ads: pa.Table) -> "AdTable":
         """From the ads contract. An ad without an item is an item of its own, keyed by its ad id."""
         ad_key = hash_ids(ads["ad_id"])
         item_key = hash_ids(ads["item_id"])
-        order = np.argsort(ad_key, kind="stable")
+        order = cls.order(ads)
         return cls(
             ad_key=ad_key[order],
             item_key=np.where(item_key == MISSING_KEY, ad_key, item_key)[order],
@@ -63,13 +74,85 @@ class AdTable:
             campaign_key=hash_ids(ads["campaign_id"])[order],
             price=ads["price"].to_numpy()[order],
             bid=ads["bid"].to_numpy()[order],
+            from_us=_moments(ads, "valid_from", ALWAYS_US)[order],
+            until_us=_moments(ads, "valid_until", NEVER_US)[order],
         )
 
-    def lookup(self, ad_key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Row of each ad and whether it is in the catalogue; (n,) and (n,)."""
+    @staticmethod
+    def order(ads: pa.Table) -> np.ndarray:
+        """Places of the rows of a table of ads in the order of `AdTable`, int64 (V,)."""
+        return np.lexsort((_moments(ads, "valid_from", ALWAYS_US), hash_ids(ads["ad_id"])))
+
+    @cached_property
+    def first_rows(self) -> np.ndarray:
+        """Where the versions of each ad begin, int64 (A,)."""
+        return np.flatnonzero(np.r_[True, self.ad_key[1:] != self.ad_key[:-1]])
+
+    @cached_property
+    def _most_versions(self) -> int:
+        return int(np.diff(np.r_[self.first_rows, len(self.ad_key)]).max(initial=0))
+
+    @cached_property
+    def _dated(self) -> bool:
+        return bool((self.from_us != ALWAYS_US).any() or (self.until_us != NEVER_US).any())
+
+    def lookup(self, ad_key: np.ndarray, time_us: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+        """Row of each ad's version at a time and whether the ad is in the catalogue; (n,) and (n,).
+
+        Before the first version of an ad that one is taken. A version that has ended is taken until the next begins.
+        """
         row = np.searchsorted(self.ad_key, ad_key)
         row = np.minimum(row, len(self.ad_key) - 1)
-        return row, self.ad_key[row] == ad_key
+        return self.rows_at(row, time_us), self.ad_key[row] == ad_key
+
+    def rows_at(self, first_row: np.ndarray, time_us: np.ndarray | int) -> np.ndarray:
+        """Row of the version at a time, given the first row of each ad, (n,)."""
+        row = first_row
+        # Steps of halving length go to the last version that has begun: no ad has more than twice the first step.
+        step = 1 << self._most_versions.bit_length() >> 1
+        while step and self._most_versions > 1:
+            ahead = np.minimum(row + step, len(self.ad_key) - 1)
+            begun = (self.ad_key[ahead] == self.ad_key[row]) & (ahead > row) & (self.from_us[ahead] <= time_us)
+            row, step = np.where(begun, ahead, row), step >> 1
+        return row
+
+    def active(self, time_us: int) -> np.ndarray:
+        """Rows of the ads that can be shown at a moment: begun and not ended, int64 (n,)."""
+        if not self._dated:
+            return self.first_rows
+        rows = self.rows_at(self.first_rows, time_us)
+        return rows[(self.from_us[rows] <= time_us) & (time_us < self.until_us[rows])]
+
+    def categories_of(self, item_key: np.ndarray) -> np.ndarray:
+        """Category keys of items by the ads that show them, (n,); `MISSING_KEY` where no ad does or says one.
+
+        Of an item with several categories it is that of the first ad by key.
+        """
+        items, categories = self._item_categories
+        if not len(items):
+            return np.full(len(item_key), MISSING_KEY, np.int64)
+        place = np.minimum(np.searchsorted(items, item_key), len(items) - 1)
+        return np.where(items[place] == item_key, categories[place], MISSING_KEY)
+
+    @cached_property
+    def _item_categories(self) -> tuple[np.ndarray, np.ndarray]:
+        """Advertised items that have a category, sorted, and their categories."""
+        said = np.flatnonzero(self.category_key != MISSING_KEY)
+        items, first = np.unique(self.item_key[said], return_index=True)
+        return items, self.category_key[said[first]]
+
+
+def with_categories(events: Columns, ads: AdTable) -> Columns:
+    """Events whose category is that of their item in the catalogue where they say none; the same offline and live.
+
+    Args:
+        events: columns with item_key and category_key, (n,).
+    """
+    silent = events["category_key"] == MISSING_KEY
+    if not silent.any():
+        return events
+    filled = np.where(silent, ads.categories_of(events["item_key"]), events["category_key"])
+    return {**events, "category_key": filled}
 
 
 def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
@@ -103,28 +186,29 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
 
 
 def keyed_impressions(
-    table: pa.Table, ads: AdTable, own: ColumnConfigs | None = None
+    table: pa.Table, ads: AdTable, own: ColumnConfigs | None = None, negative_keep_rate: float = 1.0
 ) -> tuple[dict[str, np.ndarray], int]:
     """Impression columns of contract rows joined to the catalogue, each impression once, sorted by user and time.
 
-    Rows are the same impression where they agree in id, user and ad.
-    Rows of an ad that the catalogue lacks cannot be ranked: they are dropped and counted. A table of candidates has
-    no labels; they read 0. What the log lacks as a whole is filled: a request is its impression, a bid that of the ad,
-    the revenue of a conversion the price of the ad.
+    Rows are the same impression where they agree in id, user and ad. Each takes the version of its ad that held at its
+    request. Rows of an ad that the catalogue lacks cannot be ranked, but they count. Their `in_catalogue` is False,
+    their item, category and campaign are missing, and their price is NaN. A table of candidates has no labels; they
+    read 0. What the log lacks as a whole is filled: a request is its impression, a bid that of the ad, the revenue of a
+    conversion the price of the ad; both are 1 where the ad is unknown.
 
     Args:
         own: declared columns to take along.
+        negative_keep_rate: share of the impressions without a click that the log kept, in (0, 1].
 
     Returns:
-        `IMPRESSION_COLUMNS` (without split and expected_cost) and declared columns plus user_key, user_id and
-        conversion_time_us; and the number of rows dropped.
+        `IMPRESSION_COLUMNS` (without split and expected_cost) and declared columns plus user_key, user_id,
+        conversion_time_us and in_catalogue; and the number of rows of unknown ads.
     """
     keys = {name: _keys(table, f"{name}_key", f"{name}_id") for name in ("user", "impression", "request", "ad")}
     time_us = table["request_time"].cast(pa.int64()).to_numpy()
     order = np.lexsort((keys["ad"], keys["impression"], time_us, keys["user"]))
-    row, known = ads.lookup(keys["ad"])
-    order = order[_first_of_each(*(keys[name][order] for name in ("impression", "user", "ad")))]
-    kept = order[known[order]]
+    row, known = ads.lookup(keys["ad"], time_us)
+    kept = order[_first_of_each(*(keys[name][order] for name in ("impression", "user", "ad")))]
     columns = {
         "user_key": keys["user"],
         "user_id": table["user_id"].fill_null(MISSING_ID).to_numpy(),
@@ -132,17 +216,25 @@ def keyed_impressions(
         "impression_key": keys["impression"],
         "request_key": np.where(keys["request"] == MISSING_KEY, keys["impression"], keys["request"]),
         "ad_key": keys["ad"],
-        "item_key": ads.item_key[row],
-        "category_key": ads.category_key[row],
-        "campaign_key": ads.campaign_key[row],
-        "price": ads.price[row],
+        "item_key": np.where(known, ads.item_key[row], MISSING_KEY),
+        "category_key": np.where(known, ads.category_key[row], MISSING_KEY),
+        "campaign_key": np.where(known, ads.campaign_key[row], MISSING_KEY),
+        "price": np.where(known, ads.price[row], np.nan),
+        "in_catalogue": known,
         "device_key": hash_ids(table["device"]),
         "region_key": hash_ids(table["region"]),
-        "bid": _filled(table["bid"], ads.bid[row]),
+        "bid": _filled(table["bid"], np.where(known, ads.bid[row], 1.0)),
         **keyed_columns(table, own or {}),
-        **_labels(table, time_us, ads.price[row]),
+        **_labels(table, time_us, np.where(known, ads.price[row], 1.0)),
+        "weight": _weights(table, negative_keep_rate),
     }
-    return {name: values[kept] for name, values in columns.items()}, int(len(order) - len(kept))
+    return {name: values[kept] for name, values in columns.items()}, int((~known[kept]).sum())
+
+
+def of_known_ads(impressions: Columns) -> dict[str, np.ndarray]:
+    """The rows of `keyed_impressions` whose ads the catalogue knows: all that can be ranked."""
+    known = impressions["in_catalogue"]
+    return {name: values if known.all() else values[known] for name, values in impressions.items()}
 
 
 def behavior_codes(behavior: pa.ChunkedArray) -> np.ndarray:
@@ -162,18 +254,21 @@ def build_user_rows(
 
     Args:
         events: from `keyed_events`.
-        impressions: from `keyed_impressions` of the impressions log.
-        candidates: the same of the candidates log, if there is one, from the validation period on; they get split
-            POLICY, those of the validation period VALID_POLICY.
+        impressions: from `keyed_impressions` of the impressions log; those of unknown ads get split UNKNOWN_AD.
+        candidates: the same of the candidates log, if there is one, of known ads, from the validation period on; they
+            get split POLICY, those of the validation period VALID_POLICY.
         counters: merged counter states of the whole log.
 
     Returns:
         One row per user that has an event or an impression, by user key.
     """
-    shown = {**impressions, "split": bounds.of(impressions["time_us"])}
+    period = bounds.of(impressions["time_us"])
+    split = np.where(impressions["in_catalogue"], period, Split.UNKNOWN_AD).astype(np.int8)
+    shown = {**_stand_for_one(impressions), **impressions, "split": split}
     if candidates is not None:
         in_test = candidates["time_us"] >= bounds.test_us
-        policy = {**candidates, "split": np.where(in_test, Split.POLICY, Split.VALID_POLICY).astype(np.int8)}
+        split = np.where(in_test, Split.POLICY, Split.VALID_POLICY).astype(np.int8)
+        policy = {**_stand_for_one(candidates), **candidates, "split": split}
         shown = {name: np.concatenate([shown[name], policy[name]]) for name in shown}
         order = np.lexsort((shown["split"], shown["impression_key"], shown["time_us"], shown["user_key"]))
         shown = {name: values[order] for name, values in shown.items()}
@@ -191,6 +286,10 @@ def build_user_rows(
         dense=read_dense(counters, shown, config),
         event_id=events.get("event_id"),
     )
+
+
+def _stand_for_one(rows: Columns) -> dict[str, np.ndarray]:
+    return {name: np.ones(len(rows["time_us"])) for name in ("weight", "conversion_weight")}
 
 
 def _cut_anonymous(user_key: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -235,9 +334,9 @@ def _labels(table: pa.Table, time_us: np.ndarray, price: np.ndarray) -> dict[str
             "revenue": zeros,
             "click": zeros_int8,
             "conversion": zeros_int8,
+            "click_time_us": time_us,
             "conversion_time_us": time_us,
         }
-    conversion_time = table["conversion_time"].cast(pa.int64())
     click, conversion = (table[name].cast(pa.int8()).to_numpy() for name in ("click", "conversion"))
     revenue = _filled(table["revenue"], conversion * price)
     return {
@@ -248,8 +347,28 @@ def _labels(table: pa.Table, time_us: np.ndarray, price: np.ndarray) -> dict[str
         "revenue": np.where(click > 0, revenue, 0.0),
         "click": click,
         "conversion": conversion,
-        "conversion_time_us": pc.coalesce(conversion_time, table["request_time"].cast(pa.int64())).to_numpy(),
+        "click_time_us": _time_or_request(table, "click_time"),
+        "conversion_time_us": _time_or_request(table, "conversion_time"),
     }
+
+
+def _moments(ads: pa.Table, name: str, unsaid_us: int) -> np.ndarray:
+    if name not in ads.column_names:
+        return np.full(ads.num_rows, unsaid_us)
+    return ads[name].cast(pa.int64()).fill_null(unsaid_us).to_numpy()
+
+
+def _time_or_request(table: pa.Table, name: str) -> np.ndarray:
+    names = [column for column in (name, "request_time") if column in table.column_names]
+    return pc.coalesce(*(table[column].cast(pa.int64()) for column in names)).to_numpy()
+
+
+def _weights(table: pa.Table, negative_keep_rate: float) -> np.ndarray:
+    """How many impressions each row stands for, (n,): its own weight, shared out where a thinned log kept it."""
+    if "click" not in table.column_names:
+        return np.ones(table.num_rows)
+    given = pc.fill_null(table["weight"], 1.0).to_numpy() if "weight" in table.column_names else 1.0
+    return given / np.where(table["click"].to_numpy(), 1.0, negative_keep_rate)
 
 
 def _offsets(sorted_keys: np.ndarray, users: np.ndarray) -> np.ndarray:

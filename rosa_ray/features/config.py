@@ -14,8 +14,11 @@ from rosa_ray.schema.own_columns import REQUEST, prefix_of
 from rosa_ray.settings import Distinct, OneOf, section, wrong
 from rosa_ray.units import HOUR_US
 
-ADDED_LATER: dict[str, Any] = {"time_zone": "", "columns": {}}
+ADDED_LATER: dict[str, Any] = {"time_zone": "", "columns": {}, "units_per_impression": 1}
 """Settings that fitted features of earlier versions do not have -> what these mean by that."""
+
+WEIGHTED_UNITS = 1000
+"""Counters of a log with weights hold thousandths of an impression, a click or a conversion."""
 
 
 @section("features")
@@ -39,7 +42,7 @@ class FeatureConfig:
     """Width of a counter bucket in event time. A request reads whole closed buckets only. A day is the shortest
     window."""
     settle_minutes: Annotated[int, Ge(0)] = 5
-    """A bucket closes this long after its end, so that clicks of its last impressions are in."""
+    """A bucket closes this long after its end, so that records that come late are in."""
     utc_offset_hours: Annotated[int, Ge(-12), Le(14)] = 0
     """Shift from UTC to the market's local time, for hour of day and weekday."""
     time_zone: str = ""
@@ -52,6 +55,9 @@ class FeatureConfig:
     recognise one it saw in the user's history."""
     oov_buckets: Annotated[int, Ge(1)] = 16
     """The same for category, campaign, device and region."""
+    units_per_impression: Annotated[int, Ge(1)] = 1
+    """Units in which counters count an impression of weight 1. Preprocessing takes 1000 instead of 1 where rows have
+    other weights, so that counters stay whole numbers."""
     money_buckets: Annotated[int, Ge(1)] = 16
     """Buckets that log bid and log price are cut into."""
     prior_impressions: Annotated[float, Gt(0)] = 20.0

@@ -105,7 +105,7 @@ def _read_view(
     sums = _state_of(states, view).read(requests[view.entity], last, windows)
     if view.log == "events":
         return np.log1p(sums.reshape(len(last), len(view.feature_names)).astype(np.float64)).astype(np.float32)
-    return _rates(sums.astype(np.float64), config).astype(np.float32)
+    return _rates(sums / config.units_per_impression, config).astype(np.float32)
 
 
 def _rates(sums: np.ndarray, config: FeatureConfig) -> np.ndarray:

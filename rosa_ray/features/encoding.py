@@ -21,6 +21,10 @@ OWN = "own"
 _KEPT = ("impression_key", "request_key", "split", "device_key", "campaign_key", "item_key", "category_key")
 """Columns of an impression that are passed on as they are."""
 
+_FIGURES = (
+    *("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity"),
+    *("weight", "conversion_weight"),
+)
 _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday; Monday is 0."""
 
@@ -35,8 +39,8 @@ class EncodedUsers:
         events: time_us, item, category, behavior, gap, hour, weekday, item_key, category_key, all int64 (E,).
         impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday,
             item_key, category_key and visible (the number of the user's events strictly before the impression), int64
-            (I,); click, conversion, revenue, cost, expected_cost, price, bid, propensity (NaN where unknown), float64
-            (I,); impression_key, request_key, split, device_key, campaign_key.
+            (I,); click, conversion, revenue, cost, expected_cost, price, bid, weight, conversion_weight, propensity
+            (NaN where unknown), float64 (I,); impression_key, request_key, split, device_key, campaign_key.
             Where columns are declared, `own`: int64 (I, K), their rows in their common table.
         dense: float32 (I, 2F + 2 + 2K): scaled features with missing as 0, their presence mask, scaled log bid and
             price; then K declared numbers, standardised, with their presence mask.
@@ -106,7 +110,8 @@ class EncodedUsers:
 
 
 def encode_users(rows: UserRows, state: FeatureState) -> EncodedUsers:
-    """Encode user rows with fitted features."""
+    """Encode user rows with fitted features; impressions of unknown ads are left out."""
+    rows = rows.of_known_ads()
     return EncodedUsers(
         user_key=rows.user_key,
         event_offsets=rows.event_offsets,
@@ -212,10 +217,7 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
         "price_bucket": cut[:, 1],
         **_calendar(state.config.local_us(shown["time_us"])),
         **({OWN: state.own_rows(shown)} if state.config.columns else {}),
-        **{
-            name: np.asarray(shown[name], np.float64)
-            for name in ("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity")
-        },
+        **{name: np.asarray(shown[name], np.float64) for name in _FIGURES},
         **{name: shown[name] for name in _KEPT},
     }
 

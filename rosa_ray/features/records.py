@@ -5,8 +5,10 @@ impression, its click and its conversion together. `impression_records` takes su
 counts the records of both, so that features are the same offline and live, bit for bit.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -113,15 +115,16 @@ def impression_records(impressions: Columns) -> dict[str, np.ndarray]:
 
     Args:
         impressions: user_key, ad_key, campaign_key, time_us, conversion_time_us, click, conversion, bid, cost, as from
-            `keyed_impressions`, and impression_id (object of str) where the records are to be told apart. A log does
-            not say when a click came: it takes the request time.
+            `keyed_impressions`; click_time_us where it is known, else clicks take the request time; and impression_id
+            (object of str) where the records are to be told apart.
     """
     rows = np.arange(len(impressions["time_us"]))
     clicked, bought = (np.flatnonzero(impressions[name]) for name in ("click", "conversion"))
+    click_time = "click_time_us" if "click_time_us" in impressions else "time_us"
     return concat_records(
         [
             _feedback(RecordKind.IMPRESSION, impressions, rows, "time_us", ("bid", "cost")),
-            _feedback(RecordKind.CLICK, impressions, clicked, "time_us"),
+            _feedback(RecordKind.CLICK, impressions, clicked, click_time),
             _feedback(RecordKind.CONVERSION, impressions, bought, "conversion_time_us"),
         ]
     )
@@ -137,20 +140,25 @@ def record_keys(records: Columns) -> np.ndarray:
     return keys if is_event.all() else np.where(is_event, keys, derive_key(keys, records["kind"]))
 
 
-def contributions(records: Columns, config: FeatureConfig) -> dict[str, Contribution]:
+def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | None = None) -> dict[str, Contribution]:
     """Return what each record counts, view by view.
 
-    An event counts its behaviour at its time; impressions, bids, costs and clicks count at the request time of the
-    impression, conversions at their own time. What has no user counts for no user.
+    Everything counts at its own time: an event, an impression with its bid and cost at its request, a click and a
+    conversion when they came. What has no user counts for no user.
+
+    Args:
+        weight: how many records each one stands for, (n,), of feedback alone; None is 1, as of every live record.
     """
-    kind, grid = records["kind"], buckets_of(config)
-    counted = np.where(kind == RecordKind.CONVERSION, records["time_us"], records["shown_us"])
-    of_log = {
-        "events": (np.flatnonzero(kind == RecordKind.EVENT), grid.of(records["time_us"]), _count_events),
-        "impressions": (np.flatnonzero(kind != RecordKind.EVENT), grid.of(counted), _count_feedback),
+    kind, bucket = records["kind"], buckets_of(config).of(records["time_us"])
+    of_log: dict[str, tuple[np.ndarray, Callable[[Columns, np.ndarray], np.ndarray]]] = {
+        "events": (np.flatnonzero(kind == RecordKind.EVENT), _count_events),
+        "impressions": (
+            np.flatnonzero(kind != RecordKind.EVENT),
+            partial(_count_feedback, units=config.units_per_impression, weight=weight),
+        ),
     }
     found: dict[str, Contribution] = {}
-    for log, (rows, bucket, count) in of_log.items():
+    for log, (rows, count) in of_log.items():
         views = [view for view in counted_views(config) if view.log == log]
         amounts = count(records, rows) if len(rows) else np.empty((0, len(views[0].measures) if views else 0), np.int64)
         for view in views:
@@ -166,17 +174,22 @@ def _with_users(part: Contribution) -> Contribution:
     return Contribution(part.row[known], part.entity_key[known], part.bucket[known], part.amounts[known])
 
 
-def fold_records(records: Columns, config: FeatureConfig) -> CounterStates:
-    """Count records, each of them once, into every view."""
+def fold_records(records: Columns, config: FeatureConfig, weight: np.ndarray | None = None) -> CounterStates:
+    """Count records, each of them once, into every view; for `weight` see `contributions`."""
     return {
         name: Counters.fold(part.entity_key, part.bucket, part.amounts)
-        for name, part in contributions(records, config).items()
+        for name, part in contributions(records, config, weight).items()
     }
 
 
 def fold_impressions(impressions: Columns, config: FeatureConfig) -> CounterStates:
-    """Count the impression rows of a log into every impression view: `fold_records` of `impression_records`."""
-    states = fold_records(impression_records(impressions), config)
+    """Count the impression rows of a log into every impression view: `fold_records` of `impression_records`.
+
+    Args:
+        impressions: as of `impression_records`; with `weight`, a row counts so many impressions, clicks and
+            conversions, and so many times its bid and cost.
+    """
+    states = fold_records(impression_records(impressions), config, _record_weights(impressions))
     return {view.name: states[view.name] for view in counted_views(config) if view.log == "impressions"}
 
 
@@ -190,18 +203,34 @@ def _feedback(
     return records_of(kind, **{name: impressions[source][rows] for name, source in names.items()})
 
 
+def _record_weights(impressions: Columns) -> np.ndarray | None:
+    """Weight of each of the `impression_records`; None where all are 1."""
+    weight = impressions.get("weight")
+    if weight is None or (weight == 1).all():
+        return None
+    return np.concatenate([weight, *(weight[impressions[name] != 0] for name in ("click", "conversion"))])
+
+
 def _count_events(records: Columns, rows: np.ndarray) -> np.ndarray:
     return np.eye(len(BEHAVIORS), dtype=np.int64)[records["behavior"][rows]]
 
 
-def _count_feedback(records: Columns, rows: np.ndarray) -> np.ndarray:
+def _count_feedback(records: Columns, rows: np.ndarray, units: int, weight: np.ndarray | None) -> np.ndarray:
     kind = records["kind"][rows]
     shown = kind == RecordKind.IMPRESSION
+    stands_for = None if weight is None else weight[rows]
+    # Rounded row by row, so that sums are of whole numbers and free of order.
+    counted = units if stands_for is None else np.rint(stands_for * units).astype(np.int64)
     counts = {
-        "impressions": shown,
-        "clicks": kind == RecordKind.CLICK,
-        "conversions": kind == RecordKind.CONVERSION,
-        "bid_micros": np.where(shown, to_micros(records["bid"][rows]), 0),
-        "cost_micros": np.where(shown, to_micros(records["cost"][rows]), 0),
+        "impressions": shown * counted,
+        "clicks": (kind == RecordKind.CLICK) * counted,
+        "conversions": (kind == RecordKind.CONVERSION) * counted,
+        "bid_micros": np.where(shown, _weighted_micros(records["bid"][rows], stands_for), 0),
+        "cost_micros": np.where(shown, _weighted_micros(records["cost"][rows], stands_for), 0),
     }
     return np.stack([counts[name].astype(np.int64) for name in IMPRESSION_MEASURES], axis=1)
+
+
+def _weighted_micros(amount: np.ndarray, stands_for: np.ndarray | None) -> np.ndarray:
+    micros = to_micros(amount)
+    return micros if stands_for is None else np.rint(micros * stands_for).astype(np.int64)

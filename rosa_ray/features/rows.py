@@ -4,7 +4,7 @@ This is what preprocessing writes, what training and evaluation read, and what o
 same arrays with one user in them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -21,9 +21,21 @@ class Split(IntEnum):
     VALID = 1
     TEST = 2
     POLICY = 3
-    """Unlabelled candidates of the test period, for the value of a policy. Codes from here on are of candidates."""
+    """Unlabelled candidates of the test period, for the value of a policy. This code and the next are of candidates."""
     VALID_POLICY = 4
     """Unlabelled candidates of the validation period, for choosing between models by the value of their policies."""
+    UNKNOWN_AD = 5
+    """Impressions of any period whose ad no catalogue row knows: they count, and are neither trained nor evaluated."""
+
+
+def is_logged(split: np.ndarray) -> np.ndarray:
+    """Whether impressions were shown, as those of a log are and candidates are not; bool.
+
+    >>> is_logged(np.array([Split.TEST, Split.POLICY, Split.UNKNOWN_AD]))
+    array([ True, False,  True])
+    """
+    logged: np.ndarray = (split < Split.POLICY) | (split == Split.UNKNOWN_AD)
+    return logged
 
 
 EVENT_COLUMNS: dict[str, pa.DataType] = {
@@ -48,18 +60,24 @@ IMPRESSION_COLUMNS: dict[str, pa.DataType] = {
     "region_key": pa.int64(),
     "position": pa.int32(),
     "propensity": pa.float32(),
+    "weight": pa.float64(),
     "bid": pa.float64(),
     "price": pa.float64(),
     "expected_cost": pa.float64(),
     "cost": pa.float64(),
     "click": pa.int8(),
+    "click_time_us": pa.int64(),
+    "conversion_weight": pa.float64(),
     "conversion": pa.int8(),
     "revenue": pa.float64(),
 }
 """Columns of an impression, sorted by time and then by impression key. Labels of a candidate are 0.
 
-`conversion` is 1 whether or not a click came before; models learn from `click · conversion`. `revenue` is that of
-conversions after a click."""
+`weight` says how many impressions a row stands for; 1 of a candidate, and of rows written before there were weights.
+`conversion_weight` says how much of that it stands for in all about conversions and revenue: 0 where these are not
+known yet, see `rosa_ray.labels.maturity`. `click_time_us` is the request time where there is no click, or its time is
+not known. `conversion` is 1 whether or not a click came before; models learn from `click · conversion`. `revenue` is
+that of conversions after a click."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +106,18 @@ class UserRows:
 
     def __len__(self) -> int:
         return len(self.user_key)
+
+    def of_known_ads(self) -> "UserRows":
+        """The same users without their impressions of unknown ads."""
+        known = self.impressions["split"] != Split.UNKNOWN_AD
+        if known.all():
+            return self
+        return replace(
+            self,
+            impression_offsets=np.r_[0, np.cumsum(known)][self.impression_offsets],
+            impressions={name: values[known] for name, values in self.impressions.items()},
+            dense=self.dense[known],
+        )
 
     def to_table(self) -> pa.Table:
         """One Arrow row per user with list columns `event_*` and `impression_*`; dense is flattened per user."""
@@ -123,7 +153,8 @@ class UserRows:
             events={name: _flat(table[f"event_{name}"]) for name in EVENT_COLUMNS},
             impression_offsets=impression_offsets,
             impressions={
-                name: _flat(table[f"impression_{name}"]) for name in (*IMPRESSION_COLUMNS, *filter(prefix_of, names))
+                name: _impression_column(table, name, count)
+                for name in (*IMPRESSION_COLUMNS, *filter(prefix_of, names))
             },
             dense=dense.reshape(count, -1) if count else np.empty((0, 0), np.float32),
         )
@@ -131,6 +162,12 @@ class UserRows:
 
 def _to_list(offsets: np.ndarray, values: np.ndarray, type_: pa.DataType) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values, type_))
+
+
+def _impression_column(table: pa.Table, name: str, count: int) -> np.ndarray:
+    if name in ("weight", "conversion_weight") and f"impression_{name}" not in table.column_names:
+        return np.ones(count)
+    return _flat(table[f"impression_{name}"])
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

@@ -26,27 +26,29 @@ VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
 
 TABLES = ("item", "category", "campaign", "device", "region")
-_TOTALS = (
+TOTALS = (
     *("impressions", "clicks", "conversions", "revenue", "cost"),
-    *("cost_of_clicks", "expected_cost", "expected_cost_of_clicks"),
+    *("cost_of_clicks", "expected_cost", "expected_cost_of_clicks", "final_clicks", "final_cost"),
 )
+"""Sums of the training period. Conversions after a click, revenue and the last two are of impressions whose conversions
+are known, see `conversion_weight`. Features of earlier versions have the first five alone."""
 _STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, sum and sum of squares per column; they merge by addition. Missing values (NaN) are left out."""
+    """Weight, sum and sum of squares per column; they merge by addition. Missing values (NaN) are left out."""
 
     count: np.ndarray
     total: np.ndarray
     squares: np.ndarray
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "Moments":
-        """Fold an (n, F) block."""
-        present = np.isfinite(values)
+    def of(cls, values: np.ndarray, weight: np.ndarray) -> "Moments":
+        """Fold an (n, F) block of rows that stand for `weight` (n,) rows each."""
+        present, each = np.isfinite(values), weight[:, None]
         filled = np.where(present, values, 0).astype(np.float64)
-        return cls(present.sum(0), filled.sum(0), (filled**2).sum(0))
+        return cls((present * each).sum(0), (filled * each).sum(0), (filled**2 * each).sum(0))
 
     def merge(self, other: "Moments") -> "Moments":
         return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
@@ -54,13 +56,17 @@ class Moments:
     @property
     def mean(self) -> np.ndarray:
         """Mean per column, 0 where nothing was seen."""
-        return self.total / np.maximum(self.count, 1)
+        return self.total / self._divisor
 
     @property
     def scale(self) -> np.ndarray:
         """Standard deviation per column, 1 where it is 0 or nothing was seen."""
-        variance = self.squares / np.maximum(self.count, 1) - self.mean**2
+        variance = self.squares / self._divisor - self.mean**2
         return np.where(variance > 1e-12, np.sqrt(np.maximum(variance, 1e-12)), 1.0)
+
+    @property
+    def _divisor(self) -> np.ndarray:
+        return np.where(self.count > 0, self.count, 1.0)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,8 @@ class FitSums:
     def of(cls, rows: UserRows, train_until_us: int, own: Mapping[str, ColumnConfig] | None = None) -> "FitSums":
         """Fold the training period of a block: events and impressions before `train_until_us`.
 
+        Sums, moments and rates are of what the rows stand for. How often an id was seen is a number of rows.
+
         Args:
             own: declared columns that the rows have.
         """
@@ -88,14 +96,18 @@ class FitSums:
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
         declared = own or {}
         keys |= {name: KeyCounts.of(token_keys(shown[name], config)) for name, config in declared.items()}
-        numbers = Moments.of(number_matrix(shown, declared, int(train.sum())))
-        bought = shown["click"] * shown["conversion"]
-        sums = [np.ones(int(train.sum())), shown["click"], bought, shown["revenue"], shown["cost"]]
-        sums += [shown["cost"] * shown["click"], shown["expected_cost"], shown["expected_cost"] * shown["click"]]
+        weight, click, cost, expected = (shown[name] for name in ("weight", "click", "cost", "expected_cost"))
+        numbers = Moments.of(number_matrix(shown, declared, len(weight)), weight)
+        known = weight * shown["conversion_weight"]
+        sums = [
+            *(weight, weight * click, known * (click * shown["conversion"]), known * shown["revenue"], weight * cost),
+            *(weight * values for values in (cost * click, expected, expected * click)),
+            *(known * values for values in (click, cost)),
+        ]
         money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
-        dense = rows.dense[train] if len(rows.dense) else np.empty((0, 0), np.float32)
+        dense = rows.dense[train] if len(rows.dense) else np.empty((len(weight), 0), np.float32)
         totals = np.array([np.sum(s, dtype=np.float64) for s in sums])
-        return cls(keys, Moments.of(dense), Moments.of(money), totals, numbers)
+        return cls(keys, Moments.of(dense, weight), Moments.of(money, weight), totals, numbers)
 
     def merge(self, other: "FitSums") -> "FitSums":
         keys = {name: counts.merge(other.keys[name]) for name, counts in self.keys.items()}
@@ -119,8 +131,7 @@ class FeatureState:
         vocabularies: by table name, `TABLES`, and of every declared column by its name.
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
-        totals: impressions, clicks, conversions after a click, revenue, cost and expected cost of the training period;
-            cost and expected cost of the clicked impressions, which features of earlier versions lack.
+        totals: `TOTALS` that the training period stands for.
         user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
         number_mean, number_scale: float64 (K,), of the declared numbers on their scales.
     """
@@ -148,7 +159,7 @@ class FeatureState:
         merged = sums[0]
         for more in sums[1:]:
             merged = merged.merge(more)
-        totals = dict(zip(_TOTALS, merged.totals.tolist(), strict=True))
+        totals = dict(zip(TOTALS, merged.totals.tolist(), strict=True))
         if not totals["clicks"]:
             raise InputError(
                 f"features cannot be fitted: the training period has {totals['impressions']:.0f} impressions and "
@@ -196,11 +207,12 @@ class FeatureState:
     def base_rates(self) -> dict[str, float]:
         """CTR, CVR of clicks, mean price in log, and revenue per cost of the training period: starting biases."""
         totals = self.totals
+        clicks, cost = (totals.get(f"final_{name}", totals[name]) for name in ("clicks", "cost"))
         return {
             "ctr": totals["clicks"] / totals["impressions"],
-            "cvr": max(totals["conversions"], 0.5) / totals["clicks"],
+            "cvr": min(max(totals["conversions"], 0.5) / max(clicks, 0.5), 1.0),
             "log_value": float(self.log_money_mean[1]),
-            "revenue_per_cost": max(totals["revenue"], 1e-9) / max(totals["cost"], 1e-9),
+            "revenue_per_cost": max(totals["revenue"], 1e-9) / max(cost, 1e-9),
         }
 
     @property

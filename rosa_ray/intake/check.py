@@ -9,8 +9,10 @@ from typing import Any
 from rosa_ray.intake import figures
 from rosa_ray.intake.figures import Bulk, Meeting, Periods, Repeats
 from rosa_ray.intake.heads import Head, heads
+from rosa_ray.intake.label_joins import Unjoined, join_read
 from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
+from rosa_ray.labels import LabelsConfig
 from rosa_ray.schema import CONTRACTS
 from rosa_ray.schema.contract import LACKING_REMEDY
 from rosa_ray.schema.contracts import lacking_in_words
@@ -19,6 +21,7 @@ from rosa_ray.schema.spans import ANY_TIME, STRAY, STRAY_REMEDY, TimeBounds
 from rosa_ray.sources import Source
 from rosa_ray.units import DAY_US
 
+DEFAULT_LABELS = LabelsConfig()
 HIGH_CTR = 0.3
 """A click rate above this looks selected or mistaken."""
 _MUCH_OF_ONE_USER, _MANY_ROWS = 0.1, 1_000
@@ -86,6 +89,8 @@ def check_log(
     rows: int = 2_000_000,
     period: TimeBounds = ANY_TIME,
     keep_outliers: bool = False,
+    labels: LabelsConfig = DEFAULT_LABELS,
+    negative_keep_rate: float = 1.0,
 ) -> LogCheck:
     """Read a log and say what it holds.
 
@@ -94,6 +99,8 @@ def check_log(
         rows: to read of each table at most; 0 reads all.
         period: the time that preprocessing would take rows of.
         keep_outliers: whether it would take rows far outside of the log's time.
+        labels: how it would join clicks and conversions of logs of their own.
+        negative_keep_rate: share of the impressions without a click that the log kept.
 
     Raises:
         InputError: a location does not exist or holds no files.
@@ -101,13 +108,14 @@ def check_log(
     since = time.perf_counter()
     scans = scan_log(source, rows)
     good = {name: scan for name, scan in scans.items() if scan.kept.rows}
+    unjoined = join_read(good, labels)
     spans = figures.bulks(good, period, keep_outliers)
     shown = good.get("impressions") if "impressions" in spans else None
     parts: dict[str, Any] = {
         "tables": scans,
         "spans": spans,
         "daily": {name: figures.days(good[name], bulk) for name, bulk in spans.items()},
-        "rates": figures.rates(shown) if shown else {},
+        "rates": figures.rates(shown, negative_keep_rate) if shown else {},
         "label_age": figures.label_age(shown, spans["impressions"]) if shown else None,
         "repeats": {name: figures.repeats(scan) for name, scan in good.items()},
         "meetings": tuple(figures.meetings(good)),
@@ -116,6 +124,7 @@ def check_log(
     }
     draft = LogCheck(**parts, remarks=(), seconds=0.0)
     remarks = [*_reading(draft), *_moments(draft), *_ids(draft), *_coverage(draft), *_labels(draft, good)]
+    remarks += _joins(scans, unjoined)
     remarks += [Remark("off", head.name, head.why, head.remedy) for head in draft.heads if not head.on]
     return LogCheck(**parts, remarks=tuple(gravest_first(remarks)), seconds=round(time.perf_counter() - since, 2))
 
@@ -167,7 +176,7 @@ def _ids(check: LogCheck) -> Iterator[Remark]:
         column, rows = row_id_of(name), check.tables[name].kept.rows
         version = _VERSIONS.get(name, "")
         if found.other and version in check.tables[name].kept.names and check.tables[name].kept.known_share(version):
-            yield Remark("note", name, f"{counted(found.other, 'other version')} of rows", "the newest counts")
+            yield _of_versions(check, name, found.other)
         elif found.other:
             labels = f", {found.other_labels:,} of them with other labels" if found.other_labels else ""
             text = f"{counted(found.other, 'row')} whose {column} another row has too, with other content{labels}"
@@ -178,9 +187,18 @@ def _ids(check: LogCheck) -> Iterator[Remark]:
             yield Remark(level, name, text, "they count once")
 
 
+def _of_versions(check: LogCheck, table: str, others: int) -> Remark:
+    """Rows that the log itself says are versions."""
+    if table != "ads":
+        return Remark("note", table, f"{counted(others, 'other version')} of rows", "the newest counts")
+    kept = check.tables[table].kept
+    text = f"{counted(kept.distinct('ad_id'), 'ad')} in {counted(kept.rows, 'row')} of different times"
+    return Remark("note", table, text, "a request takes the row of its time")
+
+
 def _of_conflicts(table: str) -> str:
     if table == "ads":
-        return "are these daily snapshots? Name their day in source.columns.ads.valid_from, and the newest counts"
+        return "are these daily snapshots? Name their day in source.columns.ads.valid_from: a request takes its day's"
     later = "" if table != "impressions" else "are these versions? Name updated_time in source.columns.impressions. "
     return f'{later}If ids restart in every file, name {row_id_of(table)}: "#row" in source.columns.{table}'
 
@@ -195,7 +213,7 @@ def _coverage(check: LogCheck) -> Iterator[Remark]:
         if one.right == "ads.ad_id" and one.rows_known < one.rows:
             lost = one.rows - one.rows_known
             text = f"{text}; {lost:,} of {one.rows:,} rows name unknown ads"
-            yield Remark("lost", where, text, "add these ads to the catalogue")
+            yield Remark("lost", where, text, "add these ads to the catalogue; until then nothing is learned")
         elif share <= LITTLE:
             sampled = not all(check.tables[side.partition(".")[0]].whole for side in (one.left, one.right))
             note = "only a part of the log was read" if sampled else "are the ids written alike in both tables?"
@@ -209,6 +227,15 @@ def _coverage(check: LogCheck) -> Iterator[Remark]:
         yield Remark(
             "odd" if before < LITTLE * known else "note", "impressions, events", text, "is the time zone right?"
         )
+
+
+def _joins(scans: Mapping[str, TableScan], unjoined: list[Unjoined]) -> Iterator[Remark]:
+    """Clicks and conversions of logs of their own that found no impression; a part of a log does not tell."""
+    whole = all(scans[name].whole for name in ("impressions", "clicks", "conversions") if name in scans)
+    for one in unjoined:
+        level: Level = "note" if not (whole and one.outcome.lost) else "lost"
+        text = f"{one.rows:,} of {one.of:,} rows ({one.rows / one.of:.1%}) {one.outcome.text}"
+        yield Remark(level, one.table, text, one.outcome.remedy if whole else "only a part of the log was read")
 
 
 def _labels(check: LogCheck, good: Mapping[str, TableScan]) -> Iterator[Remark]:
@@ -226,7 +253,8 @@ def _labels(check: LogCheck, good: Mapping[str, TableScan]) -> Iterator[Remark]:
         yield Remark("odd", "impressions", f"none of {shown:,} impressions has a click", "no ranker can be trained")
     elif check.rates["ctr"] > HIGH_CTR:
         text = f"{check.rates['ctr']:.0%} of the impressions have a click"
-        yield Remark("odd", "impressions", text, "were impressions without clicks left out?")
+        remedy = "were impressions without clicks left out? Say in preprocess.negative_keep_rate which share was kept"
+        yield Remark("odd", "impressions", text, remedy)
     without = int((good["impressions"].kept.column("conversion") & ~good["impressions"].kept.column("click")).sum())
     if without:
         level: Level = "odd" if without > _FEW_WITHOUT_CLICK * shown else "note"

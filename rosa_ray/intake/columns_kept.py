@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 MOST_TEXTS = 200_000
 """Distinct ids that are kept as they are written, for each column."""
-_TEXTS = ("user_id", "item_id", "ad_id", "campaign_id", "category", "request_id")
+_TEXTS = ("user_id", "item_id", "ad_id", "campaign_id", "category", "request_id", "impression_id", "click_id")
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -57,6 +57,12 @@ class KeptColumns:
         if len(parts) > 1:
             self._parts[name] = parts = [np.concatenate(parts)]
         return parts[0] if parts else np.zeros(0, np.uint64)
+
+    def put(self, name: str, values: np.ndarray) -> None:
+        """Replace a column, as `column` returns it, of all rows."""
+        self._parts[name] = [values]
+        absent = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+        self._known[name] = int((~absent & (values != 0)).sum()) if values.dtype.kind == "i" else int((~absent).sum())
 
     def texts(self, name: str) -> tuple[pa.Array, bool]:
         """Distinct ids of a column as they are written, and whether these are all of them."""

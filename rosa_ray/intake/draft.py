@@ -11,9 +11,11 @@ from rosa_ray.intake.guesses import TableGuess, behavior_map, confidence_word
 from rosa_ray.intake.leftovers import Leftover, leftovers
 from rosa_ray.intake.profiles import Profile
 from rosa_ray.intake.samples import Unread
+from rosa_ray.labels import LabelsConfig
 from rosa_ray.schema import BEHAVIORS, CONTRACTS, Column
 from rosa_ray.schema.contracts import lacking_in_words
 from rosa_ray.sources import SourceConfig
+from rosa_ray.sources.columns import labels_elsewhere
 
 _STAND_INS = {
     "event_id": ("#row", "the file has no id; rows are numbered"),
@@ -73,6 +75,7 @@ def draft_config(
     _values(text, tables)
     _times(text, tables)
     _numbers(text, tables)
+    _windows(text, tables)
     _features(text, leftovers(tables))
     return Draft(text.written(), tuple(text.choices))
 
@@ -135,9 +138,23 @@ def _absent_tables(text: _Text, tables: Sequence[TableGuess]) -> None:
         text.add("  # no events: users have no timelines, and models read the impression alone")
 
 
+def _windows(text: _Text, tables: Sequence[TableGuess]) -> None:
+    """How clicks and conversions of their own logs are joined."""
+    if not {"clicks", "conversions"} & {table.table for table in tables}:
+        return
+    known, windows = LabelsConfig(), "labels.click_through_hours and view_through_hours"
+    text.add("labels:")
+    text.add(
+        f"  click_hours: {known.click_hours:g}", "a click without impression_id follows an impression so long before"
+    )
+    text.add(f"  click_through_hours: {known.click_through_hours:g}", f"choose: {windows} are the usual ones", windows)
+    text.add(f"  view_through_hours: {known.view_through_hours:g}", "0 counts no conversion without a click")
+
+
 def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> None:
     text.add(f"    {guess.table}:")
     absent = {entry.name: entry for entry in guess.missing}
+    elsewhere = _elsewhere(guess, tables)
     for entry in CONTRACTS[guess.table].columns:
         if entry.name in guess.columns:
             found = guess.columns[entry.name]
@@ -147,10 +164,35 @@ def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> No
             key = f"columns.{guess.table}.{entry.name}: {found.file_column}"
             written = _scalar(_written(guess, found.file_column))
             text.add(f"      {entry.name}: {written}", f"{doubt}{word}, {found.why}; {_short(examples)}", key)
+        elif (guess.table, entry.name) == ("ads", "valid_from") and _dated_files(guess):
+            text.add(
+                f"      valid_from: {_scalar(guess.sample.dated_by)}",
+                f"likely, the names of the {guess.sample.files} files are days: snapshots",
+            )
+        elif entry.name in elsewhere:
+            text.add(f"      # {entry.name}: joined from the {elsewhere[entry.name]}")
         elif entry.name in absent:
             _stand_in(text, guess, entry, tables)
     if guess.others:
         text.add(f"      # not used: {_short(', '.join(name or repr(name) for name in guess.others), 90)}")
+
+
+def _dated_files(guess: TableGuess) -> bool:
+    """Whether the files are snapshots of ads, whose day only their names say."""
+    sample = guess.sample
+    return guess.table == "ads" and sample.files > 1 and bool(sample.dated_by) and "valid_from" not in guess.columns
+
+
+def _elsewhere(guess: TableGuess, tables: Sequence[TableGuess]) -> dict[str, str]:
+    """Labels of impressions that a table of their own brings, with that table."""
+    present = {table.table for table in tables}
+    logs = {"clicks": SourceConfig(clicks="clicks"), "conversions": SourceConfig(conversions="conversions")}
+    return {
+        column: name
+        for name, config in logs.items()
+        if name in present
+        for column in labels_elsewhere(config, guess.table)
+    }
 
 
 def _stand_in(text: _Text, guess: TableGuess, entry: Column, tables: Sequence[TableGuess]) -> None:
@@ -220,15 +262,17 @@ def _times(text: _Text, tables: Sequence[TableGuess]) -> None:
         f"{table.table}.{name}": guess.found
         for table in tables
         for name, guess in table.columns.items()
-        if guess.found.kind == "time" and name.endswith("_time")
+        if guess.found.kind == "time" and pa.types.is_timestamp(CONTRACTS[table.table].schema.field(name).type)
     }
-    _setting(text, "time_unit", {key: one.unit for key, one in found.items() if one.unit}, len(found))
-    _setting(text, "time_format", {key: one.time_format for key, one in found.items() if one.time_format}, len(found))
+    snapshots = {f"{table.table}.valid_from": table.sample.day_format for table in tables if _dated_files(table)}
+    formats = {key: one.time_format for key, one in found.items() if one.time_format} | snapshots
+    _setting(text, "time_unit", {key: one.unit for key, one in found.items() if one.unit}, len(found) + len(snapshots))
+    _setting(text, "time_format", formats, len(found) + len(snapshots))
     exchanged = next((one for one in found.values() if one.either_order), None)
     if exchanged is not None:
         read, other = exchanged.time_format, exchanged.either_order
         text.choose(f"time_format: {exchanged.examples[0]} was read as {read}; {other} would do too")
-    naive = {key: "UTC" for key, one in found.items() if one.naive}
+    naive = {key: "UTC" for key, one in found.items() if one.naive} | dict.fromkeys(snapshots, "UTC")
     if naive:
         text.choose("time_zone: the times say no zone; UTC was taken")
         _setting(text, "time_zone", naive, len(naive))

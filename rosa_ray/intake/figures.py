@@ -8,6 +8,7 @@ import numpy as np
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.intake.scan import TableScan, row_id_of
+from rosa_ray.schema import CONVERSIONS
 from rosa_ray.schema.overlap import Overlap, find_overlap
 from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds, find_bounds, rows_of_days
 from rosa_ray.units import DAY_US, HOUR_US
@@ -112,11 +113,12 @@ def repeats(scan: TableScan) -> Repeats:
     ids, content = scan.kept.column(row_id_of(scan.table)), scan.kept.column("#content")
     order = np.lexsort((content, ids))
     ids_now, content_now = ids[order], content[order]
-    again = np.r_[False, ids_now[1:] == ids_now[:-1]] if len(ids) else np.zeros(0, bool)
+    again = np.r_[False, ids_now[1:] == ids_now[:-1]] & (ids_now != 0) if len(ids) else np.zeros(0, bool)
     if not again.any():
         return Repeats()
     same = again & np.r_[False, content_now[1:] == content_now[:-1]]
-    other = again & ~same
+    # A refund names the conversion that it takes back.
+    other = again & ~same & (scan.table != CONVERSIONS.name)
     labels = np.zeros(len(ids), np.int8)
     for name in ("click", "conversion"):
         if name in scan.kept.names:
@@ -185,17 +187,29 @@ def days(scan: TableScan, bulk: Bulk) -> list[dict[str, Any]]:
     ]
 
 
-def rates(scan: TableScan) -> dict[str, Any]:
-    """Clicks, conversions, money and their rates, of all impressions."""
+def rates(scan: TableScan, negative_keep_rate: float = 1.0) -> dict[str, Any]:
+    """Clicks, conversions, money and their rates, of all impressions.
+
+    Args:
+        negative_keep_rate: share of the impressions without a click that the log kept; rates are of all of them.
+
+    Returns:
+        Rows and sums over rows; `stands_for`, how many impressions the rows stand for; `ctr` and `cvr` of these.
+    """
     kept = scan.kept
+    click, conversion = (kept.column(name).astype(np.float64) for name in ("click", "conversion"))
+    given = kept.column("weight") if "weight" in kept.names else np.ones(kept.rows)
+    weight = np.where(np.isfinite(given), given, 1.0) / np.where(click > 0, 1.0, negative_keep_rate)
+    shown, clicked, bought = (float(part.sum()) for part in (weight, weight * click, weight * conversion))
     clicks, conversions = (int(kept.column(name).sum()) for name in ("click", "conversion"))
     money = {name: _sum(kept.column(name)) for name in ("cost", "revenue", "bid") if name in kept.names}
     return {
         "impressions": kept.rows,
         "clicks": clicks,
         "conversions": conversions,
-        "ctr": clicks / kept.rows if kept.rows else None,
-        "cvr": conversions / clicks if clicks else None,
+        "stands_for": shown,
+        "ctr": clicked / shown if kept.rows else None,
+        "cvr": bought / clicked if clicks else None,
         **money,
     }
 

@@ -15,6 +15,8 @@ SURE, LIKELY = 0.85, 0.6
 
 _WHO_AND_WHAT = ("user_id", "item_id", "ad_id", "campaign_id", "category", "device", "region")
 _ROW_IDS = ("event_id", "impression_id", "click_id", "conversion_id")
+_DAYS_DO = ("valid_from", "valid_until")
+"""Columns of times that are often written as days."""
 _LEAST = 0.25
 _ITEM_FOR_AD = 0.62
 
@@ -153,6 +155,8 @@ def _renamed(column: str, name: str, table: str) -> float:
     score = name_score(name, column)
     if table == "events" and column == "event_time" and plain(name) in ("clicktime", "conversiontime"):
         return 0.0
+    if table == "impressions" and column == "click_time" and "cl" not in plain(name):
+        return 0.0  # a name that any time may have is no click's where the request has a time too
     if table in ("impressions", "candidates", "clicks") and column == "ad_id" and not score:
         return _ITEM_FOR_AD * (name_score(name, "item_id") > 0.8)
     if table == "ads" and column == "ad_id" and not score:
@@ -175,7 +179,8 @@ def _content(entry: Column, found: Profile) -> tuple[float, str]:
     if kind in ("empty", "nested"):
         return (0.6 if kind == "empty" and not entry.required else 0.0), "empty"
     if pa.types.is_timestamp(entry.type):
-        return (1.0 if kind == "time" and not _coarse(found) else 0.5 if kind == "time" else 0.0), found.describe()
+        days_do = name in _DAYS_DO or not _coarse(found)
+        return (1.0 if kind == "time" and days_do else 0.5 if kind == "time" else 0.0), found.describe()
     if pa.types.is_boolean(entry.type):
         return (1.0 if kind == "flag" else 0.0), found.describe()
     if name == "behavior":

@@ -88,6 +88,6 @@ def _catalogue(ads: TableScan | None, events: TableScan | None) -> Head:
         return Head("catalogue", False, "there are no ads", "name the table of ads in source.ads")
     known = ads.kept.known_share("item_id")
     on = known > 0 and events is not None
-    why = f"{known:.0%} of {ads.kept.rows:,} ads name an item" if known else "no ad names its item"
+    why = f"{known:.0%} of {ads.kept.distinct('ad_id'):,} ads name an item" if known else "no ad names its item"
     remedy = "" if on else "an ad's own item is not found in timelines" if not known else "there are no events"
     return Head("exact match", on, why, remedy)

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from rosa_ray.errors import InputError
 from rosa_ray.intake.vocabulary import is_known_name
-from rosa_ray.sources import RawBatch
+from rosa_ray.sources import RawBatch, SourceFile
+from rosa_ray.sources.column_forms import FILE_NAME, FOLDER_NAME
 from rosa_ray.sources.columns import folder_values
 from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.table_files import ParquetFile, begins_as_parquet
@@ -25,6 +26,7 @@ SAMPLE_FILES = 3
 """Files that are looked at of each table: first, middle and last."""
 FALLBACK_ENCODING = "cp1252"
 _TABLE_SIGNS = re.compile(r"\.(csv|tsv|txt|tab|log|parquet|pq|dat)(\.|$)", re.IGNORECASE)
+_DAY = re.compile(r"(\D*)((?:19|20)\d\d)([-_.]?)((?:0[1-9]|1[0-2])\3(?:0[1-9]|[12]\d|3[01]))(\D*)")
 _VALUE = re.compile(r"^[-+]?\d+([.,]\d+)?$|^\d{4}[-/]\d\d[-/]\d\d|^[0-9a-f]{16,}$", re.IGNORECASE)
 
 
@@ -41,6 +43,8 @@ class Sample:
         headerless: whether a text file begins with a row.
         delimiter: what separates fields of text; empty of Parquet.
         encoding: of text, where it is neither UTF-8 nor said by the file.
+        dated_by: `#file` or `#folder`, where the names of all files or of their folders hold a day; else empty.
+        day_format: how these names are written, in the directives of `strptime`.
     """
 
     location: str
@@ -51,6 +55,8 @@ class Sample:
     headerless: bool = False
     delimiter: str = ""
     encoding: str = ""
+    dated_by: str = ""
+    day_format: str = ""
 
     @property
     def words(self) -> list[str]:
@@ -83,8 +89,8 @@ def split_words(text: str) -> str:
 def read_samples(locations: Sequence[str]) -> tuple[list[Sample], list[Unread]]:
     """Look at files, folders and globs.
 
-    A folder becomes one table for each sub-folder or header that is in it; hive folders such as `day=2026-01-01` are
-    parts of one table.
+    A folder becomes one table for each sub-folder or header that is in it; folders of a day, such as `2026-01-01`, and
+    hive folders, such as `day=2026-01-01`, are parts of one table.
 
     Returns:
         Tables in the order given, and what could not be read.
@@ -112,7 +118,7 @@ def _tables_below(location: str) -> dict[str, list[str]]:
     root = location.rstrip("/") if not re.search(r"[*?\[]", location) else ""
     folders: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for path, name in looked_at:
-        parts = [part for part in name.split("/")[:-1] if "=" not in part]
+        parts = [part for part in name.split("/")[:-1] if "=" not in part and not day_format_of(part)]
         folders["/".join(parts)].append((path, name))
     tables: dict[str, list[str]] = {}
     for folder, entries in folders.items():
@@ -152,7 +158,33 @@ def _sample(location: str, paths: list[str]) -> Sample:
     kind = "csv" if isinstance(opened, TextFile) else "parquet"
     delimiter = opened.delimiter if isinstance(opened, TextFile) else ""
     names = tuple(joined.column_names)
-    return Sample(location, kind, names, joined, len(paths), headerless, delimiter, encoding)
+    dated_by, day_format = _days_in(paths)
+    return Sample(location, kind, names, joined, len(paths), headerless, delimiter, encoding, dated_by, day_format)
+
+
+def _days_in(paths: Sequence[str]) -> tuple[str, str]:
+    """What of the paths holds a day, and how it is written; empty where not all of them do, in one form."""
+    for place, names in (
+        (FILE_NAME, [SourceFile(path, "", path).stem.rpartition("/")[2] for path in paths]),
+        (FOLDER_NAME, [path.rpartition("/")[0].rpartition("/")[2] for path in paths]),
+    ):
+        forms = {day_format_of(name) for name in names}
+        if len(forms) == 1 and (form := forms.pop()):
+            return place, form
+    return "", ""
+
+
+def day_format_of(name: str) -> str:
+    """Return how a name with a day in it is written; empty where it has none.
+
+    >>> day_format_of("ads_2026-10-01"), day_format_of("20261001"), day_format_of("part-00000")
+    ('ads_%Y-%m-%d', '%Y%m%d', '')
+    """
+    found = _DAY.fullmatch(name)
+    if not found or "%" in name:
+        return ""
+    before, _, sign, _, after = found.groups()
+    return f"{before}%Y{sign}%m{sign}%d{after}"
 
 
 def _first_rows(opened: ParquetFile | TextFile) -> pa.Table:
@@ -222,7 +254,10 @@ def _one_table(left: Sample, right: Sample) -> bool:
 def _joined(left: Sample, right: Sample) -> Sample:
     table = pa.concat_tables([left.table, right.table], promote_options="permissive")
     location = common_glob(left.location, right.location)
-    return replace(left, location=location, table=table, files=left.files + right.files)
+    alike = (left.dated_by, left.day_format) == (right.dated_by, right.day_format)
+    dated_by, day_format = (left.dated_by, left.day_format) if alike else ("", "")
+    files = left.files + right.files
+    return replace(left, location=location, table=table, files=files, dated_by=dated_by, day_format=day_format)
 
 
 def common_glob(left: str, right: str) -> str:

@@ -35,6 +35,7 @@ ALIASES: dict[str, str] = {
     "purchased_at install_time conversion_ts attributed_time order_ts paid_at",
     "position": "position pos slot slot_position rank place ad_position slot_index idx slot_id",
     "propensity": "propensity propensity_score pscore logging_prob action_prob logging_propensity prob_shown",
+    "weight": "weight sample_weight sampling_weight row_weight impression_weight inverse_sampling_rate",
     "device": "device device_type platform os browser os_browser user_agent device_class device_model devicetype",
     "region": "region country geo province state city country_code region_code location market region_id geo_id",
     "bid": "bid bid_price bidding_price bid_amount max_bid default_bid bid_cpm bid_cpc bid_value cpc_bid base_bid",
@@ -49,7 +50,9 @@ ALIASES: dict[str, str] = {
     "campaign_id": "campaign_id campaign camp cmp cmp_id campaignid camp_id campaign_name advertiser_id advertiser "
     "line_item_id adgroup_campaign brand_id customer_campaign cid",
     "updated_time": "updated_time updated_at modified_at last_updated last_modified version_time written_at",
-    "valid_from": "valid_from effective_from snapshot_date snapshot_time snapshot as_of valid_since",
+    "valid_from": "valid_from effective_from snapshot_date snapshot_time snapshot_day snapshot as_of valid_since "
+    "dbt_valid_from start_date starts_at day date dt",
+    "valid_until": "valid_until valid_to effective_to effective_until dbt_valid_to end_date ends_at expires_at expiry",
     "click_id": "click_id clickid gclid clk_id id uuid",
     "conversion_id": "conversion_id conv_id order_id transaction_id id uuid sale_id",
 }

@@ -17,6 +17,7 @@ from rosa_ray.metrics.budget import (
     serving_curve,
 )
 from rosa_ray.metrics.calibration_error import LOGLOSS_EPS, Ece, LogLoss, Pcoc, ReliabilityBin
+from rosa_ray.metrics.checks import conversion_weights
 from rosa_ray.metrics.evaluation import EVALUATED_COLUMNS, Evaluation, evaluate_policy, evaluate_predictions
 from rosa_ray.metrics.off_policy import ESTIMATORS, OffPolicy
 from rosa_ray.metrics.ranking import AucHistogram, Gauc, GroupAuc, group_auc, tied_auc
@@ -66,6 +67,7 @@ __all__ = [
     "auc_statistic",
     "best_roi_policy",
     "chosen_score",
+    "conversion_weights",
     "covered_share",
     "evaluate_policy",
     "evaluate_predictions",

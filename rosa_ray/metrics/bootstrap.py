@@ -14,7 +14,7 @@ import numpy.typing as npt
 from annotated_types import Ge, Gt, Lt
 
 from rosa_ray.arrays import Ints
-from rosa_ray.metrics.checks import as_amounts, as_keys, as_labels, as_not_negative, require_same_length
+from rosa_ray.metrics.checks import as_amounts, as_keys, as_labels, as_not_negative, as_weights, require_same_length
 from rosa_ray.settings import section
 
 Statistic = Callable[[Ints], float | None]
@@ -68,8 +68,12 @@ def interval(statistic: Statistic, users: int, config: BootstrapConfig) -> Inter
     return Interval(estimate, float(low), float(high), config.level, len(values))
 
 
-def auc_statistic(scores: npt.ArrayLike, labels: npt.ArrayLike, user_key: npt.ArrayLike) -> tuple[Statistic, int]:
+def auc_statistic(
+    scores: npt.ArrayLike, labels: npt.ArrayLike, user_key: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> tuple[Statistic, int]:
     """Return the exact AUC as a statistic of drawn users, and the number of users. All arrays have shape (n,).
+
+    A row stands for `weights` rows, 1 by default.
 
     A positive row wins against the negatives below it and half of those level with it; where these lie in the sorted
     negatives is found once, so a draw costs one cumulative sum.
@@ -82,11 +86,14 @@ def auc_statistic(scores: npt.ArrayLike, labels: npt.ArrayLike, user_key: npt.Ar
     negatives, user_of_negative = s[~positive][order], user[~positive][order]
     below, not_above = (np.searchsorted(negatives, s[positive], side) for side in ("left", "right"))
     user_of_positive = user[positive]
+    w = as_weights(weights, y.size)
+    of_positive, of_negative = w[positive], w[~positive][order]
 
     def statistic(drawn: Ints) -> float | None:
-        weights, passed = drawn[user_of_positive], np.append(0, np.cumsum(drawn[user_of_negative]))
-        pairs = float(weights.sum()) * float(passed[-1])
-        twice_wins = weights.astype(np.float64) @ (passed[below] + passed[not_above])
+        won = drawn[user_of_positive] * of_positive
+        passed = np.append(0.0, np.cumsum(drawn[user_of_negative] * of_negative))
+        pairs = float(won.sum()) * float(passed[-1])
+        twice_wins = won @ (passed[below] + passed[not_above])
         return float(twice_wins) / (2 * pairs) if pairs else None
 
     return statistic, users.size
@@ -111,10 +118,14 @@ def roi_statistic(
 
 
 def auc_interval(
-    scores: npt.ArrayLike, labels: npt.ArrayLike, user_key: npt.ArrayLike, config: BootstrapConfig
+    scores: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    user_key: npt.ArrayLike,
+    config: BootstrapConfig,
+    weights: npt.ArrayLike | None = None,
 ) -> Interval | None:
     """Return the AUC with its interval over users; None when a class is absent."""
-    statistic, users = auc_statistic(scores, labels, user_key)
+    statistic, users = auc_statistic(scores, labels, user_key, weights)
     return interval(statistic, users, config)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities, require_same_length
+from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities, as_weights, require_same_length
 from rosa_ray.metrics.ranking import LOGIT_BINS, logit_bins
 
 LOGLOSS_EPS = 1e-7
@@ -21,20 +21,32 @@ class LogLoss:
 
     >>> round(LogLoss().update([0.8, 0.4], [1, 0]).compute(), 4)
     0.367
+
+    Attributes:
+        rows, positives: rows seen, and those with label 1, each counted once.
+        weight, positive_weight: how many rows they stand for.
     """
 
     rows: int = 0
     positives: int = 0
     loss_sum: float = 0.0
+    weight: float = 0.0
+    positive_weight: float = 0.0
 
-    def update(self, probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> "LogLoss":
-        """Add n rows: probabilities in [0, 1] and labels in {0, 1}, both of shape (n,)."""
+    def update(
+        self, probabilities: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None
+    ) -> "LogLoss":
+        """Add n rows: probabilities in [0, 1], labels in {0, 1} and weights > 0 (1 by default), each (n,)."""
         p, y = as_probabilities("probabilities", probabilities), as_labels("labels", labels)
         require_same_length(probabilities=p, labels=y)
-        clipped = np.clip(p, LOGLOSS_EPS, 1 - LOGLOSS_EPS)
+        w, clipped = as_weights(weights, y.size), np.clip(p, LOGLOSS_EPS, 1 - LOGLOSS_EPS)
+        positive = y == 1
+        won, lost = w[positive] * np.log(clipped[positive]), w[~positive] * np.log1p(-clipped[~positive])
         self.rows += y.size
         self.positives += int(y.sum())
-        self.loss_sum -= float(np.log(clipped[y == 1]).sum() + np.log1p(-clipped[y == 0]).sum())
+        self.weight += float(w.sum())
+        self.positive_weight += float(w[positive].sum())
+        self.loss_sum -= float(won.sum() + lost.sum())
         return self
 
     def merge(self, other: "LogLoss") -> "LogLoss":
@@ -42,11 +54,13 @@ class LogLoss:
         self.rows += other.rows
         self.positives += other.positives
         self.loss_sum += other.loss_sum
+        self.weight += other.weight
+        self.positive_weight += other.positive_weight
         return self
 
     def compute(self) -> float | None:
         """Return the mean loss, None without rows."""
-        return self.loss_sum / self.rows if self.rows else None
+        return self.loss_sum / self.weight if self.rows else None
 
     def normalised_entropy(self) -> float | None:
         """Return the loss over that of always predicting the base rate (He et al. 2014, §3); below 1 is useful.
@@ -58,8 +72,8 @@ class LogLoss:
         """
         if not 0 < self.positives < self.rows:
             return None
-        rate = self.positives / self.rows
-        return self.loss_sum / self.rows / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)).item()
+        rate = self.positive_weight / self.weight
+        return self.loss_sum / self.weight / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate)).item()
 
 
 @dataclass
@@ -75,12 +89,13 @@ class Pcoc:
     predicted: float = 0.0
     observed: float = 0.0
 
-    def update(self, predicted: npt.ArrayLike, observed: npt.ArrayLike) -> "Pcoc":
-        """Add n rows: finite numbers >= 0, both of shape (n,)."""
+    def update(self, predicted: npt.ArrayLike, observed: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> "Pcoc":
+        """Add n rows: finite numbers >= 0 and weights > 0 (1 by default), each (n,)."""
         p, y = as_not_negative("predicted", predicted), as_not_negative("observed", observed)
         require_same_length(predicted=p, observed=y)
-        self.predicted += float(p.sum())
-        self.observed += float(y.sum())
+        w = as_weights(weights, y.size)
+        self.predicted += float((w * p).sum())
+        self.observed += float((w * y).sum())
         return self
 
     def merge(self, other: "Pcoc") -> "Pcoc":
@@ -96,9 +111,13 @@ class Pcoc:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """One row of a reliability table: mean prediction beside the observed rate, both in [0, 1]."""
+    """One row of a reliability table: mean prediction beside the observed rate, both in [0, 1].
 
-    rows: int
+    Attributes:
+        rows: how many the bin stands for.
+    """
+
+    rows: float
     predicted: float
     observed: float
 
@@ -121,20 +140,21 @@ class Ece:
         self.bins = bins
         self.binning = binning
         size = cells if binning == "equal_mass" else bins
-        self.rows = np.zeros(size, np.int64)
-        self.positives = np.zeros(size, np.int64)
-        self.predicted = np.zeros(size, np.float64)
+        self.rows, self.positives, self.predicted = (np.zeros(size, np.float64) for _ in range(3))
 
-    def update(self, probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> "Ece":
-        """Add n rows: probabilities in [0, 1] and labels in {0, 1}, both of shape (n,)."""
+    def update(
+        self, probabilities: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None
+    ) -> "Ece":
+        """Add n rows: probabilities in [0, 1], labels in {0, 1} and weights > 0 (1 by default), each (n,)."""
         p, y = as_probabilities("probabilities", probabilities), as_labels("labels", labels)
         require_same_length(probabilities=p, labels=y)
+        w = as_weights(weights, y.size)
         even = np.minimum((p * self.bins).astype(np.int64), self.bins - 1)
         fine = logit_bins(p) // (LOGIT_BINS // self.rows.size)
         cells = fine if self.binning == "equal_mass" else even
-        self.rows += np.bincount(cells, minlength=self.rows.size)
-        self.positives += np.bincount(cells[y == 1], minlength=self.rows.size)
-        self.predicted += np.bincount(cells, weights=p, minlength=self.rows.size)
+        self.rows += np.bincount(cells, weights=w, minlength=self.rows.size)
+        self.positives += np.bincount(cells, weights=w * y, minlength=self.rows.size)
+        self.predicted += np.bincount(cells, weights=w * p, minlength=self.rows.size)
         return self
 
     def merge(self, other: "Ece") -> "Ece":
@@ -160,20 +180,20 @@ class Ece:
             for sums in (self.rows, self.positives, self.predicted)
         )
         return [
-            ReliabilityBin(int(n), float(p / n), float(y / n))
+            ReliabilityBin(float(n), float(p / n), float(y / n))
             for n, p, y in zip(rows, predicted, positives, strict=True)
             if n
         ]
 
     def compute(self) -> float | None:
         """Return the error in [0, 1], None without rows."""
-        total = int(self.rows.sum())
+        total = float(self.rows.sum())
         gaps = sum(row.rows * abs(row.predicted - row.observed) for row in self.table())
         return gaps / total if total else None
 
     def _bin_of_cell(self) -> npt.NDArray[np.int64]:
         if self.binning == "equal_width":
             return np.arange(self.bins)
-        twice_middle = 2 * np.cumsum(self.rows) - self.rows
-        twice_total = max(2 * int(self.rows.sum()), 1)
-        return np.minimum(twice_middle * self.bins // twice_total, self.bins - 1)
+        twice_middle, twice_total = 2 * np.cumsum(self.rows) - self.rows, 2 * float(self.rows.sum())
+        bin_of_cell = twice_middle * self.bins // twice_total if twice_total else twice_middle
+        return np.minimum(bin_of_cell.astype(np.int64), self.bins - 1)

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from rosa_ray.arrays import Floats, Ints
+from rosa_ray.arrays import Columns, Floats, Ints
 
 
 def as_amounts(name: str, values: npt.ArrayLike) -> Floats:
@@ -58,6 +58,37 @@ def as_labels(name: str, values: npt.ArrayLike) -> Ints:
     array = as_amounts(name, values)
     _refuse(name, array, (array != 0) & (array != 1), "neither 0 nor 1")
     return array.astype(np.int64)
+
+
+def as_weights(weights: npt.ArrayLike | None, rows: int) -> Floats:
+    """Return how many rows each of n rows stands for, float64 (n,); ones where None is given.
+
+    Raises:
+        ValueError: a weight is not finite or not above 0, or there is not one for every row.
+
+    >>> as_weights(None, 2).tolist()
+    [1.0, 1.0]
+    """
+    if weights is None:
+        return np.ones(rows)
+    array = as_amounts("weight", weights)
+    _refuse("weight", array, array <= 0, "0 or below")
+    if array.size != rows:
+        raise ValueError(f"metric inputs differ in length: weight {array.size}, rows {rows}")
+    return array
+
+
+def conversion_weights(columns: Columns, rows: int) -> Floats:
+    """Return what each of n rows stands for in all about conversions, float64 (n,), 0 where these are not known.
+
+    Args:
+        columns: `weight` and `conversion_weight`, each 1 without the column.
+
+    >>> conversion_weights({"weight": np.array([2.0, 2.0]), "conversion_weight": np.array([0.0, 1.0])}, 2).tolist()
+    [0.0, 2.0]
+    """
+    weight, known = as_weights(columns.get("weight"), rows), columns.get("conversion_weight")
+    return weight if known is None else weight * as_not_negative("conversion_weight", known)
 
 
 def as_keys(name: str, values: npt.ArrayLike) -> Ints:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from rosa_ray.arrays import Columns
 from rosa_ray.metrics.calibration_error import Ece, LogLoss, Pcoc
-from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities
+from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities, as_weights, conversion_weights
 from rosa_ray.metrics.ranking import AucHistogram, Gauc
 from rosa_ray.metrics.value import (
     PolicyValue,
@@ -45,10 +45,12 @@ class HeadMetrics:
     pcoc: Pcoc = field(default_factory=Pcoc)
     ece: Ece = field(default_factory=Ece)
 
-    def update(self, probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> "HeadMetrics":
-        """Add n rows of probabilities in [0, 1] and labels in {0, 1}."""
+    def update(
+        self, probabilities: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None
+    ) -> "HeadMetrics":
+        """Add n rows of probabilities in [0, 1], labels in {0, 1} and weights > 0 (1 by default)."""
         for metric in (self.auc, self.logloss, self.pcoc, self.ece):
-            metric.update(probabilities, labels)
+            metric.update(probabilities, labels, weights)
         return self
 
     def merge(self, other: "HeadMetrics") -> "HeadMetrics":
@@ -89,9 +91,15 @@ class Evaluation:
     request_gauc: Gauc = field(default_factory=Gauc)
     revenue: Pcoc = field(default_factory=Pcoc)
     cost: Pcoc = field(default_factory=Pcoc)
+    unknown: int = 0
 
     def update(self, columns: Columns) -> "Evaluation":
         """Add labelled impressions; all rows of a user must come in one update.
+
+        Args:
+            columns: `EVALUATED_COLUMNS`, `weight`, how many impressions each row stands for, and `conversion_weight`,
+                how much of that in all about conversions; 1 without them. Rows without conversion weight are left out
+                there.
 
         Raises:
             ValueError: a column is missing, or holds NaN or a value out of range; the message names it.
@@ -102,14 +110,18 @@ class Evaluation:
         click, conversion = as_labels("click", columns["click"]), as_labels("conversion", columns["conversion"])
         p_ctr, p_cvr = as_probabilities("p_ctr", columns["p_ctr"]), as_probabilities("p_cvr", columns["p_cvr"])
         p_ctcvr = as_probabilities("p_ctcvr", columns["p_ctcvr"])
-        clicked = click == 1
-        self.ctr.update(p_ctr, click)
-        self.cvr.update(p_cvr[clicked], conversion[clicked])
-        self.ctcvr.update(p_ctcvr, click * conversion)
-        self.gauc.update(columns["user_key"], p_ctr, click)
-        self.request_gauc.update(columns["request_key"], p_ctr, click)
-        self.revenue.update(p_ctcvr * as_not_negative("value", columns["value"]), columns["revenue"])
-        self.cost.update(columns["expected_cost"], columns["cost"])
+        weight, bought = as_weights(columns.get("weight"), click.size), conversion_weights(columns, click.size)
+        known = bought > 0
+        self.unknown += int((~known).sum())
+        clicked = known & (click == 1)
+        self.ctr.update(p_ctr, click, weight)
+        self.cvr.update(p_cvr[clicked], conversion[clicked], bought[clicked])
+        self.ctcvr.update(p_ctcvr[known], (click * conversion)[known], bought[known])
+        self.gauc.update(columns["user_key"], p_ctr, click, weight)
+        self.request_gauc.update(columns["request_key"], p_ctr, click, weight)
+        expected = p_ctcvr * as_not_negative("value", columns["value"])
+        self.revenue.update(expected[known], columns["revenue"][known], bought[known])
+        self.cost.update(columns["expected_cost"], columns["cost"], weight)
         return self
 
     def merge(self, other: "Evaluation") -> "Evaluation":
@@ -121,19 +133,28 @@ class Evaluation:
         self.request_gauc.merge(other.request_gauc)
         self.revenue.merge(other.revenue)
         self.cost.merge(other.cost)
+        self.unknown += other.unknown
         return self
 
     def compute(self) -> dict[str, Any]:
-        """Return all metrics, ready for JSON; None where a metric is undefined."""
+        """Return all metrics, ready for JSON; None where a metric is undefined.
+
+        `n`, `clicks`, `conversions` and `unknown_conversions`, too young to know, are rows. All else is of the
+        impressions that they stand for, `weight` of them.
+        """
         rows, clicks = self.ctr.logloss.rows, self.ctr.logloss.positives
-        conversions = self.ctcvr.logloss.positives
+        shown, clicked = self.ctr.logloss.weight, self.ctr.logloss.positive_weight
+        bought = self.ctcvr.logloss.positive_weight
+        final_shown, final_clicked = self.ctcvr.logloss.weight, self.cvr.logloss.weight
         return {
             "n": rows,
             "clicks": clicks,
-            "conversions": conversions,
-            "ctr": clicks / rows if rows else None,
-            "cvr": conversions / clicks if clicks else None,
-            "ctcvr": conversions / rows if rows else None,
+            "conversions": self.ctcvr.logloss.positives,
+            "unknown_conversions": self.unknown,
+            "weight": shown,
+            "ctr": clicked / shown if rows else None,
+            "cvr": bought / final_clicked if final_clicked else None,
+            "ctcvr": bought / final_shown if final_shown else None,
             **self.ctr.compute(""),
             **self.cvr.compute("cvr_"),
             **self.ctcvr.compute("ctcvr_"),
@@ -149,13 +170,14 @@ class Evaluation:
 
     def undefined(self) -> dict[str, str]:
         """Return the metrics that `compute` gives as None, each with the reason."""
+        shown, clicked = ("final impression", "final click") if self.unknown else ("impression", "click")
         reasons = {
             "ctr": "no impression",
-            "cvr": "no click",
-            "ctcvr": "no impression",
+            "cvr": f"no {clicked}",
+            "ctcvr": f"no {shown}",
             **self.ctr.undefined("", "impression", "click"),
-            **self.cvr.undefined("cvr_", "click", "conversion"),
-            **self.ctcvr.undefined("ctcvr_", "impression", "conversion"),
+            **self.cvr.undefined("cvr_", clicked, "conversion"),
+            **self.ctcvr.undefined("ctcvr_", shown, "conversion"),
             "gauc": "no user with both a click and an impression without one",
             "request_gauc": "no request with both a click and an impression without one",
             "revenue_pcoc": "no revenue",

@@ -33,6 +33,7 @@ from rosa_ray.metrics.checks import (
     as_not_negative,
     as_probabilities,
     as_propensities,
+    as_weights,
     require_same_length,
 )
 from rosa_ray.metrics.ratio import ratio_of_sums
@@ -56,7 +57,7 @@ class OffPolicy:
         clip: largest weight; None, the default, clips nothing.
         users: keys of the users seen, rising.
         sums: per user, each (U,): requests, weight (clipped), weight_raw, weight_squared, and for every reward r
-            `ips_r`, the sum of w·r, and with a model `dr_r`.
+            `ips_r`, the sum of w·r, and with a model `dr_r`; each times how many requests a row stands for.
     """
 
     clip: float | None = None
@@ -76,6 +77,7 @@ class OffPolicy:
         rewards: Amounts,
         model_shown: Amounts | None = None,
         model_target: Amounts | None = None,
+        stands_for: npt.ArrayLike | None = None,
     ) -> "OffPolicy":
         """Add n logged requests of one shown ad each.
 
@@ -87,6 +89,7 @@ class OffPolicy:
                 >= 0, make a ROI.
             model_shown: for DR, the model's expectation of each reward for the shown ad, (n,).
             model_target: for DR, its expectation under the target policy over the request's candidates, (n,).
+            stands_for: how many requests each row stands for, above 0, (n,); None is 1.
 
         Raises:
             ValueError: a propensity is missing, <= 0 or > 1; another input is out of range; the model lacks a reward.
@@ -97,15 +100,16 @@ class OffPolicy:
         require_same_length(user_key=keys, propensity=chances, target=raw)
         raw = raw / chances
         weight = raw if self.clip is None else np.minimum(raw, self.clip)
+        each = as_weights(stands_for, keys.size)
         rows = {
             "requests": np.ones(keys.size),
             "weight": weight,
             "weight_raw": raw,
-            "weight_squared": weight**2,
+            "weight_squared": each * weight**2,
             **_reward_rows(weight, rewards, model_shown, model_target),
         }
         users, position = np.unique(keys, return_inverse=True)
-        sums = {name: _sum_by(position, values, users.size) for name, values in rows.items()}
+        sums = {name: _sum_by(position, each * values, users.size) for name, values in rows.items()}
         return self.merge(OffPolicy(self.clip, users, sums))
 
     def merge(self, other: "OffPolicy") -> "OffPolicy":
@@ -131,10 +135,10 @@ class OffPolicy:
 
         Returns:
             requests, users, clip, clipped_share, mean_weight (near 1, or the propensities are wrong),
-            effective_sample_size ((Σw)²/Σw², Kish 1965), level; and for each of `ESTIMATORS` the mean per request of
-            every reward and `roi`, each as estimate, standard_error, low and high (`ratio_of_sums` over users), for
-            `roi` also bootstrap_low and bootstrap_high (percentiles over users). None where the target policy never
-            chose an ad that was shown, and in `dr` without a model.
+            effective_sample_size ((Σw)²/Σw² over rows, Kish 1965), level; and for each of `ESTIMATORS` the mean per
+            request of every reward and `roi`, each as estimate, standard_error, low and high (`ratio_of_sums` over
+            users), for `roi` also bootstrap_low and bootstrap_high (percentiles over users). None where the target
+            policy never chose an ad that was shown, and in `dr` without a model.
         """
         config = config or BootstrapConfig()
         total = {name: float(values.sum()) for name, values in self.sums.items()}

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rosa_ray.arrays import Floats, Ints
-from rosa_ray.metrics.checks import as_amounts, as_keys, as_labels, as_probabilities, require_same_length
+from rosa_ray.metrics.checks import as_amounts, as_keys, as_labels, as_probabilities, as_weights, require_same_length
 
 LOGIT_BINS = 65_536
 LOGIT_LIMIT = 16.0
 """Bins split the logits -16 … 16 (probabilities 1.1e-7 … 1 - 1.1e-7) evenly; the end bins take what lies beyond."""
 
+Counts = Ints | Floats
 GroupWeight = Literal["impressions", "clicks", "equal"]
 
 
@@ -34,7 +35,7 @@ def logit_bins(probabilities: Floats) -> Ints:
 
 @dataclass(eq=False)
 class AucHistogram:
-    """Area under the ROC curve from counts per logit bin: no sort, bit-identical in any order of merging.
+    """Area under the ROC curve from counts per logit bin: no sort, and with whole weights bit-identical in any order.
 
     Rows of one bin (4.9e-4 logits wide) count as ties, that is half. On scores of ordinary spread this moves the
     area by about 1e-7. Scores beyond ±16 logits are ties of the end bin.
@@ -43,16 +44,18 @@ class AucHistogram:
     0.75
     """
 
-    positives: Ints = field(default_factory=lambda: np.zeros(LOGIT_BINS, np.int64))
-    negatives: Ints = field(default_factory=lambda: np.zeros(LOGIT_BINS, np.int64))
+    positives: Floats = field(default_factory=lambda: np.zeros(LOGIT_BINS))
+    negatives: Floats = field(default_factory=lambda: np.zeros(LOGIT_BINS))
 
-    def update(self, probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> "AucHistogram":
-        """Count n rows: probabilities in [0, 1] and labels in {0, 1}, both of shape (n,)."""
+    def update(
+        self, probabilities: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None
+    ) -> "AucHistogram":
+        """Count n rows: probabilities in [0, 1], labels in {0, 1} and weights > 0 (1 by default), each (n,)."""
         p, y = as_probabilities("probabilities", probabilities), as_labels("labels", labels)
         require_same_length(probabilities=p, labels=y)
-        bins = logit_bins(p)
-        self.positives += np.bincount(bins[y == 1], minlength=LOGIT_BINS)
-        self.negatives += np.bincount(bins[y == 0], minlength=LOGIT_BINS)
+        bins, w, positive = logit_bins(p), as_weights(weights, y.size), y == 1
+        self.positives += np.bincount(bins[positive], w[positive], LOGIT_BINS)
+        self.negatives += np.bincount(bins[~positive], w[~positive], LOGIT_BINS)
         return self
 
     def merge(self, other: "AucHistogram") -> "AucHistogram":
@@ -66,8 +69,8 @@ class AucHistogram:
         return tied_auc(self.positives, self.negatives)
 
 
-def tied_auc(positives: Ints, negatives: Ints) -> float | None:
-    """Return the AUC of counts per score level, levels in rising order; pairs of one level count half.
+def tied_auc(positives: Counts, negatives: Counts) -> float | None:
+    """Return the AUC of counts, or of weights, per score level, levels in rising order; pairs of one level count half.
 
     >>> tied_auc(np.array([0, 1]), np.array([1, 1]))
     0.75
@@ -85,50 +88,63 @@ class GroupAuc:
 
     Attributes:
         auc: in [0, 1], NaN for a group with one class.
-        impressions: rows of the group.
-        clicks: positive rows of the group.
+        impressions: how many rows the group stands for.
+        clicks: likewise of its positive rows.
     """
 
     keys: Ints
     auc: Floats
-    impressions: Ints
-    clicks: Ints
+    impressions: Floats
+    clicks: Floats
 
 
-def group_auc(keys: npt.ArrayLike, scores: npt.ArrayLike, labels: npt.ArrayLike) -> GroupAuc:
+def group_auc(
+    keys: npt.ArrayLike, scores: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None
+) -> GroupAuc:
     """Return the rank AUC within every group from one sort of all rows; ties count half.
 
     Args:
         keys: integer group key of each row (user_key or request_key), shape (n,).
         scores: finite scores of any scale, shape (n,).
         labels: 0 or 1, shape (n,).
+        weights: how many rows each stands for, above 0, shape (n,); None is 1.
 
     >>> group_auc([7, 7, 9, 9, 9], [0.2, 0.8, 0.5, 0.5, 0.1], [0, 1, 1, 0, 0]).auc.tolist()
     [1.0, 0.75]
     """
     k, s, y = as_keys("keys", keys), as_amounts("scores", scores), as_labels("labels", labels)
     require_same_length(keys=k, scores=s, labels=y)
-    order = np.lexsort((s, k))
-    k, s, y = k[order], s[order], y[order]
+    w, order = as_weights(weights, y.size), np.lexsort((s, k))
+    k, s, y, w = k[order], s[order], y[order], w[order]
     opens = np.ones(k.size, dtype=bool)
     opens[1:] = k[1:] != k[:-1]
     starts, group = np.flatnonzero(opens), np.cumsum(opens) - 1
-    impressions, clicks = np.bincount(group, minlength=starts.size), np.bincount(group[y == 1], minlength=starts.size)
-    ranks = _tied_positions(opens, s) - starts[group] + 1
-    rank_sum = np.bincount(group, weights=ranks * y, minlength=starts.size)
-    pairs = (clicks * (impressions - clicks)).astype(np.float64)
-    wins = rank_sum - clicks * (clicks + 1) / 2
+    won, lost = w * y, w * (1 - y)
+    clicks, others = (_sum_by(group, side, starts.size) for side in (won, lost))
+    level = _levels(opens, s)
+    wins = _sum_by(group, won * _passed(group, level, lost), starts.size)
+    pairs = clicks * others
     auc = np.divide(wins, pairs, out=np.full(starts.size, np.nan), where=pairs > 0)
-    return GroupAuc(k[starts], auc, impressions, clicks)
+    return GroupAuc(k[starts], np.clip(auc, 0.0, 1.0), clicks + others, clicks)
 
 
-def _tied_positions(opens: npt.NDArray[np.bool_], sorted_scores: Floats) -> Floats:
-    """Return the position of each sorted row, the mean position where rows of a group tie."""
+def _levels(opens: npt.NDArray[np.bool_], sorted_scores: Floats) -> Ints:
+    """Return the number of each sorted row's level, which rows of a group with one score share."""
     levels = opens.copy()
     levels[1:] |= sorted_scores[1:] != sorted_scores[:-1]
-    starts = np.flatnonzero(levels)
-    ends = np.append(starts[1:], opens.size)
-    return np.repeat((starts + ends - 1) / 2, ends - starts)
+    return np.cumsum(levels) - 1
+
+
+def _sum_by(group: Ints, values: Floats, groups: int) -> Floats:
+    return np.bincount(group, values, groups).astype(np.float64)
+
+
+def _passed(group: Ints, level: Ints, negatives: Floats) -> Floats:
+    """Return the weight of the negatives below each sorted row in its group, and half of those level with it."""
+    of_level = np.bincount(level, negatives)
+    of_group = np.bincount(group, negatives)
+    before = np.cumsum(of_group) - of_group
+    return (np.cumsum(of_level) - of_level / 2)[level] - before[group]
 
 
 @dataclass
@@ -148,18 +164,20 @@ class Gauc:
 
     weight: GroupWeight = "impressions"
     weighted_sum: float = 0.0
-    weight_sum: int = 0
+    weight_sum: float = 0.0
     groups: int = 0
     excluded: int = 0
 
-    def update(self, keys: npt.ArrayLike, scores: npt.ArrayLike, labels: npt.ArrayLike) -> "Gauc":
+    def update(
+        self, keys: npt.ArrayLike, scores: npt.ArrayLike, labels: npt.ArrayLike, weights: npt.ArrayLike | None = None
+    ) -> "Gauc":
         """Add all rows of some groups; see `group_auc` for the arguments."""
-        result = group_auc(keys, scores, labels)
+        result = group_auc(keys, scores, labels, weights)
         defined = ~np.isnan(result.auc)
-        weights = {"impressions": result.impressions, "clicks": result.clicks, "equal": np.ones_like(result.clicks)}
-        chosen = weights[self.weight][defined]
+        of_groups = {"impressions": result.impressions, "clicks": result.clicks, "equal": np.ones_like(result.clicks)}
+        chosen = of_groups[self.weight][defined]
         self.weighted_sum += float(result.auc[defined] @ chosen)
-        self.weight_sum += int(chosen.sum())
+        self.weight_sum += float(chosen.sum())
         self.groups += int(defined.sum())
         self.excluded += int((~defined).sum())
         return self

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from rosa_ray.arrays import Columns, Ints
 from rosa_ray.metrics.calibration_error import Ece, Pcoc
-from rosa_ray.metrics.checks import as_keys
+from rosa_ray.metrics.checks import as_keys, as_weights, conversion_weights
 from rosa_ray.units import DAY_US
 
 ACTIVITY_BOUNDS = (1, 10, 50)
@@ -42,6 +42,7 @@ class SegmentMetrics:
     """Counts and calibration of one segment.
 
     Attributes:
+        n, clicks, conversions: rows, each counted once; all else is of the impressions that they stand for.
         ctr: of p_ctr against clicks.
         cvr: of p_cvr against conversions, clicked rows only.
         ctcvr: of p_ctcvr against clicks that convert.
@@ -57,19 +58,29 @@ class SegmentMetrics:
     ctcvr: Pcoc = field(default_factory=Pcoc)
     revenue: Pcoc = field(default_factory=Pcoc)
     ece: Ece = field(default_factory=lambda: Ece(_ECE_BINS, cells=_ECE_CELLS))
+    weight: float = 0.0
+    final_clicks: float = 0.0
 
     def update(self, columns: Columns) -> "SegmentMetrics":
-        """Add labelled impressions: p_ctr, p_cvr, p_ctcvr, value, click, conversion and revenue, each (n,)."""
+        """Add labelled impressions.
+
+        Args:
+            columns: p_ctr, p_cvr, p_ctcvr, value, click, conversion and revenue, each (n,); weight, 1 without it.
+        """
         click, clicked = columns["click"], columns["click"] == 1
-        conversion = click * columns["conversion"]
+        conversion, weight = click * columns["conversion"], as_weights(columns.get("weight"), len(click))
         self.n += len(click)
         self.clicks += int(clicked.sum())
         self.conversions += int(conversion.sum())
-        self.ctr.update(columns["p_ctr"], click)
-        self.cvr.update(columns["p_cvr"][clicked], columns["conversion"][clicked])
-        self.ctcvr.update(columns["p_ctcvr"], conversion)
-        self.revenue.update(columns["p_ctcvr"] * columns["value"], columns["revenue"])
-        self.ece.update(columns["p_ctr"], click)
+        self.weight += float(weight.sum())
+        self.ctr.update(columns["p_ctr"], click, weight)
+        bought = conversion_weights(columns, len(click))
+        known, clicked = bought > 0, clicked & (bought > 0)
+        self.final_clicks += float(bought[clicked].sum())
+        self.cvr.update(columns["p_cvr"][clicked], columns["conversion"][clicked], bought[clicked])
+        self.ctcvr.update(columns["p_ctcvr"][known], conversion[known], bought[known])
+        self.revenue.update((columns["p_ctcvr"] * columns["value"])[known], columns["revenue"][known], bought[known])
+        self.ece.update(columns["p_ctr"], click, weight)
         return self
 
     def merge(self, other: "SegmentMetrics") -> "SegmentMetrics":
@@ -77,6 +88,8 @@ class SegmentMetrics:
         self.n += other.n
         self.clicks += other.clicks
         self.conversions += other.conversions
+        self.weight += other.weight
+        self.final_clicks += other.final_clicks
         self.ctr.merge(other.ctr)
         self.cvr.merge(other.cvr)
         self.ctcvr.merge(other.ctcvr)
@@ -88,10 +101,11 @@ class SegmentMetrics:
         """Return the metrics, None where one is undefined."""
         return {
             "n": self.n,
+            "weight": self.weight,
             "clicks": self.clicks,
             "conversions": self.conversions,
-            "ctr": self.clicks / self.n if self.n else None,
-            "cvr": self.conversions / self.clicks if self.clicks else None,
+            "ctr": self.ctr.observed / self.weight if self.n else None,
+            "cvr": self.ctcvr.observed / self.final_clicks if self.final_clicks else None,
             "pcoc": self.ctr.compute(),
             "ece": self.ece.compute(),
             "cvr_pcoc": self.cvr.compute(),
@@ -116,11 +130,12 @@ class Segments:
 
     def update(self, keys: npt.ArrayLike, columns: Columns) -> "Segments":
         """Add n impressions with their keys, (n,), and the columns that `SegmentMetrics.update` takes."""
+        used = [name for name in _COLUMNS if name in columns]
         of_row = as_keys("segment", keys)
         order = np.argsort(of_row, kind="stable")
         values, starts = np.unique(of_row[order], return_index=True)
         for key, rows in zip(values.tolist(), np.split(order, starts[1:]), strict=True):
-            part = {name: columns[name][rows] for name in _COLUMNS}
+            part = {name: columns[name][rows] for name in used}
             self.by_key.setdefault(key, SegmentMetrics()).update(part)
         return self
 
@@ -145,4 +160,4 @@ class Segments:
         return {label: metrics.compute() for label, metrics in merged.items()}
 
 
-_COLUMNS = ("p_ctr", "p_cvr", "p_ctcvr", "value", "click", "conversion", "revenue")
+_COLUMNS = ("p_ctr", "p_cvr", "p_ctcvr", "value", "click", "conversion", "revenue", "weight", "conversion_weight")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rosa_ray.arrays import Floats, Ints
 from rosa_ray.metrics.bootstrap import BootstrapConfig, Interval, Statistic, auc_statistic, interval
 from rosa_ray.metrics.calibration_error import LOGLOSS_EPS
-from rosa_ray.metrics.checks import as_keys, as_labels, as_probabilities, require_same_length
+from rosa_ray.metrics.checks import as_keys, as_labels, as_probabilities, as_weights, require_same_length
 from rosa_ray.metrics.ranking import logit_bins
 from rosa_ray.words import counted, one_class_reason
 
@@ -30,7 +30,7 @@ class HeadVerdict:
 
     Attributes:
         base_rate: in [0, 1].
-        rows, positives: of the test period.
+        rows, positives: of the test period, each counted once, whatever it stands for.
         normalised_entropy: log loss over that of the base rate, below 1 is better; None where undefined.
         auc: of the bins of `AucHistogram`, so that it is the `auc` of the metrics; None where undefined.
         finding: whether the head is better than its base rate.
@@ -58,6 +58,7 @@ def judge_head(
     labels: npt.ArrayLike,
     user_key: npt.ArrayLike,
     config: BootstrapConfig,
+    weights: npt.ArrayLike | None = None,
 ) -> HeadVerdict:
     """Return the verdict on one head.
 
@@ -66,6 +67,7 @@ def judge_head(
         nouns: a row and a positive one, in the singular, such as "impression" and "click".
         base_rate: positives per row of the training period.
         probabilities, labels, user_key: of the test rows, each (n,).
+        weights: how many rows each stands for, (n,); None is 1.
 
     >>> users, clicks = np.arange(400), np.arange(400) % 4 == 0
     >>> fit = BootstrapConfig(replicates=50)
@@ -80,12 +82,12 @@ def judge_head(
         as_keys("keys", user_key),
     )
     require_same_length(probabilities=p, labels=y, user_key=keys)
-    rows, positives = y.size, int(y.sum())
+    rows, positives, w = y.size, int(y.sum()), as_weights(weights, y.size)
     reason = one_class_reason(rows, positives, *nouns) or (
         None if 0 < base_rate < 1 else f"the training period has {'no' if base_rate <= 0 else 'only'} {nouns[1]}s"
     )
-    entropy = None if reason else interval(*_entropy_statistic(p, y, keys, base_rate), config)
-    auc = None if reason else interval(*auc_statistic(logit_bins(p), y, keys), config)
+    entropy = None if reason else interval(*_entropy_statistic(p, y, keys, base_rate, w), config)
+    auc = None if reason else interval(*auc_statistic(logit_bins(p), y, keys, w), config)
     if entropy is None or auc is None:
         words = f"{name}: no verdict, {reason or 'too few users'}"
         return HeadVerdict(base_rate, rows, positives, None, None, "undefined", words)
@@ -96,7 +98,7 @@ def judge_head(
     return HeadVerdict(base_rate, rows, positives, entropy, auc, finding, words)
 
 
-def _entropy_statistic(p: Floats, y: Ints, keys: Ints, base_rate: float) -> tuple[Statistic, int]:
+def _entropy_statistic(p: Floats, y: Ints, keys: Ints, base_rate: float, w: Floats) -> tuple[Statistic, int]:
     """Log loss over that of the base rate, as a statistic of drawn users, and the number of users."""
     users, user = np.unique(keys, return_inverse=True)
     clipped = np.clip(p, LOGLOSS_EPS, 1 - LOGLOSS_EPS)
@@ -104,7 +106,7 @@ def _entropy_statistic(p: Floats, y: Ints, keys: Ints, base_rate: float) -> tupl
         np.where(y == 1, np.log(clipped), np.log1p(-clipped)),
         np.where(y == 1, np.log(base_rate), np.log1p(-base_rate)),
     )
-    of_user, base_of_user = (np.bincount(user, weights=values, minlength=users.size) for values in likelihoods)
+    of_user, base_of_user = (np.bincount(user, weights=w * values, minlength=users.size) for values in likelihoods)
 
     def statistic(drawn: Ints) -> float | None:
         return float(drawn @ of_user) / float(drawn @ base_of_user)

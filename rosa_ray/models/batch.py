@@ -26,7 +26,8 @@ class UserBatch:
             impression. Keys tell ids apart that share a table row.
         impression_mask: bool (B, N).
         dense: float32 (B, N, F).
-        labels: float32 (B, N) tensors click, conversion, revenue, cost, expected_cost, price.
+        labels: float32 (B, N) tensors click, conversion, revenue, cost, expected_cost, price, weight,
+            conversion_weight.
         row: int64 (B, N), the caller's row of each impression, -1 in padding.
         user: int64 (B,), equal for rows that are pieces of one user; None where every row is another user.
     """

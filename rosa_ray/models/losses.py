@@ -140,16 +140,21 @@ LossTerms = dict[str, tuple[Tensor, Tensor]]
 
 
 def loss_terms(predictions: Predictions, batch: UserBatch, config: LossConfig, scales: LossScales) -> LossTerms:
-    """All terms of a batch: four over its real impressions, and the next event of its timelines."""
-    real = batch.impression_mask.float()
+    """All terms of a batch: four over its real impressions, and the next event of its timelines.
+
+    An impression weighs as many as it stands for; 1 in a batch that does not say.
+    """
     labels = batch.labels
-    valued = real * high_value_weight(labels["price"], config, scales)
+    real = batch.impression_mask.float()
+    real = real * labels["weight"] if "weight" in labels else real
+    known = real * labels["conversion_weight"] if "conversion_weight" in labels else real
+    valued = known * high_value_weight(labels["price"], config, scales)
     spend = labels[scales.spend]
     terms = {
         "ctr": (ctr_loss(predictions, labels["click"]), real),
         "cvr": (ctcvr_loss(predictions, labels["click"] * labels["conversion"]), valued),
         "roi": (roi_loss(predictions, labels["revenue"], spend, scales), valued * (spend > 0)),
-        "value": (value_loss(predictions, labels["revenue"]), real * (labels["revenue"] > 0)),
+        "value": (value_loss(predictions, labels["revenue"]), known * (labels["revenue"] > 0)),
     }
     sums = {task: ((loss * weight).sum(), weight.sum()) for task, (loss, weight) in terms.items()}
     nothing = predictions.ctr_logit.new_zeros(())

@@ -85,14 +85,15 @@ def check_run(
 
     Raises:
         ParityError: the first feature or score that differs.
-        InputError: the run has no data, or a model of other features.
+        InputError: the run has no data, rows with weights, or a model of other features.
     """
     rows, state = _read_rows(run_dir, options.users), read_feature_state(run_dir.data.features)
+    _require_live(rows, run_dir)
     model, catalogue = _load_model(run_dir, state), Catalogue.of(read_parquet(run_dir.data.ads))
     context = model.context_events if model else CONTEXT_EVENTS
     requests = LoggedRequests(rows, context)
     delivery = Delivery(chunk_us=store.horizon_us // 2, shuffle_seed=options.shuffle)
-    scores = ScoreParity(model, rows, len(requests), options.scores) if model and options.scores else None
+    scores = ScoreParity(model, rows, catalogue, len(requests), options.scores) if model and options.scores else None
     names = dense_names(state.config)
     progress = started(len(log) if options.shuffle is None else 2 * len(log), len(requests))
     with tempfile.TemporaryDirectory(prefix="rosa-parity-") as scratch:
@@ -105,13 +106,22 @@ def check_run(
 
 
 def _read_rows(run_dir: RunDir, users: int) -> UserRows:
-    """User rows of all files, or of the first users by key, which is as good as random."""
+    """User rows of all files, or of the first users by key, which is as good as random; without unknown ads."""
     tables = [read_parquet(file.path) for file in find_files(run_dir.data.users, "users")]
     table = pa.concat_tables([table.drop_columns(["event_id"]) for table in tables])
     if users:
         chosen = np.sort(table["user_key"].to_numpy())[:users]
         table = table.filter(pc.is_in(table["user_key"], pa.array(chosen)))
-    return UserRows.from_table(table.combine_chunks())
+    return UserRows.from_table(table.combine_chunks()).of_known_ads()
+
+
+def _require_live(rows: UserRows, run_dir: RunDir) -> None:
+    """Refuse rows that no live record could have made."""
+    if (rows.impressions["weight"] != 1).any():
+        raise InputError(
+            f"{run_dir.data.root}: its rows have weights, and live records have none, so that counters differ rightly; "
+            "preprocess into another run_dir without weights and with preprocess.negative_keep_rate=1 to compare"
+        )
 
 
 def _load_model(run_dir: RunDir, state: FeatureState) -> ServedModel | None:

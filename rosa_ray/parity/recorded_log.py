@@ -9,27 +9,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.data.label_join import join_labels
 from rosa_ray.errors import InputError
 from rosa_ray.features import RecordKind
-from rosa_ray.schema import CONTRACTS, EVENTS, IMPRESSIONS, hash_ids
+from rosa_ray.labels import LabelsConfig
+from rosa_ray.schema import ADS, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS, hash_ids
 from rosa_ray.sources import Source
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_READ = (EVENTS.name, IMPRESSIONS.name, CLICKS.name, CONVERSIONS.name, ADS.name)
+DEFAULT_LABELS = LabelsConfig()
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 _SHOWN = ("impression_id", "user_id", "ad_id", "request_time")
 _FIELDS = {
     RecordKind.EVENT: tuple(EVENTS.schema.names),
     RecordKind.IMPRESSION: (*_SHOWN, "request_id", "device", "region", "position", "propensity", "bid", "cost"),
-    RecordKind.CLICK: _SHOWN,
+    RecordKind.CLICK: (*_SHOWN, "click_time"),
     RecordKind.CONVERSION: (*_SHOWN, "conversion_time", "revenue"),
 }
 
 
 @dataclass(frozen=True)
 class RecordedLog:
-    """R live records of a log, by their own times.
-
-    A log does not say when a click came; it takes the request time.
+    """R live records of a log, by their own times; a click or conversion without one has that of its request.
 
     Attributes:
         events, impressions: contract rows with times as text.
@@ -50,36 +52,41 @@ class RecordedLog:
         shown_us = _us(impressions["request_time"])
         clicked = np.flatnonzero(impressions["click"].to_numpy())
         bought = np.flatnonzero(impressions["conversion"].to_numpy())
+        clicked_us = _us(pc.coalesce(impressions["click_time"], impressions["request_time"]))[clicked]
         bought_us = _us(pc.coalesce(impressions["conversion_time"], impressions["request_time"]))[bought]
         parts = (
             (RecordKind.EVENT, np.arange(events.num_rows), _us(events["event_time"])),
             (RecordKind.IMPRESSION, np.arange(impressions.num_rows), shown_us),
-            (RecordKind.CLICK, clicked, shown_us[clicked]),
+            (RecordKind.CLICK, clicked, clicked_us),
             (RecordKind.CONVERSION, bought, bought_us),
         )
         time_us = np.concatenate([times for _, _, times in parts])
         order = np.argsort(time_us, kind="stable")
         return cls(
             _with_text(events, ("event_time",)),
-            _with_text(impressions, ("request_time", "conversion_time")),
+            _with_text(impressions, ("request_time", "click_time", "conversion_time")),
             np.repeat(np.array([kind for kind, _, _ in parts], np.int8), [len(rows) for _, rows, _ in parts])[order],
             np.concatenate([rows for _, rows, _ in parts])[order],
             time_us[order],
         )
 
     @classmethod
-    def read(cls, source: Source) -> "RecordedLog":
+    def read(cls, source: Source, labels: LabelsConfig = DEFAULT_LABELS) -> "RecordedLog":
         """Read the events and impressions of a source; rows that break their contract are left out.
+
+        Args:
+            labels: how clicks and conversions of logs of their own are joined.
 
         Raises:
             InputError: a file is missing, unreadable, or of another contract; there are no impressions.
         """
-        tables = {name: [CONTRACTS[name].schema.empty_table()] for name in (EVENTS.name, IMPRESSIONS.name)}
+        tables = {name: [CONTRACTS[name].schema.empty_table()] for name in _READ}
         for file in source.files():
             if file.contract_name in tables:
                 contract = CONTRACTS[file.contract_name]
                 tables[file.contract_name] += [contract.check(b.table, file.path)[0] for b in source.read(file)]
-        events, impressions = (pa.concat_tables(tables[name]) for name in (EVENTS.name, IMPRESSIONS.name))
+        events, impressions, clicks, conversions, ads = (pa.concat_tables(tables[name]) for name in _READ)
+        impressions, _, _ = join_labels(impressions, clicks, conversions, ads, labels)
         if not impressions.num_rows:
             raise InputError("the log has no impressions to replay; give one with impressions, or run `rosa simulate`")
         return cls.of(events, impressions)

@@ -145,7 +145,7 @@ class UserIds:
             (self._log.events, kind == RecordKind.EVENT),
             (self._log.impressions, kind != RecordKind.EVENT),
         ):
-            ids[chosen] = table["user_id"].take(pa.array(row[chosen])).to_pylist()
+            ids[chosen] = table["user_id"].take(pa.array(row[chosen])).fill_null("").to_pylist()
         return ids.tolist()
 
 

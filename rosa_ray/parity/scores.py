@@ -12,7 +12,7 @@ from rosa_ray.parity.recorded_log import iso
 from rosa_ray.serving.candidate_scorer import CandidateScorer, History
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery, Features
-from rosa_ray.serving.model import ServedModel
+from rosa_ray.serving.model import Catalogue, ServedModel
 from rosa_ray.serving.request_features import candidate_columns
 
 SCORE_TOLERANCE = 1e-5
@@ -31,12 +31,13 @@ class ScoreParity:
     """Scores chosen requests live, as the rule `online` does, and compares them with the offline scores at the end.
 
     Args:
+        catalogue: versions of the ads of the run, read as of each request.
         requests: how many there are.
         sample: of them, spread evenly, are scored.
     """
 
-    def __init__(self, model: ServedModel, rows: UserRows, requests: int, sample: int) -> None:
-        self._model, self._rows = model, rows
+    def __init__(self, model: ServedModel, rows: UserRows, catalogue: Catalogue, requests: int, sample: int) -> None:
+        self._model, self._rows, self._catalogue = model, rows, catalogue
         self._encoder, self._scorer = Encoder(model), CandidateScorer(model, threads=1)
         spread = np.linspace(0, requests - 1, min(sample, requests)).astype(int)
         self._chosen = set(spread.tolist())
@@ -83,8 +84,8 @@ class ScoreParity:
     def _score(self, request: Request, found: Features) -> dict[str, np.ndarray]:
         states = self._encoder.encode_now(EncodeQuery(request.user_key, found.events)).states
         history = History.of(found.events, states, self._model.score_events)
-        catalogue, shown = self._model.catalogue, self._rows.impressions
-        places, _ = catalogue.table.lookup(request.ad_key)
+        catalogue, shown = self._catalogue, self._rows.impressions
+        places, _ = catalogue.table.lookup(request.ad_key, request.time_us)
         candidates = candidate_columns(
             catalogue, places, request.bid, found.expected_cost, request.time_us, None, None
         ) | {

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rosa_ray.features import AdTable
+from rosa_ray.arrays import Columns
+from rosa_ray.features import AdTable, with_categories
 from rosa_ray.features.records import RecordKind, empty_records
 from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
 from rosa_ray.records.times import RecordTimes
-from rosa_ray.schema import Behavior, hash_ids
+from rosa_ray.schema import MISSING_KEY, Behavior, hash_ids
 
 Pseudonym = Callable[[str], str]
 
@@ -29,6 +30,8 @@ def record_columns(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns of n records in their order, `RECORD_COLUMNS`, and whether each one's ad is in the catalogue.
 
+    Feedback belongs to the campaign that its ad had at the request; of an ad that the catalogue lacks, to none.
+
     Args:
         times: of these records, without faults.
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
@@ -39,15 +42,16 @@ def record_columns(
     columns = empty_records(len(records))
     columns["kind"] = np.array([_KINDS[type(record)] for record in records], np.int8)
     users = [record.user_id for record in records]
-    columns["user_key"] = _keys(users if pseudonym is None else [pseudonym(user) for user in users])
+    hidden = users if pseudonym is None else [user and pseudonym(user) for user in users]
+    columns["user_key"] = _keys(hidden)
     columns["time_us"], columns["shown_us"] = times.own_us, times.shown_us
     known = np.ones(len(records), bool)
     is_event = columns["kind"] == RecordKind.EVENT
     events, shown = np.flatnonzero(is_event).tolist(), np.flatnonzero(~is_event).tolist()
     if events:
-        _put(columns, events, _event_columns([records[row] for row in events]))
+        _put(columns, events, with_categories(_event_columns([records[row] for row in events]), ads))
     if shown:
-        values, known[shown] = _shown_columns([records[row] for row in shown], ads)
+        values, known[shown] = _shown_columns([records[row] for row in shown], times.shown_us[shown], ads)
         _put(columns, shown, values)
     return columns, known
 
@@ -62,22 +66,26 @@ def _event_columns(events: list[Any]) -> dict[str, np.ndarray]:
     }
 
 
-def _shown_columns(records: list[Any], ads: AdTable) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Columns of impressions, clicks and conversions; bid and cost are those of impressions alone."""
+def _shown_columns(records: list[Any], shown_us: np.ndarray, ads: AdTable) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Columns of impressions, clicks and conversions; bid and cost are those of impressions alone.
+
+    What an impression does not say is filled as in a log that lacks the column.
+    """
     ad_key = _keys([record.ad_id for record in records])
-    row, known = ads.lookup(ad_key)
+    row, known = ads.lookup(ad_key, shown_us)
     paid = [(record.bid, record.cost) if isinstance(record, ImpressionIn) else (0.0, 0.0) for record in records]
     bid, cost = np.array(paid, np.float64).T
+    bid = np.where(np.isnan(bid), np.where(known, ads.bid[row], 1.0), bid)
     return {
         "record_id": np.array([record.impression_id for record in records], object),
         "ad_key": ad_key,
-        "campaign_key": ads.campaign_key[row],
+        "campaign_key": np.where(known, ads.campaign_key[row], MISSING_KEY),
         "bid": bid,
-        "cost": cost,
+        "cost": np.nan_to_num(cost, nan=0.0),
     }, known
 
 
-def _put(columns: dict[str, np.ndarray], rows: list[int], values: dict[str, np.ndarray]) -> None:
+def _put(columns: dict[str, np.ndarray], rows: list[int], values: Columns) -> None:
     for name, given in values.items():
         columns[name][rows] = given
 

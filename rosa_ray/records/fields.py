@@ -1,5 +1,6 @@
-"""The fields that live records and requests are made of: ids, money, times; finite, bounded, and read as a log's are."""
+"""The fields that live records and requests are made of: ids, money, times; finite and bounded, read as in a log."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -38,23 +39,28 @@ class _Forgiving:
 
     Args:
         forms: tried in this order; the first is what most producers send.
-        null_words: texts that mean nothing is known, for a field that may be absent.
+        null_words: texts that mean nothing is known, beside null; None for a field that is always known.
         needs: what would be right.
         documented: JSON schemas of what is accepted.
     """
 
     def __init__(
-        self, forms: list[CoreSchema], null_words: tuple[str, ...], needs: str, documented: list[dict[str, Any]]
+        self,
+        forms: Sequence[CoreSchema],
+        null_words: tuple[str, ...] | None,
+        needs: str,
+        documented: Sequence[Mapping[str, object]],
     ) -> None:
         self._forms, self._null_words = forms, null_words
         self._needs, self._documented = needs, documented
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        forms = list(self._forms)
+        forms: list[CoreSchema | tuple[CoreSchema, str]] = [*self._forms]
         if self._null_words:
             word = core_schema.literal_schema(list(self._null_words))
-            nothing = core_schema.chain_schema([word, core_schema.no_info_plain_validator_function(_nothing)])
-            forms = [core_schema.none_schema(), nothing, *forms]
+            forms.insert(0, core_schema.chain_schema([word, core_schema.no_info_plain_validator_function(_nothing)]))
+        if self._null_words is not None:
+            forms.insert(0, core_schema.none_schema())
         return core_schema.custom_error_schema(
             core_schema.union_schema(forms, mode="left_to_right"),
             custom_error_type="not_accepted",
@@ -62,7 +68,7 @@ class _Forgiving:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        absent = [{"type": "null"}] if self._null_words else []
+        absent = [] if self._null_words is None else [{"type": "null"}]
         return {"anyOf": [*self._documented, *absent]}
 
 
@@ -74,7 +80,7 @@ def _whole_text(number: float) -> str:
     return str(int(number))
 
 
-def _id(null_words: tuple[str, ...] = ()) -> _Forgiving:
+def _id(null_words: tuple[str, ...] | None = None) -> _Forgiving:
     text = core_schema.str_schema(strict=True, min_length=1, max_length=MAX_ID)
     exact = float(EXACT_FLOATS[64])
     whole = core_schema.float_schema(strict=True, multiple_of=1.0, ge=-exact, le=exact, allow_inf_nan=False)
@@ -85,11 +91,14 @@ def _id(null_words: tuple[str, ...] = ()) -> _Forgiving:
         ),
         core_schema.chain_schema([whole, core_schema.no_info_plain_validator_function(_whole_text)]),
     ]
-    documented = [{"type": "string", "minLength": 1, "maxLength": MAX_ID}, {"type": "integer"}]
+    documented: list[dict[str, object]] = [
+        {"type": "string", "minLength": 1, "maxLength": MAX_ID},
+        {"type": "integer"},
+    ]
     return _Forgiving(forms, null_words, f"needs an id, text of 1 to {MAX_ID} characters or an integer", documented)
 
 
-def _number(needs: str, null_words: tuple[str, ...] = (), **bounds: float) -> _Forgiving:
+def _number(needs: str, null_words: tuple[str, ...] | None = None, **bounds: float) -> _Forgiving:
     number = core_schema.float_schema(strict=True, allow_inf_nan=False, **bounds)  # type: ignore[arg-type]
     read = core_schema.float_schema(strict=False, allow_inf_nan=False, **bounds)  # type: ignore[arg-type]
     text = core_schema.chain_schema([core_schema.str_schema(strict=True, pattern=_NUMBER), read])
@@ -107,11 +116,11 @@ def _count(null_words: tuple[str, ...]) -> _Forgiving:
         core_schema.chain_schema([whole, as_int]),
         core_schema.chain_schema([digits, core_schema.float_schema(strict=False), as_int]),
     ]
-    documented = [{"type": "integer", "minimum": 0}, {"type": "string"}]
+    documented: list[dict[str, object]] = [{"type": "integer", "minimum": 0}, {"type": "string"}]
     return _Forgiving(forms, null_words, "needs a whole number of at least 0", documented)
 
 
-def _moment(null_words: tuple[str, ...] = ()) -> _Forgiving:
+def _moment(null_words: tuple[str, ...] | None = None) -> _Forgiving:
     forms = [
         core_schema.str_schema(strict=True, min_length=1, max_length=64),
         core_schema.int_schema(strict=True),
@@ -128,16 +137,12 @@ Bid = Annotated[float, Field(ge=1e-6, le=1e6, description="bid for one impressio
 Time = Annotated[datetime, _Rfc3339()]
 
 RecordId = Annotated[str, _id()]
+UserId = Annotated[str | None, _id(())]
 OptionalId = Annotated[str | None, _id(TEXT_NULL_WORDS)]
-Money = Annotated[float, _number("from 0 to 1e9", **_MONEY)]
 OptionalMoney = Annotated[float | None, _number("from 0 to 1e9", NULL_WORDS, **_MONEY)]
 OptionalShare = Annotated[float | None, _number("above 0 and up to 1", NULL_WORDS, gt=0, le=1)]
 OptionalCount = Annotated[int | None, _count(NULL_WORDS)]
-RecordBid = Annotated[
-    float,
-    _number("from 1e-6 to 1e6", ge=1e-6, le=1e6),
-    Field(description="bid for one impression, currency units"),
-]
+OptionalBid = Annotated[float | None, _number("from 1e-6 to 1e6", NULL_WORDS, ge=1e-6, le=1e6)]
 Moment = Annotated[str | int | float, _moment()]
 """A time as a record says it; `rosa_ray.records.times` reads those of many records at once."""
 OptionalMoment = Annotated[str | int | float | None, _moment(NULL_WORDS)]

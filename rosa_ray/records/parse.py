@@ -17,8 +17,8 @@ from rosa_ray.records.times import record_times
 from rosa_ray.sources.times import TimeForm
 from rosa_ray.units import SECOND_US
 
-MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE = "malformed", "oversize", "future", "unknown_ad", "late"
-REASONS = (MALFORMED, OVERSIZE, FUTURE, UNKNOWN_AD, LATE)
+MALFORMED, OVERSIZE, FUTURE, LATE = "malformed", "oversize", "future", "late"
+REASONS = (MALFORMED, OVERSIZE, FUTURE, LATE)
 """Why a record is refused; `late` is the store's judgement, the others are made here."""
 
 LATE_DETAIL = "lies further back than the store remembers ids, at a time of which it holds records"
@@ -45,6 +45,7 @@ class Parsed:
         columns: `RECORD_COLUMNS` of the k records to apply, each (k,).
         rows: int64 (k,), their positions among the n, rising.
         refusals: the other n - k, by position.
+        unknown_ads: of the k, those whose ad the catalogue lacks; they count for the user and for the ad.
         ignored_fields: fields that records have and no contract knows, and in how many records each stood.
     """
 
@@ -52,6 +53,7 @@ class Parsed:
     rows: np.ndarray
     refusals: tuple[Refusal, ...]
     ignored_fields: Mapping[str, int] = field(default_factory=dict)
+    unknown_ads: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class RecordParser:
     """Checks live records and turns them into columns.
 
     Attributes:
-        ads: the catalogue; records of other ads are refused, as preprocessing drops them.
+        ads: the catalogue; records of other ads count without a campaign, as preprocessing counts them.
         max_future_s: a record further ahead of the clock is refused, since it would move the horizon of late ones.
         max_line_bytes: a longer line is refused unread.
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
@@ -125,11 +127,10 @@ class RecordParser:
         ahead = columns["time_us"] > self.now_us() + self.max_future_s * SECOND_US
         future = f"is more than {self.max_future_s} s ahead of the clock"
         refused = [*refusals, *_refusals(rows[ahead], FUTURE, future)]
-        refused += _refusals(rows[~known & ~ahead], UNKNOWN_AD, "its ad is not in the catalogue")
-        kept = known & ~ahead
-        if not kept.all():
-            columns, rows = {name: values[kept] for name, values in columns.items()}, rows[kept]
-        return Parsed(columns, rows, tuple(sorted(refused, key=lambda refusal: refusal.index)), ignored)
+        if ahead.any():
+            columns, rows = {name: values[~ahead] for name, values in columns.items()}, rows[~ahead]
+        ordered = tuple(sorted(refused, key=lambda refusal: refusal.index))
+        return Parsed(columns, rows, ordered, ignored, int((~known & ~ahead).sum()))
 
 
 def late_refusals(parsed: Parsed, late_rows: np.ndarray) -> list[Refusal]:

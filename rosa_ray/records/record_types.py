@@ -10,15 +10,15 @@ from pydantic import Discriminator, Field, Tag
 
 from rosa_ray.records.fields import (
     Moment,
-    Money,
+    OptionalBid,
     OptionalCount,
     OptionalId,
     OptionalMoment,
     OptionalMoney,
     OptionalShare,
-    RecordBid,
     RecordId,
     RecordModel,
+    UserId,
 )
 
 
@@ -40,11 +40,11 @@ class ImpressionIn(RecordModel):
 
     type: Literal["impression"]
     impression_id: RecordId = Field(description="unique; a repeated id changes nothing")
-    user_id: RecordId
+    user_id: UserId = Field(description="null is nobody in particular: it counts for the ad alone")
     ad_id: RecordId
     request_time: Moment
-    bid: RecordBid
-    cost: Money = Field(description="paid for this impression, currency units")
+    bid: OptionalBid = Field(None, description="for this impression, currency units; that of the ad when absent")
+    cost: OptionalMoney = Field(None, description="paid for this impression, currency units; 0 when absent")
     request_id: OptionalId = None
     device: OptionalId = None
     region: OptionalId = None
@@ -53,11 +53,11 @@ class ImpressionIn(RecordModel):
 
 
 class ClickIn(RecordModel):
-    """A click on an ad that was shown; counts at the request time."""
+    """A click on an ad that was shown; counts at the click time."""
 
     type: Literal["click"]
     impression_id: RecordId = Field(description="of the impression; a second click on it changes nothing")
-    user_id: RecordId
+    user_id: UserId = Field(description="null is nobody in particular: it counts for the ad alone")
     ad_id: RecordId
     request_time: Moment = Field(description="of the impression")
     click_time: OptionalMoment = Field(None, description="the request time when absent; never before it")
@@ -68,7 +68,7 @@ class ConversionIn(RecordModel):
 
     type: Literal["conversion"]
     impression_id: RecordId = Field(description="of the impression; a second conversion of it changes nothing")
-    user_id: RecordId
+    user_id: UserId = Field(description="null is nobody in particular: it counts for the ad alone")
     ad_id: RecordId
     request_time: Moment = Field(description="of the impression")
     conversion_time: Moment = Field(description="never before the request time")

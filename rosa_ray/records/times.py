@@ -45,14 +45,19 @@ def record_times(records: Sequence[LiveRecord], form: TimeForm) -> RecordTimes:
     Args:
         form: of numbers and of times without a zone.
     """
-    own = _Column([_own(record) for record in records], form)
-    shown = _Column([_request(record) for record in records], form)
-    is_event = np.array([isinstance(record, EventIn) for record in records], bool)
-    early = ~is_event & (own.micros < shown.micros)
-    faults = {row: f"{_OWN[type(records[row])]} lies before request_time" for row in np.flatnonzero(early).tolist()}
-    faults |= {row: f"request_time: {fault}" for row, fault in shown.faults.items()}
-    faults |= {row: f"{_own_name(records[row])}: {fault}" for row, fault in own.faults.items()}
-    return RecordTimes(own.micros, np.where(is_event, 0, shown.micros), faults)
+    own = [_own(record) for record in records]
+    shown = [row for row, record in enumerate(records) if not isinstance(record, EventIn)]
+    requests = [record.request_time for record in records if not isinstance(record, EventIn)]
+    column = _Column([*own, *requests], form)
+    own_us, shown_us = column.micros[: len(own)], np.zeros(len(own), np.int64)
+    shown_us[shown] = column.micros[len(own) :]
+    early = np.flatnonzero(own_us < shown_us).tolist()
+    faults = {row: f"{_own_name(records[row])} lies before request_time" for row in early}
+    for place, fault in sorted(column.faults.items(), reverse=True):
+        row = place if place < len(own) else shown[place - len(own)]
+        name = _own_name(records[row]) if place < len(own) else "request_time"
+        faults[row] = f"{name}: {fault}"
+    return RecordTimes(own_us, shown_us, faults)
 
 
 class _Column:
@@ -98,10 +103,6 @@ def _own(record: LiveRecord) -> str | int | float:
     if isinstance(record, ClickIn) and record.click_time is not None:
         return record.click_time
     return record.request_time
-
-
-def _request(record: LiveRecord) -> str | int | float:
-    return record.event_time if isinstance(record, EventIn) else record.request_time
 
 
 def _own_name(record: LiveRecord) -> str:

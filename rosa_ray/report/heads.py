@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
 from rosa_ray.arrays import Columns, Floats
+from rosa_ray.metrics import conversion_weights
 
 _POINTS = 160
 
@@ -27,12 +28,16 @@ class Head:
     outcome: str
     style: int
 
-    def rows(self, predictions: Columns, column: str | None = None) -> tuple[Floats, Floats]:
-        """Scores and labels of the rows the head is judged on: clicked ones for the CVR, else all."""
-        scores, click = predictions[column or self.column], predictions["click"]
+    def rows(self, predictions: Columns, column: str | None = None) -> tuple[Floats, Floats, Floats]:
+        """Scores, labels and weights of the rows the head is judged on: clicked ones for the CVR, else all."""
+        scores, click, weights = predictions[column or self.column], predictions["click"], predictions["weight"]
+        if self.prefix:
+            weights = conversion_weights(predictions, len(click))
+            scores, click, conversion = (values[weights > 0] for values in (scores, click, predictions["conversion"]))
+            weights = weights[weights > 0]
         if self.prefix == "cvr_":
-            return scores[click == 1], predictions["conversion"][click == 1]
-        return scores, click if self.prefix == "" else click * predictions["conversion"]
+            return scores[click == 1], conversion[click == 1], weights[click == 1]
+        return scores, click * conversion if self.prefix else click, weights
 
 
 HEADS = (
@@ -47,36 +52,51 @@ def has_both_classes(labels: Floats) -> bool:
     return bool(labels.size) and 0 < labels.sum() < labels.size
 
 
-def roc(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
+def roc(scores: Floats, labels: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """False and true positive rates, thinned to points at even steps along the curve.
 
     >>> [rates.tolist() for rates in roc(np.array([0.1, 0.9]), np.array([0.0, 1.0]))]
     [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
     """
-    false, true, _ = roc_curve(labels, scores)
+    false, true, _ = roc_curve(labels, scores, sample_weight=weights)
     along = np.append(0, np.cumsum(np.abs(np.diff(false)) + np.abs(np.diff(true))))
     kept = np.unique(np.searchsorted(along, np.linspace(0, along[-1], _POINTS) - 1e-12))
     return false[kept], true[kept]
 
 
-def precision_recall(scores: Floats, labels: Floats) -> tuple[Floats, Floats, float]:
+def precision_recall(scores: Floats, labels: Floats, weights: Floats | None = None) -> tuple[Floats, Floats, float]:
     """Recall and precision at even steps of recall, and the average precision; the noisy first 1 % is left out."""
-    precision, recall, _ = precision_recall_curve(labels, scores)
+    precision, recall, _ = precision_recall_curve(labels, scores, sample_weight=weights)
     grid = np.linspace(0.01, 1, 100)
     at = np.searchsorted(-recall, -grid, side="right") - 1
-    return recall[at], precision[at], float(average_precision_score(labels, scores))
+    return recall[at], precision[at], float(average_precision_score(labels, scores, sample_weight=weights))
 
 
-def cumulative_gain(scores: Floats, amounts: Floats) -> tuple[Floats, Floats]:
+def cumulative_gain(scores: Floats, amounts: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Share of all amounts (clicks, revenue) among the top-scored x % of rows; ties in the order of the rows.
 
-    >>> [part.tolist() for part in cumulative_gain(np.array([0.9, 0.2]), np.array([3.0, 1.0]))]
+    A row stands for `weights` rows and as many times its amount.
+
+    >>> [part.tolist() for part in cumulative_gain(np.array([0.9, 0.2]), np.array([3.0, 1.0]), np.ones(2))]
     [[0.0, 0.5, 1.0], [0.0, 0.75, 1.0]]
     """
-    ranked = amounts[np.argsort(-scores, kind="stable")]
-    total = np.append(0, np.cumsum(ranked)) / ranked.sum()
-    kept = np.unique(np.linspace(0, ranked.size, min(_POINTS, ranked.size + 1)).round().astype(int))
-    return kept / ranked.size, total[kept]
+    order = np.argsort(-scores, kind="stable")
+    rows, total = (np.append(0, np.cumsum(part[order])) for part in (weights, weights * amounts))
+    kept = np.unique(np.linspace(0, order.size, min(_POINTS, order.size + 1)).round().astype(int))
+    return rows[kept] / rows[-1], total[kept] / total[-1]
+
+
+def evidence(labels: Floats, weights: Floats) -> float:
+    """Rows of evidence for a rate per row that is stood for: what an interval counts.
+
+    Where positives are rare, a rate is as sure as they are many. A thinned log keeps every click: all that its rows
+    stand for is evidence. Rows that all weigh two are half as many as they stand for.
+
+    >>> evidence(np.array([1, 0]), np.array([1.0, 10.0])), evidence(np.array([1, 0]), np.array([2.0, 2.0]))
+    (1.0, 0.5)
+    """
+    chosen = weights[labels > 0] if (labels > 0).any() else weights
+    return float(chosen.sum() / (chosen**2).sum())
 
 
 def wilson(successes: Floats, rows: Floats) -> tuple[Floats, Floats]:

@@ -12,7 +12,6 @@ import yaml
 
 from rosa_ray.arrays import Columns
 from rosa_ray.bundle import MANIFEST, Bundle, open_bundle
-from rosa_ray.calibration import sampled_probability
 from rosa_ray.errors import InputError
 from rosa_ray.features import Split
 from rosa_ray.run_dir import STUDY_DOCUMENTS, LogDir, RunDir
@@ -105,10 +104,10 @@ class RunFiles:
     def predictions(self, split: Split) -> Columns | None:
         """Scores beside keys and labels of one labelled period, None without any.
 
-        The columns of `rosa_ray.evaluation.predictions`, probabilities as of the rows that the log kept.
+        The columns of `rosa_ray.evaluation.predictions`.
         """
         rows = self._rows(split)
-        return _with_raw(rows, self._keep_rate) if rows else None
+        return _completed(rows, self._former_keep_rate) if rows else None
 
     def _rows(self, split: Split) -> Columns | None:
         if self._predictions is None:
@@ -117,8 +116,8 @@ class RunFiles:
         return {name: values[kept] for name, values in self._predictions.items()} if kept.any() else None
 
     @property
-    def _keep_rate(self) -> float:
-        """Share of the impressions without a click that the log kept."""
+    def _former_keep_rate(self) -> float:
+        """Share of the impressions without a click that the log of an earlier version's run kept."""
         return float((self.config or {}).get("calibration", {}).get("negative_keep_rate") or 1.0)
 
     @cached_property
@@ -150,13 +149,10 @@ class RunFiles:
         return None
 
 
-def _with_raw(rows: Columns, keep_rate: float) -> Columns:
-    """Complete the raw scores, where there are any, and bring calibrated ones to the rows that the log kept."""
-    if "raw_p_ctr" not in rows:
-        return rows
-    p_ctr = sampled_probability(rows["p_ctr"], keep_rate)
-    raw = rows["raw_p_ctr"] * rows["raw_p_cvr"]
-    return {**rows, "p_ctr": p_ctr, "p_ctcvr": p_ctr * rows["p_cvr"], "raw_p_ctcvr": raw}
+def _completed(rows: Columns, keep_rate: float) -> Columns:
+    """Add the weights that rows of earlier versions lack, and the raw product where there are raw scores."""
+    rows = {"weight": np.where(rows["click"] == 1, 1.0, 1.0 / keep_rate), **rows}
+    return {**rows, "raw_p_ctcvr": rows["raw_p_ctr"] * rows["raw_p_cvr"]} if "raw_p_ctr" in rows else rows
 
 
 def open_run_files(directory: str | Path, studies: Sequence[str | Path] = ()) -> RunFiles:

@@ -2,14 +2,16 @@
 
 from rosa_ray.schema.behavior import BEHAVIORS, Behavior
 from rosa_ray.schema.contract import Column, Contract, Violation
-from rosa_ray.schema.contracts import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS
+from rosa_ray.schema.contracts import ADS, CANDIDATES, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS
 from rosa_ray.schema.keys import MISSING_KEY, derive_key, hash_id, hash_ids, pseudonym
 
 __all__ = [
     "ADS",
     "BEHAVIORS",
     "CANDIDATES",
+    "CLICKS",
     "CONTRACTS",
+    "CONVERSIONS",
     "EVENTS",
     "IMPRESSIONS",
     "MISSING_KEY",

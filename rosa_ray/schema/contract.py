@@ -94,7 +94,7 @@ class Contract:
 
     >>> from rosa_ray.schema import ADS
     >>> ADS.schema.names
-    ['ad_id', 'item_id', 'campaign_id', 'category', 'bid', 'price', 'valid_from']
+    ['ad_id', 'item_id', 'campaign_id', 'category', 'bid', 'price', 'valid_from', 'valid_until']
     """
 
     name: str

@@ -1,6 +1,7 @@
-"""The contracts of the logs: events, impressions, ads, and candidates."""
+"""The contracts of the logs: events, impressions, ads, candidates, and clicks and conversions in logs of their own."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +13,9 @@ _NOT_EMPTY = ColumnRule("are empty strings", lambda a: pc.not_equal(a, ""))
 _NOT_NEGATIVE = ColumnRule("are NaN, infinite or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater_equal(a, 0)))
 _POSITIVE = ColumnRule("are NaN, infinite, zero or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater(a, 0)))
 _PROBABILITY = ColumnRule("are not in (0, 1]", lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, 1)))
+_WEIGHT = ColumnRule(
+    "lie outside of 0.001 to 1,000,000", lambda a: pc.and_(pc.greater_equal(a, 0.001), pc.less_equal(a, 1_000_000))
+)
 _BEHAVIOR = ColumnRule(
     f"are none of {', '.join(BEHAVIORS)}",
     lambda a: pc.is_in(a, pa.array(BEHAVIORS)),
@@ -80,6 +84,7 @@ IMPRESSIONS = Contract(
             (ColumnRule("are negative", lambda a: pc.greater_equal(a, 0)),),
         ),
         Column("propensity", pa.float64(), False, "probability that the logger chose this ad", (_PROBABILITY,)),
+        Column("weight", pa.float64(), False, "how many impressions the row stands for, 1 by default", (_WEIGHT,)),
         _id("device", "device class", required=False),
         _id("region", "region code", required=False),
         _money("bid", "bid for this impression, currency units; without it that of the ad", _POSITIVE, may_lack=True),
@@ -91,6 +96,7 @@ IMPRESSIONS = Contract(
             absent=0.0,
         ),
         Column("click", pa.bool_(), True, "the ad was clicked"),
+        _time("click_time", "when it was clicked, UTC; without it at its request", required=False),
         Column(
             "conversion",
             pa.bool_(),
@@ -109,6 +115,11 @@ IMPRESSIONS = Contract(
         _time("updated_time", "when this version of the row was written, UTC; the newest one counts", required=False),
     ),
     row_rules=(
+        (
+            "click_time",
+            "are clicked before their request",
+            lambda t: pc.fill_null(pc.greater_equal(t["click_time"], t["request_time"]), True),
+        ),
         (
             "conversion_time",
             "convert before their request",
@@ -136,9 +147,18 @@ ADS = Contract(
         _id("category", "category of the item, shared with the events log", may_lack=True),
         _money("bid", "default bid per impression, currency units; without it 1", _POSITIVE, may_lack=True, absent=1.0),
         _money("price", "value of one conversion, currency units; without it 1", _POSITIVE, may_lack=True, absent=1.0),
-        _time("valid_from", "since when the row holds, UTC; of several rows the newest counts", required=False),
+        _time("valid_from", "since when the row holds, UTC; until the ad's next row, null since ever", required=False),
+        _time("valid_until", "until when the row holds at most, UTC; that of the last row ends the ad", required=False),
+    ),
+    row_rules=(
+        (
+            "valid_until",
+            "end before they begin",
+            lambda t: pc.fill_null(pc.greater_equal(t["valid_until"], t["valid_from"]), True),
+        ),
     ),
 )
+"""A row is one version of an ad. A request reads the version that held at its time."""
 
 CANDIDATES = Contract(
     "candidates",
@@ -151,7 +171,65 @@ CANDIDATES = Contract(
 )
 """Ads that could have been shown for a request, without labels: what a policy chooses from."""
 
-CONTRACTS = {contract.name: contract for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES)}
+
+def _known(*names: str) -> Callable[[pa.Table], pa.Array]:
+    """Whether a row has a value in each of some columns."""
+    return lambda table: reduce(pc.and_, [pc.is_valid(table[name]) for name in names])
+
+
+CLICKS = Contract(
+    "clicks",
+    1,
+    (
+        _id("click_id", "unique id of the click; conversions may name it", required=False),
+        _id("impression_id", "the impression that was clicked", required=False),
+        _id("user_id", "who clicked", required=False),
+        _id("ad_id", "which ad", required=False),
+        _time("click_time", "when, UTC"),
+        _money("cost", "paid for the click, currency units", _NOT_NEGATIVE, required=False),
+    ),
+    row_rules=(
+        (
+            "impression_id",
+            "name neither an impression nor a user and an ad",
+            lambda t: pc.or_(_known("impression_id")(t), _known("user_id", "ad_id")(t)),
+        ),
+    ),
+)
+"""Clicks in a log of their own; they are joined to impressions."""
+
+CONVERSIONS = Contract(
+    "conversions",
+    1,
+    (
+        _id("conversion_id", "unique id of the conversion; a refund names the one it takes back", required=False),
+        _id("impression_id", "the impression that it follows", required=False),
+        _id("click_id", "the click that it follows", required=False),
+        _id("user_id", "who converted", required=False),
+        _id("ad_id", "of which ad", required=False),
+        _id("item_id", "which item, where the ad is not known", required=False),
+        _time("conversion_time", "when, UTC"),
+        _money(
+            "revenue",
+            "revenue, currency units; below 0 it is a refund, null is the price of the ad",
+            ColumnRule("are NaN or infinite", pc.is_finite),
+            required=False,
+        ),
+    ),
+    row_rules=(
+        (
+            "impression_id",
+            "name no impression, no click, and no user with an ad or item",
+            lambda t: pc.or_(
+                pc.or_(_known("impression_id")(t), _known("click_id")(t)),
+                pc.or_(_known("user_id", "ad_id")(t), _known("user_id", "item_id")(t)),
+            ),
+        ),
+    ),
+)
+"""Conversions and refunds in a log of their own; they are joined to clicks and impressions."""
+
+CONTRACTS = {contract.name: contract for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES, CLICKS, CONVERSIONS)}
 
 
 def lacking_in_words(table: str, names: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """Bodies of the HTTP interface: what is accepted, what is answered, with examples for OpenAPI.
 
-Numbers that are not finite are refused. So are unknown fields, but those of a live record, which are ignored and counted.
+Numbers that are not finite are refused. Unknown fields are refused too, but those of live records are ignored and
+counted.
 """
 
 from typing import Annotated, Any
@@ -74,7 +75,7 @@ class RankRequest(StrictModel):
 
     user_id: Id | None = Field(description="null is nobody in particular: ranked by ads and context alone")
     candidates: list[CandidateIn] | None = Field(
-        None, min_length=1, description="ad ids, or ids with bids; all active ads when absent"
+        None, min_length=1, description="ad ids, or ids with bids; all ads that have begun and not ended when absent"
     )
     context: Context = Field(default_factory=lambda: Context(time=None))
     top_k: int | None = Field(None, ge=1, le=100_000, description="ads to return")
@@ -132,6 +133,7 @@ class RankResponse(BaseModel):
                     "lambda": 0.0,
                     "degraded": [],
                     "unknown_candidates": [],
+                    "ended_candidates": [],
                     "ads": [
                         {
                             "ad_id": "ad2",
@@ -157,6 +159,9 @@ class RankResponse(BaseModel):
         description="store: cached or cold-start features; encoder: offline score instead; states: no stored history"
     )
     unknown_candidates: list[str] = Field(description="candidates that the catalogue lacks; not ranked")
+    ended_candidates: list[str] = Field(
+        description="candidates whose valid_until had passed at the request; not ranked"
+    )
     ads: list[RankedAd]
     explanation: Explanation | None = None
 
@@ -194,7 +199,7 @@ class RejectedEvent(BaseModel):
     """A record that was not stored."""
 
     index: int = Field(description="position in the batch")
-    code: str = Field(description="malformed, future, unknown_ad or late")
+    code: str = Field(description="malformed, future or late")
     reason: str
 
 

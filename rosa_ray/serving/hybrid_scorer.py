@@ -7,7 +7,7 @@ with what is left, and its answer names what was missing.
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,11 +32,12 @@ from rosa_ray.units import SECOND_US
 
 @dataclass(frozen=True)
 class _Chosen:
-    """Candidates of one request: catalogue rows (N,), bids (N,) and the ids that the catalogue lacks."""
+    """Candidates of one request: catalogue rows (N,) and bids (N,) as of its time; ids of ads unknown and ended."""
 
     rows: np.ndarray
     bid: np.ndarray
-    unknown: list[str]
+    unknown: Sequence[str] = ()
+    ended: Sequence[str] = ()
 
 
 @dataclass
@@ -92,7 +93,7 @@ class HybridScorer:
     async def _rank(self, request: RankRequest, request_id: str) -> dict[str, Any]:
         started_s, trace = time.perf_counter(), _Trace()
         time_us = self._request_time(request)
-        chosen = self._choose(request)
+        chosen = self._choose(request, time_us)
         query = FeatureQuery(
             self._user_key(request.user_id),
             time_us,
@@ -126,24 +127,32 @@ class HybridScorer:
             raise Problem(422, f"context.time is more than {self.config.max_future_s} s ahead of the server's clock")
         return time_us
 
-    def _choose(self, request: RankRequest) -> _Chosen:
-        catalogue = self.model.catalogue
-        given = request.candidates
-        count = len(catalogue) if given is None else len(given)
+    def _choose(self, request: RankRequest, time_us: int) -> _Chosen:
+        catalogue, given = self.model.catalogue, request.candidates
+        rows = catalogue.table.active(time_us) if given is None else np.empty(0, np.int64)
+        count = len(rows) if given is None else len(given)
         if count > self.config.max_candidates:
             what = "the catalogue holds" if given is None else "the request has"
             raise Problem(422, f"{what} {count} ads, at most {self.config.max_candidates} are ranked in one request")
+        if given is None and not count:
+            raise Problem(422, f"none of the {len(catalogue)} ads of the catalogue has begun and not ended")
         if given is None:
-            return _Chosen(np.arange(count), catalogue.bid, [])
+            return _Chosen(rows, catalogue.bid[rows])
         asked = [one if isinstance(one, Candidate) else Candidate.model_construct(ad_id=one, bid=None) for one in given]
         if len({one.ad_id for one in asked}) < len(asked):
             raise Problem(422, "candidates name an ad more than once")
-        known = [(row, one.bid) for one in asked if (row := catalogue.row_of.get(one.ad_id)) is not None]
+        known = [one for one in asked if one.ad_id in catalogue.row_of]
+        unknown = [one.ad_id for one in asked if one.ad_id not in catalogue.row_of]
         if not known:
             raise Problem(422, f"none of the {count} candidates is in the catalogue of {len(catalogue)} ads")
-        rows = np.array([row for row, _ in known])
-        bid = np.array([catalogue.bid[row] if own is None else own for row, own in known], np.float64)
-        return _Chosen(rows, bid, [one.ad_id for one in asked if one.ad_id not in catalogue.row_of])
+        rows = catalogue.table.rows_at(np.array([catalogue.row_of[one.ad_id] for one in known]), time_us)
+        default = catalogue.bid[rows].tolist()
+        bid = np.array([own if one.bid is None else one.bid for own, one in zip(default, known, strict=True)])
+        running = time_us < catalogue.table.until_us[rows]
+        if not running.any():
+            raise Problem(422, f"all {len(known)} candidates in the catalogue have ended")
+        ended = [one.ad_id for one, runs in zip(known, running, strict=True) if not runs]
+        return _Chosen(rows[running], bid[running], unknown, ended)
 
     async def _read(self, query: FeatureQuery, trace: _Trace) -> Features:
         started_s = time.perf_counter()
@@ -254,7 +263,8 @@ class HybridScorer:
             "user_known": features.user_known,
             "model_version": self.model.version,
             "score_kind": kind,
-            "unknown_candidates": chosen.unknown,
+            "unknown_candidates": [*chosen.unknown],
+            "ended_candidates": [*chosen.ended],
             "ads": [dict(zip(columns, ad, strict=True)) for ad in zip(*chosen_columns, strict=True)],
         }
 

@@ -83,7 +83,7 @@ class FeatureLookup:
                 f"feature lookup computes features {self._fingerprint}, the model needs {query.feature_fingerprint}; "
                 "wait until the new bundle is deployed everywhere"
             )
-        row, known = self._catalogue.table.lookup(query.ad_key)
+        row, known = self._catalogue.table.lookup(query.ad_key, query.time_us)
         if not known.all():
             raise StoreError(f"feature lookup: {int((~known).sum())} of {len(known)} ads are not in its catalogue")
         try:

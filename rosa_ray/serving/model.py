@@ -14,18 +14,17 @@ from rosa_ray.features import AdTable, FeatureState
 from rosa_ray.inference import load_ranker
 from rosa_ray.models.gate import Gate
 from rosa_ray.models.rankers.rosa import Ranker
-from rosa_ray.schema import hash_ids
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A ads, sorted by key.
+    """V versions of A ads, sorted by key and time.
 
     Attributes:
-        ad_id: object (A,) of str.
-        bid: float64 (A,), default bids, currency units.
-        table: keys and prices, in the same order.
-        row_of: row by ad id.
+        ad_id: object (V,) of str.
+        bid: float64 (V,), default bids, currency units.
+        table: keys, prices and times, in the same order.
+        row_of: row of the first version by ad id.
     """
 
     ad_id: np.ndarray
@@ -35,14 +34,15 @@ class Catalogue:
 
     @classmethod
     def of(cls, ads: pa.Table) -> "Catalogue":
-        """From rows of the ads contract, one per ad."""
-        order = np.argsort(hash_ids(ads["ad_id"]), kind="stable")
+        """From rows of the ads contract, one per version of an ad."""
+        order, table = AdTable.order(ads), AdTable.from_table(ads)
         ids = ads["ad_id"].to_numpy()[order]
-        rows = {name: row for row, name in enumerate(ids)}
-        return cls(ids, ads["bid"].to_numpy()[order], AdTable.from_table(ads), rows)
+        rows = {ids[row]: row for row in table.first_rows.tolist()}
+        return cls(ids, ads["bid"].to_numpy()[order], table, rows)
 
     def __len__(self) -> int:
-        return len(self.ad_id)
+        """How many ads there are."""
+        return len(self.row_of)
 
 
 @dataclass(frozen=True)

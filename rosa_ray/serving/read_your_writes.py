@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rosa_ray.data.catalogue import ads_at
 from rosa_ray.errors import ServingError
 from rosa_ray.run_dir import DataDir
 from rosa_ray.serving.client import RankingClient, measure_latency
@@ -39,7 +40,7 @@ class SampleRequests:
 
     Attributes:
         user_ids: users with events, in a fixed order.
-        ads: the catalogue, ads contract.
+        ads: the catalogue at the log's end, ads contract.
         log_end: the last request of the log; all bodies are of moments after it.
     """
 
@@ -54,7 +55,8 @@ class SampleRequests:
         lengths = np.diff(users["event_time_us"].combine_chunks().offsets.to_numpy())
         with_history = users["user_id"].to_numpy()[lengths > 0]
         end_us = read_json(data.spec)["end_us"]
-        return cls(with_history[:50].tolist(), read_parquet(data.ads), datetime.fromtimestamp(end_us / 1e6, UTC))
+        ads = ads_at(read_parquet(data.ads), end_us)
+        return cls(with_history[:50].tolist(), ads, datetime.fromtimestamp(end_us / 1e6, UTC))
 
     @property
     def candidates(self) -> list[str]:

@@ -65,6 +65,8 @@ def candidate_columns(
         "campaign_key": ads.campaign_key[rows],
         "device_key": np.full(count, hash_id(device)),
         "region_key": np.full(count, hash_id(region)),
+        "weight": np.ones(count),
+        "conversion_weight": np.ones(count),
         "bid": bid,
         "price": ads.price[rows],
         "expected_cost": expected_cost,

@@ -90,6 +90,7 @@ class RankingService:
             time_form=self._records.time_form,
         )
         parsed = parser.parse_values(records)
+        self._telemetry.unknown_ads(parsed.unknown_ads)
         written = await self._store(scorer, parsed) if len(parsed.rows) else Written(0, 0, ())
         refusals = [*parsed.refusals, *late_refusals(parsed, np.array(written.late_rows, np.int64))]
         await self._set_aside(records, refusals)

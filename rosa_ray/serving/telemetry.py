@@ -27,6 +27,9 @@ class Telemetry:
     def refused(self, reasons: Mapping[str, int]) -> None:
         """Live records were refused, so many for each reason."""
 
+    def unknown_ads(self, records: int) -> None:
+        """So many live records were of ads that the catalogue lacks."""
+
     def ignored(self, fields: int) -> None:
         """Live records had so many fields that no contract knows."""
 
@@ -49,6 +52,7 @@ class RayTelemetry(Telemetry):
         self._load = Gauge("rosa_load", "How busy the scorer is, from 0 to 1.")
         self._degraded = Counter("rosa_degraded", "Rankings that lacked a part.", ("part",))
         self._refused = Counter("rosa_events_refused", "Posted records that were not stored.", ("reason",))
+        self._unknown_ads = Counter("rosa_events_unknown_ads", "Posted records of ads that the catalogue lacks.")
         self._ignored = Counter("rosa_events_ignored_fields", "Fields of posted records that no contract knows.")
         self._failures = Counter("rosa_part_failures", "Calls that failed or were late.", ("part",))
         self._encodings = Counter("rosa_encodings", "Encodings, by what the encoder knew already.", ("outcome",))
@@ -81,6 +85,11 @@ class RayTelemetry(Telemetry):
         """Count refused live records."""
         for reason, count in reasons.items():
             self._refused.inc(count, tags={"reason": reason})
+
+    def unknown_ads(self, records: int) -> None:
+        """Count live records of unknown ads."""
+        if records:
+            self._unknown_ads.inc(records)
 
     def ignored(self, fields: int) -> None:
         """Count ignored fields."""

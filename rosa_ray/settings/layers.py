@@ -63,6 +63,31 @@ def override_layer(override: str) -> Layer:
     return Layer(where, data)
 
 
+def renamed(layer: Layer, former_names: Mapping[str, str]) -> Layer:
+    """Return a layer in which settings go by the keys of today.
+
+    Args:
+        former_names: dotted keys that settings once had -> those of today.
+
+    Raises:
+        ConfigError: it sets one setting by both of its keys.
+
+    >>> renamed(Layer("a", {"x": {"p": 1, "q": 2}}), {"x.p": "y.p"}).data
+    {'x': {'q': 2}, 'y': {'p': 1}}
+    """
+    data = layer.data
+    for former, name in former_names.items():
+        (section, key), (new_section, new_key) = former.split("."), name.split(".")
+        old, new = data.get(section), data.get(new_section) or {}
+        if not isinstance(old, Mapping) or key not in old or not isinstance(new, Mapping):
+            continue
+        if new_key in new:
+            raise ConfigError(f"{layer.where}: {former} is now called {name}, and both are set; leave {former} out")
+        rest = {part: value for part, value in old.items() if part != key}
+        data = {**data, section: rest, new_section: {**new, new_key: old[key]}}
+    return Layer(layer.where, data)
+
+
 def merge(layers: Iterable[Layer], root: Place = ANYTHING) -> dict[str, Any]:
     """Lay settings over each other.
 

@@ -1,19 +1,23 @@
 """Find the layers of a configuration: code < profile < YAML file < `--set`."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.settings.compose import compose
-from rosa_ray.settings.layers import Layer, file_layer, override_layer
+from rosa_ray.settings.layers import Layer, file_layer, override_layer, renamed
 
 Root = TypeVar("Root")
 
 
 def load(
-    root: type[Root], path: Path | None = None, overrides: Iterable[str] = (), profiles: Path | None = None
+    root: type[Root],
+    path: Path | None = None,
+    overrides: Iterable[str] = (),
+    profiles: Path | None = None,
+    former_names: Mapping[str, str] | None = None,
 ) -> Root:
     """Load a root config.
 
@@ -24,6 +28,7 @@ def load(
         path: YAML file; None for the defaults of the code.
         overrides: `a.b=value` each, as given to `--set`.
         profiles: directory of the profiles, a YAML file each.
+        former_names: keys that settings once had -> those of today; both are read.
 
     Raises:
         InputError: the file is missing or unreadable.
@@ -31,7 +36,8 @@ def load(
     """
     layers = [file_layer(path)] if path else []
     layers += [override_layer(override) for override in overrides]
-    return compose(root, _with_profile(layers, profiles) if profiles else layers)
+    layers = _with_profile(layers, profiles) if profiles else layers
+    return compose(root, [renamed(layer, former_names or {}) for layer in layers])
 
 
 def profile_names(profiles: Path) -> list[str]:

@@ -53,12 +53,13 @@ def ads_table(world: World) -> pa.Table:
 def chunk_tables(config: SimulationConfig, world: World, chunk: ChunkLog) -> dict[str, pa.Table]:
     """Return the events, impressions, candidates and truth of one chunk, each sorted by user and time.
 
+    A conversion after the log's end is not in it: who writes a log at its end does not know it yet.
     Truth holds every shown impression and, from the start of the policy period on, every candidate.
     """
     requests = _number_requests(chunk)
     return {
         "events": _events_table(world, chunk),
-        "impressions": _impressions_table(world, requests),
+        "impressions": _impressions_table(config, world, requests),
         "candidates": _candidates_table(requests, requests["time_us"] >= config.policy_start_us),
         "truth": _truth_table(config, world, requests),
     }
@@ -100,9 +101,9 @@ def _number_requests(chunk: ChunkLog) -> dict[str, Any]:
     return columns
 
 
-def _impressions_table(world: World, requests: dict[str, Any]) -> pa.Table:
+def _impressions_table(config: SimulationConfig, world: World, requests: dict[str, Any]) -> pa.Table:
     every, shown = np.arange(len(requests["row"])), requests["shown_N"]
-    converted = requests["conversion_N"]
+    converted = requests["conversion_N"] & (requests["conversion_time_us"] < config.end_us)
     columns = {
         "impression_id": _slot_ids(requests["request_id"], shown),
         "request_id": requests["request_id"],
@@ -118,7 +119,7 @@ def _impressions_table(world: World, requests: dict[str, Any]) -> pa.Table:
         "click": requests["click_N"],
         "conversion": converted,
         "conversion_time": pa.array(requests["conversion_time_us"], TIMESTAMP, mask=~converted),
-        "revenue": requests["revenue_N"],
+        "revenue": np.where(converted, requests["revenue_N"], 0.0),
     }
     return pa.table(columns, schema=IMPRESSIONS.schema_of(columns))
 

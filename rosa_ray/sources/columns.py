@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rosa_ray.errors import ContractError
-from rosa_ray.schema import Violation
+from rosa_ray.schema import IMPRESSIONS, Violation
 from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.schema.own_columns import contract_with, prefix_of
 from rosa_ray.sources.column_forms import (
@@ -62,7 +62,7 @@ class FileColumns:
         nulled: Collection[str] = (),
         own: OwnColumns = (),
     ) -> None:
-        self._file, self._own = file, own
+        self._config, self._file, self._own = config, file, own
         forms = forms_of(config, file.contract_name, own)
         self._forms = {name: without_null_words(form, nulled) if nulled else form for name, form in forms.items()}
         self._folders = folder_values(file.path)
@@ -70,6 +70,12 @@ class FileColumns:
         self._in_file = find_columns(names, wanted)
         self._in_folders = find_columns(list(self._folders), [name for name in wanted if name not in self._in_file])
         self._require(config.columns.get(file.contract_name, {}), names, note)
+        self._elsewhere = {
+            name: value
+            for name, value in labels_elsewhere(config, file.contract_name).items()
+            if self._forms[name].reads_file
+            and self._forms[name].file_column not in {**self._in_file, **self._in_folders}
+        }
         self._tallies = {name: _Tally(form) for name, form in self._forms.items()}
         self._first_row = 0
         self._float_ids: dict[str, bool] = {}
@@ -104,6 +110,7 @@ class FileColumns:
                 good &= ~marks
             self._tallies[name].check(parsed.values, self._file.path)
         self._first_row += count
+        columns |= {name: pa.repeat(pa.scalar(value), count) for name, value in self._elsewhere.items()}
         table = pa.table(columns)
         kept = table if good.all() else table.filter(pa.array(good))
         return RawBatch(kept, tuple(rejected), tuple(noted), rows if good.all() else rows[good])
@@ -173,7 +180,9 @@ class FileColumns:
         for entry in contract_with(table, self._own).columns:
             wanted = self._forms[entry.name]
             absent = wanted.reads_file and wanted.file_column not in {**self._in_file, **self._in_folders}
-            if absent and (entry.needed or entry.name in mapping or prefix_of(entry.name)):
+            elsewhere = entry.name in labels_elsewhere(self._config, table)
+            needed = entry.needed and not elsewhere
+            if absent and (needed or entry.name in mapping or prefix_of(entry.name)):
                 twice = [name for name in names if name.startswith(f"{wanted.file_column} (column ")]
                 problem = f"is there {len(twice)} times" if twice else "is missing"
                 raise ContractError(
@@ -181,6 +190,18 @@ class FileColumns:
                     f"found columns {', '.join(names) or 'none'}{f'; {note}' if note else ''}; "
                     f"{_missing_remedy(table, entry.name)}"
                 )
+
+
+def labels_elsewhere(config: SourceConfig, table: str) -> dict[str, bool | float]:
+    """Columns of the impressions that logs of their own bring, with what they read before these are joined.
+
+    >>> labels_elsewhere(SourceConfig(clicks="clicks.csv"), "impressions")
+    {'click': False, 'cost': 0.0}
+    """
+    if table != IMPRESSIONS.name:
+        return {}
+    of_clicks = {"click": False, "cost": 0.0} if config.clicks else {}
+    return of_clicks | ({"conversion": False, "revenue": 0.0} if config.conversions else {})
 
 
 def folder_values(path: str) -> dict[str, str | None]:

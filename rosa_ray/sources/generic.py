@@ -64,8 +64,8 @@ class TabularSource(ABC):
         config = self.config
         if config.path or not self._locations():
             raise ConfigError(
-                f"source.kind '{config.kind}' reads source.events, source.impressions, source.ads and "
-                "source.candidates; give at least one of them, and no source.path"
+                f"source.kind '{config.kind}' reads {', '.join(f'source.{name}' for name in CONTRACTS)}; "
+                "give at least one of them, and no source.path"
             )
         check_tables(config, self.own)
         check_writing(config, self.own)

@@ -41,6 +41,12 @@ class SourceConfig:
     """Location of the ads."""
     candidates: str = ""
     """Location of the unlabelled candidates."""
+    clicks: str = ""
+    """Location of the clicks, where they have a log of their own. They are joined to the impressions, whose files then
+    need no column `click`."""
+    conversions: str = ""
+    """Location of the conversions, where they have a log of their own. They are joined to clicks and impressions, whose
+    files then need no columns `conversion` and `revenue`."""
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Table to {column: file column}; a column left out keeps its name. Names are matched exactly, or else ignoring
     case and surrounding spaces. Some values stand for no file column: `=view` is the value `view` in every row, `#row`

@@ -36,8 +36,8 @@ class StoreConfig:
     states_dtype: Literal["float16", "float32"] = "float32"
     """Number format of stored states. float16 halves the store and moves a state by up to 5e-4 of its value."""
     dedup_horizon_days: Annotated[int, Ge(1)] = 7
-    """Record ids are remembered this far behind the newest record. An older record is set aside as late, since the
-    store cannot tell whether it has it."""
+    """Record ids are remembered for this long after the record came, by the time of the newest record. An older record
+    is set aside as late where the store cannot tell whether it has it. A gap in what came is filled at any age."""
     user_ttl_days: Annotated[int, Ge(0)] = 0
     """A user without a record for this long, in event time, is removed. 0 keeps users for ever."""
     busy_timeout_ms: Annotated[int, Ge(0)] = 5000

@@ -136,6 +136,7 @@ class Consumer:
         applied_us = np.delete(parsed.columns["time_us"], result.late_rows)
         self.metrics.applied(records, result.accepted, result.duplicates, int(applied_us.max(initial=0)))
         late = {"late": result.late} if result.late else {}
+        self.metrics.met_unknown_ads(parsed.unknown_ads)
         self.metrics.ignore(parsed.ignored_fields)
         self.metrics.refuse({**Counter(refusal.reason for refusal in parsed.refusals), **late})
 

@@ -21,6 +21,7 @@ class ConsumerMetrics:
     Attributes:
         records: polled; the sum of accepted, duplicates and refused.
         refused: by reason.
+        unknown_ads: records, not refused, of ads that the catalogue lacks.
         ignored_fields: fields that no contract knows, and in how many records each stood.
         newest_us: latest own time of an applied record.
         lag_records: polled by nobody yet, as last asked.
@@ -33,6 +34,7 @@ class ConsumerMetrics:
     batches: int = 0
     retries: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    unknown_ads: int = 0
     ignored_fields: dict[str, int] = field(default_factory=dict)
     newest_us: int = 0
     lag_records: int = 0
@@ -50,6 +52,10 @@ class ConsumerMetrics:
     def refuse(self, reasons: Mapping[str, int]) -> None:
         """Count refused records by reason."""
         self.refused.update(reasons)
+
+    def met_unknown_ads(self, records: int) -> None:
+        """Count records of ads that the catalogue lacks."""
+        self.unknown_ads += records
 
     def ignore(self, fields: Mapping[str, int]) -> None:
         """Count fields that no contract knows."""
@@ -88,6 +94,7 @@ class ConsumerMetrics:
             "accepted": self.accepted,
             "duplicates": self.duplicates,
             "refused": dict(sorted(self.refused.items())),
+            "unknown_ads": self.unknown_ads,
             "ignored_fields": dict(self.ignored_fields),
             "batches": self.batches,
             "retries": self.retries,
@@ -102,9 +109,10 @@ class ConsumerMetrics:
         newest = f"{datetime.fromtimestamp(self.newest_us / 1e6, UTC):%Y-%m-%d %H:%M:%S}Z" if self.newest_us else "none"
         refused = ", ".join(f"{count} {reason}" for reason, count in sorted(self.refused.items())) or "none refused"
         ignored = f", ignored fields {in_words(self.ignored_fields)}" if self.ignored_fields else ""
+        unknown = f", {self.unknown_ads} of unknown ads" if self.unknown_ads else ""
         return (
             f"{self.records} records, {self.rate():.0f}/s, {self.accepted} new, {self.duplicates} repeated, "
-            f"{refused}{ignored}; "
+            f"{refused}{unknown}{ignored}; "
             f"newest {newest}, {self.lag_records} waiting"
         )
 
@@ -124,8 +132,10 @@ class RayConsumerMetrics(ConsumerMetrics):
         )
         self._lag_records = Gauge("rosa_stream_lag_records", "Records that wait to be applied.", names)
         self._lag_s = Gauge("rosa_stream_lag_seconds", "Age of the newest applied record.", names)
+        self._unknown_ads = RayCounter("rosa_stream_unknown_ads", "Records of ads that the catalogue lacks.", names)
         self._retries = RayCounter("rosa_stream_retries", "Batches tried again because the store failed.", names)
-        for metric in (self._outcomes, self._ignored, self._lag_records, self._lag_s, self._retries):
+        counted = (self._outcomes, self._ignored, self._unknown_ads, self._retries)
+        for metric in (*counted, self._lag_records, self._lag_s):
             metric.set_default_tags({"consumer": consumer})
 
     def applied(self, records: int, accepted: int, duplicates: int, newest_us: int) -> None:
@@ -137,6 +147,12 @@ class RayConsumerMetrics(ConsumerMetrics):
         """Count refused records by reason."""
         super().refuse(reasons)
         self._count(reasons)
+
+    def met_unknown_ads(self, records: int) -> None:
+        """Count records of ads that the catalogue lacks."""
+        super().met_unknown_ads(records)
+        if records:
+            self._unknown_ads.inc(records)
 
     def ignore(self, fields: Mapping[str, int]) -> None:
         """Count fields that no contract knows."""

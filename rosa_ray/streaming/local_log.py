@@ -177,8 +177,8 @@ class LocalLog:
 
     Args:
         root: the log's directory, or one file. Partitions are the directories `0`, `1`, ... below.
-        topic: names the streams: `log/TOPIC/PARTITION` and `file/TOPIC/NAME@HASH`. The hash is of the first line, so that
-            another file under the name of one that was read is another stream.
+        topic: names the streams: `log/TOPIC/PARTITION` and `file/TOPIC/NAME@HASH`. The hash is of the first line, so
+            that another file under the name of one that was read is another stream.
         share: number of this reader and how many there are: it reads every so many-th partition and file, also those
             that appear later.
         files: read these from their beginnings, and nothing else.

@@ -21,7 +21,7 @@ from rosa_ray.storage import exists, read_json, read_parquet, remove_tree, write
 from rosa_ray.studies.identity import identify
 from rosa_ray.training.in_process import InProcessTrainer, load_tensors, process_device, save_tensors
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.schedule import best_record
+from rosa_ray.training.schedule import best_record, monitored
 from rosa_ray.words import counted
 
 Record = dict[str, Any]
@@ -163,6 +163,7 @@ def _fit_record(job: TrainingJob, history: list[Record]) -> Record:
         "epochs": len(history),
         "best_epoch": best["epoch"] if best else None,
         "monitor": best[job.training.monitor] if best else None,
+        "monitor_score": monitored(job.training, best) if best else None,
         "train_seconds": round(seconds, 1),
         "samples_per_s": round(sum(record["samples"] for record in history) / max(seconds, 1e-9), 1),
         "history": history,

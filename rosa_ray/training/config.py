@@ -60,7 +60,8 @@ class TrainingConfig:
     monitor: Annotated[str, OneOf(MONITORS.keys)] = "valid_logloss"
     """Validation figure that decides the best epoch. Clicks are the most frequent label, so their log loss says most
     reliably where overfitting begins. `valid_loss` weighs the tasks as training does: it moves with the value of some
-    hundred conversions, and cannot compare task weights."""
+    hundred conversions, and cannot compare task weights. Where the validation period has one class only, an AUC is
+    undefined, and `valid_logloss` decides."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the forward pass. `auto` is bf16, else fp16, on a GPU and fp32 on a CPU."""
     max_failures: Annotated[int, Ge(0)] = 2

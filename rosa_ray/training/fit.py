@@ -120,8 +120,8 @@ def _run_config(training: TrainingConfig, storage: str, name: str, feed_path: st
         failure_config=FailureConfig(max_failures=training.max_failures, controller_failure_limit=_CLUSTER_FAILURES),
         checkpoint_config=CheckpointConfig(
             num_to_keep=training.keep_checkpoints,
-            checkpoint_score_attribute=training.monitor,
-            checkpoint_score_order=training.monitor_mode,
+            checkpoint_score_attribute="monitor_score",
+            checkpoint_score_order="max",
         ),
         callbacks=[EpochCallback(feed_path)],
         logging_config=LoggingConfig(log_level="WARNING"),

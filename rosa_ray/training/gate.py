@@ -18,7 +18,7 @@ from rosa_ray.run_dir import DataDir
 from rosa_ray.storage import read_parquet
 from rosa_ray.training.config import GateTrainingConfig
 from rosa_ray.training.gate_pairs import GatePairs, concat_pairs, draw_cuts, replay_pairs
-from rosa_ray.training.gate_report import LOADS, PairTensors, gate_report
+from rosa_ray.training.gate_report import LOADS, PairTensors, gate_report, weighted_mean
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 
@@ -124,7 +124,7 @@ def fit_gate(pairs: GatePairs, config: GateTrainingConfig, seed: int) -> FittedG
     held = held_out(pairs.user_key, config.holdout, seed)
     fit, check = PairTensors.of(pairs.take(~held)), PairTensors.of(pairs.take(held))
     price = config.encode_price
-    price = max(float(fit.gain()[fit.is_new].mean().nan_to_num()), LEAST_PRICE) if price is None else price
+    price = max(float(fit.mean(fit.gain(), fit.is_new).nan_to_num()), LEAST_PRICE) if price is None else price
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         gate = Gate(GateConfig(config.hidden))
@@ -145,7 +145,7 @@ def best_threshold(gate: Gate, pairs: PairTensors, target: Tensor, price: float)
     for threshold in THRESHOLDS:
         for mixes, called in ((False, online), (True, mixed)):
             costs[threshold, mixes] = sum(
-                float(torch.where(weight >= threshold, offline, called + price * load).mean())
+                float(pairs.mean(torch.where(weight >= threshold, offline, called + price * load)))
                 for load, weight in zip(LOADS, under_load, strict=True)
             )
     return min(costs, key=lambda choice: costs[choice])
@@ -176,7 +176,8 @@ def _descend(gate: Gate, fit: PairTensors, check: PairTensors, price: float, con
         load = torch.rand(len(rows))
         weight = gate(fit.history[rows], load)
         optimizer.zero_grad()
-        gate_loss(weight, load, fit.p_off[rows], fit.p_on[rows], target[rows], price).mean().backward()
+        losses = gate_loss(weight, load, fit.p_off[rows], fit.p_on[rows], target[rows], price)
+        weighted_mean(losses, fit.stands_for[rows]).backward()
         optimizer.step()
     gate.load_state_dict(best_state)
     return step
@@ -187,4 +188,4 @@ def _checked_loss(gate: Gate, pairs: PairTensors, target: Tensor, price: float) 
     """Mean loss over `LOADS`."""
     loads = [torch.full((len(target),), load) for load in LOADS]
     losses = [gate_loss(gate(pairs.history, load), load, pairs.p_off, pairs.p_on, target, price) for load in loads]
-    return float(torch.stack(losses).mean())
+    return float(torch.stack([pairs.mean(loss) for loss in losses]).mean())

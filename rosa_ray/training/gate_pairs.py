@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from rosa_ray.calibration import Calibration
-from rosa_ray.evaluation.predictions import as_logged
 from rosa_ray.features import EncodedUsers
 from rosa_ray.features.encoding import owners
 from rosa_ray.inference import context_events, predict
@@ -35,6 +34,7 @@ class GatePairs:
         history: float32 (P, F), `HISTORY_INPUTS`.
         p_off, p_on: float32 (P, 2), calibrated probabilities of `GATE_HEADS`.
         label: float32 (P, 2), click, and click with conversion.
+        stands_for: float32 (P,), how many impressions the pair's own one stands for.
     """
 
     user_key: np.ndarray
@@ -42,6 +42,7 @@ class GatePairs:
     p_off: np.ndarray
     p_on: np.ndarray
     label: np.ndarray
+    stands_for: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user_key)
@@ -96,7 +97,7 @@ def replay_pairs(
     encoded = np.stack([events_before(users, cut_us[:, column]) for column in range(cuts)], axis=1)
     both = repeat_impressions(users, np.concatenate([shown["visible"][:, None], encoded], axis=1))
     raw = predict(ranker, both.trim(context), users_per_batch, device)
-    scores = as_logged(calibration.apply(raw), calibration.negative_keep_rate)
+    scores = calibration.apply(raw)
     heads = np.stack([scores[name] for name in GATE_HEADS], axis=1)
     p = heads.reshape(-1, cuts + 1, len(GATE_HEADS)).astype(np.float32)
     label = np.stack([shown["click"], shown["click"] * shown["conversion"]], axis=1).astype(np.float32)
@@ -108,8 +109,10 @@ def replay_pairs(
             p_off=p[:, column + 1],
             p_on=p[:, 0],
             label=label,
+            stands_for=shown["weight"].astype(np.float32),
         )
-        parts.append(pairs.take(encoded[:, column] > 0))
+        # A label of both heads is needed: rows whose conversions are not known are left out.
+        parts.append(pairs.take((encoded[:, column] > 0) & (shown["conversion_weight"] > 0)))
     return concat_pairs(parts)
 
 

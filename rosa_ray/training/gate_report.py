@@ -29,11 +29,19 @@ class PairTensors:
     p_off: Tensor
     p_on: Tensor
     label: Tensor
+    stands_for: Tensor
 
     @classmethod
     def of(cls, pairs: GatePairs) -> "PairTensors":
         """Wrap the arrays without copying."""
-        return cls(*(torch.from_numpy(values) for values in (pairs.history, pairs.p_off, pairs.p_on, pairs.label)))
+        columns = (pairs.history, pairs.p_off, pairs.p_on, pairs.label, pairs.stands_for)
+        return cls(*map(torch.from_numpy, columns))
+
+    def mean(self, values: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Mean of some pairs' values, each as often as it stands for; NaN where there is no pair."""
+        if chosen is None:
+            return weighted_mean(values, self.stands_for)
+        return weighted_mean(values[chosen], self.stands_for[chosen])
 
     @property
     def is_new(self) -> Tensor:
@@ -65,14 +73,27 @@ class PairTensors:
         return weight
 
 
+def weighted_mean(values: Tensor, stands_for: Tensor) -> Tensor:
+    """Mean of values that stand for so many each, (n,) and (n,).
+
+    >>> float(weighted_mean(torch.tensor([1.0, 4.0]), torch.tensor([2.0, 1.0])))
+    2.0
+    """
+    # The plain mean rounds otherwise than the ratio of sums: a log without weights keeps the gate it had.
+    if bool((stands_for == 1).all()):
+        return values.mean()
+    return (values * stands_for).sum() / stands_for.sum()
+
+
 def gate_report(gate: Gate, pairs: PairTensors) -> dict[str, Any]:
     """What a gate does to some pairs; losses and gains are against labels, nats per request, both heads together.
 
     Returns:
-        pairs; `gain` of encoding where something is new: mean, its standard error, and quantiles of what the online
-        probabilities expect; `logloss` of offline, of online and of `fresh`, which calls where something is new;
-        `loads`: for each of `LOADS` the share of pairs that call the encoder and the log loss of what is answered;
-        `buckets` of `events_since`: pairs, gain, and at each load the mean λ and the share of calls.
+        pairs, counted each once, while all else but quantiles is of what they stand for; `gain` of encoding where
+        something is new: mean, its standard error, and quantiles of what the online probabilities expect; `logloss` of
+        offline, of online and of `fresh`, which calls where something is new; `loads`: for each of `LOADS` the share of
+        pairs that call the encoder and the log loss of what is answered; `buckets` of `events_since`: pairs, gain, and
+        at each load the mean λ and the share of calls.
     """
     zeros = torch.zeros(len(pairs.history))
     offline, online = (pairs.loss(weight, pairs.label) for weight in (zeros + 1, zeros))
@@ -83,12 +104,12 @@ def gate_report(gate: Gate, pairs: PairTensors) -> dict[str, Any]:
     quantiles = {f"{level:g}": float(value) for level, value in zip(GAIN_QUANTILES, spread, strict=True)}
     return {
         "pairs": len(zeros),
-        "gain": _mean(pairs.gain()[new]) | {"expected": quantiles},
-        "logloss": {"offline": float(offline.mean()), "online": float(online.mean())},
-        "calls_of_fresh": float(new.float().mean()),
+        "gain": _mean_gain(pairs, new) | {"expected": quantiles},
+        "logloss": {"offline": float(pairs.mean(offline)), "online": float(pairs.mean(online))},
+        "calls_of_fresh": float(pairs.mean(new.float())),
         "loads": [{"load": load} | _answered(gate, pairs, weight) for load, weight in under_load.items()],
         "buckets": [
-            _bucket(gate, low, pairs.gain()[chosen], {load: weight[chosen] for load, weight in under_load.items()})
+            _bucket(gate, low, pairs, chosen, under_load)
             for low, high in zip(SINCE_BUCKETS, upper, strict=True)
             if (chosen := (since >= low) & (since < high)).any()
         ],
@@ -100,18 +121,27 @@ def _answered(gate: Gate, pairs: PairTensors, weight: Tensor) -> dict[str, float
     called = (weight < gate.threshold) & pairs.is_new
     mix = pairs.weights(gate, 0.0) if gate.mixes else torch.zeros(len(weight))
     loss = pairs.loss(torch.where(called, mix, torch.ones(len(weight))), pairs.label)
-    return {"calls": float(called.float().mean()), "logloss": float(loss.mean())}
+    return {"calls": float(pairs.mean(called.float())), "logloss": float(pairs.mean(loss))}
 
 
-def _bucket(gate: Gate, low: int, gain: Tensor, under_load: dict[float, Tensor]) -> dict[str, Any]:
+def _bucket(
+    gate: Gate, low: int, pairs: PairTensors, chosen: Tensor, under_load: dict[float, Tensor]
+) -> dict[str, Any]:
     loads = [
-        {"load": load, "weight": float(weight.mean()), "calls": float((weight < gate.threshold).float().mean())}
+        {
+            "load": load,
+            "weight": float(pairs.mean(weight, chosen)),
+            "calls": float(pairs.mean((weight < gate.threshold).float(), chosen)),
+        }
         for load, weight in under_load.items()
     ]
-    return {"events_since": low, "pairs": len(gain), "gain": _mean(gain), "loads": loads}
+    return {"events_since": low, "pairs": int(chosen.sum()), "gain": _mean_gain(pairs, chosen), "loads": loads}
 
 
-def _mean(gain: Tensor) -> dict[str, Any]:
-    if not len(gain):
+def _mean_gain(pairs: PairTensors, chosen: Tensor) -> dict[str, Any]:
+    """Mean over some pairs, and its standard error as of a ratio of sums."""
+    if not chosen.any():
         return {"mean": None, "standard_error": None}
-    return {"mean": float(gain.mean()), "standard_error": float(gain.std(correction=0) / len(gain) ** 0.5)}
+    gain, each = pairs.gain()[chosen], pairs.stands_for[chosen]
+    mean = weighted_mean(gain, each)
+    return {"mean": float(mean), "standard_error": float(((gain - mean) * each).norm() / each.sum())}

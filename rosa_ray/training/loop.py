@@ -25,7 +25,7 @@ from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import ShardReader, TableBlocks, idle_user
-from rosa_ray.training.schedule import is_finished, learning_rate
+from rosa_ray.training.schedule import is_finished, learning_rate, monitored
 from rosa_ray.training.step import Stepper, mean_losses
 
 _VALID_METRICS = ("auc", "logloss", "gauc", "pcoc", "cvr_auc", "ctcvr_auc", "ctcvr_logloss")
@@ -90,7 +90,7 @@ class Worker:
             **{f"valid_{name}": value for name, value in valid.items()},
             "seconds": round(time.perf_counter() - began, 3),
         }
-        self._require_monitor(record)
+        record["monitor_score"] = monitored(self.job.training, record)
         self.history.append(record)
         self._resumed_from = None
         return record
@@ -190,14 +190,6 @@ class Worker:
         for state in self.ranks.gather(evaluation):
             merged.merge(state)
         return merged
-
-    def _require_monitor(self, record: dict[str, Any]) -> None:
-        monitor = self.job.training.monitor
-        if record[monitor] is None:
-            raise TrainingError(
-                f"{monitor} is undefined on the validation period (one class only); set another training.monitor or "
-                "raise preprocess.valid_fraction"
-            )
 
     def _tensor(self, values: list[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64, device=self.device)

@@ -10,6 +10,9 @@ from typing import Any
 
 from rosa_ray.training.config import TrainingConfig
 
+FALLBACK_MONITOR = "valid_logloss"
+"""Decides where the validation period does not define the monitor."""
+
 EpochRecord = Mapping[str, Any]
 """Figures of one epoch, among them `epoch` (from 1) and the monitor."""
 
@@ -29,12 +32,26 @@ def learning_rate(config: TrainingConfig, step: int, history: Sequence[EpochReco
     return config.learning_rate * warm * _factor(config, history)
 
 
+def monitored(config: TrainingConfig, record: EpochRecord) -> float:
+    """How good an epoch is by the monitor: the larger, the better.
+
+    A log loss is always defined. Another monitor may be undefined on a validation period of one class. Then the log
+    loss of clicks takes its place.
+
+    >>> monitored(TrainingConfig(monitor="valid_auc"), {"valid_auc": None, "valid_logloss": 0.25})
+    -0.25
+    """
+    value = record[config.monitor]
+    if value is None:
+        return -float(record[FALLBACK_MONITOR])
+    return float(value) if config.monitor_mode == "max" else -float(value)
+
+
 def best_record(config: TrainingConfig, history: Sequence[EpochRecord], min_delta: float = 0.0) -> EpochRecord | None:
     """The epoch with the best monitor, the first of equals; later ones must be better by more than `min_delta`."""
-    sign = 1.0 if config.monitor_mode == "max" else -1.0
     best: EpochRecord | None = None
     for record in history:
-        if best is None or sign * record[config.monitor] > sign * best[config.monitor] + min_delta:
+        if best is None or monitored(config, record) > monitored(config, best) + min_delta:
             best = record
     return best
 

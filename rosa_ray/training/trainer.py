@@ -26,7 +26,7 @@ from rosa_ray.training.fit import OnEpoch, fit, outcome_of
 from rosa_ray.training.gate import fit_run_gate
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ray_worker import CHECKPOINT_FILE
-from rosa_ray.training.schedule import EpochRecord, best_record
+from rosa_ray.training.schedule import FALLBACK_MONITOR, EpochRecord, best_record
 from rosa_ray.words import counted
 
 Tell = Callable[[str], None]
@@ -148,6 +148,18 @@ def off_lines(loss: LossConfig, totals: Mapping[str, float]) -> list[str]:
     return lines
 
 
+def undefined_monitor_line(training: TrainingConfig, best: EpochRecord) -> str | None:
+    """A line for people where the validation period does not define the monitor, as all its rows are of one class.
+
+    >>> undefined_monitor_line(TrainingConfig(monitor="valid_auc"), {"epoch": 2, "valid_auc": None})
+    'valid_auc is undefined on the validation period, which has one class only: valid_logloss chose epoch 2'
+    """
+    if best[training.monitor] is not None:
+        return None
+    what = f"{training.monitor} is undefined on the validation period, which has one class only"
+    return f"{what}: {FALLBACK_MONITOR} chose epoch {best['epoch']}"
+
+
 def _prepare(run_dir: RunDir, name: str, resume: bool) -> str | None:
     """Clear checkpoints when starting over; returns the MLflow run to continue."""
     if not resume:
@@ -176,6 +188,8 @@ def _finish(
 ) -> TrainResult:
     history = outcome_of(result)["history"]
     weights, best = best_weights(job.training, result)
+    if line := undefined_monitor_line(job.training, best):
+        tell(line)
     manifest = make_bundle(
         run_dir.bundle,
         job=job,

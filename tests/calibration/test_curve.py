@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rosa_ray.calibration import Calibration, CalibrationConfig, Curve, correct_sampling, sampled_probability
+from rosa_ray.calibration import Calibration, CalibrationConfig, Curve, correct_sampling
 from rosa_ray.errors import ConfigError
 
 STEPS = st.lists(st.floats(0.01, 3), min_size=2, max_size=6)
@@ -84,15 +84,20 @@ def test_a_damaged_document_is_refused(changes: dict, message: str) -> None:
 
 
 @given(p=st.floats(1e-6, 1 - 1e-6), keep=st.floats(0.001, 1))
-def test_the_sampling_correction_and_its_inverse(p: float, keep: float) -> None:
-    corrected = correct_sampling([p], keep)
-    assert corrected[0] <= p
-    assert sampled_probability(corrected, keep)[0] == pytest.approx(p, rel=1e-6)
+def test_the_sampling_correction_divides_the_odds(p: float, keep: float) -> None:
+    corrected = correct_sampling([p], keep)[0]
+    assert corrected / (1 - corrected) == pytest.approx(keep * p / (1 - p), rel=1e-6)
+
+
+def test_a_bundle_of_a_thinned_log_from_before_weights_is_still_corrected() -> None:
+    kept = Calibration.from_dict({**Calibration().to_dict(), "negative_keep_rate": 0.25})
+    scores = {"p_ctr": np.array([0.5]), "p_cvr": np.array([0.5]), "value": np.array([1.0])}
+    assert kept.apply(scores)["p_ctr"].tolist() == [0.2]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("negative_keep_rate", 0.0), ("negative_keep_rate", 1.5), ("knot_positives", 0), ("prior_positives", -1.0)],
+    [("isotonic_positives", 0), ("knot_positives", 0), ("prior_positives", -1.0)],
 )
 def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"calibration.{name} is {value}"):

@@ -111,19 +111,35 @@ def test_none_leaves_scores_alone() -> None:
 
 
 @pytest.mark.parametrize("keep", [0.05, 0.3])
-def test_a_model_of_a_sampled_log_predicts_for_the_whole_one(keep: float) -> None:
-    """Drop non-clicked rows, take the exact probabilities on what is left as the model, and calibrate on it."""
-    whole = table(rows=400_000, distort=False)
+def test_a_thinned_log_with_weights_is_calibrated_as_the_whole_one(keep: float) -> None:
+    """Drop rows without a click, and give those that are left the weight of what they stand for."""
+    whole = table(rows=400_000)
     rng = np.random.default_rng(5)
     kept = (whole["click"] == 1) | (rng.random(len(whole["click"])) < keep)
-    p = whole["p_ctr"]
-    of_model = {**whole, "p_ctr": p / (p + (1 - p) * keep)}
-    log = {name: values[kept] for name, values in of_model.items()}
-    for method in ("none", "platt", "isotonic"):
-        config = CalibrationConfig(method=method, negative_keep_rate=keep)
-        fitted = fit_calibration(CalibrationSums(keep).update(log), config)
-        assert fitted.apply(of_model)["p_ctr"].sum() / whole["click"].sum() == pytest.approx(1, abs=0.03)
-        assert np.abs(fitted.apply(of_model)["p_ctr"] / p - 1).mean() < (1e-9 if method == "none" else 0.06)
+    log = {name: values[kept] for name, values in whole.items()}
+    log["weight"] = np.where(log["click"] == 1, 1.0, 1 / keep)
+    for method in ("platt", "isotonic"):
+        config = CalibrationConfig(method=method)
+        of_whole, of_kept = (fit_calibration(CalibrationSums().update(rows), config) for rows in (whole, log))
+        p, expected = of_kept.apply(whole)["p_ctr"], of_whole.apply(whole)["p_ctr"]
+        assert p.sum() / whole["click"].sum() == pytest.approx(1, abs=0.02)
+        assert np.abs(p / expected - 1).mean() < 0.05
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_a_row_of_weight_three_counts_as_three_rows(method: str) -> None:
+    rows = table()
+    weight = np.random.default_rng(1).integers(1, 4, len(rows["click"]))
+    repeated = {name: np.repeat(values, weight) for name, values in rows.items()}
+    config = CalibrationConfig(method=method)
+    one, other = (
+        fit_calibration(CalibrationSums().update(part), config)
+        for part in ({**rows, "weight": weight.astype(np.float64)}, repeated)
+    )
+    assert one.ctr.calibrated_logit == pytest.approx(other.ctr.calibrated_logit, abs=1e-9)
+    assert one.cvr.calibrated_logit == pytest.approx(other.cvr.calibrated_logit, abs=1e-9)
+    assert one.value_factor == pytest.approx(other.value_factor)
+    assert (one.conversions, one.ctr.rows) == (other.conversions, other.ctr.rows)
 
 
 def table(rows: int = 20_000, seed: int = 0, distort: bool = True) -> dict[str, np.ndarray]:

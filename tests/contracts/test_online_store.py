@@ -127,9 +127,15 @@ def test_what_a_loaded_log_covers_is_late_and_what_came_after_it_is_not(store: O
     require_one_pass(store, [*rows, *after])
 
 
-_BEFORE = st.tuples(st.integers(0, 20).map(lambda n: f"b{n}"), st.sampled_from(["ann", "bob"]), st.integers(0, 2 * 24 * 60))
-_GAP = st.tuples(st.integers(0, 40).map(lambda n: f"g{n}"), st.sampled_from(["ann", "bob", "cid"]), st.integers(0, 26 * 24 * 60))
-_AFTER = st.tuples(st.integers(0, 20).map(lambda n: f"a{n}"), st.sampled_from(["ann", "cid"]), st.integers(0, 5 * 24 * 60))
+_BEFORE = st.tuples(
+    st.integers(0, 20).map(lambda n: f"b{n}"), st.sampled_from(["ann", "bob"]), st.integers(0, 2 * 24 * 60)
+)
+_GAP = st.tuples(
+    st.integers(0, 40).map(lambda n: f"g{n}"), st.sampled_from(["ann", "bob", "cid"]), st.integers(0, 26 * 24 * 60)
+)
+_AFTER = st.tuples(
+    st.integers(0, 20).map(lambda n: f"a{n}"), st.sampled_from(["ann", "cid"]), st.integers(0, 5 * 24 * 60)
+)
 
 
 def _at(rows: list[tuple[str, str, int]], day: int) -> list[tuple[str, str, int]]:
@@ -180,7 +186,9 @@ def test_a_gap_is_filled_after_live_events_as_if_it_had_come_in_order(
 
 
 _FAR = st.tuples(
-    st.integers(0, 12).map(lambda number: f"e{number}"), st.just("ann"), st.integers(0, 120).map(lambda n: T0 + n * 8 * HOUR_US)
+    st.integers(0, 12).map(lambda number: f"e{number}"),
+    st.just("ann"),
+    st.integers(0, 120).map(lambda n: T0 + n * 8 * HOUR_US),
 )
 
 

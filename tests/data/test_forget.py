@@ -105,6 +105,20 @@ def test_lines_of_logs_become_blanks_of_the_same_length(tmp_path: Path) -> None:
     assert log.read_bytes().split(b"\n") == [*expected, b'{"user_id":"cid"}', b""]
 
 
+def test_ids_that_are_numbers_are_found_in_plain_files_too(tmp_path: Path) -> None:
+    gone = [b'{"user_id": 1007, "n": 1}', b'{"user_id": 1007.0}', b'{"user_id":1.007e3}', b'{"user_id": "1007"}']
+    kept = [b'{"user_id": 10071}', b'{"user_id": null, "n": 1007}', b'{"user_id": "1007.0"}']
+    for name in ("events.jsonl", "more.ndjson"):
+        (tmp_path / name).write_bytes(b"\n".join(gone + kept))
+    assert [removal.count for removal in forget_in_files(str(tmp_path), ["1007"])] == [4, 4]
+    lines = (tmp_path / "more.ndjson").read_bytes().split(b"\n")
+    assert [line.strip() for line in lines] == [b""] * 4 + kept
+    assert forget_in_files(str(tmp_path), ["None"]) == []
+    cut = [json.dumps({"record": f'{{"user_id": {number}, "note": "cut he'}) for number in (1007, 10071, 1007.5)]
+    (tmp_path / "dead.jsonl").write_text("\n".join(cut))
+    assert [removal.count for removal in forget_in_files(str(tmp_path), ["1007"])] == [1]
+
+
 def test_a_missing_run_holds_nobody(tmp_path: Path) -> None:
     assert forget_in_files(str(tmp_path / "none"), ["ann"]) == []
 

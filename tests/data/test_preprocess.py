@@ -1,5 +1,6 @@
 """Preprocessing end to end on Ray Data, against an independent count of the same log."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.data.counter_files import read_counters_file
+from rosa_ray.data.leakage.guard import LeakGuardConfig, guard
 from rosa_ray.data.preprocess import PreprocessConfig, PreprocessResult, preprocess, split_bounds
+from rosa_ray.data.user_rows import require_keep_rate
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds, UserRows
 from rosa_ray.run_dir import DataDir
@@ -140,6 +143,32 @@ def test_the_number_of_partitions_does_not_change_a_row(done: tuple[PreprocessRe
 
 
 @pytest.mark.integration
+def test_a_thinned_log_is_counted_as_what_it_stands_for(tmp_path: Path, ray_cluster: None) -> None:
+    write_log(tmp_path / "log", with_candidates=False)
+    source = open_source(SourceConfig(kind="log", path=str(tmp_path / "log")))
+    result = preprocess(source, str(tmp_path / "data"), replace(PERIODS, negative_keep_rate=0.1), CONFIG)
+    layout = DataDir(str(tmp_path / "data"))
+    click = np.array(impressions_table_of_the_log()["click"].to_pylist())
+    meant = click.sum() + 10 * (~click).sum()
+    assert result.report["impressions"] == len(click)
+    assert result.report["stands_for"] == pytest.approx(meant)
+    train = result.report["splits"]["train"]
+    assert train["ctr"] == pytest.approx(
+        train["clicks"] / (train["clicks"] + 10 * (train["impressions"] - train["clicks"]))
+    )
+    state = FeatureState.load(Path(layout.features))
+    assert state.config.units_per_impression == 1000
+    assert state.totals["impressions"] == pytest.approx(train["stands_for"]["impressions"])
+    assert read_counters_file(layout.counters)["ad_impressions"].sums[:, 0].sum() == round(1000 * meant)
+    assert guard(layout.root, LeakGuardConfig(), SourceConfig()).findings == ()
+    require_keep_rate(layout, 0.1)
+    with pytest.raises(
+        InputError, match=r"was preprocessed with preprocess\.negative_keep_rate 0\.1, the config says 1;"
+    ):
+        require_keep_rate(layout, 1.0)
+
+
+@pytest.mark.integration
 def test_a_log_without_impressions_says_what_to_run(tmp_path: Path, ray_cluster: None) -> None:
     folder = tmp_path / "events"
     folder.mkdir()
@@ -147,6 +176,25 @@ def test_a_log_without_impressions_says_what_to_run(tmp_path: Path, ray_cluster:
     source = open_source(SourceConfig(kind="parquet", events=str(folder)))
     with pytest.raises(InputError, match=r"no usable impressions.*rosa simulate"):
         preprocess(source, str(tmp_path / "data"), PERIODS, FeatureConfig())
+
+
+@pytest.mark.integration
+def test_events_without_a_category_take_that_of_the_ad_and_are_counted(tmp_path: Path, ray_cluster: None) -> None:
+    write_log(tmp_path / "log", with_candidates=False)
+    write_log(tmp_path / "silent", with_candidates=False)
+    for path in (tmp_path / "silent" / "events").iterdir():
+        table = pq.read_table(path)
+        nothing = pa.nulls(table.num_rows, pa.string())
+        pq.write_table(table.set_column(table.column_names.index("category"), "category", nothing), path)
+    results, rows = [], []
+    for name in ("log", "silent"):
+        source = open_source(SourceConfig(kind="log", path=str(tmp_path / name)))
+        results.append(preprocess(source, str(tmp_path / f"{name}-data"), PERIODS, CONFIG))
+        users = Path(DataDir(str(tmp_path / f"{name}-data")).users)
+        rows.append([path.read_bytes() for path in sorted(users.glob("*.parquet"))])
+    assert rows[0] == rows[1]
+    told = [loss for loss in results[1].report["losses"] if "take that of their item's ad" in loss["reason"]]
+    assert [(loss["rows"], loss["lost"]) for loss in told] == [(results[0].report["events"], False)]
 
 
 def test_periods_from_dates_and_from_fractions() -> None:

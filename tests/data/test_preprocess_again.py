@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.data.preprocess import PreprocessConfig, PreprocessResult, preprocess
+from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.sources import SourceConfig, open_source
+from rosa_ray.units import DAY_US
 from tests.ray_workers import killing_workers
-from tests.synthetic import CONFIG, ads_table, events_table, impressions_table
+from tests.synthetic import CONFIG, START_US, ads_table, events_table, impressions_table
 
 KEPT = PreprocessConfig(partitions=4, keep_staging=True)
 
@@ -69,6 +72,33 @@ def test_a_day_that_came_later(whole: tuple[Path, dict[str, str], PreprocessResu
     assert result.report["ingest"]["files_reused"] == 7
     assert checksums(data) == whole[1]
     assert result.report["splits"] == whole[2].report["splits"]
+
+
+def write_snapshots(log: Path, days: range) -> None:
+    """The log with a snapshot of its ads every day; from the third day on they cost twice as much."""
+    write_days(log, days)
+    (log / "ads" / "ads.parquet").unlink(missing_ok=True)
+    for number in days:
+        since = pa.array([START_US + 2 * number * DAY_US] * 30).cast(TIMESTAMP)
+        ads = ads_table().drop_columns(["valid_from"]).append_column("valid_from", since)
+        price = pc.multiply(ads["price"], 2.0 if number > 1 else 1.0)
+        ads = ads.set_column(ads.column_names.index("price"), "price", price)
+        pq.write_table(ads, log / "ads" / f"day{number}.parquet")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("first", [range(3), range(1)])
+def test_snapshots_of_ads_that_came_later(ray_cluster: None, tmp_path: Path, first: range) -> None:
+    log, data = tmp_path / "log", tmp_path / "data"
+    write_snapshots(log, first)
+    run(log, data)
+    write_snapshots(log, range(first.stop, 4))
+    result = run(log, data)
+    assert result.report["ingest"]["files_reused"] == 3 * len(first)
+    assert result.report["catalogue"]["versions"] == 60
+    whole = run(log, tmp_path / "whole")
+    assert checksums(data) == checksums(tmp_path / "whole")
+    assert result.report["splits"] == whole.report["splits"]
 
 
 @pytest.mark.integration

@@ -112,7 +112,7 @@ def test_events_of_one_id() -> None:
     assert (repeats.copies, repeats.conflicts, repeats.shared) == (1, 2, 2)
 
 
-def test_ads_take_the_newest_row_or_say_that_they_differ() -> None:
+def test_ads_of_one_moment_say_that_they_differ_and_those_of_several_are_all_kept() -> None:
     ad = {"ad_id": "a1", "campaign_id": "old", "category": "c1", "bid": 0.1, "price": 5.0}
     newer = ad | {"campaign_id": "new", "price": 10.0}
     plain = pa.Table.from_pylist([newer, ad, ad], schema=ADS.schema)
@@ -120,9 +120,11 @@ def test_ads_take_the_newest_row_or_say_that_they_differ() -> None:
     assert row["campaign_id"] == "new"
     assert repeats == Repeats(copies=1, conflicts=1, conflict="ad_id 'a1': campaign_id 'new' and 'old'")
     dated = pa.Table.from_pylist([ad | {"valid_from": time(9)}, newer | {"valid_from": time(8)}], schema=ADS.schema)
-    (row,), repeats = kept(dated, "ads")
-    assert row["campaign_id"] == "old"
-    assert repeats == Repeats(versions=1)
+    rows, repeats = kept(dated, "ads")
+    assert [row["campaign_id"] for row in rows] == ["new", "old"]
+    assert repeats == Repeats()
+    twice = pa.concat_tables([dated, dated.slice(0, 1)])
+    assert kept(twice, "ads")[1] == Repeats(copies=1)
 
 
 @settings(max_examples=40, deadline=None)

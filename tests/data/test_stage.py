@@ -2,6 +2,7 @@ import gzip
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,8 +12,9 @@ from rosa_ray.data.stage import _stage_row, stage_file, stage_source
 from rosa_ray.data.stage_report import FileReport, StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.schema import ADS, EVENTS, Violation
+from rosa_ray.schema import ADS, EVENTS, IMPRESSIONS, Violation
 from rosa_ray.sources import SourceConfig, open_source, text_files
+from tests.synthetic import impressions_table
 
 LINES = b"".join(b"%d,%d,7,pv,%d\n" % (user, 100 + user, 1_512_000_000 + user) for user in range(40))
 
@@ -153,3 +155,23 @@ def test_ingest_names_bad_files_keeps_good_ones_and_repeats_itself(raw, tmp_path
     (raw / "second.csv").unlink()
     with pytest.raises(InputError, match=r"none of 2 events files is usable; the first: .*cut"):
         stage_source(source, str(staging_dir), 3)
+
+
+def test_a_mapped_weight_comes_in_and_is_noticed(tmp_path):
+    rng = np.random.default_rng(0)
+    table = impressions_table(rng, impressions=40).drop_columns(["weight"])
+    weighed = table.append_column("sampling", pa.array(np.where(table["click"], 1.0, 4.0)))
+    for name, shown in (("plain", table), ("weighed", weighed)):
+        folder, columns = tmp_path / name, {"weight": "sampling"} if name == "weighed" else {}
+        (folder / "log").mkdir(parents=True)
+        pq.write_table(shown, folder / "log/a.parquet")
+        source = open_source(
+            SourceConfig(kind="parquet", impressions=str(folder / "log"), columns={"impressions": columns})
+        )
+        (folder / "staging").mkdir()
+        (report,) = [stage_file(source, file, str(folder / "staging"), 1) for file in source.files()]
+        assert report.rows_kept == 40
+        assert StageReport("", 1, (report,)).weighted == (name == "weighed")
+        staged = read_staged(str(folder / "staging"), IMPRESSIONS, 0)
+        given = {True: 1.0, False: 4.0} if name == "weighed" else {True: None, False: None}
+        assert {row["click"]: row["weight"] for row in staged.to_pylist()} == given

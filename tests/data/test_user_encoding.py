@@ -45,7 +45,7 @@ def state() -> FeatureState:
 @pytest.fixture(scope="module")
 def encoder(state: FeatureState) -> UserEncoder:
     torch.manual_seed(0)
-    settings = {"width": 8, "heads": 2, "layers": 2, "window": 3, "hidden": (8,)}
+    settings = {"width": 8, "heads": 2, "layers": 2, "window": 3, "match_window": 3, "hidden": (8,)}
     ranker = build_ranker("rosa", settings, state.table_sizes, BASE_RATES).eval()
     return UserEncoder(ranker, state, context_events=9, as_of_us=END, seen_from_us=T0 + 20 * HOUR_US, users_per_batch=2)
 
@@ -173,3 +173,19 @@ def test_a_ranker_without_an_encoder_gives_timelines_only(encoder: UserEncoder, 
     assert plain.window == 0
     assert state_block(encoded, plain.window) is None
     assert len(timeline_block(encoded).user_key) == 4
+
+
+def test_a_store_of_longer_timelines_does_not_encode_more_of_them(
+    encoder: UserEncoder, table: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths, ranker = list[int](), encoder.ranker
+    assert ranker is not None
+    encode = ranker.encode
+    monkeypatch.setattr(ranker, "encode", lambda events: lengths.append(events["time_us"].shape[1]) or encode(events))
+    longer = with_events(replace(encoder, context_events=1000)(table))
+    assert np.diff(timeline_block(longer).event_offsets).tolist() == [3, 30, 1, 12]
+    assert max(lengths) == ranker.context_events == 9
+    states, usual = (state_block(encoded, 3) for encoded in (longer, with_events(encoder(table))))
+    assert states is not None
+    assert usual is not None
+    np.testing.assert_array_equal(states.states, usual.states)

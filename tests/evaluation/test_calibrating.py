@@ -8,7 +8,7 @@ from torch import nn
 from rosa_ray.calibration import CalibrationConfig, CalibrationSums, fit_calibration
 from rosa_ray.errors import InputError
 from rosa_ray.evaluation.calibrating import calibrate
-from rosa_ray.evaluation.predictions import as_logged, prediction_columns, raw_columns
+from rosa_ray.evaluation.predictions import prediction_columns, raw_columns
 from rosa_ray.evaluation.segments import PeriodSegments, SegmentNames
 from rosa_ray.features import Split, encode_users
 from rosa_ray.inference import predict
@@ -43,7 +43,7 @@ def test_without_data_that_is_said(tmp_path: Path) -> None:
         calibrate(CalibrationConfig(), description={}, weights={}, state=state, layout=layout)
 
 
-def test_raw_scores_take_the_place_of_calibrated_ones_and_a_sampled_log_gets_its_own() -> None:
+def test_raw_scores_take_the_place_of_calibrated_ones() -> None:
     columns = {
         "p_ctr": np.array([0.2]),
         "p_cvr": np.array([0.5]),
@@ -56,9 +56,6 @@ def test_raw_scores_take_the_place_of_calibrated_ones_and_a_sampled_log_gets_its
     raw = raw_columns(columns)
     assert [raw[name][0] for name in ("p_ctr", "p_cvr", "value")] == [0.4, 0.6, 2.0]
     assert raw["p_ctcvr"] == pytest.approx([0.24])
-    assert as_logged(columns, 0.25)["p_ctr"] == pytest.approx([0.5])
-    assert as_logged(columns, 0.25)["p_ctcvr"] == pytest.approx([0.25])
-    assert as_logged(columns, 1.0) == columns
 
 
 def test_segments_have_the_names_people_know(tmp_path: Path) -> None:

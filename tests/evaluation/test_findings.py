@@ -8,7 +8,7 @@ import pytest
 
 from rosa_ray.evaluation.evaluate import findings, judge_heads, labelled_metrics
 from rosa_ray.features import Split
-from rosa_ray.storage import write_parquet
+from rosa_ray.storage import read_parquet, write_parquet
 
 ROWS, USERS = 600, 60
 TOTALS = {"impressions": 2000.0, "clicks": 500.0, "conversions": 0.0, "revenue": 0.0, "cost": 10.0}
@@ -31,6 +31,7 @@ def files(tmp_path: Path) -> list[str]:
         "revenue": np.zeros(2 * ROWS),
         "cost": half,
         "expected_cost": half,
+        "weight": np.ones(2 * ROWS),
         **{f"{raw}{name}": value for raw in ("", "raw_") for name, value in (("p_ctr", p), ("p_cvr", half))},
         "p_ctcvr": p / 2,
         "value": half,
@@ -67,8 +68,18 @@ def test_verdicts_and_reasons_stand_below_the_table(files: list[str]) -> None:
     assert any("raw_cvr_ece" in line or "raw_cvr_pcoc" in line for line in findings(metrics, every=True))
 
 
-def test_a_thinned_log_is_judged_by_its_own_rates(files: list[str]) -> None:
-    """Scores of all impressions, labels of those kept: brought to one footing before they are judged."""
-    plain, thinned = judge_heads(files, TOTALS)["clicks"], judge_heads(files, TOTALS, negative_keep_rate=0.5)["clicks"]
-    assert thinned["auc"]["estimate"] == pytest.approx(plain["auc"]["estimate"], abs=1e-3)
-    assert thinned["normalised_entropy"]["estimate"] > plain["normalised_entropy"]["estimate"]
+def test_a_thinned_log_is_judged_as_the_whole_one(files: list[str]) -> None:
+    """Half of the rows without a click are dropped; those left weigh two."""
+    plain = judge_heads(files, TOTALS)["clicks"]
+    rng = np.random.default_rng(2)
+    for path in files:
+        table = read_parquet(path)
+        click = table["click"].to_numpy() == 1
+        table = table.set_column(table.column_names.index("weight"), "weight", pa.array(np.where(click, 1.0, 2.0)))
+        write_parquet(table.filter(pa.array(click | (rng.random(len(click)) < 0.5))), path)
+    thinned, metrics = judge_heads(files, TOTALS)["clicks"], labelled_metrics(files, Split.TEST)
+    assert metrics["n"] < 0.75 * ROWS
+    assert metrics["weight"] == pytest.approx(ROWS, rel=0.06)
+    assert metrics["pcoc"] == pytest.approx(1, abs=0.08)
+    for name in ("auc", "normalised_entropy"):
+        assert thinned[name]["estimate"] == pytest.approx(plain[name]["estimate"], abs=0.02)

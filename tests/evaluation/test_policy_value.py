@@ -38,6 +38,7 @@ def shown(candidates):
         "request_key": candidates["request_key"][row],
         "impression_key": candidates["impression_key"][row],
         "propensity": np.full(40, 1 / 3),
+        "weight": np.ones(40),
         "click": rng.integers(0, 2, 40).astype(float),
         "revenue": rng.exponential(3, 40),
         "cost": rng.uniform(0.1, 0.4, 40),

@@ -107,9 +107,9 @@ def test_each_kind_counts_its_measures_in_its_bucket() -> None:
     )
     states = fold_records(stream, CONFIG)
     for view, key in (("user_impressions", USER), ("ad_impressions", AD), ("campaign_impressions", CAMPAIGN)):
-        assert states[view].entity_key.tolist() == [key, key]
-        assert states[view].bucket.tolist() == [0, 30]
-        assert states[view].sums.tolist() == [[1, 1, 0, 250_000, 100_000], [0, 0, 1, 0, 0]]
+        assert states[view].entity_key.tolist() == [key, key, key]
+        assert states[view].bucket.tolist() == [0, 1, 30]
+        assert states[view].sums.tolist() == [[1, 0, 0, 250_000, 100_000], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]
     assert len(states["user_events"].bucket) == 0
 
 
@@ -164,3 +164,13 @@ def test_cut_and_shuffled_records_count_as_the_whole_logs(
     assert as_dict(merged) == counted_by_hand(log, shown)
     require_equal(merged, fold_events(log, CONFIG) | fold_impressions(shown, CONFIG))
     assert len(np.unique(record_keys(records))) == len(order)
+
+
+def test_a_click_counts_when_it_came_and_at_its_request_where_that_is_not_known() -> None:
+    rows = impressions([(1, 1, 0, 1, 0, 0), (1, 1, HOUR_US, 0, 0, 0)])
+    dated = rows | {"click_time_us": rows["time_us"] + 5 * HOUR_US}
+    at_request, own = (fold_impressions(log, CONFIG)["ad_impressions"] for log in (rows, dated))
+    assert at_request.bucket.tolist() == [0, 1]
+    assert at_request.sums[:, :2].tolist() == [[1, 1], [1, 0]]
+    assert own.bucket.tolist() == [0, 1, 5]
+    assert own.sums[:, :2].tolist() == [[1, 0], [1, 0], [0, 1]]

@@ -9,6 +9,7 @@ import pytest
 from rosa_ray.config import load_config
 from rosa_ray.data.preprocess import period_of, split_bounds
 from rosa_ray.errors import InputError
+from rosa_ray.intake import figures
 from rosa_ray.intake.check import LogCheck, check_log
 from rosa_ray.sources import open_source
 from tests.intake import invented
@@ -47,6 +48,15 @@ def test_a_good_log_ends_with_0(tmp_path: Path) -> None:
     assert found.rates["clicks"] == clicks
     assert found.rates["ctr"] == clicks / invented.SHOWN
     assert found.rates["cost"] == pytest.approx(sum(invented.impressions()["cost"]))
+
+
+def test_rates_are_of_what_the_rows_stand_for(tmp_path: Path) -> None:
+    clicks = sum(invented.impressions()["click"])
+    others = invented.SHOWN - clicks
+    thinned = figures.rates(check(write_log(tmp_path)).tables["impressions"], negative_keep_rate=0.1)
+    assert (thinned["impressions"], thinned["clicks"]) == (invented.SHOWN, clicks)
+    assert thinned["stands_for"] == pytest.approx(clicks + 10 * others)
+    assert thinned["ctr"] == pytest.approx(clicks / (clicks + 10 * others))
 
 
 def test_days_add_up_to_the_rows(tmp_path: Path) -> None:
@@ -238,4 +248,4 @@ def test_versions_of_a_row_are_no_conflict(tmp_path: Path) -> None:
     ]
     found = check(write_log(tmp_path / "dated", ads=dated))
     assert found.exit_code == 0
-    assert [line for line in said(found, "note") if "12 other versions" in line]
+    assert [line for line in said(found, "note") if "12 ads in 24 rows of different times" in line]

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from rosa_ray.features.own import own_columns
 from rosa_ray.intake.propose import Proposal, propose
 from rosa_ray.intake.scan import TableScan, scan_log
 from rosa_ray.sources import open_source
+from rosa_ray.units import DAY_US
 from tests.intake import invented
 from tests.intake.invented import changed, renamed, write_csv, write_parquet
 
@@ -237,6 +239,38 @@ def test_folders_become_tables_and_hive_folders_columns(tmp_path: Path) -> None:
 def test_files_of_one_table_become_a_glob(tmp_path: Path) -> None:
     paths = [write_csv(invented.events(), tmp_path / f"events_{at}.csv") for at in (1, 2)]
     assert configured(propose(paths, "shop", ""), tmp_path).source.events == f"{tmp_path}/events_*.csv"
+
+
+def snapshots() -> list[dict[str, list]]:
+    """Ads of three days; their price is that of the day."""
+    return [invented.ads() | {"price": [float(day)] * invented.ADS} for day in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("ads_2026-10-0{}.csv", "#file"),
+        ("ads/2026100{}.csv", "#file"),
+        ("ads/2026-10-0{}/part-0.csv", "#folder"),
+        ("ads/day=2026-10-0{}/part-0.csv", "day"),
+    ],
+)
+def test_snapshots_of_ads_are_dated_by_their_files_or_folders(tmp_path: Path, name: str, column: str) -> None:
+    paths = [write_csv(part, tmp_path / name.format(day)) for day, part in enumerate(snapshots(), 1)]
+    given = paths if "/" not in name else [str(tmp_path / "ads")]
+    proposal = propose([*given, write_csv(invented.impressions(), tmp_path / "impressions.csv")], "shop", "")
+    assert configured(proposal, tmp_path).source.columns["ads"]["valid_from"] == column
+    kept = read(proposal, tmp_path)["ads"].kept
+    days = (kept.column("valid_from") // DAY_US - np.datetime64("2026-10-01", "D").astype(int) + 1).tolist()
+    assert days == kept.column("price").tolist()
+    assert set(days) == {1, 2, 3}
+
+
+def test_the_end_of_ads_is_read_under_other_names(tmp_path: Path) -> None:
+    ends = invented.ads() | {"start_date": ["2026-09-01"] * invented.ADS, "end_date": ["2026-10-01"] * invented.ADS}
+    proposal = propose([write_csv(ends, tmp_path / "ads.csv")], "shop", "")
+    kept = read(proposal, tmp_path)["ads"].kept
+    assert (kept.known_share("valid_from"), kept.known_share("valid_until")) == (1.0, 1.0)
 
 
 def test_compressed_and_foreign_encodings_are_read(tmp_path: Path) -> None:

@@ -158,6 +158,7 @@ def test_terms_leave_padding_free_impressions_and_unsold_rows_out() -> None:
         "cost": np.array([[0.5, 0.0, 0.5, 0.5]]),
         "expected_cost": np.ones(shape),
         "price": np.full(shape, 10.0),
+        "weight": np.ones(shape),
     }
     arrays = {name: values.astype(np.float32) for name, values in labels.items()}
     mask = np.array([[True, True, True, False]])

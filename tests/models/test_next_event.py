@@ -68,3 +68,13 @@ def test_it_learns_what_follows_what() -> None:
     for item, follower in ((0, 1), (2, 3), (4, 5)):
         others = [other for other in range(6) if other not in (item, follower)]
         assert likeness[item, follower] > likeness[item, others].max() + 2
+
+
+def test_pieces_of_one_user_are_not_told_apart() -> None:
+    module, tables = task()
+    states, columns = torch.randn(3, 2, 4), events([[1, 2], [3, 4], [5, 1]])
+    whole = torch.ones(3, 2, dtype=torch.bool)
+    one_user = module.loss(states, columns, whole, tables, torch.tensor([0, 0, 0]))
+    assert [value.item() for value in one_user] == [0, 0]
+    plain, named = (module.loss(states, columns, whole, tables, user) for user in (None, torch.tensor([7, 3, 5])))
+    assert torch.equal(plain[0], named[0])

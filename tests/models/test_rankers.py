@@ -12,8 +12,9 @@ from torch import nn
 from torch.nn import functional
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.features import EncodedUsers, FeatureState, FitSums, collate, encode_users
+from rosa_ray.features import EncodedUsers, FeatureState, FitSums, collate, cut_long_users, encode_users
 from rosa_ray.features.own import ColumnConfig
+from rosa_ray.inference import predict
 from rosa_ray.models import (
     LossConfig,
     LossScales,
@@ -103,6 +104,19 @@ def history_before(users: EncodedUsers, impression: int) -> EncodedUsers:
         impressions={name: values[impression : impression + 1] for name, values in users.impressions.items()},
         dense=users.dense[impression : impression + 1],
     )
+
+
+def test_scores_of_a_user_in_pieces_are_those_of_the_whole(
+    trained: tuple[nn.Module, EncodedUsers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranker, users = trained
+    for name, limit in {"WHOLE_CELLS": 300, "PIECE_CELLS": 200, "PIECE_ROWS": 20}.items():
+        monkeypatch.setattr(f"rosa_ray.features.pieces.{name}", limit)
+    pieces = cut_long_users(users, ranker.context_events)
+    assert len(pieces) > 2 * len(users)
+    np.testing.assert_allclose(scores(ranker, pieces), scores(ranker, users), atol=2e-5)
+    whole = predict(ranker, users)
+    assert whole["p_ctr"].tolist() == pytest.approx(predict(ranker, pieces)["p_ctr"].tolist(), abs=1e-6)
 
 
 def test_user_major_scores_equal_per_request_scores(trained: tuple[nn.Module, EncodedUsers]) -> None:

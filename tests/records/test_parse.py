@@ -4,17 +4,19 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rosa_ray.features import RECORD_COLUMNS, AdTable, RecordKind
+from rosa_ray.features import RECORD_COLUMNS, AdTable, RecordKind, keyed_events, with_categories
 from rosa_ray.records import EXAMPLES, RecordParser, late_refusals, to_us
 from rosa_ray.records.config import RecordsConfig
 from rosa_ray.records.ignored_fields import MAX_NAMES, OTHERS, add_fields
-from rosa_ray.schema import hash_id
+from rosa_ray.schema import ADS as ADS_CONTRACT
+from rosa_ray.schema import MISSING_KEY, hash_id
 from rosa_ray.sources.times import TimeForm
-from tests.synthetic import ads_table
+from tests.synthetic import ads_table, events_table
 
 NOW_US = 1_800_000_000_000_000
 ADS = AdTable.from_table(ads_table())
@@ -105,8 +107,9 @@ REFUSED = {
         event(event_time="noon"),
         event().replace(b"59.9", b"NaN"),
         event().replace(b"59.9", b"1e999"),
-        line(type="impression", **SHOWN),
         line(type="impression", **SHOWN, bid=0.0, cost=0.1),
+        line(type="click", **{**SHOWN, "user_id": ""}),
+        line(type="click", **{name: value for name, value in SHOWN.items() if name != "user_id"}),
         line(type="click", **SHOWN, click_time="2026-01-31T09:29:59Z"),
         line(type="conversion", **SHOWN),
         line(type="conversion", **SHOWN, conversion_time="2026-01-31T09:29:59Z"),
@@ -116,7 +119,6 @@ REFUSED = {
         event(event_time="2027-01-15T08:05:01Z"),
         line(type="click", **SHOWN, click_time="2028-01-01T00:00:00Z"),
     ],
-    "unknown_ad": [line(type="click", **{**SHOWN, "ad_id": "a99"})],
 }
 
 
@@ -130,6 +132,30 @@ def test_one_refused_line_leaves_the_others(reason: str, bad: bytes) -> None:
     assert detail
     assert "\n" not in detail
     assert "x" * 10 not in detail
+
+
+def test_feedback_on_an_unknown_ad_is_taken_without_a_campaign_and_counted() -> None:
+    parsed = PARSER.parse_lines([line(type="click", **{**SHOWN, "ad_id": "a99"}), line(type="click", **SHOWN), event()])
+    assert (parsed.refusals, parsed.unknown_ads) == ((), 1)
+    assert parsed.columns["ad_key"].tolist() == [hash_id("a99"), hash_id("a4"), 0]
+    assert parsed.columns["campaign_key"].tolist() == [MISSING_KEY, hash_id("k1"), 0]
+
+
+def test_a_future_record_of_an_unknown_ad_is_refused_and_not_counted() -> None:
+    late = {**SHOWN, "ad_id": "a99", "request_time": "2027-06-01T00:00:00Z"}
+    parsed = PARSER.parse_lines([line(type="click", **late)])
+    assert ([refusal.reason for refusal in parsed.refusals], parsed.unknown_ads) == (["future"], 0)
+
+
+def test_feedback_belongs_to_the_campaign_of_its_request() -> None:
+    ads = ads_table().slice(4, 1).to_pylist()
+    later = datetime(2026, 1, 31, 10, tzinfo=UTC)
+    rows = [*ads, {**ads[0], "campaign_id": "new", "valid_from": later}]
+    parser = RecordParser(AdTable.from_table(pa.Table.from_pylist(rows, ADS_CONTRACT.schema)), now_us=lambda: NOW_US)
+    after = {**SHOWN, "request_time": later.isoformat()}
+    bought = {"conversion_time": "2026-02-01T09:30:00Z"}
+    parsed = parser.parse_lines([line(type="conversion", **SHOWN, **bought), line(type="click", **after)])
+    assert parsed.columns["campaign_key"].tolist() == [hash_id("k1"), hash_id("new")]
 
 
 def test_up_to_the_allowed_future_is_accepted() -> None:
@@ -166,20 +192,20 @@ def test_nothing_parses_to_nothing() -> None:
 
 
 FORGIVEN = [
-    (dict(event_id=3), "record_id", "3"),
-    (dict(event_id=1007.0), "record_id", "1007"),
-    (dict(event_id=-7), "record_id", "-7"),
-    (dict(event_id="007"), "record_id", "007"),
-    (dict(user_id=7_300_000_000_000_001), "user_key", hash_id("7300000000000001")),
-    (dict(item_id=10**20), "item_key", hash_id("1" + "0" * 20)),
-    (dict(category=5), "category_key", hash_id("5")),
-    (dict(price="12.50"), "price", 12.5),
-    (dict(price=" 3 "), "price", 3.0),
-    (dict(price="1e1"), "price", 10.0),
-    (dict(event_time="2026-01-31T09:30:00.123456789Z"), "time_us", SHOWN_US + 123_456),
-    (dict(event_time="2026-01-31T09:30:00.9999999Z"), "time_us", SHOWN_US + 999_999),
-    (dict(event_time="2026-01-31 09:30:00 UTC"), "time_us", SHOWN_US),
-    (dict(event_time="2026-01-31T15:00:00+0530"), "time_us", SHOWN_US),
+    ({"event_id": 3}, "record_id", "3"),
+    ({"event_id": 1007.0}, "record_id", "1007"),
+    ({"event_id": -7}, "record_id", "-7"),
+    ({"event_id": "007"}, "record_id", "007"),
+    ({"user_id": 7_300_000_000_000_001}, "user_key", hash_id("7300000000000001")),
+    ({"item_id": 10**20}, "item_key", hash_id("1" + "0" * 20)),
+    ({"category": 5}, "category_key", hash_id("5")),
+    ({"price": "12.50"}, "price", 12.5),
+    ({"price": " 3 "}, "price", 3.0),
+    ({"price": "1e1"}, "price", 10.0),
+    ({"event_time": "2026-01-31T09:30:00.123456789Z"}, "time_us", SHOWN_US + 123_456),
+    ({"event_time": "2026-01-31T09:30:00.9999999Z"}, "time_us", SHOWN_US + 999_999),
+    ({"event_time": "2026-01-31 09:30:00 UTC"}, "time_us", SHOWN_US),
+    ({"event_time": "2026-01-31T15:00:00+0530"}, "time_us", SHOWN_US),
 ]
 
 
@@ -204,6 +230,15 @@ def test_what_says_nothing_is_absent(absent: str | None) -> None:
     assert parsed.refusals == ()
     assert (parsed.columns["category_key"][0], np.isnan(parsed.columns["price"][0])) == (0, True)
     assert parsed.columns["time_us"].tolist() == PARSER.parse_lines(bare).columns["time_us"].tolist()
+
+
+def test_what_an_impression_does_not_say_is_filled_as_in_a_log_that_lacks_it() -> None:
+    sent = [line(type="impression", **{**SHOWN, "user_id": None}), line(type="impression", **SHOWN, bid=None, cost="")]
+    parser = RecordParser(ADS, pseudonym=lambda user: user[::-1], now_us=lambda: NOW_US)
+    columns = parser.parse_lines(sent).columns
+    bid = ads_table()["bid"].to_pylist()[4]
+    assert (columns["bid"].tolist(), columns["cost"].tolist()) == ([bid, bid], [0.0, 0.0])
+    assert columns["user_key"].tolist() == [MISSING_KEY, hash_id("1u")]
 
 
 EPOCH = [
@@ -275,3 +310,17 @@ def test_times_are_exact_to_the_microsecond(time: datetime, minutes: int) -> Non
     assert to_us(zoned) == exact
     event_us = RecordParser(ADS, now_us=lambda: 2**62).parse_lines([event(event_time=zoned.isoformat())])
     assert event_us.refusals or event_us.columns["time_us"].tolist() == [exact]
+
+
+def test_live_events_without_a_category_are_those_of_the_log_bit_for_bit() -> None:
+    table = events_table(np.random.default_rng(5))
+    categories = [None if row % 3 else name for row, name in enumerate(table["category"].to_pylist())]
+    table = table.set_column(table.column_names.index("category"), "category", pa.array(categories, pa.string()))
+    offline = with_categories(keyed_events(table), ADS)
+    rows = table.to_pylist()
+    sent = [json.dumps({**row, "event_time": row["event_time"].isoformat()}).encode() for row in rows]
+    live = PARSER.parse_lines(sent).columns
+    order = np.lexsort((live["record_id"], live["time_us"], live["user_key"]))
+    for name in ("user_key", "time_us", "item_key", "category_key", "behavior", "price"):
+        assert live[name][order].tobytes() == np.asarray(offline[name]).tobytes(), name
+    assert (offline["category_key"] != 0).all()

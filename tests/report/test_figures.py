@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from rosa_ray.features import Split
 from rosa_ray.report import open_run_files
@@ -126,7 +128,7 @@ def test_curves_of_a_hand_worked_case() -> None:
     recall, precision, average = precision_recall(scores, labels)
     assert average == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     assert (recall[-1], precision[-1]) == (1.0, pytest.approx(2 / 3))
-    share, gain = cumulative_gain(scores, labels)
+    share, gain = cumulative_gain(scores, labels, np.ones(4))
     assert dict(zip(share.tolist(), gain.tolist(), strict=True)) == {0: 0, 0.25: 0.5, 0.5: 0.5, 0.75: 1, 1: 1}
 
 
@@ -139,10 +141,44 @@ def test_heads_are_judged_on_their_rows() -> None:
             "p_ctcvr": [0.03, 0.08],
             "click": [1.0, 0.0],
             "conversion": [1.0, 1.0],
+            "weight": [1.0, 5.0],
         }.items()
     }
     labels = {head.name: head.rows(table)[1].tolist() for head in HEADS}
     assert labels == {"CTR": [1.0, 0.0], "CVR": [1.0], "CTCVR": [1.0, 0.0]}
+    weights = {head.name: head.rows(table)[2].tolist() for head in HEADS}
+    assert weights == {"CTR": [1.0, 5.0], "CVR": [1.0], "CTCVR": [1.0, 5.0]}
+
+
+def test_curves_take_a_weight_as_so_many_rows() -> None:
+    rng = np.random.default_rng(0)
+    scores, weights = rng.integers(1, 9, 50) / 10, rng.integers(1, 4, 50)
+    labels = (rng.random(50) < scores).astype(float)
+    again = [np.repeat(values, weights) for values in (scores, labels)]
+    heavy = weights.astype(float)
+    for one, other in (
+        (roc(scores, labels, heavy), roc(*again)),
+        (precision_recall(scores, labels, heavy)[:2], precision_recall(*again)[:2]),
+    ):
+        np.testing.assert_allclose(np.interp(0.5, *one), np.interp(0.5, *other))
+    assert precision_recall(scores, labels, heavy)[2] == pytest.approx(precision_recall(*again)[2])
+    (rows, gain), (expected_rows, expected) = (
+        cumulative_gain(scores, labels, heavy),
+        cumulative_gain(*again, np.ones(len(again[0]))),
+    )
+    np.testing.assert_allclose(np.interp(rows, expected_rows, expected), gain)
+
+
+def test_predictions_of_an_earlier_thinned_run_weigh_what_they_stand_for(tmp_path: Path) -> None:
+    run_dir = write_run(tmp_path / "shop")
+    for path in (run_dir / "evaluation/predictions").glob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.drop_columns([name for name in ("weight",) if name in table.column_names]), path)
+    config = yaml.safe_load((run_dir / "config.yaml").read_text()) or {}
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(config | {"calibration": {"negative_keep_rate": 0.1}}))
+    rows = open_run_files(run_dir).predictions(Split.TEST)
+    assert rows is not None
+    np.testing.assert_allclose(rows["weight"], np.where(rows["click"] == 1, 1, 10))
 
 
 def test_wilson_against_a_published_case() -> None:

@@ -136,10 +136,14 @@ def test_impressions_and_clicks_in_closed_buckets_change_the_next_ranking(client
     assert len(set(scores)) == 3
 
 
-def test_impressions_of_unknown_ads_are_rejected_and_the_others_stored(client: LocalClient) -> None:
-    answer = client.post("/events", json={"events": [shown(ad_id="nowhere"), shown()]}).json()
-    assert answer["accepted"] == 1
-    assert [(rejected["index"], rejected["code"]) for rejected in answer["rejected"]] == [(0, "unknown_ad")]
+def test_impressions_of_unknown_ads_count_for_their_user(client: LocalClient) -> None:
+    request = {"user_id": "who", "candidates": ["a1"], "top_k": 1}
+    before = client.post("/rank", json=request).json()
+    seen = [shown(user_id="who", ad_id="nowhere", ago=timedelta(hours=3)), shown(impression_id="other")]
+    assert client.post("/events", json={"events": seen}).json() == {"accepted": 2, "duplicates": 0, "rejected": []}
+    after = client.post("/rank", json=request).json()
+    assert (before["user_known"], after["user_known"]) == (False, True)
+    assert before["ads"][0]["p_ctr"] != after["ads"][0]["p_ctr"]
 
 
 def test_what_is_rejected_is_kept_with_its_reason(world: World, store_path: Path, tmp_path: Path) -> None:
@@ -220,9 +224,7 @@ def test_a_name_that_is_no_unicode_does_not_fail_the_request(client: LocalClient
 def test_what_the_interface_accepts_satisfies_the_events_contract() -> None:
     sent = (event(price="", category="", event_time="1990-01-01T00:00:01Z"), event(price=0, user_id=5))
     accepted = [EventIn.model_validate(one).model_dump(exclude={"type"}) for one in sent]
-    table = pa.Table.from_pylist(
-        [{**one, "event_time": datetime.fromisoformat(one["event_time"])} for one in accepted]
-    )
+    table = pa.Table.from_pylist([{**one, "event_time": datetime.fromisoformat(one["event_time"])} for one in accepted])
     table = table.set_column(
         table.column_names.index("event_time"), "event_time", table["event_time"].cast(pa.timestamp("us", "UTC"))
     )

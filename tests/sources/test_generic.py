@@ -68,7 +68,7 @@ def test_parquet_reads_several_contracts_and_casts_ids(tmp_path):
     tables = read_checked(config)
     assert tables["events"]["user_id"].to_pylist() == ["7"]
     known = {"ad_id": "a", "campaign_id": "c", "category": "3", "bid": 1.0, "price": 2.0}
-    assert tables["ads"].to_pylist() == [known | {"item_id": None, "valid_from": None}]
+    assert tables["ads"].to_pylist() == [known | {"item_id": None, "valid_from": None, "valid_until": None}]
 
 
 def csv_events(tmp_path, when, **options):
@@ -119,10 +119,10 @@ def test_foreign_parquet_lacks_contract_columns(tmp_path):
         ({"path": "/logs"}, "no source.path"),
         ({"events": "e", "time_unit": "minutes"}, "time_unit is 'minutes'; it must be one of '', s, ms"),
         ({"events": "e", "time_zone": "Mars"}, "time_zone 'Mars'"),
-        ({"events": "e", "columns": {"clicks": {}}}, "source.columns.clicks"),
+        ({"events": "e", "columns": {"shops": {}}}, "source.columns.shops"),
         ({"events": "e", "columns": {"events": {"user": "uid"}}}, "source.columns.events.user"),
         ({"events": "e", "behaviors": {"pv": "look"}}, "source.behaviors.pv is 'look'"),
-        ({"events": "e", "time_unit": {"clicks": "ms"}}, "source.time_unit.clicks is in no contract; known are events"),
+        ({"events": "e", "time_unit": {"shops": "ms"}}, "source.time_unit.shops is in no contract; known are events"),
         ({"events": "e", "decimal": {"events.cost": ","}}, "source.decimal.events.cost is in no contract"),
         ({"events": "e", "time_unit": {"events": "h"}}, "time_unit.events is 'h'"),
         ({"events": "e", "time_format": "%d/%m"}, "source.time_format '%d/%m' cannot be read: it needs %Y, %m and %d"),
@@ -131,7 +131,7 @@ def test_foreign_parquet_lacks_contract_columns(tmp_path):
         ({"events": "e", "encoding": "klingon"}, "source.encoding 'klingon' is unknown"),
         ({"events": "e", "delimiter": "||"}, r"source.delimiter '\|\|' is not one character"),
         ({"events": "e", "delimiter": {"events.price": ";"}}, "it is a setting of the whole table"),
-        ({"events": "e", "header": {"clicks": ["a"]}}, "source.header.clicks"),
+        ({"events": "e", "header": {"shops": ["a"]}}, "source.header.shops"),
         ({"events": "e", "header": {"events": []}}, "header.events is .*at least one"),
         ({"events": "e", "thousands": "."}, "source.thousands of .* is '.', the decimal sign too"),
         ({"events": "e", "values": {"events": {"size": {}}}}, "source.values.events.size"),

@@ -185,7 +185,7 @@ def test_a_broken_off_activation_goes_on(redis_url: str, monkeypatch: pytest.Mon
     from rosa_ray.store.backends.redis import activation
 
     store = open_at(config_at(redis_url), create=True)
-    for user in range(6):
+    for user in range(1, 7):
         store.apply(events([f"e{user}"], user=user))
     version = StoreVersion("model", "f1", T0)
     store.begin_load(version, 8)
@@ -203,7 +203,7 @@ def test_a_broken_off_activation_goes_on(redis_url: str, monkeypatch: pytest.Mon
     monkeypatch.undo()
     store.apply(events(["late-one"], user=3))
     assert store.activate(version).accepted == 4
-    for user in range(6):
+    for user in range(1, 7):
         assert store.read_user(user).counters["user_events"].sums.sum() == 1 + (user == 3)
     again = replace(version, model_version="again")
     store.begin_load(again, 8)
@@ -230,3 +230,15 @@ def test_times_that_a_script_cannot_count_are_refused(redis_url: str) -> None:
 def test_settings_are_checked(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         open_at(StoreConfig(kind="redis", **settings))
+
+
+def test_a_store_that_kept_no_spans_still_refuses_what_it_may_hold(redis_url: str, client: redis.Redis) -> None:
+    config, day = config_at(redis_url), 86_400_000_000
+    store = open_at(config, create=True)
+    store.apply(events(["e1"]))
+    client.hdel(f"{config.namespace}:1:info", "covered")
+    client.delete(f"{config.namespace}:1:spans")
+    assert store.apply(events(["e1"])).duplicates == 1
+    sent = [events([name], time_us=T0 + days * day) for name, days in (("n", 30), ("o", -8), ("g", 9))]
+    assert [store.apply(records).late for records in sent] == [0, 1, 0]
+    store.close()

@@ -133,8 +133,30 @@ def test_an_older_schema_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "s.db")
     connection.execute("PRAGMA user_version=0")
     connection.close()
-    with pytest.raises(StoreError, match="has schema version 0, this code needs 3; remove the file"):
+    with pytest.raises(StoreError, match="has schema version 0, this code needs 4; remove the file"):
         open_at(tmp_path / "s.db")
+
+
+def test_a_store_of_the_version_before_is_brought_to_this_one(tmp_path: Path) -> None:
+    path, day = tmp_path / "s.db", 86_400_000_000
+    store = open_at(path, create=True)
+    store.apply(events(["e1"]))
+    store.close()
+    with sqlite3.connect(path) as connection:
+        for statement in ("DROP TABLE spans_a", "DROP TABLE spans_b", "ALTER TABLE slots DROP COLUMN covered_us"):
+            connection.execute(statement)
+        connection.execute("PRAGMA user_version=3")
+    connection.close()
+    for _ in range(2):
+        store = open_at(path)
+        assert store.apply(events(["e1"])).duplicates == 1
+        store.close()
+    store = open_at(path)
+    sent = [
+        events([name]) | {"time_us": np.array([T0 + days * day])} for name, days in (("n", 30), ("o", -8), ("g", 9))
+    ]
+    assert [store.apply(records).late for records in sent] == [0, 1, 0]
+    store.close()
 
 
 def test_forgotten_content_leaves_the_file(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from rosa_ray.studies.trial import Trial, TrialRun, fit_trial, stale_trials
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.schedule import monitored
 from tests.tiny_users import tiny_rows, write_data_dir
 
 SETTINGS = {"width": 8, "window": 8, "hidden": (8,), "dropout": 0.0}
@@ -176,9 +177,18 @@ def test_the_whole_sample_gives_the_plain_figures_and_seeds_are_averaged(
 
 
 def test_the_best_rate_follows_the_monitor() -> None:
-    results = [{"learning_rate": 1e-3, "monitor": 0.3}, {"learning_rate": 2e-3, "monitor": 0.2}]
-    assert best_rate(TrainingConfig(monitor="valid_loss"), results) == 2e-3
-    assert best_rate(TrainingConfig(monitor="valid_auc"), results) == 1e-3
+    def rate(monitor: str, *values: float | None) -> float:
+        config = TrainingConfig(monitor=monitor)
+        records = [{monitor: value, "valid_logloss": loss} for value, loss in zip(values, (0.5, 0.4), strict=True)]
+        results = [
+            {"learning_rate": rate, "monitor_score": monitored(config, record)}
+            for rate, record in zip((1e-3, 2e-3), records, strict=True)
+        ]
+        return best_rate(results)
+
+    assert rate("valid_loss", 0.3, 0.2) == 2e-3
+    assert rate("valid_auc", 0.3, 0.2) == 1e-3
+    assert rate("valid_auc", None, None) == 2e-3
 
 
 def test_a_trial_of_a_curve_differs_in_what_its_name_says(data_dir: str) -> None:

@@ -1,6 +1,7 @@
 """Logs that lack labels, users or campaigns: everything ends, and says what is missing."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rosa_ray.storage import read_json, read_parquet
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.trainer import epoch_line, make_bundle, off_lines
+from rosa_ray.training.trainer import epoch_line, make_bundle, off_lines, undefined_monitor_line
 from tests.tiny_users import BOUNDS, tiny_rows, tiny_state, write_data_dir
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -182,3 +183,15 @@ def test_training_says_when_clicks_are_billed_and_expects_their_costs() -> None:
     assert scales.spend == "expected_cost"
     assert scales.revenue_per_cost == pytest.approx(billed.totals["revenue"] / billed.totals["expected_cost"])
     assert LossScales.of(paid.base_rates, paid.totals) == LossScales.of(paid.base_rates)
+
+
+def test_a_monitor_that_validation_does_not_define_leaves_the_choice_to_the_log_loss(tmp_path: Path) -> None:
+    job = job_of(data_of("no click in validation", tmp_path))
+    job = replace(job, training=replace(job.training, monitor="valid_auc"))
+    history = trained(job).history
+    assert [record["valid_auc"] for record in history] == [None] * len(history)
+    assert [record["monitor_score"] for record in history] == [-record["valid_logloss"] for record in history]
+    line = undefined_monitor_line(job.training, history[0])
+    assert line is not None
+    assert line.endswith("which has one class only: valid_logloss chose epoch 1")
+    assert undefined_monitor_line(TRAINING, history[0]) is None

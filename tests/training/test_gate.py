@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ from rosa_ray.errors import ConfigError
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.inference import predict
 from rosa_ray.models import LossConfig, build_ranker, ranker_settings
-from rosa_ray.models.gate import HISTORY_INPUTS
+from rosa_ray.models.gate import HISTORY_INPUTS, Gate, GateConfig
 from rosa_ray.run_dir import DataDir
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
-from rosa_ray.training.gate import LEAST_PRICE, fit_gate, fit_run_gate, held_out
+from rosa_ray.training.gate import LEAST_PRICE, best_threshold, fit_gate, fit_run_gate, held_out
 from rosa_ray.training.gate_pairs import GatePairs, draw_cuts, events_before, history_inputs, replay_pairs
+from rosa_ray.training.gate_report import PairTensors, gate_report
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.trainer import make_bundle
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
@@ -43,7 +45,7 @@ def toy_pairs(pairs: int = 4000, online_gain: bool = True, seed: int = 0) -> Gat
     history[:, HISTORY_INPUTS.index("events_since")] = new * NEW
     history[:, HISTORY_INPUTS.index("staleness_s")] = rng.uniform(60, 90_000, pairs)
     history[:, HISTORY_INPUTS.index("history_events")] = 50
-    columns = (history, p_off, p_on, label)
+    columns = (history, p_off, p_on, label, np.ones(pairs))
     return GatePairs(rng.integers(0, 400, pairs), *(values.astype(np.float32) for values in columns))
 
 
@@ -220,3 +222,33 @@ def test_a_ranker_without_states_and_a_period_without_pairs_have_no_gate(tmp_pat
 def test_settings_out_of_range_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         GateTrainingConfig(**settings)
+
+
+def test_a_pair_of_weight_three_counts_as_three_pairs() -> None:
+    pairs = toy_pairs(600)
+    weight = np.random.default_rng(1).integers(1, 4, len(pairs))
+    heavy = replace(pairs, stands_for=weight.astype(np.float32))
+    one, other = PairTensors.of(heavy), PairTensors.of(pairs.take(np.repeat(np.arange(len(pairs)), weight)))
+    torch.manual_seed(0)
+    gate = Gate(GateConfig(4))
+    gate.standardize(one.history)
+    found, expected = gate_report(gate, one), gate_report(gate, other)
+    assert found["gain"]["mean"] == pytest.approx(expected["gain"]["mean"], rel=1e-4)
+    assert found["logloss"] == pytest.approx(expected["logloss"], rel=1e-4)
+    assert found["calls_of_fresh"] == pytest.approx(expected["calls_of_fresh"], rel=1e-4)
+    for mine, theirs in zip(found["loads"], expected["loads"], strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+    for mine, theirs in zip(found["buckets"], expected["buckets"], strict=True):
+        assert mine["gain"]["mean"] == pytest.approx(theirs["gain"]["mean"], rel=1e-4)
+    targets = one.target(1.0), other.target(1.0)
+    assert best_threshold(gate, one, targets[0], 0.01) == best_threshold(gate, other, targets[1], 0.01)
+
+
+def test_pairs_of_a_thinned_log_carry_what_they_stand_for() -> None:
+    users, state = tiny_users(users=6)
+    weight = np.where(users.impressions["click"] > 0, 1.0, 10.0)
+    users = replace(users, impressions={**users.impressions, "weight": weight})
+    ranker = build_ranker("rosa", SETTINGS, state.table_sizes, state.base_rates)
+    cut_us = users.impressions["time_us"][:, None] - DAY_US
+    pairs = replay_pairs(ranker, users, cut_us, Calibration())
+    np.testing.assert_array_equal(pairs.stands_for, np.where(pairs.label[:, 0] > 0, 1.0, 10.0))

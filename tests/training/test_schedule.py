@@ -34,6 +34,13 @@ def test_higher_is_better_for_auc() -> None:
     assert best_record(TrainingConfig(monitor="valid_auc"), run) == run[1]
 
 
+def test_the_log_loss_decides_where_the_monitor_is_undefined() -> None:
+    config = TrainingConfig(epochs=9, patience=1, monitor="valid_auc")
+    run = [{"valid_auc": None, **record} for record in history(0.3, 0.2, 0.25)]
+    assert best_record(config, run) == run[1]
+    assert [is_finished(config, run[:end]) for end in (2, 3)] == [False, True]
+
+
 def test_warmup_then_constant() -> None:
     config = TrainingConfig(learning_rate=0.8, warmup_steps=4)
     assert [learning_rate(config, step, []) for step in (0, 1, 3, 99)] == pytest.approx([0.2, 0.4, 0.8, 0.8])

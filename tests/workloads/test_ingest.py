@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 import workloads.cli as cli
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError, InputError, ServingError, StreamError
 from rosa_ray.records.log import LogWriter
+from rosa_ray.schema import hash_id
 from rosa_ray.store import StoreConfig, open_store
 from tests.serving.conftest import World, world  # noqa: F401
 from tests.workloads.tiny_run import write_run
@@ -67,10 +68,19 @@ def odd_records() -> bytes:
     return b"\n".join(json.dumps(line).encode() for line in lines)
 
 
-DECLARED = ("--set", "records.time_unit=ms", "--set", "records.time_zone=UTC", "--set", "stream.max_future_s=1000000000")
+DECLARED = (
+    "--set",
+    "records.time_unit=ms",
+    "--set",
+    "records.time_zone=UTC",
+    "--set",
+    "stream.max_future_s=1000000000",
+)
 
 
-@pytest.mark.parametrize("place", ["stream/events.jsonl", "stream/0/events.jsonl", "stream/0/00000000000000000000.jsonl"])
+@pytest.mark.parametrize(
+    "place", ["stream/events.jsonl", "stream/0/events.jsonl", "stream/0/00000000000000000000.jsonl"]
+)
 def test_odd_records_are_all_read_wherever_they_lie(world: World, tmp_path: Path, place: str) -> None:  # noqa: F811
     config = write_run(tmp_path, world)
     (tmp_path / place).parent.mkdir(parents=True)
@@ -100,6 +110,24 @@ def test_files_are_read_to_their_end_each_time_and_count_once(world: World, tmp_
     assert (first.exit_code, again.exit_code) == (0, 0), first.stderr
     assert "10 records read, 10 new, 0 repeated" in first.stdout
     assert "10 records read, 0 new, 10 repeated" in again.stdout
+
+
+def test_a_gap_is_filled_after_live_events(world: World, tmp_path: Path) -> None:  # noqa: F811
+    config = write_run(tmp_path, world)
+    usual = {"user_id": "u3", "item_id": "it4", "behavior": "view"}
+    live, gap = tmp_path / "live.jsonl", tmp_path / "gap.jsonl"
+    days = [*range(1, 3), *range(28, 31)]
+    for path, chosen in ((live, days), (gap, range(3, 24))):
+        records = [{**usual, "event_id": f"d{day}", "event_time": f"2026-01-{day:02d}T09:30:00Z"} for day in chosen]
+        path.write_bytes(b"\n".join(json.dumps(record).encode() for record in records))
+    told = [rosa("ingest", config, str(path)).stdout for path in (live, gap, gap)]
+    assert "5 records read, 5 new, 0 repeated, refused none" in told[0]
+    assert "21 records read, 21 new, 0 repeated, refused none" in told[1]
+    assert "21 records read, 0 new, 21 repeated, refused none" in told[2]
+    with open_store(StoreConfig(path=str(tmp_path / "store.db")), world.features.config) as store:
+        record = store.read_user(hash_id("u3"))
+        assert record.timeline["event_id"].tolist() == [f"d{day}" for day in sorted([*days, *range(3, 24)])]
+        assert record.counters["user_events"].sums.sum() == 26
 
 
 @pytest.mark.parametrize(

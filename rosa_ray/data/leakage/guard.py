@@ -5,7 +5,7 @@ A leak makes offline figures shine and online ones fall. The guard looks for fou
 - one input that predicts a label by itself,
 - labels, or fields known only after a click, among the inputs,
 - times that lie in the future or in the wrong period,
-- features that saw more than the training period, or a counter bucket that was still open.
+- features that saw more than the training period, a counter bucket that was still open, or an ad as it was later.
 
 Blocks are streamed; a seeded sample bounds the work.
 """
@@ -21,6 +21,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Lt
 
 from rosa_ray.arrays import Columns
+from rosa_ray.data.leakage.catalogue import CatalogueCheck
 from rosa_ray.data.leakage.findings import FeaturePower, LeakFinding, LeakReport
 from rosa_ray.data.leakage.mapping import check_mapping
 from rosa_ray.data.leakage.periods import FitCheck, PeriodCheck, Span
@@ -35,7 +36,7 @@ from rosa_ray.data.leakage.predictive_inputs import (
 from rosa_ray.data.leakage.recount import Recount
 from rosa_ray.data.user_rows import read_spec
 from rosa_ray.errors import InputError
-from rosa_ray.features import FeatureState, Split, SplitBounds, UserRows
+from rosa_ray.features import AdTable, FeatureState, Split, SplitBounds, UserRows
 from rosa_ray.run_dir import DataDir
 from rosa_ray.settings import section
 from rosa_ray.sources import SourceConfig
@@ -112,6 +113,9 @@ class _Inspection:
         spec, self.state = read_spec(layout), _load_state(layout.features)
         span = Span(SplitBounds(**spec["bounds"]), spec["start_us"], spec["end_us"])
         self.periods, self.fit = PeriodCheck(span, latest_us), FitCheck(self.state, span.bounds.valid_us)
+        # Data of an earlier version, or made by hand, may have no catalogue beside it.
+        ads = [read_parquet(layout.ads)] if exists(layout.ads) else []
+        self.catalogues = [CatalogueCheck(AdTable.from_table(table)) for table in ads]
         self.recount: Recount | None = None
         uncounted: list[str] = []
         self.rows = self.files_read = 0
@@ -149,6 +153,8 @@ class _Inspection:
         yield from check_reversals(self.powers)
         yield from check_correlations(self.sample, self.state.config, self.limits)
         yield from self.periods.findings()
+        for catalogue in self.catalogues:
+            yield from catalogue.findings()
         yield from _early_conversions(self.report)
         for warning in self.report.get("warnings", ()):
             yield LeakFinding("data report", "warning", "rosa preprocess", warning, f"see {self.layout.report}")
@@ -168,6 +174,8 @@ class _Inspection:
         features = self.state.config
         self.periods.update(rows)
         self.fit.update(rows)
+        for catalogue in self.catalogues:
+            catalogue.update(rows)
         if self.recount is None and (rows.impressions["split"] < Split.POLICY).any():
             self.recount = Recount(rows, features, config.recounted_requests, rng)
         if self.recount:

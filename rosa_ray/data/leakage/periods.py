@@ -65,8 +65,9 @@ class PeriodCheck:
         self._count("events lie in the future", event_us > self.latest_us)
         self._count("events lie more than a day after the log's end", event_us > self.span.end_us + DAY_US)
         self._count("events of a timeline are out of order", (np.diff(event_us) < 0) & (np.diff(owner) == 0))
-        self.keys.append(rows.impressions["impression_key"])
-        self.splits.append(split)
+        ranked = split != Split.UNKNOWN_AD
+        self.keys.append(rows.impressions["impression_key"][ranked])
+        self.splits.append(split[ranked])
 
     def findings(self) -> Iterator[LeakFinding]:
         """What was wrong in all blocks."""

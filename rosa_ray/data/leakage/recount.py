@@ -11,7 +11,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.data.leakage.findings import ANYWAY, LeakFinding
-from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows
+from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows, is_logged
 from rosa_ray.features.encoding import count_visible, owners
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.units import MINUTE_US
@@ -45,7 +45,7 @@ class Recount:
     def update(self, rows: UserRows) -> None:
         """Count a block."""
         events = {**rows.events, "user_key": rows.user_key[owners(rows.event_offsets)]}
-        real = rows.impressions["split"] < Split.POLICY
+        real = is_logged(rows.impressions["split"])
         shown = {**rows.impressions, "user_key": rows.user_key[owners(rows.impression_offsets)]}
         shown = {name: values[real] for name, values in shown.items()}
         for name in self.config.views:
@@ -83,6 +83,7 @@ class Recount:
         counted = columns[view.entity] != MISSING_KEY if view.entity == "user_key" else True
         near = np.flatnonzero(np.isin(columns[view.entity], wanted) & counted)
         entity, time_us = columns[view.entity][near], columns["time_us"][near]
+        units = self._units(columns) if view.log == "impressions" else np.empty(0)
         for row, key in enumerate(wanted):
             mine = near[(entity == key) & (time_us < self._end_us[row])]
             age_us = self._end_us[row] - columns["time_us"][mine]
@@ -91,15 +92,26 @@ class Recount:
                 if view.log == "events":
                     self._sums[name][row, place] += np.bincount(columns["behavior"][inside], minlength=len(BEHAVIORS))
                 else:
-                    found = len(inside), columns["click"][inside].sum(), columns["conversion"][mine].sum()
+                    since_us = self._end_us[row] - columns["click_time_us"][mine]
+                    clicked = mine[(since_us > 0) & (since_us <= self._window_us(hours))]
+                    found = (
+                        units[inside].sum(),
+                        (units * columns["click"])[clicked].sum(),
+                        (units * columns["conversion"])[mine].sum(),
+                    )
                     self._sums[name][row, place, :3] += np.array(found, np.int64)
+
+    def _units(self, columns: Columns) -> np.ndarray:
+        """What each impression counts, int64."""
+        units: np.ndarray = np.rint(columns["weight"] * self.config.units_per_impression).astype(np.int64)
+        return units
 
     def _events(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return stored, np.log1p(self._sums[name][..., : len(BEHAVIORS)]).reshape(stored.shape)
 
     def _impressions(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Impressions and CTR exactly; CVR at most that of all conversions of earlier requests, whenever they were."""
-        sums, config = self._sums[name].astype(np.float64), self.config
+        sums, config = self._sums[name] / self.config.units_per_impression, self.config
         strength, clicks = config.prior_impressions, config.prior_impressions * config.prior_ctr
         ctr = np.log((sums[..., CLICKED] + clicks) / (sums[..., SHOWN] + strength))
         most = np.log((sums[..., BOUGHT] + clicks * config.prior_cvr) / (sums[..., CLICKED] + clicks))

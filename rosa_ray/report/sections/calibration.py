@@ -7,7 +7,7 @@ from rosa_ray.features import Split
 from rosa_ray.metrics import Ece
 from rosa_ray.report.blocks import figure, figures, missing, table
 from rosa_ray.report.charts import Series, line_chart, sqrt_axis
-from rosa_ray.report.heads import HEADS, Head, wilson
+from rosa_ray.report.heads import HEADS, Head, evidence, wilson
 from rosa_ray.report.markup import Child, Markup
 from rosa_ray.report.numbers import count, number, percent
 from rosa_ray.report.run_files import RunFiles
@@ -78,13 +78,14 @@ def _diagram(head: Head, predictions: Columns) -> Markup:
     )
 
 
-def _bins(scores: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+def _bins(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
     count_of_bins = int(np.clip(labels.sum() // _POSITIVES_PER_BIN, _BINS, _MOST_BINS))
-    found = Ece(bins=count_of_bins).update(scores, labels).table()
+    found = Ece(bins=count_of_bins).update(scores, labels, weights).table()
     rows, predicted, observed = (
         np.array([getattr(part, name) for part in found], np.float64) for name in ("rows", "predicted", "observed")
     )
-    low, high = wilson(rows * observed, rows)
+    sure = evidence(labels, weights) * rows
+    low, high = wilson(sure * observed, sure)
     return {"rows": rows, "predicted": predicted, "observed": observed, "low": low, "high": high}
 
 

@@ -33,6 +33,7 @@ def render(run: RunFiles) -> Child:
         tag("h3", "Periods"),
         _window(run),
         _periods(run.data),
+        _catalogue(run.data),
         tag("h3", "Set aside"),
         _set_aside(run.data),
         _coverage(run.data),
@@ -54,16 +55,37 @@ def _window(run: RunFiles) -> Markup | None:
 
 
 def _periods(data: dict[str, Any]) -> Markup:
+    weighted = any(_has_weights(part) for part in data.get("splits", {}).values())
+    young = any(part.get("young") for part in data.get("splits", {}).values())
     rows = [
         [
             {**_PERIODS, **_CANDIDATES}.get(name, name),
             *(count(part.get(key)) for key in ("users", "impressions")),
+            *([count(round(part["stands_for"]["impressions"]))] if weighted else []),
+            *([count(part.get("young"))] if young else []),
             *(_outcomes(part) if name not in _CANDIDATES else [MISSING] * 6),
         ]
         for name, part in data.get("splits", {}).items()
     ]
-    head = ["Period", "Users", "Impressions", "Clicks", "Conversions", "CTR", "CVR", "Revenue", "Cost"]
+    meant = [*(["Stand for"] if weighted else []), *(["Too young"] if young else [])]
+    head = ["Period", "Users", "Impressions", *meant, "Clicks", "Conversions", "CTR", "CVR", "Revenue", "Cost"]
     return table("Periods", head, rows)
+
+
+def _catalogue(data: dict[str, Any]) -> Markup | None:
+    """How many ads and versions there are, and how many ads came and went."""
+    found = data.get("catalogue")
+    if not found:
+        return None
+    ads, versions, begin, end = (count(found.get(name)) for name in ("ads", "versions", "begin", "end"))
+    return tag(
+        "p", f"The catalogue has {ads} ads in {versions} versions. While the log ran, {begin} began and {end} ended."
+    )
+
+
+def _has_weights(part: dict[str, Any]) -> bool:
+    meant = part.get("stands_for", {}).get("impressions")
+    return is_number(meant) and meant != part.get("impressions")
 
 
 def _outcomes(part: dict[str, Any]) -> list[str]:

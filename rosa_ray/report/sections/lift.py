@@ -4,9 +4,10 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import Split
+from rosa_ray.metrics import conversion_weights
 from rosa_ray.report.blocks import figure, figures, missing, table
 from rosa_ray.report.charts import Row, Series, line_chart, linear_axis, row_chart
-from rosa_ray.report.heads import HEADS, cumulative_gain, wilson
+from rosa_ray.report.heads import HEADS, cumulative_gain, evidence, wilson
 from rosa_ray.report.markup import Child, Markup
 from rosa_ray.report.numbers import count, number, percent
 from rosa_ray.report.run_files import RunFiles
@@ -26,18 +27,22 @@ def render(run: RunFiles) -> Child:
 
 
 def _gain(rows: Columns) -> Markup:
+    bought = conversion_weights(rows, len(rows["click"]))
     parts = (
-        ("clicks, by p(click)", rows["p_ctr"], rows["click"], HEADS[0].style),
+        ("clicks, by p(click)", rows["p_ctr"], rows["click"], rows["weight"], HEADS[0].style),
         (
             "conversions, by p(click and conversion)",
             rows["p_ctcvr"],
             rows["click"] * rows["conversion"],
+            bought,
             HEADS[2].style,
         ),
-        ("revenue, by expected revenue", rows["p_ctcvr"] * rows["value"], rows["revenue"], 4),
+        ("revenue, by expected revenue", rows["p_ctcvr"] * rows["value"], rows["revenue"], bought, 4),
     )
     curves = {
-        name: (*cumulative_gain(scores, amounts), style) for name, scores, amounts, style in parts if amounts.any()
+        name: (*cumulative_gain(scores[weights > 0], amounts[weights > 0], weights[weights > 0]), style)
+        for name, scores, amounts, weights, style in parts
+        if (amounts * weights).any()
     }
     series = [Series("random order", [0, 100], [0, 100], 0)] + [
         Series(name, 100 * share, 100 * gain, style) for name, (share, gain, style) in curves.items()
@@ -60,13 +65,17 @@ def _gain(rows: Columns) -> Markup:
 
 
 def _deciles(rows: Columns) -> Markup:
-    parts = np.array_split(np.argsort(-rows["p_ctr"], kind="stable"), 10)
-    sizes, clicks, predicted = (
-        np.array([fold(part) for part in parts])
-        for fold in (len, lambda part: rows["click"][part].sum(), lambda part: rows["p_ctr"][part].mean())
+    weight, order = rows["weight"], np.argsort(-rows["p_ctr"], kind="stable")
+    middle = np.cumsum(weight[order]) - weight[order] / 2
+    decile = np.minimum((middle * 10 / weight.sum()).astype(np.int64), 9)
+    sizes, clicks, scores = (
+        np.bincount(decile, (weight * part)[order], 10).astype(np.float64)
+        for part in (np.ones(len(order)), rows["click"], rows["p_ctr"])
     )
-    base = rows["click"].mean()
-    low, high = (ends / base for ends in wilson(clicks, np.maximum(sizes, 1)))
+    predicted = scores / np.maximum(sizes, 1)
+    base = clicks.sum() / sizes.sum()
+    sure = evidence(rows["click"], weight)
+    low, high = (ends / base for ends in wilson(sure * clicks, np.maximum(sure * sizes, 1.0)))
     lift = clicks / np.maximum(sizes, 1) / base
     names = ["top 10 %", *(f"{10 * at} to {10 * at + 10} %" for at in range(1, 10))]
     marks = [Row(*row) for row in zip(names, lift, [number(part, 2) for part in lift], low, high, strict=True)]

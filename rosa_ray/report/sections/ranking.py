@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rosa_ray.arrays import Columns
+from rosa_ray.arrays import Columns, Floats
 from rosa_ray.features import Split
 from rosa_ray.report.blocks import figure, figures, missing, table
 from rosa_ray.report.charts import Series, line_chart, linear_axis, log_axis
@@ -52,7 +52,7 @@ def _roc(rows: Columns, heads: list[Head], test: dict[str, float]) -> Markup:
 
 def _precision_recall(rows: Columns, heads: list[Head]) -> Markup:
     curves = {head: precision_recall(*head.rows(rows)) for head in heads}
-    rates = {head: float(head.rows(rows)[1].mean()) for head in heads}
+    rates = {head: _rate(*head.rows(rows)[1:]) for head in heads}
     series = [
         Series(
             f"{head.name}, average {percent(average)}, base rate {percent(rates[head])}",
@@ -81,3 +81,7 @@ def _precision_recall(rows: Columns, heads: list[Head]) -> Markup:
         "At full recall, precision falls to the base rate.",
         table("Precision", ["Recall", *(head.name for head in heads)], values),
     )
+
+
+def _rate(labels: Floats, weights: Floats) -> float:
+    return float(np.average(labels, weights=weights))

@@ -13,7 +13,7 @@ from rosa_ray.report.run_files import RunFiles
 
 TITLE, ORDER = "Lift by segment", 50
 _MOST = 12
-_DIGITS = {"n": 0, "clicks": 0, "conversions": 0}
+_DIGITS = {"n": 0, "weight": 0, "clicks": 0, "conversions": 0}
 
 
 def render(run: RunFiles) -> Child:
@@ -47,7 +47,10 @@ def _segment(kind: str, found: list[dict[str, Any]], base: float | None) -> Mark
 
 
 def _chart(kind: str, shown: list[dict[str, Any]], base: float) -> Markup:
-    rows, clicks = (np.array([row[key] for row in shown], np.float64) for key in ("n", "clicks"))
+    rates, clicks = (np.array([row.get(key) or 0 for row in shown], np.float64) for key in ("ctr", "clicks"))
+    # Rows of evidence are the clicks over their rate: rows without a click may stand for many.
+    meant = np.array([row.get("weight") or row["n"] for row in shown], np.float64)
+    rows = np.divide(clicks, rates, out=meant, where=rates > 0)
     low, high = (ends / base for ends in wilson(clicks, rows))
     lift = clicks / rows / base
     names = [plain(row.get("name")) for row in shown]

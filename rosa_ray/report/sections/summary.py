@@ -3,7 +3,7 @@
 from typing import Any
 
 from rosa_ray.features import Split
-from rosa_ray.metrics import BootstrapConfig, Interval, auc_interval
+from rosa_ray.metrics import BootstrapConfig, Interval, auc_interval, conversion_weights
 from rosa_ray.report.blocks import missing, tiles
 from rosa_ray.report.heads import HEADS
 from rosa_ray.report.markup import Child, tag
@@ -56,9 +56,10 @@ def _interval(run: RunFiles, head: int) -> str:
     rows = run.predictions(Split.TEST)
     if rows is None:
         return "clicked above unclicked" if head == 0 else "of clicked impressions"
-    scores, labels = HEADS[head].rows(rows)
-    users = rows["user_key"] if head == 0 else rows["user_key"][rows["click"] == 1]
-    found: Interval | None = auc_interval(scores, labels, users, _BOOTSTRAP)
+    scores, labels, weights = HEADS[head].rows(rows)
+    known = conversion_weights(rows, len(rows["click"])) > 0
+    users = rows["user_key"] if head == 0 else rows["user_key"][known & (rows["click"] == 1)]
+    found: Interval | None = auc_interval(scores, labels, users, _BOOTSTRAP, weights)
     if found:
         return f"95 %: {number(found.low, 3)} to {number(found.high, 3)}"
     reasons: dict[str, str] = (run.metrics or {}).get("test", {}).get("undefined", {})
@@ -76,10 +77,18 @@ def _ranking(run: RunFiles, test: dict[str, Any]) -> str:
     bounds = (run.spec or {}).get("bounds", {})
     since = f" since {minute(bounds['test_us'])}" if is_number(bounds.get("test_us")) else ""
     return (
-        f"The test period holds {count(test.get('n'))} impressions{since}, with {count(test.get('clicks'))} clicks and "
-        f"{count(test.get('conversions'))} conversions. The model puts a clicked impression above an unclicked one in "
-        f"{percent(test.get('auc'))} of pairs, and a converted click above another in {percent(test.get('cvr_auc'))}."
+        f"The test period holds {count(test.get('n'))} impressions{_meant(test)}{since}, with "
+        f"{count(test.get('clicks'))} clicks and {count(test.get('conversions'))} conversions. "
+        f"The model puts a clicked impression above an unclicked one in {percent(test.get('auc'))} of pairs, and "
+        f"a converted click above another in {percent(test.get('cvr_auc'))}."
     )
+
+
+def _meant(test: dict[str, Any]) -> str:
+    """How many impressions the rows stand for, where that is another number."""
+    weight = test.get("weight")
+    known = is_number(weight) and weight != test.get("n")
+    return f" that stand for {count(round(weight))}" if weight is not None and known else ""
 
 
 def _calibration(test: dict[str, Any]) -> str:

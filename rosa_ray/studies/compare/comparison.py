@@ -23,7 +23,7 @@ from rosa_ray.studies.compare.summary import PAPER, TARGET_GAPS, summarise
 from rosa_ray.studies.compare.variants import Variant
 from rosa_ray.studies.schedule import TellProgress, run_trials
 from rosa_ray.studies.trial import Trial, fit_trial, stale_trials
-from rosa_ray.training.config import MONITORS, TrainingConfig
+from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.in_process import in_one_process
 from rosa_ray.training.job import TrainingJob
 
@@ -90,7 +90,7 @@ def run_comparison(
     first = [comparison.trial(variant, seeds[0], rate) for variant in variants for rate in rates]
     tried = run_trials(fit_trial, first, config.trials_at_once, tell)
     chosen = {
-        variant.name: best_rate(training, [tried[at * len(rates) + k] for k in range(len(rates))])
+        variant.name: best_rate([tried[at * len(rates) + k] for k in range(len(rates))])
         for at, variant in enumerate(variants)
     }
     picked = {v.name: [comparison.trial(v, seed, chosen[v.name]) for seed in seeds] for v in variants}
@@ -101,10 +101,9 @@ def run_comparison(
     return document
 
 
-def best_rate(training: TrainingConfig, results: Sequence[Mapping[str, Any]]) -> float:
+def best_rate(results: Sequence[Mapping[str, Any]]) -> float:
     """The learning rate with the best monitor on the validation period."""
-    sign = 1.0 if MONITORS[training.monitor] == "max" else -1.0
-    return float(max(results, key=lambda result: sign * result["monitor"])["learning_rate"])
+    return float(max(results, key=lambda result: float(result["monitor_score"]))["learning_rate"])
 
 
 def _document(

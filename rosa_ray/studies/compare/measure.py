@@ -68,7 +68,7 @@ def _write_predictions(trial: Trial, scorer: UserScorer, users: Sequence[Encoded
 
 
 def _calibrate(config: CalibrationConfig, scorer: UserScorer, users: Sequence[EncodedUsers]) -> Calibration:
-    sums = CalibrationSums(config.negative_keep_rate)
+    sums = CalibrationSums()
     for part in users:
         sums.update(scorer.score(part, Split.VALID))
     return fit_calibration(sums, config)

@@ -10,17 +10,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import InputError
 from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, join_truth, policy_scores, read_truth
 from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
-from rosa_ray.metrics import LOGLOSS_EPS, ScoreKind, auc_statistic, greedy_policy, score_revenue, uniform_policy
+from rosa_ray.metrics import (
+    LOGLOSS_EPS,
+    ScoreKind,
+    auc_statistic,
+    conversion_weights,
+    greedy_policy,
+    score_revenue,
+    uniform_policy,
+)
 
 Array = npt.NDArray[Any]
 Draw = Array
 Figures = dict[str, float | None]
 
-_LABELLED = ("user_key", "impression_key", "click", "conversion", "p_ctr", "p_cvr", "p_ctcvr")
+_LABELLED = (
+    "user_key",
+    "impression_key",
+    "click",
+    "conversion",
+    "weight",
+    "conversion_weight",
+    "p_ctr",
+    "p_cvr",
+    "p_ctcvr",
+)
 
 
 @dataclass(frozen=True)
@@ -53,20 +72,22 @@ class TrialStatistics:
         test = read_predictions(files, Split.TEST, _LABELLED)
         self._row = _positions(users, test["user_key"], files)
         self._users = len(users)
-        click, clicked = test["click"], test["click"] == 1
-        both = click * test["conversion"]
+        click, clicked, weight = test["click"], test["click"] == 1, test["weight"]
+        both, bought = click * test["conversion"], conversion_weights(test, len(click))
+        known = {name: values[bought > 0] for name, values in test.items()} | {"weight": bought[bought > 0]}
+        of_clicks = {name: values[known["click"] == 1] for name, values in known.items()}
         self._aucs = {
-            "auc": self._auc(test["p_ctr"], click, test["user_key"], users),
-            "cvr_auc": self._auc(test["p_cvr"][clicked], test["conversion"][clicked], test["user_key"][clicked], users),
-            "ctcvr_auc": self._auc(test["p_ctcvr"], both, test["user_key"], users),
+            "auc": self._auc(test, "p_ctr", click, users),
+            "cvr_auc": self._auc(of_clicks, "p_cvr", of_clicks["conversion"], users),
+            "ctcvr_auc": self._auc(known, "p_ctcvr", both[bought > 0], users),
         }
         p = np.clip(test["p_ctr"], LOGLOSS_EPS, 1 - LOGLOSS_EPS)
-        self._loss = self._per_user(-np.where(clicked, np.log(p), np.log1p(-p)))
-        self._rows = self._per_user(np.ones(len(click)))
+        self._loss = self._per_user(weight * -np.where(clicked, np.log(p), np.log1p(-p)))
+        self._rows = self._per_user(weight)
         self._sums = {
-            "pcoc": (self._per_user(test["p_ctr"]), self._per_user(click)),
-            "cvr_pcoc": (self._per_user(test["p_cvr"] * click), self._per_user(both)),
-            "ctcvr_pcoc": (self._per_user(test["p_ctcvr"]), self._per_user(both)),
+            "pcoc": (self._per_user(weight * test["p_ctr"]), self._per_user(weight * click)),
+            "cvr_pcoc": (self._per_user(bought * test["p_cvr"] * click), self._per_user(bought * both)),
+            "ctcvr_pcoc": (self._per_user(bought * test["p_ctcvr"]), self._per_user(bought * both)),
         }
         self.policies = _policies(files, users, log_dir, kind)
 
@@ -90,15 +111,9 @@ class TrialStatistics:
     def _per_user(self, values: Array) -> Array:
         return np.bincount(self._row, weights=values, minlength=self._users)
 
-    def _auc(
-        self,
-        scores: Array,
-        labels: Array,
-        keys: Array,
-        users: Array,
-    ) -> Callable[[Draw], float | None]:
-        statistic, _ = auc_statistic(scores, labels, keys)
-        present = np.searchsorted(users, np.unique(keys))
+    def _auc(self, rows: Columns, scores: str, labels: Array, users: Array) -> Callable[[Draw], float | None]:
+        statistic, _ = auc_statistic(rows[scores], labels, rows["user_key"], rows["weight"])
+        present = np.searchsorted(users, np.unique(rows["user_key"]))
         return lambda drawn: statistic(drawn[present])
 
 

@@ -158,13 +158,13 @@ def _describe(
 
 def _roc(files: Sequence[str]) -> dict[str, list[float]]:
     """ROC of clicks with a band over users, first seed."""
-    test = read_predictions(files, Split.TEST, ("user_key", "click", "p_ctr"))
+    test = read_predictions(files, Split.TEST, ("user_key", "click", "p_ctr", "weight"))
     keys, row = np.unique(test["user_key"], return_inverse=True)
     fpr = np.linspace(0, 1, _ROC_POINTS)
     rng = np.random.default_rng(0)
-    curve = roc_curve(test["p_ctr"], test["click"], np.ones(len(row)), fpr)
+    curve = roc_curve(test["p_ctr"], test["click"], test["weight"], fpr)
     draws = [np.bincount(rng.integers(0, len(keys), len(keys)), minlength=len(keys)) for _ in range(_ROC_REPLICATES)]
-    bands = np.array([roc_curve(test["p_ctr"], test["click"], draw[row].astype(float), fpr) for draw in draws])
+    bands = np.array([roc_curve(test["p_ctr"], test["click"], test["weight"] * draw[row], fpr) for draw in draws])
     low, high = np.quantile(bands, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     columns = {"fpr": fpr, "tpr": curve, "tpr_low": low, "tpr_high": high}
     return {name: np.round(values, 5).tolist() for name, values in columns.items()}

@@ -111,6 +111,21 @@ def test_a_clean_log_raises_no_alarm(tmp_path: Path, seed: int, impressions: int
     assert all(0.5 <= feature.power < 0.98 for feature in report.features)
 
 
+def test_weighted_counters_are_counted_right(tmp_path: Path) -> None:
+    config = replace(CONFIG, units_per_impression=1000)
+
+    def weigh(events: Columns, shown: Columns) -> None:
+        shown["weight"] = np.where(shown["click"] > 0, 1.0, 10 / 3)
+
+    rows = build(change=weigh, counting=config)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], config)
+    assert found(tmp_path / "data", rows, state).findings == ()
+    unweighted = with_column(rows, "weight", np.ones_like(rows.impressions["weight"]))
+    assert "ad_impressions.24h.log1p_impressions" in places(
+        found(tmp_path / "other", unweighted, state), "point in time"
+    )
+
+
 def test_other_buckets_are_counted_right(tmp_path: Path) -> None:
     config = replace(CONFIG, bucket_minutes=180, settle_minutes=20)
     rows = build(counting=config)

@@ -100,6 +100,7 @@ def test_policy_values_by_hand(tmp_path: Path) -> None:
         user_key=[1, 2],
         request_key=[1, 2],
         propensity=[0.5, 0.5],
+        weight=[1.0, 1.0],
         click=[1, 0],
         revenue=[4.0, 0.0],
         cost=[1.0, 3.0],

@@ -1,9 +1,9 @@
 """Of which times the store has forgotten ids: what tells a record of a gap from one that may be a repetition.
 
-An id is remembered from when its record came, not from when it happened. So a gap that is filled later is remembered as
-long as what is live then. Beside the ids the store keeps, for every `SPAN_US` of the records' own times, the first and the
-last time of the ids that it remembers until a day. Once that day is forgotten, a record between the two may be a
-repetition, and is late. A record outside of all such spans was never there.
+An id is remembered from when its record came, not from when it happened. So a gap that is filled later is remembered
+as long as what is live then. Beside the ids the store keeps spans: for every `SPAN_US` of the records' own times and
+every day until which ids are remembered, the first and the last time of those records. Once that day is forgotten, a
+record between the two may be a repetition, and is late. A record outside of all such spans was never there.
 """
 
 import json
