@@ -10,6 +10,7 @@ from workloads.places import record_config, source_of
 def run(config: RunConfig, *, every: bool = False) -> int:
     """Write predictions and metrics of the run, and print the first metrics or every one."""
     from rosa_ray.evaluation.evaluate import evaluate, findings, metrics_table
+    from rosa_ray.evaluation.off_policy_table import off_policy_table
 
     run_dir = record_config(config)
     with connected(config.ray):
@@ -20,6 +21,9 @@ def run(config: RunConfig, *, every: bool = False) -> int:
             run_dir=run_dir.root,
         )
     Console().print(metrics_table(metrics, every=every))
+    estimated = off_policy_table(metrics["test"]) if every else None
+    if estimated is not None:
+        Console().print(estimated)
     for line in findings(metrics, every=every):
         print(line)
     rest = "" if every else "; --all prints every metric"

@@ -98,8 +98,7 @@ def estimated_value(shown: Columns, candidates: Columns, config: EvaluationConfi
     """
     row, usable = _join_shown(shown, candidates)
     if not usable.any():
-        missing = "propensities" if len(candidates["request_key"]) else "candidates"
-        return _skipped(f"the shown ads of the test period have no {missing}")
+        return _skipped(f"the shown ads of the test period {_what_is_missing(shown, candidates)}")
     kept = {name: np.asarray(shown[name])[usable] for name in SHOWN_COLUMNS}
     if len(np.unique(kept["request_key"])) < len(kept["request_key"]):
         return _skipped("requests show more than one ad each; the estimators need one")
@@ -116,6 +115,14 @@ def estimated_value(shown: Columns, candidates: Columns, config: EvaluationConfi
         }
     except ValueError as error:
         return _skipped(str(error))
+
+
+def _what_is_missing(shown: Columns, candidates: Columns) -> str:
+    if not len(candidates["request_key"]):
+        return "have no candidates"
+    if np.isnan(shown["propensity"]).all():
+        return "have no propensities"
+    return "are not among the candidates: the candidate that was shown has the impression_id of its impression"
 
 
 def _estimate(

@@ -8,28 +8,31 @@ import pyarrow as pa
 import yaml
 
 from rosa_ray.intake.guesses import TABLE_DOUBT, TableGuess, behavior_map, confidence_word
+from rosa_ray.intake.leftovers import Leftover, leftovers
 from rosa_ray.intake.profiles import Profile
 from rosa_ray.intake.samples import Unread
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.schema import BEHAVIORS, CONTRACTS, Column
+from rosa_ray.schema.contracts import lacking_in_words
 from rosa_ray.sources import SourceConfig
 from rosa_ray.sources.columns import labels_elsewhere
 
 _STAND_INS = {
     "event_id": ("#row", "the file has no id; rows are numbered"),
     "impression_id": ("#row", "the file has no id; rows are numbered"),
-    "request_id": ("#row", "the file does not say which ads stood on one page; each row is its own request"),
-    "user_id": ("#row", "choose: the file names no user; each row becomes its own user, without a timeline"),
     "behavior": ("=view", "choose: the file names no behaviour; one of view, click, cart, purchase for all rows"),
-    "bid": ("=1", "choose: the file has no bid; with 1 for all, only `ctr` and orders by it mean something"),
-    "cost": ("=0", "choose: the file has no cost; with 0, returns and ROI say nothing"),
-    "conversion": ("=false", "the file has no conversions; the heads for them have nothing to learn"),
-    "revenue": ("=0", "the file has no revenue; values cannot be learned"),
-    "campaign_id": ("=all", "the file has no campaign; all ads are of one"),
-    "category": ("=all", "the file has no category; ads and events cannot meet by it"),
-    "price": ("=1", "choose: the file has no price; 1 is the value of every conversion"),
+    "ad_id": ("=ad", "choose: the file names no ad; all rows are then of one"),
+    "request_time": (
+        "#row",
+        "choose: the file says no time; rows are a second apart, in an order that has to be theirs",
+    ),
 }
 """Column to the value that stands in for it where a file lacks it, and what to say of it."""
+
+_LEFTOVERS = (
+    "Columns that no table takes, and that may be features. Remove the # of those that are known at the request.",
+    "One that is known only afterwards gives the label away.",
+)
 
 
 _DATED_BY = {"#file": "names", "#folder": "folders"}
@@ -76,6 +79,7 @@ def draft_config(
     _times(text, tables)
     _numbers(text, tables)
     _windows(text, tables)
+    _features(text, leftovers(tables))
     return Draft(text.written(), tuple(text.choices))
 
 
@@ -199,14 +203,12 @@ def _elsewhere(guess: TableGuess, tables: Sequence[TableGuess]) -> dict[str, str
 
 
 def _stand_in(text: _Text, guess: TableGuess, entry: Column, tables: Sequence[TableGuess]) -> None:
-    if entry.name == "request_id" and "impression_id" in guess.columns:
-        own = _written(guess, guess.columns["impression_id"].file_column)
-        text.add(f"      request_id: {_scalar(own)}", "no column of requests; each impression is its own request")
-        return
     value, why = _mean_bid(tables) if (guess.table, entry.name) == ("ads", "bid") else ("", "")
     value, why = (value, why) if value else _STAND_INS.get(entry.name, ("", ""))
     if value:
         text.add(f"      {entry.name}: {_scalar(value)}", why, f"columns.{guess.table}.{entry.name}: {value}")
+    elif entry.may_lack:
+        text.add(f"      # no column is left for {lacking_in_words(guess.table, [entry.name])}")
     else:
         text.choose(f"columns.{guess.table}.{entry.name}: no column seems to be '{entry.meaning}'; name it here", 6)
 
@@ -297,6 +299,19 @@ def _numbers(text: _Text, tables: Sequence[TableGuess]) -> None:
     if encodings:
         text.choose(f"encoding: the text is not UTF-8; {', '.join(set(encodings.values()))} was taken")
         _setting(text, "encoding", encodings, len(encodings))
+
+
+def _features(text: _Text, left: Sequence[Leftover]) -> None:
+    """Columns that may be declared, as comments: a person has to know when each is known."""
+    if not left:
+        return
+    for line in _LEFTOVERS:
+        text.add(f"# {line}")
+    text.add("# features:")
+    text.add("#   columns:")
+    for one in left:
+        examples = ", ".join(one.found.examples[:2])
+        text.add(f"#     {one.name}: {{type: {one.kind}}}", f"{one.found.describe()}; {_short(examples)}")
 
 
 def _setting(text: _Text, name: str, values: Mapping[str, str], total: int) -> None:

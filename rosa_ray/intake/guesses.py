@@ -97,10 +97,10 @@ def _as_impressions(offered: TableGuess) -> TableGuess:
     return replace(found, confidence=max(found.confidence, min(offered.confidence, TABLE_DOUBT - 0.01)))
 
 
-def ads_of(shown: TableGuess) -> TableGuess | None:
-    """Return the ads that impressions name, for logs without a table of ads; None where they name no ad."""
+def ads_of(shown: TableGuess) -> TableGuess:
+    """Return the ads that impressions name, for logs without a table of ads; without columns where they name none."""
     if "ad_id" not in shown.columns:
-        return None
+        return replace(shown, table="ads", columns={}, others=())
     found = guess_columns(shown.sample, "ads", shown.profiles)
     own = {name: found.columns[name] for name in ("campaign_id", "category", "item_id") if name in found.columns}
     own["ad_id"] = shown.columns["ad_id"]
@@ -170,6 +170,8 @@ def _renamed(column: str, name: str, table: str) -> float:
     score = name_score(name, column)
     if table == "events" and column == "event_time" and plain(name) in ("clicktime", "conversiontime"):
         return 0.0
+    if table == "impressions" and column == "click_time" and "cl" not in plain(name):
+        return 0.0  # a name that any time may have is no click's where the request has a time too
     if table in ("impressions", "candidates", "clicks") and column == "ad_id" and not score:
         return _ITEM_FOR_AD * (name_score(name, "item_id") > 0.8)
     if table == "ads" and column == "ad_id" and not score:

@@ -45,8 +45,7 @@ def propose(locations: Sequence[str], name: str, command: str) -> Proposal:
     left = (*unread, *others)
     names = [table.table for table in tables]
     if "impressions" in names and "ads" not in names:
-        ads = ads_of(tables[names.index("impressions")])
-        tables += [ads] if ads else []
+        tables.append(ads_of(tables[names.index("impressions")]))
     if not tables:
         raise InputError("; ".join(f"{one.location}: {one.reason}" for one in left))
     return Proposal(draft_config(tables, name, command, left), tuple(tables), left)

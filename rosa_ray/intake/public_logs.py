@@ -38,13 +38,36 @@ def _is_criteo_display(sample: Sample) -> bool:
     return len(sample.names) == 40 and sample.delimiter == "\t"
 
 
+def _is_ali_ccp(sample: Sample) -> bool:
+    return len(sample.names) == 6 and _is_field_list(sample)
+
+
+def _is_field_list(sample: Sample) -> bool:
+    """Whether the last column lists fields as Ali-CCP writes them."""
+    first = str(sample.table[sample.names[-1]][0].as_py())
+    return sample.headerless and "\x02" in first and "\x03" in first
+
+
 _HEADERLESS: dict[str, Callable[[Sample], bool]] = {
+    "ali_ccp": _is_ali_ccp,
     "taobao": _is_taobao,
     "ipinyou": _is_ipinyou,
     "criteo_display": _is_criteo_display,
 }
-_SIDE_FILES = {"open_bandit": ("item_id", "item_feature_0", "item_feature_1")}
-"""Files that come with a log, by some of their columns."""
+
+
+def _is_item_context(sample: Sample) -> bool:
+    return {"item_id", "item_feature_0", "item_feature_1"} <= set(sample.names)
+
+
+def _is_common_features(sample: Sample) -> bool:
+    return len(sample.names) == 3 and _is_field_list(sample)
+
+
+_SIDE_FILES: dict[str, Callable[[Sample], bool]] = {"open_bandit": _is_item_context, "ali_ccp": _is_common_features}
+"""Files that come with a log."""
+_FOUND_BESIDE = ("ali_ccp",)
+"""Logs whose side files are found beside them, so that the config names the log alone."""
 
 
 def known_log(samples: Sequence[Sample], locations: Sequence[str]) -> SourceConfig | None:
@@ -53,17 +76,21 @@ def known_log(samples: Sequence[Sample], locations: Sequence[str]) -> SourceConf
     Args:
         locations: what was given; of several, a glob has to find these files and no others.
     """
-    path = locations[0] if len(locations) == 1 else _one_glob(locations)
-    if not path:
-        return None
     for kind in source_kinds():
+        main = _main(kind, samples) if kind in {*_HEADERS, *_HEADERLESS} else None
+        if main is None:
+            continue
+        path = _one_path(locations) or (main.location if kind in _FOUND_BESIDE else "")
         config = SourceConfig(kind=kind, path=path)
-        if kind in {*_HEADERS, *_HEADERLESS} and _is_log(kind, samples) and _reads(config):
+        if path and _reads(config):
             return config
     return None
 
 
-def _one_glob(locations: Sequence[str]) -> str:
+def _one_path(locations: Sequence[str]) -> str:
+    """A path or glob that finds these files and no others, empty where there is none."""
+    if len(locations) == 1:
+        return locations[0]
     first, last = min(locations), max(locations)
     start = first[: next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))]
     path = f"{start}*"
@@ -74,11 +101,14 @@ def _one_glob(locations: Sequence[str]) -> str:
     return path if found == {os.path.abspath(location) for location in locations} else ""
 
 
-def _is_log(kind: str, samples: Sequence[Sample]) -> bool:
+def _main(kind: str, samples: Sequence[Sample]) -> Sample | None:
+    """The sample that is the log, where the others come with it, or are more of it; None where this is not so."""
     main = [sample for sample in samples if _looks_like(kind, sample)]
-    side = _SIDE_FILES.get(kind, ())
     rest = [sample for sample in samples if sample not in main]
-    return len(main) == 1 and all(side and set(side) <= set(sample.names) for sample in rest)
+    side = _SIDE_FILES.get(kind)
+    if not main or (side is not None and len(main) > 1):
+        return None
+    return main[0] if all(side is not None and side(sample) for sample in rest) else None
 
 
 def _looks_like(kind: str, sample: Sample) -> bool:

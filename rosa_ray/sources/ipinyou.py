@@ -63,7 +63,14 @@ COLUMNS = {
         "conversion": "=false",
         "revenue": "=0",
     },
-    "ads": {"ad_id": "creative", "campaign_id": "advertiser", "category": _SLOT, "bid": _BID, "price": "=1"},
+    "ads": {
+        "ad_id": "creative",
+        "campaign_id": "advertiser",
+        "category": _SLOT,
+        "bid": _BID,
+        "price": "=1",
+        "valid_from": "timestamp",
+    },
 }
 
 
@@ -72,8 +79,8 @@ class IPinYouSource(NamedLog):
     """Reads impressions joined with clicks (`train.log.txt` of make-ipinyou-data or DRSA), and ads out of them.
 
     Times are China's (UTC+8). Bid and price paid are fen for a thousand impressions there, and yuan for one here.
-    There are no events and no conversions, and hardly a user is seen twice. An ad's bid is that of its first row, its
-    category the size of its slot.
+    There are no events and no conversions, and hardly a user is seen twice. An ad's bid is that of its first row in
+    each file and holds from then on. Its category is the size of its slot.
     """
 
     tables: ClassVar[tuple[str, ...]] = (IMPRESSIONS.name, ADS.name)

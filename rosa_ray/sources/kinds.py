@@ -11,7 +11,7 @@ def source_kinds() -> dict[str, Callable[..., Any]]:
     """Return every known kind and the `SourceFactory` that builds it, sorted by kind.
 
     >>> [kind for kind in source_kinds() if kind.startswith("c")]
-    ['criteo_display', 'csv']
+    ['criteo_attribution', 'criteo_display', 'csv']
     """
     kinds: dict[str, Callable[..., Any]] = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):

@@ -79,7 +79,7 @@ class OpenBanditSource(NamedLog):
         yield from batches if file.contract_name == IMPRESSIONS.name else self._candidates(batches)
 
     def _candidates(self, batches: Iterator[RawBatch]) -> Iterator[RawBatch]:
-        """Every item for every request."""
+        """Every item for every request; the one that was shown keeps the id of its impression."""
         items = self._items()
         for batch in batches:
             for start in range(0, batch.table.num_rows, CANDIDATE_ROWS):
@@ -88,7 +88,8 @@ class OpenBanditSource(NamedLog):
                 table = requests.take(np.repeat(np.arange(count), len(items)))
                 shown = pa.chunked_array([pa.array(np.tile(np.arange(len(items)), count))])
                 ads = pc.take(items, shown)
-                ids = pc.binary_join_element_wise(table["impression_id"], ads, "-")
+                others = pc.binary_join_element_wise(table["impression_id"], ads, "-")
+                ids = pc.if_else(pc.equal(ads, table["ad_id"]), table["impression_id"], others)
                 table = table.set_column(table.column_names.index("ad_id"), "ad_id", ads)
                 yield RawBatch(table.set_column(table.column_names.index("impression_id"), "impression_id", ids))
 

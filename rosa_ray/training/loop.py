@@ -162,7 +162,10 @@ class Worker:
             raise TrainingError("the scores of the validation period are not finite; lower training.learning_rate")
         metrics = self._merge(evaluation).compute()
         if not metrics["n"]:
-            raise TrainingError("the validation period has no impressions; raise preprocess.valid_fraction")
+            raise TrainingError(
+                "the validation period has no impressions; raise preprocess.valid_fraction, or set "
+                "preprocess.valid_from and test_from where the log has a gap"
+            )
         return {**self._losses(totals.tolist()), **{name: metrics[name] for name in _VALID_METRICS}}
 
     def _validate_part(self, users: EncodedUsers, evaluation: Evaluation) -> Tensor:

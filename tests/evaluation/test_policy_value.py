@@ -90,6 +90,7 @@ def test_the_greedy_policy_weighs_only_its_own_choices(shown, candidates):
 def test_what_cannot_be_estimated_has_a_reason(shown, candidates):
     none = {name: values[:0] for name, values in candidates.items()}
     cases = {
+        "are not among the candidates": (shown, candidates | {"impression_key": candidates["impression_key"] + 1}),
         "have no propensities": (shown | {"propensity": np.full(40, np.nan)}, candidates),
         "have no candidates": (shown, none),
         "more than one ad each": ({name: np.tile(values, 2) for name, values in shown.items()}, candidates),

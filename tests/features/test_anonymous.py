@@ -66,7 +66,7 @@ def test_what_a_log_lacks_is_filled_from_the_ads():
     assert not violations
     ads = AdTable.from_table(ads_table())
     columns, _ = keyed_impressions(checked, ads)
-    row, _ = ads.lookup(columns["ad_key"])
+    row, _ = ads.lookup(columns["ad_key"], columns["time_us"])
     np.testing.assert_array_equal(columns["bid"], ads.bid[row])
     np.testing.assert_array_equal(columns["revenue"], columns["conversion"] * ads.price[row])
     np.testing.assert_array_equal(columns["request_key"], columns["impression_key"])

@@ -1,6 +1,7 @@
 """Files of many conventions become configs that read every row, without an edit."""
 
 import bz2
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 
 from rosa_ray.config import RunConfig, load_config
 from rosa_ray.errors import InputError
+from rosa_ray.features.own import own_columns
 from rosa_ray.intake.propose import Proposal, propose
 from rosa_ray.intake.scan import TableScan, scan_log
 from rosa_ray.sources import open_source
@@ -288,20 +290,63 @@ def test_ads_are_taken_from_the_impressions_where_no_table_of_ads_is_given(tmp_p
     assert read(proposal, tmp_path)["ads"].kept.distinct("ad_id") == invented.ADS
 
 
-def test_what_is_missing_has_a_stand_in_that_is_said(tmp_path: Path) -> None:
-    names = dict.fromkeys(("bid", "cost", "conversion", "conversion_time", "revenue", "request_id"), "")
-    path = write_csv(renamed(invented.impressions(), names), tmp_path / "impressions.csv")
+def test_what_a_log_may_lack_is_left_out_and_said(tmp_path: Path) -> None:
+    lacking = ("user_id", "bid", "cost", "conversion", "conversion_time", "revenue", "request_id")
+    path = write_csv(renamed(invented.impressions(), dict.fromkeys(lacking, "")), tmp_path / "impressions.csv")
     proposal = propose([path], "shop", "")
-    columns = configured(proposal, tmp_path).source.columns["impressions"]
-    assert (columns["cost"], columns["conversion"], columns["request_id"]) == ("=0", "=false", "impression_id")
-    assert [choice for choice in proposal.draft.choices if choice.startswith("columns.impressions.cost")]
+    assert not set(lacking) & set(configured(proposal, tmp_path).source.columns["impressions"])
+    for said in ("user_id (nobody has a timeline)", "bid (that of the ad)", "cost (0)", "conversion (none converted)"):
+        assert f"# no column is left for {said}" in proposal.draft.text
     assert read(proposal, tmp_path)["impressions"].kept.rows == invented.SHOWN
 
 
-def test_what_nothing_can_stand_for_is_left_to_a_person(tmp_path: Path) -> None:
-    path = write_csv(renamed(invented.impressions(), {"ad_id": "", "device": ""}), tmp_path / "impressions.csv")
-    choices = propose([path], "shop", "").draft.choices
-    assert [choice for choice in choices if choice.startswith("columns.impressions.ad_id")]
+def test_rows_that_say_no_ad_and_no_time_are_read_once_a_person_agrees(tmp_path: Path) -> None:
+    path = write_csv({"click": [0, 1, 0, 1] * 30, "site": [f"s{at % 7}" for at in range(120)]}, tmp_path / "rows.csv")
+    proposal = propose([path], "shop", "")
+    chosen = [choice.partition(":")[0] for choice in proposal.draft.choices]
+    assert {"columns.impressions.ad_id", "columns.impressions.request_time", "columns.ads.ad_id"} <= set(chosen)
+    assert {name: scan.kept.rows for name, scan in read(proposal, tmp_path).items()} == {"impressions": 120, "ads": 120}
+
+
+OWN = {
+    "placement": ["top", "side", "foot"],
+    "age": [18, 44, 71, 30],
+    "floor": [0.15, 0.22, 1.4],
+    "site_id": [90_000 + at for at in range(40)],
+    "is_install": [0, 1, 0],
+    "order_value": [0.0, 30.5],
+    "same": ["x"],
+    "note with spaces": ["a", "b"],
+}
+
+
+def test_columns_that_no_table_takes_are_proposed_as_features_and_left_to_a_person(tmp_path: Path) -> None:
+    more = {name: [values[at % len(values)] for at in range(invented.SHOWN)] for name, values in OWN.items()}
+    path = write_csv(invented.impressions() | more, tmp_path / "impressions.csv")
+    proposal = propose([path], "shop", "")
+    assert configured(proposal, tmp_path).features.columns == {}
+    text = proposal.draft.text
+    assert "gives the label away" in text
+    active = text[: text.index("# features:")] + re.sub(r"(?m)^# ?", "", text[text.index("# features:") :])
+    (tmp_path / "active.yaml").write_text(active)
+    config = load_config(tmp_path / "active.yaml")
+    assert {name: column.type for name, column in config.features.columns.items()} == {
+        "request.placement": "category",
+        "request.age": "category",
+        "request.floor": "number",
+        "request.site_id": "category",
+    }
+    scans = scan_log(open_source(config.source, own=own_columns(config.features.columns)), 0)
+    assert scans["impressions"].kept.rows == invented.SHOWN
+
+
+def test_a_column_that_candidates_lack_is_no_feature_of_the_request(tmp_path: Path) -> None:
+    shown = invented.impressions() | {"placement": ["top", "side"] * (invented.SHOWN // 2)}
+    asked = {name: shown[name] for name in ("impression_id", "request_id", "user_id", "ad_id", "request_time", "bid")}
+    paths = [write_csv(shown, tmp_path / "impressions.csv"), write_csv(asked, tmp_path / "candidates.csv")]
+    assert "request.placement" not in propose(paths, "shop", "").draft.text
+    paths[1] = write_csv(asked | {"placement": shown["placement"]}, tmp_path / "candidates.csv")
+    assert "request.placement" in propose(paths, "shop", "").draft.text
 
 
 def test_a_file_that_is_no_log_is_refused_with_its_columns(tmp_path: Path) -> None:

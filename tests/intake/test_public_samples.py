@@ -16,6 +16,8 @@ from rosa_ray.intake.samples import read_samples
         (["taobao/UserBehavior.csv.gz"], "taobao"),
         (["rees46/2019-10-01_0000-0250.csv.gz"], "rees46"),
         (["ipinyou/drsa_2259_train.log.txt.gz"], "ipinyou"),
+        (["ipinyou/drsa_2259_train.log.txt.gz", "ipinyou/drsa_2259_test.log.txt.gz"], "ipinyou"),
+        (["criteo/display_sample.csv.gz"], "criteo_display"),
         (["open_bandit/random_all.csv.gz", "open_bandit/random_all_item_context.csv.gz"], "open_bandit"),
         (["kuairand/likes_hates_kcore15.csv.gz"], "kuairand"),
     ],

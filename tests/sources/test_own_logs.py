@@ -304,7 +304,7 @@ def test_ads_derived_from_impressions(log):
     columns = {"ads": {"campaign_id": "=all", "category": "=all", "price": "=1"}}
     read = log("ads", text=delimited(IMPRESSION), columns=columns)
     known = {"ad_id": "a1", "campaign_id": "all", "category": "all", "bid": 0.5, "price": 1.0}
-    assert read.rows == [known | {"item_id": None, "valid_from": None}]
+    assert read.rows == [known | {"item_id": None, "valid_from": None, "valid_until": None}]
 
 
 def test_a_file_without_header(log):

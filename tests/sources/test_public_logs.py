@@ -9,6 +9,7 @@ import pytest
 
 from rosa_ray.errors import ConfigError, ContractError, InputError
 from rosa_ray.schema import CONTRACTS, EVENTS
+from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import SourceConfig, brings, open_source
 
 REES46_HEADER = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"
@@ -189,6 +190,8 @@ def test_open_bandit(tmp_path):
         (row["request_id"], item) for row in shown for item in ("0", "1")
     ]
     assert len({row["impression_id"] for row in asked}) == 4
+    ids = {(row["request_id"], row["ad_id"]): row["impression_id"] for row in asked}
+    assert [ids[row["request_id"], row["ad_id"]] for row in shown] == [row["impression_id"] for row in shown]
     assert brings(SourceConfig(kind="open_bandit", path=str(tmp_path)), "impressions")
 
 
@@ -274,6 +277,7 @@ def test_ipinyou(tmp_path, more):
     (ad,) = tables["ads"].to_pylist()
     assert (ad["ad_id"], ad["campaign_id"], ad["category"]) == ("7323", "2259", "300x250")
     assert ad["bid"] == pytest.approx(0.00294)
+    assert ad["valid_from"] == shown[0]["request_time"]
 
 
 def test_ipinyou_with_a_header(tmp_path):
@@ -282,6 +286,176 @@ def test_ipinyou_with_a_header(tmp_path):
     (tmp_path / "train.log.txt").write_text("\t".join(FILE_COLUMNS) + "\n" + ipinyou_line("1", "7323", bid="dear"))
     with pytest.raises(ContractError, match=r"train\.log\.txt: column 'bid': 1 of 1 values .* row 1, 'dear'"):
         read_tables("ipinyou", tmp_path)
+
+
+ATTRIBUTION_HEADER = (
+    "timestamp\tuid\tcampaign\tconversion\tconversion_timestamp\tconversion_id\tattribution\tclick\tclick_pos\tclick_nb"
+    "\tcost\tcpo\ttime_since_last_click\t" + "\t".join(f"cat{at}" for at in range(1, 10)) + "\n"
+)
+
+
+def attribution_line(labels, at="0", user="7"):
+    """A row with conversion, its time, attribution, click, click_pos, click_nb and cpo as said."""
+    conversion, converted_at, attribution, click, pos, of, cpo = labels.split()
+    row = [at, user, "900", conversion, converted_at, "5", attribution, click, pos, of, "0.00001", cpo, "-1"]
+    return "\t".join([*row, *(f"c{at}" for at in range(1, 10))]) + "\n"
+
+
+def test_criteo_attribution_gives_a_conversion_to_the_last_click_before_it(tmp_path):
+    lines = [
+        attribution_line("1 600 1 1 0 2 0.25", at="0"),
+        attribution_line("1 600 1 0 -1 2 0.25", at="60"),
+        attribution_line("1 600 1 1 1 2 0.25", at="120"),
+        attribution_line("1 900 0 1 0 1 0.25", at="180", user="8"),
+        attribution_line("0 -1 0 1 -1 -1 0.25", at="240", user="9"),
+    ]
+    path = tmp_path / "criteo_attribution_dataset.tsv.gz"
+    path.write_bytes(gzip.compress((ATTRIBUTION_HEADER + "".join(lines)).encode()))
+    tables, rejected = read_tables("criteo_attribution", path)
+    assert rejected == {"impressions": 0, "ads": 0}
+    shown = tables["impressions"].to_pylist()
+    assert [(row["click"], row["conversion"], row["revenue"]) for row in shown] == [
+        (True, False, 0.0),
+        (False, False, 0.0),
+        (True, True, 0.25),
+        (True, True, 0.0),
+        (True, False, 0.0),
+    ]
+    assert [row["request_time"] for row in shown] == [datetime(2000, 1, 1, 0, at, tzinfo=UTC) for at in range(5)]
+    assert [row["conversion_time"] for row in shown] == [
+        None,
+        None,
+        datetime(2000, 1, 1, 0, 10, tzinfo=UTC),
+        datetime(2000, 1, 1, 0, 15, tzinfo=UTC),
+        None,
+    ]
+    assert [row["user_id"] for row in shown] == ["7", "7", "7", "8", "9"]
+    assert {row["cost"] for row in shown} == {0.00001}
+    (ad,) = tables["ads"].to_pylist()
+    assert (ad["ad_id"], ad["campaign_id"]) == ("900", "900")
+
+
+def test_criteo_attribution_sets_aside_times_that_are_no_numbers(tmp_path):
+    lines = [attribution_line("0 -1 0 1 -1 -1 0", at=at) for at in ("0", "soon", "2", "3")]
+    (tmp_path / "log.tsv").write_text(ATTRIBUTION_HEADER + "".join(lines))
+    tables, rejected = read_tables("criteo_attribution", tmp_path)
+    assert (tables["impressions"].num_rows, rejected["impressions"]) == (3, 1)
+
+
+AVAZU_HEADER = (
+    "id,click,hour,C1,banner_pos,site_id,site_domain,site_category,app_id,app_domain,app_category,device_id,device_ip,"
+    "device_model,device_type,device_conn_type,C14,C15,C16,C17,C18,C19,C20,C21\n"
+)
+
+
+def avazu_line(row_id, click, hour, ad, campaign):
+    site = "1005,0,1fbe01fe,f3845767,28905ebd,ecad2386,7801e8d9,07d7df22,a99f214a,ddd2926e,44956a24,1,2"
+    return f"{row_id},{click},{hour},{site},{ad},320,50,{campaign},0,35,-1,79\n"
+
+
+def test_avazu(tmp_path):
+    lines = [
+        avazu_line("10000174058809263569", 1, "14102100", 15706, 1722),
+        avazu_line("10000182526920855428", 0, "14102123", 15704, 1722),
+        avazu_line("10000554139829213984", 0, "14102200", 15706, 9999),
+    ]
+    (tmp_path / "train.gz").write_bytes(gzip.compress((AVAZU_HEADER + "".join(lines)).encode()))
+    (tmp_path / "test.csv").write_text("id,hour\n1,14103100\n")
+    tables, rejected = read_tables("avazu", tmp_path)
+    assert rejected == {"impressions": 0, "ads": 0}
+    shown = tables["impressions"].to_pylist()
+    assert shown[0]["impression_id"] == "10000174058809263569"
+    assert [row["click"] for row in shown] == [True, False, False]
+    assert [row["request_time"] for row in shown] == [
+        datetime(2014, 10, 21, 0, tzinfo=UTC),
+        datetime(2014, 10, 21, 23, tzinfo=UTC),
+        datetime(2014, 10, 22, 0, tzinfo=UTC),
+    ]
+    assert [row["user_id"] for row in shown] == [None] * 3
+    assert [(row["ad_id"], row["campaign_id"]) for row in tables["ads"].to_pylist()] == [
+        ("15706", "1722"),
+        ("15704", "1722"),
+    ]
+
+
+def test_avazu_without_a_file_that_says_clicks(tmp_path):
+    (tmp_path / "test.csv").write_text("id,hour\n1,14103100\n")
+    with pytest.raises(InputError, match=r"no file with clicks is there, such as train\.gz"):
+        read_tables("avazu", tmp_path)
+
+
+def fields(**values):
+    """A list of fields as Ali-CCP writes it: `field_205="9"` is field 205 with id 9 and value 1."""
+    return "\x01".join(f"{name.removeprefix('field_')}\x02{value}\x031.0" for name, value in values.items())
+
+
+def write_ali_ccp(folder, of="train"):
+    """Three impressions of two users; user b has no gender, and the user of the third row is not there."""
+    item = fields(field_210="1", field_205="9", field_206="60", field_207="700", field_216="5", field_301="3")
+    other = fields(field_205="99", field_206="60", field_207="701", field_301="2")
+    (folder / f"sample_skeleton_{of}.csv").write_text(
+        f"1,1,1,ax,6,{item}\n2,0,0,bx,4,{other}\n3,0,1,bx,6,{item}\n4,0,0,nobody,6,{item}\n"
+    )
+    many = fields(field_1205="12", field_101="a", field_121="38", field_124="2", field_12="1")
+    (folder / f"common_features_{of}.csv").write_text(
+        f"ax,5,{many}\x01109_14\x027\x032.1\x01109_14\x028\x031.1\nbx,2,{fields(field_121='39', field_101='b')}\n"
+    )
+
+
+def test_ali_ccp_joins_the_fields_of_its_users(tmp_path):
+    write_ali_ccp(tmp_path)
+    own = (OwnColumn("request.field_121", "category"), OwnColumn("request.field_124", "category"))
+    source = open_source(SourceConfig(kind="ali_ccp", path=str(tmp_path)), own=own)
+    (shown,) = (batch for batch in source.read(source.files()[0]) if batch.table.num_rows)
+    assert shown.table["user_id"].to_pylist() == ["a", "b", "b", None]
+    assert shown.table["request.field_121"].to_pylist() == ["38", "39", "39", None]
+    assert shown.table["request.field_124"].to_pylist() == ["2", None, None, None]
+
+
+def test_ali_ccp(tmp_path):
+    write_ali_ccp(tmp_path)
+    tables, rejected = read_tables("ali_ccp", tmp_path / "sample_skeleton_train.csv")
+    assert rejected == {"impressions": 1, "ads": 0}
+    shown = tables["impressions"].to_pylist()
+    assert [(row["impression_id"], row["user_id"], row["ad_id"]) for row in shown] == [
+        ("1", "a", "9"),
+        ("2", "b", "99"),
+        ("3", "b", "9"),
+    ]
+    assert [(row["click"], row["conversion"]) for row in shown] == [(True, True), (False, False), (False, True)]
+    assert [row["request_time"].second for row in shown] == [0, 1, 2]
+    assert [
+        (row["ad_id"], row["item_id"], row["campaign_id"], row["category"]) for row in tables["ads"].to_pylist()
+    ] == [
+        ("9", "9", "700", "60"),
+        ("99", "99", "701", "60"),
+    ]
+
+
+def test_ali_ccp_is_one_file_of_impressions_beside_its_common_features(tmp_path):
+    write_ali_ccp(tmp_path)
+    write_ali_ccp(tmp_path, "test")
+    with pytest.raises(
+        InputError, match=r"found sample_skeleton_test\.csv, sample_skeleton_train\.csv; its rows say no"
+    ):
+        read_tables("ali_ccp", tmp_path)
+    (tmp_path / "common_features_test.csv").unlink()
+    with pytest.raises(InputError, match=r"common_features_test\.csv"):
+        read_tables("ali_ccp", tmp_path / "sample_skeleton_test.csv")
+
+
+DISPLAY_LINE = "\t".join(["1", *map(str, range(13)), *(f"{at:08x}" for at in range(26))]) + "\n"
+
+
+def test_criteo_display(tmp_path):
+    (tmp_path / "train.txt").write_text(DISPLAY_LINE + DISPLAY_LINE.replace("1\t0", "0\t", 1))
+    own = (OwnColumn("request.I1", "number"), OwnColumn("request.C26", "category"))
+    source = open_source(SourceConfig(kind="criteo_display", path=str(tmp_path)), own=own)
+    (shown,) = (batch for batch in source.read(source.files()[0]) if batch.table.num_rows)
+    assert shown.table["click"].to_pylist() == [True, False]
+    assert shown.table["request.I1"].to_pylist() == [0.0, None]
+    assert shown.table["request.C26"].to_pylist() == ["00000019"] * 2
+    assert [time.second for time in shown.table["request_time"].to_pylist()] == [0, 1]
 
 
 @pytest.mark.parametrize("kind", ["taobao", "rees46", "log"])
@@ -345,3 +519,27 @@ def test_real_ipinyou(shared_data):
     assert tables["impressions"].num_rows + rejected["impressions"] == 12_526
     assert rejected["impressions"] == 0
     assert 0.0003 < pc.mean(tables["impressions"]["cost"]).as_py() < 0.002
+
+
+def test_real_criteo_display(shared_data):
+    tables, rejected = read_tables("criteo_display", shared_data / "criteo" / "display_sample.csv.gz")
+    assert {name: table.num_rows for name, table in tables.items()} == {"impressions": 1_999, "ads": 1}
+    assert not any(rejected.values())
+    assert pc.mean(tables["impressions"]["click"].cast(pa.int8())).as_py() == pytest.approx(0.23, abs=0.03)
+
+
+def test_real_sample_of_criteo_attribution_by_mapping_alone(shared_data):
+    own = tuple(OwnColumn(f"request.cat{at}", "category") for at in (1, 4, 6, 8, 9))
+    path = str(shared_data / "criteo" / "attribution_click_sample.parquet")
+    shown = {"impression_id": "#row", "request_time": "#row", "ad_id": "cat1"}
+    config = SourceConfig(
+        kind="parquet", impressions=path, ads=path, columns={"impressions": shown, "ads": {"ad_id": "cat1"}}
+    )
+    source = open_source(config, own=own)
+    file = next(file for file in source.files() if file.contract_name == "impressions")
+    tables = [contract_with("impressions", own).check(batch.table, path) for batch in source.read(file)]
+    assert not any(broken for _, broken in tables)
+    rows = pa.concat_tables([table for table, _ in tables])
+    assert rows.num_rows == 115_382
+    assert pc.mean(rows["click"].cast(pa.int8())).as_py() == pytest.approx(0.36, abs=0.01)
+    assert rows["request.cat9"].null_count == 0
