@@ -59,6 +59,8 @@ def run(config: RunConfig, options: IngestOptions) -> int:
         f"{store}: {totals['records']} records read, {totals['accepted']} new, "
         f"{totals['duplicates']} repeated, refused {refused}; {totals['lag_records']} waiting"
     )
+    if totals["unknown_ads"]:
+        print(f"records of ads that the catalogue lacks, counted without a campaign: {totals['unknown_ads']}")
     if totals["ignored_fields"]:
         print(f"ignored fields, with the number of records: {in_words(totals['ignored_fields'])}")
     if totals["refused"]:
@@ -113,6 +115,6 @@ def _sum(snapshots: list[dict[str, Any]]) -> dict[str, Any]:
     for one in snapshots:
         refused.update(one["refused"])
         add_fields(ignored, one["ignored_fields"])
-    names = ("records", "accepted", "duplicates", "lag_records")
+    names = ("records", "accepted", "duplicates", "lag_records", "unknown_ads")
     sums = {name: sum(one[name] for one in snapshots) for name in names}
     return {**sums, "refused": dict(refused), "ignored_fields": ignored}

@@ -51,6 +51,7 @@ class HttpSink:
 
     def __init__(self, url: str, timeout_s: float = 30.0) -> None:
         self._url = url
+        self.first_failure = ""
         self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
         self._ask(lambda: self._http.get("/healthz"))
 
@@ -69,19 +70,30 @@ class HttpSink:
     def rank(self, body: dict[str, Any]) -> bool:
         """See `Sink.rank`."""
         try:
-            return self._http.post("/rank", json=body).status_code == 200
-        except httpx.HTTPError:
-            return False
+            answer = self._http.post("/rank", json=body)
+        except httpx.HTTPError as error:
+            return self._failed(body, type(error).__name__)
+        return answer.status_code == 200 or self._failed(body, f"{answer.status_code}, {_detail(answer)}")
 
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
+
+    def _failed(self, body: dict[str, Any], reason: str) -> bool:
+        self.first_failure = self.first_failure or f"{body['context']['time']}: {reason}"
+        return False
 
     def _ask(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         try:
             return send()
         except httpx.HTTPError as error:
             raise ServingError(f"{self._url} did not answer: {type(error).__name__}: {error}") from error
+
+
+def _detail(answer: httpx.Response) -> str:
+    """What a refusal says, in one line."""
+    told = answer.json() if answer.headers.get("content-type", "").endswith("json") else {}
+    return str(told.get("detail") or told.get("title") or "no reason given")
 
 
 def run(config: RunConfig, options: ReplayOptions) -> int:
@@ -107,6 +119,8 @@ def run(config: RunConfig, options: ReplayOptions) -> int:
         sink.close()
     for line in report.lines():
         print(line)
+    if isinstance(sink, HttpSink) and sink.first_failure:
+        print(f"the first ranking that failed asked for {sink.first_failure}")
     return EXIT_PARTIAL if report.rejected or report.failed_rankings else 0
 
 

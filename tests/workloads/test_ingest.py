@@ -47,6 +47,15 @@ def test_refused_records_are_counted_in_the_exit_code(world: World, tmp_path: Pa
     assert (letter["reason"], letter["record"]) == ("malformed", "nonsense")
 
 
+def test_records_of_ads_that_the_catalogue_lacks_are_told(world: World, tmp_path: Path) -> None:  # noqa: F811
+    config = write_run(tmp_path, world)
+    shown = {"type": "impression", "impression_id": "m", "user_id": "u", "ad_id": "no such ad"}
+    (tmp_path / "gap.jsonl").write_text(json.dumps(shown | {"request_time": "2026-01-05T00:00:00Z"}) + "\n")
+    answer = rosa("ingest", config, str(tmp_path / "gap.jsonl"))
+    assert answer.exit_code == 0
+    assert "records of ads that the catalogue lacks, counted without a campaign: 1" in answer.stdout
+
+
 ODD_LINES = [
     {},
     {"utm": "x"},
