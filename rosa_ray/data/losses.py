@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rosa_ray.labels.outcomes import OUTCOMES, OVERDRAWN
+from rosa_ray.labels.outcomes import NOT_KNOWN, OUTCOMES, OVERDRAWN
 from rosa_ray.schema import ADS, CANDIDATES, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS
 from rosa_ray.schema.spans import STRAY, STRAY_REMEDY
 
@@ -96,10 +96,7 @@ def reasons(table: str) -> dict[str, Reason]:
         **(
             {
                 "conversions_without_a_click": Reason("convert without a click (counted, no label)", False),
-                "young_impressions": Reason("are younger than labels.attribution_days (labels.young)", False),
-                "conversions_after_window": Reason("convert later than labels.attribution_days (no conversion)", False),
-                "conversions_after_as_of": Reason("convert after labels.as_of (not known then)", False),
-                "clicks_after_as_of": Reason("are clicked after labels.as_of (not known then)", False),
+                **{name: Reason(text, False) for name, text in NOT_KNOWN.items()},
             }
             if table == IMPRESSIONS.name
             else {}

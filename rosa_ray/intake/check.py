@@ -9,10 +9,11 @@ from typing import Any
 from rosa_ray.intake import figures
 from rosa_ray.intake.figures import Bulk, Meeting, Periods, Repeats
 from rosa_ray.intake.heads import Head, heads
-from rosa_ray.intake.label_joins import Unjoined, join_read
+from rosa_ray.intake.label_joins import Unjoined, forget_unknown, join_read
 from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
 from rosa_ray.labels import LabelsConfig
+from rosa_ray.labels.outcomes import NOT_KNOWN
 from rosa_ray.schema import CONTRACTS
 from rosa_ray.schema.contract import LACKING_REMEDY
 from rosa_ray.schema.contracts import lacking_in_words
@@ -111,6 +112,7 @@ def check_log(
     unjoined = join_read(good, labels)
     spans = figures.bulks(good, period, keep_outliers)
     shown = good.get("impressions") if "impressions" in spans else None
+    unknown = forget_unknown(shown.kept, labels) if shown else {}
     parts: dict[str, Any] = {
         "tables": scans,
         "spans": spans,
@@ -124,9 +126,27 @@ def check_log(
     }
     draft = LogCheck(**parts, remarks=(), seconds=0.0)
     remarks = [*_reading(draft), *_moments(draft), *_ids(draft), *_coverage(draft), *_labels(draft, good)]
-    remarks += _joins(scans, unjoined)
+    remarks += [*_joins(scans, unjoined), *_unripe(draft, shown, unknown, labels)]
     remarks += [Remark("off", head.name, head.why, head.remedy) for head in draft.heads if not head.on]
     return LogCheck(**parts, remarks=tuple(gravest_first(remarks)), seconds=round(time.perf_counter() - since, 2))
+
+
+def _unripe(
+    check: LogCheck, shown: TableScan | None, unknown: Mapping[str, int], labels: LabelsConfig
+) -> Iterator[Remark]:
+    """Labels that came too late to count, and rows too young for their conversions to be known."""
+    for name, rows in unknown.items():
+        if rows:
+            yield Remark("note", "impressions", f"{counted(rows, 'row')} {NOT_KNOWN[name]}")
+    if shown is None or labels.window_us is None:
+        return
+    newest_us = max(span.end_us for name, span in check.spans.items() if name in ("events", "impressions"))
+    as_of_us = newest_us if labels.as_of_us is None else labels.as_of_us
+    time_us, span = shown.kept.column("request_time"), check.spans["impressions"]
+    young = int(((as_of_us - time_us < labels.window_us) & (time_us <= span.end_us)).sum())
+    if young:
+        text = f"{young:,} of {shown.kept.rows:,} rows {NOT_KNOWN['young_impressions']}"
+        yield Remark("note", "impressions", text, "their conversions are not known yet")
 
 
 def _reading(check: LogCheck) -> Iterator[Remark]:

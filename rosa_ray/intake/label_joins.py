@@ -7,7 +7,7 @@ import numpy as np
 
 from rosa_ray.intake.columns_kept import KeptColumns
 from rosa_ray.intake.scan import TableScan
-from rosa_ray.labels import LabelsConfig, attribute
+from rosa_ray.labels import LabelsConfig, attribute, forget_late
 from rosa_ray.labels.attribution import NEVER
 from rosa_ray.labels.outcomes import OUTCOMES, OVERDRAWN, Outcome
 from rosa_ray.schema import CLICKS, CONVERSIONS, IMPRESSIONS
@@ -56,6 +56,17 @@ def join_read(scans: Mapping[str, TableScan], config: LabelsConfig) -> list[Unjo
         rows |= {OVERDRAWN: int(joined.overdrawn.sum())} if name == CONVERSIONS.name else {}
         found += [Unjoined(name, outcome, count, of) for outcome, count in rows.items() if count]
     return found
+
+
+def forget_unknown(shown: KeptColumns, config: LabelsConfig) -> dict[str, int]:
+    """Take back labels that came after the window or after the moment of the log; returns how many, by reason."""
+    names = {"time_us": "request_time", "click_time_us": "click_time", "conversion_time_us": "conversion_time"}
+    names |= {name: name for name in ("click", "conversion", "revenue")}
+    rows = {name: shown.column(column) for name, column in names.items()}
+    known, counts = forget_late(rows, config.as_of_us, config.window_us)
+    for name, column in names.items():
+        shown.put(column, known[name])
+    return counts
 
 
 def _impressions(kept: KeptColumns, ads: KeptColumns | None) -> dict[str, np.ndarray]:

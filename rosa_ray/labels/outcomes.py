@@ -68,3 +68,11 @@ OVERDRAWN = Outcome(
     "refunds_above_revenue", "are impressions with larger refunds than revenue (it reads 0)", lost=False
 )
 """Of impressions, told among the conversions."""
+
+NOT_KNOWN = {
+    "young_impressions": "are younger than labels.attribution_days (labels.young)",
+    "conversions_after_window": "convert later than labels.attribution_days (no conversion)",
+    "conversions_after_as_of": "convert after labels.as_of (not known then)",
+    "clicks_after_as_of": "are clicked after labels.as_of (not known then)",
+}
+"""What is said of impressions whose labels are not taken as the log has them, after their number."""

@@ -12,6 +12,7 @@ from rosa_ray.intake.check import LogCheck, check_log
 from rosa_ray.intake.propose import propose
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.sources import SourceConfig, open_source
+from rosa_ray.units import DAY_US
 from tests.labels.logs import joined_log, source_of
 
 NO_VIEWS = LabelsConfig(view_through_hours=0)
@@ -57,3 +58,17 @@ def test_a_proposed_config_reads_five_tables_as_they_are(by: str, tmp_path: Path
     assert check.rates["clicks"] == np.sum(whole["click"].to_numpy())
     assert check.rates["conversions"] == np.sum(whole["conversion"].to_numpy())
     assert check.exit_code == 0
+
+
+def test_conversions_after_the_window_are_none_and_young_rows_are_told(tmp_path: Path) -> None:
+    whole = joined_log(4)
+    config, labels = source_of(tmp_path, whole, "impression"), LabelsConfig(view_through_hours=0, attribution_days=3)
+    check = check_log(open_source(config), partial(split_bounds, PreprocessConfig()), labels=labels)
+    asked, bought = (whole[name].cast("int64").to_numpy() for name in ("request_time", "conversion_time"))
+    converted = whole["conversion"].to_numpy()
+    late = int((converted & (bought - asked > 3 * DAY_US)).sum())
+    assert 0 < late < converted.sum()
+    assert check.rates["conversions"] == converted.sum() - late
+    told = [remark.text for remark in check.remarks if "labels.attribution_days" in remark.text]
+    assert told[0].startswith(f"{late} row")
+    assert len(told) == 2
