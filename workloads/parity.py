@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rosa_ray.config import RunConfig
+from rosa_ray.features.own import own_columns
 from rosa_ray.run_dir import RunDir
 from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
@@ -31,7 +32,8 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
     from rosa_ray.parity.recorded_log import RecordedLog
 
     began_s = time.perf_counter()
-    log, pseudonyms = RecordedLog.read(open_source(source_of(config)), config.labels), open_pseudonyms(config.privacy)
+    source = open_source(source_of(config), own=own_columns(config.features.columns))
+    log, pseudonyms = RecordedLog.read(source, config.labels), open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:
         checked = check_run(RunDir(config.run_dir), log, config.store, options, pseudonym, start)

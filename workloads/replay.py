@@ -10,6 +10,7 @@ from rich.console import Console
 
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError, InputError, ServingError
+from rosa_ray.features.own import own_columns
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.replay import RankingRequests, replay
 from rosa_ray.parity.replay_sinks import KafkaSink, LogSink, Sent, Sink
@@ -89,7 +90,8 @@ def run(config: RunConfig, options: ReplayOptions) -> int:
     Returns:
         0, or `EXIT_PARTIAL` when records were rejected or rankings failed.
     """
-    log = _chosen(RecordedLog.read(open_source(source_of(config)), config.labels), options)
+    source = open_source(source_of(config), own=own_columns(config.features.columns))
+    log = _chosen(RecordedLog.read(source, config.labels), options)
     sink = open_sink(config, options)
     requests = RankingRequests.of(log) if options.to == "http" and options.rank else None
     console, done = Console(stderr=True), [0, 0]

@@ -5,8 +5,7 @@ must be able to import that.
 """
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.schema import CONTRACTS
@@ -57,10 +56,14 @@ def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None, own:
     Raises:
         ConfigError: the module of an own kind has no such source, or an option does not fit the kind.
     """
-    source = _factory(config.kind)(config)
-    if own and isinstance(source, TabularSource | NamedLog | LogSource):
-        source = replace(source, own=own)
+    factory = _factory(config.kind)
+    build: Callable[..., Source] = factory
+    source = build(config, own) if _reads_own(factory) else build(config)
     return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)
+
+
+def _reads_own(factory: SourceFactory) -> bool:
+    return isinstance(factory, type) and issubclass(factory, TabularSource | NamedLog | LogSource)
 
 
 def _factory(kind: str) -> SourceFactory:
