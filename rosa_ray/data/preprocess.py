@@ -121,6 +121,7 @@ def preprocess(
     clock.lap("ingest")  # the pass is called so in the reports of earlier versions too
     parts = range(config.partitions)
     limits = _log_bounds(staged, known_by(period, labels), keep=config.time_outliers == "keep")
+    features = replace(features, conversion_days=labels.attribution_days)
     features = _counted_in(features, weighted=staged.weighted or config.negative_keep_rate < 1)
     fold = partial(
         fold_partition,

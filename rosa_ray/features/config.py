@@ -14,7 +14,7 @@ from rosa_ray.schema.own_columns import REQUEST, prefix_of
 from rosa_ray.settings import Distinct, OneOf, section, wrong
 from rosa_ray.units import HOUR_US
 
-ADDED_LATER: dict[str, Any] = {"time_zone": "", "columns": {}, "units_per_impression": 1}
+ADDED_LATER: dict[str, Any] = {"time_zone": "", "columns": {}, "units_per_impression": 1, "conversion_days": 0.0}
 """Settings that fitted features of earlier versions do not have -> what these mean by that."""
 
 WEIGHTED_UNITS = 1000
@@ -58,6 +58,9 @@ class FeatureConfig:
     units_per_impression: Annotated[int, Ge(1)] = 1
     """Units in which counters count an impression of weight 1. Preprocessing takes 1000 instead of 1 where rows have
     other weights, so that counters stay whole numbers."""
+    conversion_days: Annotated[float, Ge(0)] = 0.0
+    """A conversion that comes later after its request counts in no counter; 0 counts all. Preprocessing takes
+    `labels.attribution_days`, so that counters and labels agree."""
     money_buckets: Annotated[int, Ge(1)] = 16
     """Buckets that log bid and log price are cut into."""
     prior_impressions: Annotated[float, Gt(0)] = 20.0

@@ -19,6 +19,7 @@ from rosa_ray.features.counters import Counters
 from rosa_ray.features.counting import CounterStates, buckets_of, counted_views, to_micros
 from rosa_ray.features.views import IMPRESSION_MEASURES
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY, derive_key, hash_ids
+from rosa_ray.units import DAY_US
 
 
 class RecordKind(IntEnum):
@@ -153,7 +154,7 @@ def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | 
     of_log: dict[str, tuple[np.ndarray, Callable[[Columns, np.ndarray], np.ndarray]]] = {
         "events": (np.flatnonzero(kind == RecordKind.EVENT), _count_events),
         "impressions": (
-            np.flatnonzero(kind != RecordKind.EVENT),
+            np.flatnonzero((kind != RecordKind.EVENT) & ~_comes_late(records, config)),
             partial(_count_feedback, units=config.units_per_impression, weight=weight),
         ),
     }
@@ -165,6 +166,12 @@ def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | 
             part = Contribution(rows, records[view.entity][rows], bucket[rows], amounts)
             found[view.name] = _with_users(part) if view.entity == "user_key" else part
     return found
+
+
+def _comes_late(records: Columns, config: FeatureConfig) -> np.ndarray:
+    """Whether records are conversions after the days in which they count, (n,)."""
+    late = (records["kind"] == RecordKind.CONVERSION) & (config.conversion_days > 0)
+    return late & (records["time_us"] - records["shown_us"] > round(config.conversion_days * DAY_US))
 
 
 def _with_users(part: Contribution) -> Contribution:

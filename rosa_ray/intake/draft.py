@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import yaml
 
-from rosa_ray.intake.guesses import TableGuess, behavior_map, confidence_word
+from rosa_ray.intake.guesses import TABLE_DOUBT, TableGuess, behavior_map, confidence_word
 from rosa_ray.intake.leftovers import Leftover, leftovers
 from rosa_ray.intake.profiles import Profile
 from rosa_ray.intake.samples import Unread
@@ -33,6 +33,9 @@ _LEFTOVERS = (
     "Columns that no table takes, and that may be features. Remove the # of those that are known at the request.",
     "One that is known only afterwards gives the label away.",
 )
+
+
+_DATED_BY = {"#file": "names", "#folder": "folders"}
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def _location(text: _Text, guess: TableGuess, shared: bool) -> None:
         return
     sample = guess.sample
     files = f"{sample.files} files, " if sample.files > 1 else ""
-    doubt = "" if guess.confidence >= 0.5 else "choose: is this the right table? "
+    doubt = "" if guess.confidence >= TABLE_DOUBT else "choose: is this the right table? "
     text.add(f"  {guess.table}: {_scalar(sample.location)}", f"{doubt}{files}{len(sample.names)} columns")
 
 
@@ -147,7 +150,11 @@ def _windows(text: _Text, tables: Sequence[TableGuess]) -> None:
     text.add(
         f"  click_hours: {known.click_hours:g}", "a click without impression_id follows an impression so long before"
     )
-    text.add(f"  click_through_hours: {known.click_through_hours:g}", f"choose: {windows} are the usual ones", windows)
+    text.add(
+        f"  click_through_hours: {known.click_through_hours:g}",
+        "choose: how long before a conversion its click or view may lie; these are the defaults",
+        windows,
+    )
     text.add(f"  view_through_hours: {known.view_through_hours:g}", "0 counts no conversion without a click")
 
 
@@ -167,7 +174,7 @@ def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> No
         elif (guess.table, entry.name) == ("ads", "valid_from") and _dated_files(guess):
             text.add(
                 f"      valid_from: {_scalar(guess.sample.dated_by)}",
-                f"likely, the names of the {guess.sample.files} files are days: snapshots",
+                f"likely, the {_DATED_BY[guess.sample.dated_by]} of the {guess.sample.files} files are days: snapshots",
             )
         elif entry.name in elsewhere:
             text.add(f"      # {entry.name}: joined from the {elsewhere[entry.name]}")
@@ -274,7 +281,7 @@ def _times(text: _Text, tables: Sequence[TableGuess]) -> None:
         text.choose(f"time_format: {exchanged.examples[0]} was read as {read}; {other} would do too")
     naive = {key: "UTC" for key, one in found.items() if one.naive} | dict.fromkeys(snapshots, "UTC")
     if naive:
-        text.choose("time_zone: the times say no zone; UTC was taken")
+        text.choose(f"time_zone: {', '.join(naive)} say no zone; UTC was taken")
         _setting(text, "time_zone", naive, len(naive))
 
 

@@ -13,8 +13,13 @@ from rosa_ray.schema import CONTRACTS, Column
 SURE, LIKELY = 0.85, 0.6
 """From here on a guess is `sure`, or `likely`; below it is `unsure`."""
 
+TABLE_DOUBT = 0.5
+"""Below it a person is asked whether a table is the right one."""
+
 _WHO_AND_WHAT = ("user_id", "item_id", "ad_id", "campaign_id", "category", "device", "region")
 _ROW_IDS = ("event_id", "impression_id", "click_id", "conversion_id")
+_NAMED_BY = {"impression_id": ("clicks", "conversions"), "click_id": ("conversions",)}
+"""Id of a row to the other tables whose rows name it, several of them the same one."""
 _DAYS_DO = ("valid_from", "valid_until")
 """Columns of times that are often written as days."""
 _LEAST = 0.25
@@ -76,10 +81,20 @@ def guess_tables(samples: Sequence[Sample]) -> tuple[list[TableGuess], list[Unre
     for guess in sorted(options, key=lambda one: -one.confidence):
         if all(guess.table != one.table and guess.sample is not one.sample for one in chosen):
             chosen.append(guess)
+    if all(one.table != "impressions" for one in chosen):
+        chosen = [_as_impressions(one) if one.table == "candidates" else one for one in chosen]
     taken = {id(one.sample) for one in chosen}
     left = [Unread(sample.location, _why_none(sample, chosen)) for sample in samples if id(sample) not in taken]
     order = list(CONTRACTS)
     return sorted(chosen, key=lambda one: order.index(one.table)), left
+
+
+def _as_impressions(offered: TableGuess) -> TableGuess:
+    """Candidates without impressions are impressions whose labels are missing, unless their files say otherwise."""
+    if set(offered.sample.words) & set(TABLE_WORDS["candidates"].split()):
+        return offered
+    found = guess_columns(offered.sample, "impressions", offered.profiles)
+    return replace(found, confidence=max(found.confidence, min(offered.confidence, TABLE_DOUBT - 0.01)))
 
 
 def ads_of(shown: TableGuess) -> TableGuess:
@@ -132,7 +147,7 @@ def guess_columns(sample: Sample, table: str, profiles: Mapping[str, Profile]) -
 def _fit(entry: Column, found: Profile, table: str, sample: Sample) -> tuple[float, str]:
     """How well a column of the file fits one of the contract, by name and by content."""
     by_name = _renamed(entry.name, found.name, table)
-    fits, why = _content(entry, found)
+    fits, why = _content(entry, found, table)
     if not fits:
         return 0.0, ""
     if entry.name == "behavior" and found.behavior_share > 0.5 and 0.55 + 0.4 * found.behavior_share > by_name:
@@ -173,8 +188,8 @@ def _belongs_elsewhere(name: str, entry: Column) -> bool:
     )
 
 
-def _content(entry: Column, found: Profile) -> tuple[float, str]:
-    """Whether values can be those of a column: 0 where they cannot, 1 where they are like them."""
+def _content(entry: Column, found: Profile, table: str) -> tuple[float, str]:
+    """Whether values can be those of a column of a table: 0 where they cannot, 1 where they are like them."""
     kind, name = found.kind, entry.name
     if kind in ("empty", "nested"):
         return (0.6 if kind == "empty" and not entry.required else 0.0), "empty"
@@ -190,13 +205,14 @@ def _content(entry: Column, found: Profile) -> tuple[float, str]:
     if name == "position":
         return (1.0 if kind in ("integer", "flag") and found.low >= 0 and found.high < 1_000 else 0.0), "small numbers"
     if pa.types.is_floating(entry.type):
+        refunds = (table, name) == ("conversions", "revenue")
         return (
-            1.0 if kind in ("number", "integer", "flag") and found.low >= 0 else 0.3 * (kind == "number")
+            1.0 if kind in ("number", "integer", "flag") and (refunds or found.low >= 0) else 0.3 * (kind == "number")
         ), "numbers"
-    if name in _ROW_IDS:
+    if name in _ROW_IDS and table not in _NAMED_BY.get(name, ()):
         mostly = found.distinct > 0.9 * found.rows * (1 - found.nulls)
         return (1.0 if mostly and kind in ("integer", "text") else 0.0), "different in every row"
-    if name in _WHO_AND_WHAT or name == "request_id":
+    if name in _WHO_AND_WHAT or name == "request_id" or name in _ROW_IDS:
         return _id_fit(name, found)
     return (1.0 if kind in ("text", "integer") else 0.0), "text"
 
@@ -314,7 +330,7 @@ def _has(profiles: Mapping[str, Profile], column: str) -> bool:
     """Whether a file has a column by an unmistakable name."""
     entry = next((entry for contract in CONTRACTS.values() for entry in contract.columns if entry.name == column), None)
     return any(
-        name_score(name, column) >= 0.6 and (entry is None or bool(_content(entry, found)[0]))
+        name_score(name, column) >= 0.6 and (entry is None or bool(_content(entry, found, "")[0]))
         for name, found in profiles.items()
     )
 

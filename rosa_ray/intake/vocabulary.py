@@ -8,7 +8,8 @@ _TIMES = (
 )
 
 ALIASES: dict[str, str] = {
-    "event_id": "event_id id uuid row_id log_id hit_id message_id insert_id event_uuid transaction_id",
+    "event_id": "event_id event_no event_number id uuid row_id log_id hit_id message_id "
+    "insert_id event_uuid transaction_id",
     "user_id": "user_id uid user userid customer customer_id visitor visitor_id member member_id client client_id "
     "cookie cookie_id account account_id buyer buyer_id shopper person person_id profile_id player_id guid "
     "anonymous_id distinct_id subscriber_id user_hash reader_id viewer_id ipinyou_id idfa gaid maid",
@@ -17,12 +18,13 @@ ALIASES: dict[str, str] = {
     "doc_id photo_id pid iid spu_id",
     "behavior": "behavior behaviour event_type action type btag btype event event_name activity interaction verb "
     "behavior_type behaviour_type action_type interaction_type user_action",
-    "event_time": f"event_time event_timestamp event_ts event_at action_time interaction_time {_TIMES}",
+    "event_time": f"event_time event_timestamp event_ts event_at action_time interaction_time happened_at {_TIMES}",
     "category": "category category_id cat cat_id cate cate_id genre genres department item_category category_code "
     "topic product_category vertical c_id cateid item_category_id section",
     "price": "price unit_price item_price product_price list_price amount value price_usd price_eur retail_price "
     "conversion_value target_cpa payout basket_value",
-    "impression_id": "impression_id imp_id impid imp impression exposure_id view_id bid_id bidid auction_item_id id "
+    "impression_id": "impression_id imp_id impid imp show_id serve_id delivery_id impression exposure_id view_id "
+    "bid_id bidid auction_item_id id "
     "display_id ad_event_id row_id log_id uuid",
     "request_id": "request_id req_id reqid request auction_id auction page_view_id pageview_id page_id query_id "
     "search_id slate_id session_id search_session opportunity_id",
@@ -30,16 +32,17 @@ ALIASES: dict[str, str] = {
     "promo_id advert advert_id ad_creative_id offer_id",
     "request_time": f"request_time impression_time imp_time shown_at served_at bid_time request_ts impression_ts "
     f"impression_timestamp exposure_time display_time requested_at event_time view_time {_TIMES}",
-    "click_time": f"click_time clicked_at click_ts click_timestamp clk_time {_TIMES}",
+    "click_time": f"click_time clicked_at tapped_at click_ts click_timestamp clk_time {_TIMES}",
     "conversion_time": "conversion_time conversion_timestamp conv_time converted_at order_time purchase_time "
-    "purchased_at install_time conversion_ts attributed_time order_ts paid_at",
+    "purchased_at ordered_at bought_at install_time conversion_ts attributed_time order_ts paid_at",
     "position": "position pos slot slot_position rank place ad_position slot_index idx slot_id",
     "propensity": "propensity propensity_score pscore logging_prob action_prob logging_propensity prob_shown",
     "weight": "weight sample_weight sampling_weight row_weight impression_weight inverse_sampling_rate",
     "device": "device device_type platform os browser os_browser user_agent device_class device_model devicetype",
     "region": "region country geo province state city country_code region_code location market region_id geo_id",
     "bid": "bid bid_price bidding_price bid_amount max_bid default_bid bid_cpm bid_cpc bid_value cpc_bid base_bid",
-    "cost": "cost spend paid paying_price pay_price win_price winning_price market_price price_paid charge ad_cost "
+    "cost": "cost spend paid paying_price pay_price win_price winning_price market_price price_paid charge "
+    "charged ad_cost "
     "media_cost clearing_price cost_usd",
     "click": "click is_click clicked clk label is_clicked click_label has_click y target click_flag clicks ctr_label "
     "isclick",
@@ -53,7 +56,7 @@ ALIASES: dict[str, str] = {
     "valid_from": "valid_from effective_from snapshot_date snapshot_time snapshot_day snapshot as_of valid_since "
     "dbt_valid_from start_date starts_at day date dt",
     "valid_until": "valid_until valid_to effective_to effective_until dbt_valid_to end_date ends_at expires_at expiry",
-    "click_id": "click_id clickid gclid clk_id id uuid",
+    "click_id": "click_id clickid gclid clk_id tap_id id uuid",
     "conversion_id": "conversion_id conv_id order_id transaction_id id uuid sale_id",
 }
 """Contract column to its names, the likeliest first."""
@@ -70,12 +73,13 @@ WEAK = frozenset(_MANY_MEANINGS.split())
 TABLE_WORDS: dict[str, str] = {
     "events": "event events behavior behaviour behaviors userbehavior actions activity activities timeline timelines "
     "clickstream browsing history interactions views sessions ratings visits organic shop",
-    "impressions": "impression impressions imp imps exposure exposures shown served auctions auction displays display "
+    "impressions": "impression impressions imp imps exposure exposures shown shows served auctions auction "
+    "displays display "
     "bids deliveries adlog requests log rlb",
     "ads": "ads ad creatives creative banners catalog catalogue adverts campaigns adgroups feature items item products "
     "context",
     "candidates": "candidates candidate slates",
-    "clicks": "click clicks clk",
+    "clicks": "click clicks clk taps",
     "conversions": "conversion conversions conv convs orders order purchases sales installs attributions transactions",
 }
 """Table to words of its files' names."""

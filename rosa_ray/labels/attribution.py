@@ -13,9 +13,11 @@ import numpy as np
 from rosa_ray.arrays import Columns, Floats, Ints
 from rosa_ray.labels.config import LabelsConfig
 from rosa_ray.schema import MISSING_KEY
-from rosa_ray.units import HOUR_US
+from rosa_ray.units import DAY_US, HOUR_US
 
 NEVER = np.iinfo(np.int64).max
+NAMED_CLICK_US = 30 * DAY_US
+"""A click that names its impression may come so long after it, or `labels.click_hours` where that is more."""
 _Flags = np.ndarray
 
 
@@ -188,7 +190,9 @@ def _join_clicks(shown: _Shown, clicks: Columns, config: LabelsConfig) -> tuple[
     by_id = clicks["impression_key"] != MISSING_KEY
     fate[by_id & (to >= 0)] = Fate.JOINED
     fate[by_id & several] = Fate.AMBIGUOUS
-    fate[by_id & (to >= 0) & (time_us < shown.time_us[to])] = Fate.BEFORE
+    after_us = time_us - shown.time_us[to] if shown.count else np.zeros(len(to), np.int64)
+    fate[(fate == Fate.JOINED) & (after_us < 0)] = Fate.BEFORE
+    fate[(fate == Fate.JOINED) & (after_us > max(_us(config.click_hours), NAMED_CLICK_US))] = Fate.OUTSIDE
     items, asked = _same_pairs(shown.user_key, shown.ad_key, clicks["user_key"], clicks["ad_key"])
     found, tied = _latest(items, shown.time_us, np.arange(shown.count), asked, time_us)
     near = (found >= 0) & (time_us - shown.time_us[found] <= _us(config.click_hours))
@@ -301,10 +305,22 @@ def _earned(shown: _Shown, rows: Columns, fate: np.ndarray, to: Ints, bought: _F
         fate[_of_others(rows["conversion_key"], bought, order, later)] = Fate.FURTHER
     back = np.flatnonzero((to >= 0) & ~bought & (fate == Fate.JOINED))
     fate[back[first_us[to[back]] == NEVER]] = Fate.UNPAID
-    used = np.flatnonzero((to >= 0) & (fate == Fate.JOINED))
+    used = np.flatnonzero((to >= 0) & (fate == Fate.JOINED) & _is_in_time(shown, rows, to, bought, config))
     amount = np.where(np.isnan(revenue[used]), shown.price[to[used]], revenue[used])
     total = _sums(to[used], amount, shown.count)
     return _Earned(first_us, np.maximum(total, 0.0), fate, total < 0)
+
+
+def _is_in_time(shown: _Shown, rows: Columns, to: Ints, bought: _Flags, config: LabelsConfig) -> _Flags:
+    """Whether the amount of each row was known and inside of the window; a refund follows its conversion."""
+    counted = np.ones(len(to), bool)
+    if config.as_of_us is not None:
+        counted &= rows["time_us"] <= config.as_of_us
+    if config.window_us is not None and shown.count:
+        late = (to >= 0) & bought & (rows["time_us"] - shown.time_us[to] > config.window_us)
+        sold = np.flatnonzero((to >= 0) & bought)
+        counted &= ~late & ~_of_others(rows["conversion_key"], bought, sold, np.flatnonzero(late))
+    return counted
 
 
 def _sums(to: Ints, amount: Floats, count: int) -> Floats:

@@ -31,7 +31,7 @@ OUTCOMES: dict[str, dict[Fate, Outcome]] = {
         Fate.BEFORE: Outcome("clicks_before_impression", "come before their impression", remedy=_ZONE),
         Fate.OUTSIDE: Outcome(
             "clicks_outside_window",
-            "come outside of the window after an impression of their user and ad",
+            "come too long after their impression",
             remedy="labels.click_hours is the window",
         ),
         Fate.AMBIGUOUS: Outcome(

@@ -1,7 +1,7 @@
 """A recorded log as the live records it would have been: one line of JSON each, by their own times."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -13,7 +13,8 @@ from rosa_ray.data.label_join import join_labels
 from rosa_ray.errors import InputError
 from rosa_ray.features import RecordKind
 from rosa_ray.labels import LabelsConfig
-from rosa_ray.schema import ADS, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS, hash_ids
+from rosa_ray.schema import ADS, CLICKS, CONVERSIONS, EVENTS, IMPRESSIONS, hash_ids
+from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import Source
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -71,19 +72,23 @@ class RecordedLog:
         )
 
     @classmethod
-    def read(cls, source: Source, labels: LabelsConfig = DEFAULT_LABELS) -> "RecordedLog":
+    def read(
+        cls, source: Source, labels: LabelsConfig = DEFAULT_LABELS, own: Sequence[OwnColumn] = ()
+    ) -> "RecordedLog":
         """Read the events and impressions of a source; rows that break their contract are left out.
 
         Args:
+            own: declared columns, for requests.
             labels: how clicks and conversions of logs of their own are joined.
 
         Raises:
             InputError: a file is missing, unreadable, or of another contract; there are no impressions.
         """
-        tables = {name: [CONTRACTS[name].schema.empty_table()] for name in _READ}
+        contracts = {name: contract_with(name, own) for name in _READ}
+        tables = {name: [contract.schema.empty_table()] for name, contract in contracts.items()}
         for file in source.files():
             if file.contract_name in tables:
-                contract = CONTRACTS[file.contract_name]
+                contract = contracts[file.contract_name]
                 tables[file.contract_name] += [contract.check(b.table, file.path)[0] for b in source.read(file)]
         events, impressions, clicks, conversions, ads = (pa.concat_tables(tables[name]) for name in _READ)
         impressions, _, _ = join_labels(impressions, clicks, conversions, ads, labels)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from rosa_ray.features import RecordKind
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.replay_sinks import Sent, Sink
+from rosa_ray.schema.own_columns import prefix_of
 from rosa_ray.units import SECOND_US
 
 MAX_BATCH = 500
@@ -30,7 +31,8 @@ class RankingRequests:
     @classmethod
     def of(cls, log: RecordedLog) -> "RankingRequests":
         """Group the impressions of a log by user and request."""
-        names = ("request_time", "user_id", "request_id", "ad_id", "bid", "device", "region")
+        own = [name for name in log.impressions.column_names if prefix_of(name)]
+        names = ["request_time", "user_id", "request_id", "ad_id", "bid", "device", "region", *own]
         order = [(name, "ascending") for name in ("request_time", "user_id", "request_id")]
         shown = np.sort(log.row[log.kind == RecordKind.IMPRESSION])
         table = log.impressions.select(names).take(pa.array(shown)).sort_by(order).combine_chunks()
@@ -50,6 +52,8 @@ class RankingRequests:
         rows = self.table.slice(start, stop - start).to_pylist()
         first, bids = rows[0], {row["ad_id"]: row["bid"] for row in rows}
         context = {name: first[name] for name in ("device", "region") if first[name] is not None}
+        own = {name.partition(".")[2]: value for name, value in first.items() if prefix_of(name) and value is not None}
+        context |= {"columns": own} if own else {}
         return {
             "user_id": first["user_id"],
             "candidates": [{"ad_id": ad_id, "bid": bid} for ad_id, bid in bids.items()],

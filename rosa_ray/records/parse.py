@@ -147,6 +147,8 @@ def first_fault(error: ValidationError) -> str:
     fault: Any = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if fault["type"] == "json_invalid":
         return "is not JSON"
+    if fault["type"] in ("model_type", "model_attributes_type", "dataclass_type"):
+        return "is no JSON object"
     path = [str(part) for part in fault["loc"][1:]]
     return f"{'/'.join(path)}: {fault['msg']}" if path else str(fault["msg"])
 

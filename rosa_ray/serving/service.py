@@ -108,6 +108,8 @@ class RankingService:
 
     def _records_of(self, body: object) -> list[object]:
         """The records of a body, unread."""
+        if isinstance(body, list):
+            raise Problem(422, 'the body is a list; a batch is {"events": [...]}')
         if not isinstance(body, dict) or "events" not in body:
             return [body]
         events = body["events"]

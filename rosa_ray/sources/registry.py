@@ -56,14 +56,10 @@ def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None, own:
     Raises:
         ConfigError: the module of an own kind has no such source, or an option does not fit the kind.
     """
-    factory = _factory(config.kind)
-    build: Callable[..., Source] = factory
-    source = build(config, own) if _reads_own(factory) else build(config)
+    factory: Callable[..., Source] = _factory(config.kind)
+    takes_own = isinstance(factory, type) and issubclass(factory, TabularSource | NamedLog | LogSource)
+    source = factory(config, own) if takes_own else factory(config)
     return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)
-
-
-def _reads_own(factory: SourceFactory) -> bool:
-    return isinstance(factory, type) and issubclass(factory, TabularSource | NamedLog | LogSource)
 
 
 def _factory(kind: str) -> SourceFactory:

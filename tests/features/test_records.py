@@ -1,5 +1,7 @@
 """Live records count what the log they become counts, whatever their order."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,3 +176,14 @@ def test_a_click_counts_when_it_came_and_at_its_request_where_that_is_not_known(
     assert at_request.sums[:, :2].tolist() == [[1, 1], [1, 0]]
     assert own.bucket.tolist() == [0, 1, 5]
     assert own.sums[:, :2].tolist() == [[1, 0], [1, 0], [0, 1]]
+
+
+def test_a_conversion_after_its_days_counts_nowhere_offline_or_live() -> None:
+    rows = impressions([(1, 1, 0, 1, 1, 48 * HOUR_US), (1, 1, 0, 1, 1, 48 * HOUR_US + 1)])
+    live = impression_records(rows)
+    for config, counted in ((CONFIG, 2), (replace(CONFIG, conversion_days=2.0), 1)):
+        states = fold_records(live, config)
+        assert states["ad_impressions"].sums[:, 2].sum() == counted
+        assert fold_impressions(rows, config)["ad_impressions"].sums.tolist() == states["ad_impressions"].sums.tolist()
+    assert FeatureConfig().definition() == replace(FeatureConfig(), conversion_days=0.0).definition()
+    assert "conversion_days" not in FeatureConfig().definition()

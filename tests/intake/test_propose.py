@@ -381,3 +381,60 @@ def test_ads_without_bids_get_the_mean_bid_of_the_impressions(tmp_path: Path) ->
     assert configured(proposal, tmp_path).source.columns["ads"]["bid"] == f"={mean:.4g}"
     assert read(proposal, tmp_path)["ads"].kept.rows == len(invented.ads()["ad_id"])
     assert [choice for choice in proposal.draft.choices if "mean bid" in choice]
+
+
+def logs_of_three_servers(tmp_path: Path) -> list[str]:
+    """Impressions without labels, clicks some of which come twice, and conversions of them with refunds."""
+    labels = dict.fromkeys(("click", "conversion", "conversion_time", "revenue", "cost", "position", "device"), "")
+    shown = renamed(invented.impressions(), labels | {"impression_id": "show_id", "request_time": "shown_at"})
+    clicked = [*range(100)] * 2
+    return [
+        write_csv(shown, tmp_path / "delivered.csv"),
+        write_csv(
+            {
+                "tap_id": [f"t{row}" for row in range(200)],
+                "show_id": [f"i{at}" for at in clicked],
+                "tapped_at": [invented.START + 60 * at for at in clicked],
+            },
+            tmp_path / "taps.csv",
+        ),
+        write_csv(
+            {
+                "order_id": [f"o{row}" for row in range(100)],
+                "tap_id": [f"t{row // 3}" for row in range(100)],
+                "ordered_at": [invented.START + 90 * row for row in range(100)],
+                "amount": [-5.5 if row % 9 == 0 else 5.5 + row for row in range(100)],
+            },
+            tmp_path / "orders.csv",
+        ),
+        write_csv(invented.ads(), tmp_path / "ads.csv"),
+    ]
+
+
+def test_impressions_without_labels_are_no_candidates_where_there_are_no_others(tmp_path: Path) -> None:
+    source = configured(propose(logs_of_three_servers(tmp_path), "shop", ""), tmp_path).source
+    assert (source.impressions, source.candidates) == (str(tmp_path / "delivered.csv"), "")
+    assert source.columns["impressions"]["impression_id"] == "show_id"
+
+
+def test_candidates_that_say_so_stay_candidates(tmp_path: Path) -> None:
+    offered = {name: invented.impressions()[name] for name in ("request_id", "user_id", "ad_id", "request_time")}
+    path = write_csv(offered, tmp_path / "candidates.csv")
+    assert configured(propose([path], "shop", ""), tmp_path).source.candidates == path
+
+
+def test_rows_of_another_log_may_name_a_click_or_an_impression_often(tmp_path: Path) -> None:
+    columns = configured(propose(logs_of_three_servers(tmp_path), "shop", ""), tmp_path).source.columns
+    assert columns["clicks"] == {"click_id": "tap_id", "impression_id": "show_id", "click_time": "tapped_at"}
+    assert columns["conversions"]["click_id"] == "tap_id"
+
+
+def test_refunds_do_not_hide_the_revenue_of_conversions(tmp_path: Path) -> None:
+    proposal = propose(logs_of_three_servers(tmp_path), "shop", "")
+    assert configured(proposal, tmp_path).source.columns["conversions"]["revenue"] == "amount"
+
+
+def test_the_columns_whose_zone_was_taken_are_named(tmp_path: Path) -> None:
+    naive = changed(invented.events(), event_time=lambda at: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}")
+    choices = propose([write_csv(naive, tmp_path / "events.csv")], "shop", "").draft.choices
+    assert "time_zone: events.event_time say no zone; UTC was taken" in choices

@@ -227,3 +227,35 @@ def test_every_version_of_an_impression_gets_the_labels() -> None:
         NO_VIEWS,
     )
     assert (table["click"].to_pylist(), counts) == ([True, True], {})
+
+
+@pytest.mark.parametrize(("hours", "clicked"), [(700, True), (8_000, False)])
+def test_a_click_that_names_its_impression_does_not_count_years_later(hours: float, clicked: bool) -> None:
+    found, counts, examples = join([shown("m", 0)], [click(hours, impression_id="m", cost=0.5)], [])
+    assert (found["m"]["click"], found["m"]["cost"]) == (clicked, 0.5 * clicked)
+    assert counts == ({} if clicked else {"clicks_outside_window": 1})
+    assert clicked or "impression_id 'm'" in examples["clicks_outside_window"]
+
+
+def test_a_longer_window_of_clicks_holds_for_those_with_ids_too() -> None:
+    found, _, _ = join([shown("m", 0)], [click(2_000, impression_id="m")], [], LabelsConfig(click_hours=2_400))
+    assert found["m"]["click"]
+
+
+def test_revenue_is_that_of_conversions_inside_of_the_window_and_known_then() -> None:
+    clicks = [click(1, impression_id="m", click_id="c")]
+    bought = [
+        conversion(2, 10.0, click_id="c", conversion_id="first"),
+        conversion(30, 7.0, click_id="c", conversion_id="late"),
+        conversion(60, -7.0, click_id="c", conversion_id="late"),
+        conversion(70, -2.0, click_id="c", conversion_id="first"),
+    ]
+    for more, revenue in (
+        ({}, 8.0),
+        ({"attribution_days": 1}, 8.0),
+        ({"as_of": at(65).isoformat()}, 10.0),
+        ({"as_of": at(40).isoformat()}, 17.0),
+        ({"attribution_days": 1, "as_of": at(40).isoformat()}, 10.0),
+    ):
+        found, _, _ = join([shown("m", 0)], clicks, bought, LabelsConfig(view_through_hours=0, **more))
+        assert found["m"]["revenue"] == revenue, more

@@ -2,9 +2,11 @@
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from rosa_ray.parity.recorded_log import RecordedLog
@@ -93,3 +95,13 @@ def test_the_report_is_lines_for_people() -> None:
         "3 rankings, 1 failed, p50 2.00 ms, p99 2.98 ms",
         "behind schedule p50 1.00 s, p99 1.98 s, 2.00 s at the end",
     ]
+
+
+def test_bodies_hold_the_declared_columns_of_the_request(log: RecordedLog) -> None:
+    slots = pa.array([None if at % 3 else "top" for at in range(log.impressions.num_rows)], pa.string())
+    declared = replace(log, impressions=log.impressions.append_column("request.placement", slots))
+    requests = RankingRequests.of(declared)
+    first = requests.table["request.placement"].take(pa.array(requests.starts[:-1])).to_pylist()
+    told = [requests.body(index)["context"].get("columns") for index in range(len(requests))]
+    assert told == [{"placement": "top"} if slot else None for slot in first]
+    assert {"top", None} == set(first)

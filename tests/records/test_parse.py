@@ -324,3 +324,8 @@ def test_live_events_without_a_category_are_those_of_the_log_bit_for_bit() -> No
     for name in ("user_key", "time_us", "item_key", "category_key", "behavior", "price"):
         assert live[name][order].tobytes() == np.asarray(offline[name]).tobytes(), name
     assert (offline["category_key"] != 0).all()
+
+
+def test_what_is_no_object_is_told_so() -> None:
+    refusals = PARSER.parse_values([5, ["x"], None]).refusals
+    assert [refusal.detail for refusal in refusals] == ["is no JSON object"] * 3

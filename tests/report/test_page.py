@@ -69,11 +69,16 @@ def test_the_summary_says_verdicts_and_why_figures_are_missing(run_dir: Path, tm
     root = shutil.copytree(run_dir, tmp_path / "shop")
     metrics = json.loads((root / "evaluation/metrics.json").read_text())
     metrics["verdict"] = {"clicks": {"words": "clicks: no better than the base rate; log loss 1.02"}}
-    metrics["test"] |= {"cvr_auc": None, "undefined": {"cvr_auc": "no conversion among 40 clicks"}}
+    metrics["test"] |= {
+        "unknown_conversions": 1200,
+        "cvr_auc": None,
+        "undefined": {"cvr_auc": "no conversion among 40 clicks"},
+    }
     write_json(metrics, root / "evaluation/metrics.json")
     text = Page(render_page(open_run_files(root), TODAY)).text
     assert "Clicks: no better than the base rate; log loss 1.02." in text
     assert "CVR AUC is undefined: no conversion among 40 clicks." in text
+    assert "conversions (1,200 impressions are too young to say)." in text
 
 
 def test_a_whole_run_fills_every_section(page: str) -> None:

@@ -161,8 +161,8 @@ MALFORMED = [
     (shown("conversion", conversion_time="2020-01-01"), "conversion_time: says no zone"),
     ({**event(), "price": -1}, "price: needs a number from 0 to 1e9"),
     ({**event(), "user_id": True}, "user_id: needs an id"),
-    ([event()], "valid dictionary"),
-    (None, "valid dictionary"),
+    ([event()], "is no JSON object"),
+    (None, "is no JSON object"),
 ]
 
 
@@ -230,3 +230,9 @@ def test_what_the_interface_accepts_satisfies_the_events_contract() -> None:
     )
     kept, violations = EVENTS.check(table, "interface")
     assert (kept.num_rows, violations) == (2, [])
+
+
+def test_a_list_without_a_batch_around_it_is_told_the_form(client: LocalClient) -> None:
+    answer = client.post("/events", json=[event(1), event(2)])
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == 'the body is a list; a batch is {"events": [...]}'

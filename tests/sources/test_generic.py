@@ -6,6 +6,7 @@ import pytest
 
 from rosa_ray.errors import ConfigError, ContractError, InputError
 from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema.own_columns import OwnColumn
 from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.sources import SourceConfig, open_source, source_kinds
 
@@ -184,3 +185,14 @@ def test_user_ids_may_become_pseudonyms_as_they_are_read(tmp_path):
     assert tables["events"]["user_id"].to_pylist() == [pseudonyms.of("ann"), None, pseudonyms.of("bob")]
     assert tables["events"]["event_id"].to_pylist() == ["1", "2", "3"]
     assert tables["ads"]["ad_id"].to_pylist() == ["ann"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_declared_column_may_be_called_otherwise_in_the_file(tmp_path, kind):
+    (tmp_path / "shown.csv").write_text("impression_id,slot_name\nm1,top\n")
+    columns = {"impressions": {"request.placement": "slot_name"}}
+    config = SourceConfig(kind=kind, impressions=f"{tmp_path}/shown.csv", columns=columns)
+    source = open_source(config, own=(OwnColumn("request.placement", "category"),))
+    assert source.own == (OwnColumn("request.placement", "category"),)
+    with pytest.raises(ConfigError, match=r"request\.placement is not declared; add it to features\.columns"):
+        open_source(config)

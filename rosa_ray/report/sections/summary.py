@@ -78,10 +78,16 @@ def _ranking(run: RunFiles, test: dict[str, Any]) -> str:
     since = f" since {minute(bounds['test_us'])}" if is_number(bounds.get("test_us")) else ""
     return (
         f"The test period holds {count(test.get('n'))} impressions{_meant(test)}{since}, with "
-        f"{count(test.get('clicks'))} clicks and {count(test.get('conversions'))} conversions. "
+        f"{count(test.get('clicks'))} clicks and {count(test.get('conversions'))} conversions{_unripe(test)}. "
         f"The model puts a clicked impression above an unclicked one in {percent(test.get('auc'))} of pairs, and "
         f"a converted click above another in {percent(test.get('cvr_auc'))}."
     )
+
+
+def _unripe(test: dict[str, Any]) -> str:
+    """How many impressions are too young for their conversions to be known."""
+    unknown = test.get("unknown_conversions")
+    return f" ({count(unknown)} impressions are too young to say)" if unknown and is_number(unknown) else ""
 
 
 def _meant(test: dict[str, Any]) -> str:
