@@ -32,8 +32,9 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
     from rosa_ray.parity.recorded_log import RecordedLog
 
     began_s = time.perf_counter()
-    source = open_source(source_of(config), own=own_columns(config.features.columns))
-    log, pseudonyms = RecordedLog.read(source, config.labels), open_pseudonyms(config.privacy)
+    own = own_columns(config.features.columns)
+    log = RecordedLog.read(open_source(source_of(config), own=own), config.labels, own)
+    pseudonyms = open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:
         checked = check_run(RunDir(config.run_dir), log, config.store, options, pseudonym, start)

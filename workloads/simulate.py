@@ -3,6 +3,7 @@
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError
+from rosa_ray.features.own import own_columns
 from workloads.messages import print_set_aside
 from workloads.places import brings_impressions, record_config
 
@@ -25,7 +26,7 @@ def run(config: RunConfig) -> int:
         if config.source.kind == "log":
             summary = simulate(config.simulation, run_dir.log.root)
         else:
-            source = open_source(config.source, open_pseudonyms(config.privacy))
+            source = open_source(config.source, open_pseudonyms(config.privacy), own_columns(config.features.columns))
             summary, report = expose(source, config.exposure, run_dir.log.root)
             partial = report.partial
             for file in report.set_aside:

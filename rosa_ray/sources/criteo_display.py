@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from rosa_ray.schema import ADS, IMPRESSIONS
 from rosa_ray.schema.own_columns import OwnKind
+from rosa_ray.sources.generic import require_one_file
 from rosa_ray.sources.named import NamedLog, read_text
 from rosa_ray.sources.paths import find_files
 from rosa_ray.sources.protocol import RawBatch, SourceFile
@@ -44,6 +45,7 @@ class CriteoDisplaySource(NamedLog):
     def files(self) -> list[SourceFile]:
         """List the files of `config.path` as impressions, and the first of them as the one ad."""
         found = find_files(self.config.path, IMPRESSIONS.name)
+        require_one_file(found)
         return [*found, replace(found[0], contract_name=ADS.name)]
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:

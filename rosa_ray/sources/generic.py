@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from rosa_ray.errors import ConfigError
+from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.schema import BEHAVIORS, CONTRACTS
 from rosa_ray.schema.own_columns import contract_with, prefix_of
 from rosa_ray.sources.column_forms import CONSTANT, ROW_NUMBER, OwnColumns, constant, forms_of, shared_null_words
@@ -75,7 +75,12 @@ class TabularSource(ABC):
 
     def files(self) -> list[SourceFile]:
         """List the files of every configured location."""
-        return [file for name, location in self._locations().items() for file in find_files(location, name)]
+        files = [file for name, location in self._locations().items() for file in find_files(location, name)]
+        for table, columns in self.config.columns.items():
+            timed = [name for name, column in columns.items() if column == ROW_NUMBER and name.endswith("_time")]
+            if timed:
+                require_one_file([file for file in files if file.contract_name == table])
+        return files
 
     def column_map(self, contract_name: str) -> dict[str, str]:
         """Return {contract column: file column} with the unmapped columns under their own names."""
@@ -121,6 +126,19 @@ class CsvSource(TabularSource):
 
     def _open(self, file: SourceFile) -> TableFile:
         return ParquetFile(file.path) if begins_as_parquet(file.path) else self._text_file(file)
+
+
+def require_one_file(files: list[SourceFile]) -> None:
+    """Refuse several files whose rows say no time: they would begin at the same moment.
+
+    Raises:
+        InputError: names two of them.
+    """
+    if len(files) > 1:
+        raise InputError(
+            f"{files[0].path} and {files[1].path}: their rows say no time, so that both would begin at one moment; "
+            "give one file, in the order of time"
+        )
 
 
 def check_tables(config: SourceConfig, own: OwnColumns = ()) -> None:

@@ -120,7 +120,7 @@ def test_a_damaged_file_of_it_is_named(jsonl_log: dict[str, pa.Table], tmp_path:
         ("examples.nowhere.jsonl", "examples.nowhere cannot be imported: No module named 'examples.nowhere'"),
         ("examples.my_source.xml", "SOURCES of examples.my_source has jsonl"),
         ("examples.rank.jsonl", "SOURCES of examples.rank has nothing"),
-        ("..jsonl", "it must be one of criteo_display, csv"),
+        ("..jsonl", "it must be one of ali_ccp, avazu"),
     ],
 )
 def test_a_module_that_is_no_source_is_refused(kind: str, reason: str) -> None:

@@ -92,7 +92,7 @@ WRONG = {
     "study.models.0": ("dien", "one of deepfm, din"),
     "study.learning_rates.1": (0, "above 0"),
     "serving.port": (70000, "from 0 to 65535"),
-    "source.kind": ("tsv", "one of ali_ccp, avazu, criteo_attribution, criteo_display, csv"),
+    "source.kind": ("tsv", "one of ali_ccp, avazu, criteo_attribution"),
     "store.kind": ("paper", "one of redis, sqlite"),
     "tune.objectives.0": ("luck", "one of policy_roi, auc"),
     "training.monitor": ("valid_luck", "one of valid_loss, valid_logloss"),

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rosa_ray.errors import ContractError
+from rosa_ray.errors import ContractError, InputError
 from rosa_ray.schema import CONTRACTS
 from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.sources import SourceConfig, open_source, text_files
@@ -448,3 +448,19 @@ def test_text_and_parquet_may_stand_side_by_side(tmp_path, kind):
     }
     assert tables["events"]["user_id"].to_pylist() == ["u1"]
     assert tables["ads"]["price"].cast(pa.float64()).to_pylist() == [8.37]
+
+
+def test_rows_in_order_of_time_that_say_none_lie_a_second_apart(log):
+    row = {name: value for name, value in IMPRESSION.items() if name != "request_time"}
+    columns = {"impressions": {"request_time": "#row", "conversion_time": "=2000-01-02T00:00:00Z"}}
+    read = log("impressions", text=delimited(row, row | {"impression_id": "m2"}), columns=columns)
+    assert read.column("request_time") == [datetime(2000, 1, 1, 0, 0, second, tzinfo=UTC) for second in (0, 1)]
+
+
+def test_two_files_that_say_no_time_have_no_order(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(delimited(IMPRESSION))
+    columns = {"impressions": {"request_time": "#row"}}
+    source = open_source(SourceConfig(kind="csv", impressions=str(tmp_path), columns=columns))
+    with pytest.raises(InputError, match=r"a\.csv and .*b\.csv: their rows say no time.*give one file"):
+        source.files()
