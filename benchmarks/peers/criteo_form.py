@@ -119,6 +119,7 @@ def run_rosa(options: argparse.Namespace, log: Path) -> tuple[dict[str, float], 
     config.write_text(
         f"run_dir: {options.dir / 'run'}\n"
         f"source: {{kind: criteo_display, path: {log}}}\n"
+        f"preprocess: {{partitions: {max(options.rows // 300_000, 4)}}}\n"
         f"features: {{views: [], min_count: 5, oov_buckets: 1}}\n"
         f"model: {{name: deepfm, width: {options.width}, hidden: {list(HIDDEN)}, dropout: 0.1}}\n"
         f"training: {{epochs: {options.epochs}, users_per_batch: 16, learning_rate: 2.0e-3, warmup_steps: 10,\n"
