@@ -2,7 +2,6 @@
 
 from rosa_ray.features.batching import batch_users, collate
 from rosa_ray.features.build import (
-    AdTable,
     SplitBounds,
     build_user_rows,
     keyed_events,
@@ -10,6 +9,7 @@ from rosa_ray.features.build import (
     of_known_ads,
     with_categories,
 )
+from rosa_ray.features.catalogue import AdTable
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.features.counting import CounterStates, dense_names, expected_cost, fold_events, merge_states, read_dense
