@@ -19,6 +19,7 @@ from rosa_ray.parity.live_path import LivePath
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.scores import ScoreParity
 from rosa_ray.run_dir import RunDir
+from rosa_ray.schema import MISSING_KEY
 from rosa_ray.serving.model import Catalogue, ServedModel, load_model
 from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import exists, read_parquet
@@ -102,7 +103,7 @@ def check_run(
             answered: Answered = scores.score_if_sampled if scores else _ignore
             report = check_parity(log, requests, delivery, live.deliver, live.answer, names, answered, progress)
     ads, worst = scores.compare() if scores else (None, None)
-    return RunParity(report, len(rows), len(names) + 1, dict(live.metrics.refused), live.restarts, ads, worst)
+    return RunParity(report, int((rows.user_key != MISSING_KEY).sum()), len(names) + 1, dict(live.metrics.refused), live.restarts, ads, worst)
 
 
 def _read_rows(run_dir: RunDir, users: int) -> UserRows:
