@@ -103,7 +103,8 @@ def check_run(
             answered: Answered = scores.score_if_sampled if scores else _ignore
             report = check_parity(log, requests, delivery, live.deliver, live.answer, names, answered, progress)
     ads, worst = scores.compare() if scores else (None, None)
-    return RunParity(report, int((rows.user_key != MISSING_KEY).sum()), len(names) + 1, dict(live.metrics.refused), live.restarts, ads, worst)
+    users = int((rows.user_key != MISSING_KEY).sum())
+    return RunParity(report, users, len(names) + 1, dict(live.metrics.refused), live.restarts, ads, worst)
 
 
 def _read_rows(run_dir: RunDir, users: int) -> UserRows:
