@@ -123,6 +123,10 @@ def _of_ads(table: str) -> dict[str, Reason]:
     }
 
 
+_REPEATED = ("duplicate_ads", "unchanged_ads")
+"""What is no news of ads that are read out of the impressions."""
+
+
 def list_losses(
     files: Iterable[Mapping[str, Any]], counts: Mapping[str, int], examples: Mapping[str, str]
 ) -> list[Loss]:
@@ -138,12 +142,19 @@ def list_losses(
         mine = [file for file in files if file["contract"] == table]
         read = sum(file["rows_read"] for file in mine)
         losses += [*_broken_rules(table, mine, read), *_broken_files(table, mine, read)]
+        untold = _REPEATED if table == ADS.name and _shown_by(mine, files) else ()
         losses += [
             Loss(table, reason.text, counts[name], read, reason.lost, examples.get(name, ""), reason.remedy)
             for name, reason in reasons(table).items()
-            if counts.get(name)
+            if counts.get(name) and name not in untold
         ]
     return losses
+
+
+def _shown_by(ads: list[Mapping[str, Any]], files: list[Mapping[str, Any]]) -> bool:
+    """Whether the ads are those that the impressions show: a row for each of these, which says nothing new."""
+    shown = {file["path"] for file in files if file["contract"] == IMPRESSIONS.name}
+    return all(file["path"] in shown for file in ads)
 
 
 def lost_shares(losses: Iterable[Loss]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from rosa_ray.data import stage as stage_module
 from rosa_ray.data.counter_files import read_counters_file
 from rosa_ray.data.coverage import sample_ids
 from rosa_ray.data.leakage.guard import LeakGuardConfig, guard
-from rosa_ray.data.losses import Loss, lost_shares, reasons
+from rosa_ray.data.losses import Loss, list_losses, lost_shares, reasons
 from rosa_ray.data.preprocess import PreprocessConfig, PreprocessResult, preprocess
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import RecordKind, Split, UserRows, fold_records
@@ -382,3 +382,13 @@ def test_ray_tells_the_same_as_one_process(tmp_path: Path, ray_cluster: None) ->
     assert result.partial
     assert "spaces around them" in result.report["warnings"][0]
     assert read_json(DataDir(str(tmp_path / "data")).report)["warnings"] == result.report["warnings"]
+
+
+def test_ads_that_impressions_show_repeat_without_a_word() -> None:
+    file = {"status": "ok", "rows_read": 9}
+    ads, shown = (
+        {**file, "contract": name, "path": path} for name, path in (("ads", "/a.csv"), ("impressions", "/a.csv"))
+    )
+    assert list_losses([ads, shown], {"duplicate_ads": 7}, {}) == []
+    (told,) = list_losses([ads | {"path": "/b.csv"}, shown], {"duplicate_ads": 7}, {})
+    assert (told.rows, told.of) == (7, 9)
