@@ -8,6 +8,27 @@ from types import FrameType
 
 
 @contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Inside the block SIGTERM interrupts as Ctrl-C does, so that what was started is ended in order.
+
+    Enter it after Ray was started, whose own handler prints a stack of C++ and aborts. Elsewhere than in the main thread
+    nothing changes.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def stop_signals() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set inside the block; elsewhere than in the main thread nothing sets it.
 

@@ -3,10 +3,11 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
-from workloads.signals import stop_signals
+from workloads.signals import interrupted_by_sigterm, stop_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -30,3 +31,11 @@ def test_another_thread_gets_an_event_that_nothing_sets() -> None:
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+def test_sigterm_interrupts_as_ctrl_c_does_and_is_as_before_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), interrupted_by_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    assert signal.getsignal(signal.SIGTERM) is before
