@@ -10,9 +10,13 @@ def run(config: RunConfig) -> int:
     """Serve until SIGINT or SIGTERM."""
     from rosa_ray.serving.server import running
 
-    with connected(config.ray), interrupted_by_sigterm(), running(service_settings(config)) as service:
-        with stop_signals() as stopped:
-            print(f"{service.url}: model {service.model_version}, ready after {service.seconds:.1f} s; Ctrl-C stops it")
-            print(f"{service.url}/docs: the interface, with examples", flush=True)
-            stopped.wait()
+    with (
+        connected(config.ray),
+        interrupted_by_sigterm(),
+        running(service_settings(config)) as service,
+        stop_signals() as stopped,
+    ):
+        print(f"{service.url}: model {service.model_version}, ready after {service.seconds:.1f} s; Ctrl-C stops it")
+        print(f"{service.url}/docs: the interface, with examples", flush=True)
+        stopped.wait()
     return 0
