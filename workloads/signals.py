@@ -11,8 +11,8 @@ from types import FrameType
 def interrupted_by_sigterm() -> Iterator[None]:
     """Inside the block SIGTERM interrupts as Ctrl-C does, so that what was started is ended in order.
 
-    Enter it after Ray was started, whose own handler prints a stack of C++ and aborts. Elsewhere than in the main thread
-    nothing changes.
+    Enter it after Ray was started, whose own handler prints a stack of C++ and aborts. In other threads than the main
+    one nothing changes.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
