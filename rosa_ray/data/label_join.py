@@ -106,6 +106,7 @@ def _with_labels(table: pa.Table, joined: Joined) -> pa.Table:
         "conversion_time": (joined.conversion_us, joined.conversion_us == NEVER),
         "revenue": (np.where(joined.conversion, joined.revenue, 0.0), None),
         "cost": (joined.cost, None),
+        "click_cost": (joined.click_cost, joined.click_cost == 0),
     }
     for name, (values, missing) in columns.items():
         place, field = table.column_names.index(name), table.schema.field(name)

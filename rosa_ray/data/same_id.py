@@ -56,6 +56,7 @@ RULES = {
             "conversion_time": "min",
             "revenue": "max",
             "cost": "max",
+            "click_cost": "max",
             "updated_time": "max",
         },
         newest="updated_time",
@@ -65,7 +66,7 @@ RULES = {
 }
 """Contract name to the rule of its ids."""
 
-_LABELS = ("click", "click_time", "conversion", "conversion_time", "revenue", "cost", "updated_time")
+_LABELS = ("click", "click_time", "conversion", "conversion_time", "revenue", "cost", "click_cost", "updated_time")
 """Columns in which versions may differ without contradicting each other."""
 
 

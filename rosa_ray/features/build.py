@@ -220,6 +220,11 @@ def _filled(values: pa.ChunkedArray, otherwise: np.ndarray) -> np.ndarray:
     return np.where(values.is_null().to_numpy(), otherwise, values.fill_null(0).to_numpy())
 
 
+def _known(table: pa.Table, name: str) -> np.ndarray:
+    known = table[name].fill_null(0.0).to_numpy() if name in table.column_names else np.zeros(table.num_rows)
+    return np.asarray(known, np.float64)
+
+
 def _labels(table: pa.Table, time_us: np.ndarray, price: np.ndarray) -> dict[str, np.ndarray]:
     count = table.num_rows
     if "click" not in table.column_names:
@@ -228,6 +233,7 @@ def _labels(table: pa.Table, time_us: np.ndarray, price: np.ndarray) -> dict[str
             "position": np.full(count, -1, np.int32),
             "propensity": np.full(count, np.nan, np.float32),
             "cost": zeros,
+            "click_cost": zeros,
             "revenue": zeros,
             "click": zeros_int8,
             "conversion": zeros_int8,
@@ -240,6 +246,7 @@ def _labels(table: pa.Table, time_us: np.ndarray, price: np.ndarray) -> dict[str
         "position": table["position"].fill_null(-1).to_numpy(),
         "propensity": table["propensity"].cast(pa.float32()).fill_null(float("nan")).to_numpy(),
         "cost": table["cost"].to_numpy(),
+        "click_cost": _known(table, "click_cost"),
         # A conversion that follows no click counts, as a live one does, but it teaches the models nothing.
         "revenue": np.where(click > 0, revenue, 0.0),
         "click": click,

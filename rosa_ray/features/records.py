@@ -116,16 +116,19 @@ def impression_records(impressions: Columns) -> dict[str, np.ndarray]:
 
     Args:
         impressions: user_key, ad_key, campaign_key, time_us, conversion_time_us, click, conversion, bid, cost, as from
-            `keyed_impressions`; click_time_us where it is known, else clicks take the request time; and impression_id
-            (object of str) where the records are to be told apart.
+            `keyed_impressions`; click_time_us where it is known, else clicks take the request time; click_cost, what of
+            the cost comes with the click; and impression_id (object of str) where the records are to be told apart.
     """
+    if "click_cost" in impressions:
+        paid = np.where(impressions["click"], impressions["click_cost"], 0.0)
+        impressions = {**impressions, "cost": impressions["cost"] - impressions["click_cost"], "click_cost": paid}
     rows = np.arange(len(impressions["time_us"]))
     clicked, bought = (np.flatnonzero(impressions[name]) for name in ("click", "conversion"))
     click_time = "click_time_us" if "click_time_us" in impressions else "time_us"
     return concat_records(
         [
             _feedback(RecordKind.IMPRESSION, impressions, rows, "time_us", ("bid", "cost")),
-            _feedback(RecordKind.CLICK, impressions, clicked, click_time),
+            _feedback(RecordKind.CLICK, impressions, clicked, click_time, paid_in="click_cost"),
             _feedback(RecordKind.CONVERSION, impressions, bought, "conversion_time_us"),
         ]
     )
@@ -144,8 +147,8 @@ def record_keys(records: Columns) -> np.ndarray:
 def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | None = None) -> dict[str, Contribution]:
     """Return what each record counts, view by view.
 
-    Everything counts at its own time: an event, an impression with its bid and cost at its request, a click and a
-    conversion when they came. What has no user counts for no user.
+    Everything counts at its own time: an event, an impression with its bid and cost at its request, a click with what
+    it cost, and a conversion, when they came. What has no user counts for no user.
 
     Args:
         weight: how many records each one stands for, (n,), of feedback alone; None is 1, as of every live record.
@@ -201,10 +204,17 @@ def fold_impressions(impressions: Columns, config: FeatureConfig) -> CounterStat
 
 
 def _feedback(
-    kind: RecordKind, impressions: Columns, rows: np.ndarray, time: str, more: tuple[str, ...] = ()
+    kind: RecordKind,
+    impressions: Columns,
+    rows: np.ndarray,
+    time: str,
+    more: tuple[str, ...] = (),
+    paid_in: str = "",
 ) -> dict[str, np.ndarray]:
     names = {name: name for name in ("user_key", "ad_key", "campaign_key", *more)}
     names |= {"time_us": time, "shown_us": "time_us"}
+    if paid_in in impressions:
+        names["cost"] = paid_in
     if "impression_id" in impressions:
         names["record_id"] = "impression_id"
     return records_of(kind, **{name: impressions[source][rows] for name, source in names.items()})
@@ -225,6 +235,7 @@ def _count_events(records: Columns, rows: np.ndarray) -> np.ndarray:
 def _count_feedback(records: Columns, rows: np.ndarray, units: int, weight: np.ndarray | None) -> np.ndarray:
     kind = records["kind"][rows]
     shown = kind == RecordKind.IMPRESSION
+    paid = shown | (kind == RecordKind.CLICK)
     stands_for = None if weight is None else weight[rows]
     # Rounded row by row, so that sums are of whole numbers and free of order.
     counted = units if stands_for is None else np.rint(stands_for * units).astype(np.int64)
@@ -233,7 +244,7 @@ def _count_feedback(records: Columns, rows: np.ndarray, units: int, weight: np.n
         "clicks": (kind == RecordKind.CLICK) * counted,
         "conversions": (kind == RecordKind.CONVERSION) * counted,
         "bid_micros": np.where(shown, _weighted_micros(records["bid"][rows], stands_for), 0),
-        "cost_micros": np.where(shown, _weighted_micros(records["cost"][rows], stands_for), 0),
+        "cost_micros": np.where(paid, _weighted_micros(records["cost"][rows], stands_for), 0),
     }
     return np.stack([counts[name].astype(np.int64) for name in IMPRESSION_MEASURES], axis=1)
 

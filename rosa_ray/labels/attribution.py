@@ -54,6 +54,7 @@ class Joined:
         click, conversion: bool (n,).
         click_us, conversion_us: int64 (n,), `NEVER` without one.
         revenue, cost: float64 (n,), currency units.
+        click_cost: float64 (n,), what of the cost the clicks brought.
         click_fate, conversion_fate: int8, codes of `Fate`, one a row of the clicks and of the conversions.
         overdrawn: bool (n,), refunds were larger than the revenue.
     """
@@ -64,6 +65,7 @@ class Joined:
     conversion_us: Ints
     revenue: Floats
     cost: Floats
+    click_cost: Floats
     click_fate: np.ndarray
     conversion_fate: np.ndarray
     overdrawn: _Flags
@@ -98,6 +100,7 @@ def attribute(impressions: Columns, clicks: Columns, conversions: Columns, confi
         conversion_us=earned.first_us[of],
         revenue=np.maximum(shown.revenue, earned.revenue)[of],
         cost=np.maximum(shown.cost, paid)[of],
+        click_cost=paid[of],
         click_fate=click_fate,
         conversion_fate=earned.fate,
         overdrawn=earned.overdrawn[of],

@@ -25,9 +25,12 @@ _SHOWN = ("impression_id", "user_id", "ad_id", "request_time")
 _FIELDS = {
     RecordKind.EVENT: tuple(EVENTS.schema.names),
     RecordKind.IMPRESSION: (*_SHOWN, "request_id", "device", "region", "position", "propensity", "bid", "cost"),
-    RecordKind.CLICK: (*_SHOWN, "click_time"),
+    RecordKind.CLICK: (*_SHOWN, "click_time", "click_cost"),
     RecordKind.CONVERSION: (*_SHOWN, "conversion_time", "revenue"),
 }
+
+_RENAMED = {"click_cost": "cost"}
+"""Columns of impressions that a record of its kind says by another name."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class RecordedLog:
         order = np.argsort(time_us, kind="stable")
         return cls(
             _with_text(events, ("event_time",)),
-            _with_text(impressions, ("request_time", "click_time", "conversion_time")),
+            _with_text(_without_clicks(impressions), ("request_time", "click_time", "conversion_time")),
             np.repeat(np.array([kind for kind, _, _ in parts], np.int8), [len(rows) for _, rows, _ in parts])[order],
             np.concatenate([rows for _, rows, _ in parts])[order],
             time_us[order],
@@ -115,7 +118,9 @@ class RecordedLog:
                 continue
             table = (self.events if code == RecordKind.EVENT else self.impressions).select(names)
             label = code.name.lower()
-            for place, values in zip(places.tolist(), table.take(pa.array(row[places])).to_pylist(), strict=True):
+            said = [_RENAMED.get(name, name) for name in names]
+            rows = table.rename_columns(said).take(pa.array(row[places])).to_pylist()
+            for place, values in zip(places.tolist(), rows, strict=True):
                 lines[place] = _ENCODE({"type": label, **values}).encode()
         return lines
 
@@ -148,6 +153,14 @@ def iso(time_us: int) -> str:
 
 def _us(times: pa.ChunkedArray) -> np.ndarray:
     return times.cast(pa.int64()).to_numpy()
+
+
+def _without_clicks(impressions: pa.Table) -> pa.Table:
+    """Impressions whose cost is what was paid when they were shown."""
+    if impressions["click_cost"].null_count == len(impressions):
+        return impressions
+    cost = pc.subtract(impressions["cost"], pc.fill_null(impressions["click_cost"], 0.0))
+    return impressions.set_column(impressions.column_names.index("cost"), "cost", cost)
 
 
 def _with_text(table: pa.Table, names: tuple[str, ...]) -> pa.Table:

@@ -67,13 +67,13 @@ def _event_columns(events: list[Any]) -> dict[str, np.ndarray]:
 
 
 def _shown_columns(records: list[Any], shown_us: np.ndarray, ads: AdTable) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Columns of impressions, clicks and conversions; bid and cost are those of impressions alone.
+    """Columns of impressions, clicks and conversions. Bids are of impressions alone, costs of impressions and clicks.
 
     What an impression does not say is filled as in a log that lacks the column.
     """
     ad_key = _keys([record.ad_id for record in records])
     row, known = ads.lookup(ad_key, shown_us)
-    paid = [(record.bid, record.cost) if isinstance(record, ImpressionIn) else (0.0, 0.0) for record in records]
+    paid = [_paid(record) for record in records]
     bid, cost = np.array(paid, np.float64).T
     bid = np.where(np.isnan(bid), np.where(known, ads.bid[row], 1.0), bid)
     return {
@@ -83,6 +83,13 @@ def _shown_columns(records: list[Any], shown_us: np.ndarray, ads: AdTable) -> tu
         "bid": bid,
         "cost": np.nan_to_num(cost, nan=0.0),
     }, known
+
+
+def _paid(record: Any) -> tuple[float | None, float | None]:
+    """Bid and cost of a record, None where it does not say."""
+    if isinstance(record, ImpressionIn):
+        return record.bid, record.cost
+    return 0.0, record.cost if isinstance(record, ClickIn) else 0.0
 
 
 def _put(columns: dict[str, np.ndarray], rows: list[int], values: Columns) -> None:

@@ -61,6 +61,7 @@ class ClickIn(RecordModel):
     ad_id: RecordId
     request_time: Moment = Field(description="of the impression")
     click_time: OptionalMoment = Field(None, description="the request time when absent; never before it")
+    cost: OptionalMoney = Field(None, description="paid for the click, currency units; 0 when absent")
 
 
 class ConversionIn(RecordModel):

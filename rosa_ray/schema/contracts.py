@@ -95,6 +95,12 @@ IMPRESSIONS = Contract(
             may_lack=True,
             absent=0.0,
         ),
+        _money(
+            "click_cost",
+            "what of the cost was paid for the click, currency units; it counts when the click came",
+            _NOT_NEGATIVE,
+            required=False,
+        ),
         Column("click", pa.bool_(), True, "the ad was clicked"),
         _time("click_time", "when it was clicked, UTC; without it at its request", required=False),
         Column(
@@ -124,6 +130,11 @@ IMPRESSIONS = Contract(
             "conversion_time",
             "convert before their request",
             lambda t: pc.fill_null(pc.greater_equal(t["conversion_time"], t["request_time"]), True),
+        ),
+        (
+            "click_cost",
+            "cost more for the click than in all",
+            lambda t: pc.fill_null(pc.less_equal(t["click_cost"], t["cost"]), True),
         ),
         (
             "revenue",

@@ -21,6 +21,7 @@ from rosa_ray.features import (
     record_keys,
     records_of,
 )
+from rosa_ray.features.views import IMPRESSION_MEASURES
 from rosa_ray.schema import derive_key, hash_id
 from rosa_ray.units import HOUR_US, MINUTE_US
 
@@ -187,3 +188,27 @@ def test_a_conversion_after_its_days_counts_nowhere_offline_or_live() -> None:
         assert fold_impressions(rows, config)["ad_impressions"].sums.tolist() == states["ad_impressions"].sums.tolist()
     assert FeatureConfig().definition() == replace(FeatureConfig(), conversion_days=0.0).definition()
     assert "conversion_days" not in FeatureConfig().definition()
+
+
+def test_what_a_click_costs_counts_when_it_came_and_the_rest_at_the_request() -> None:
+    shown = {
+        "user_key": np.array([1, 1]),
+        "ad_key": np.array([5, 5]),
+        "campaign_key": np.array([9, 9]),
+        "time_us": np.array([0, 0]),
+        "click_time_us": np.array([3 * HOUR_US, 0]),
+        "conversion_time_us": np.array([0, 0]),
+        "click": np.array([1, 0], np.int8),
+        "conversion": np.array([0, 0], np.int8),
+        "bid": np.array([1.0, 1.0]),
+        "cost": np.array([0.75, 0.5]),
+        "click_cost": np.array([0.5, 0.0]),
+    }
+    counted = fold_impressions(shown, FeatureConfig())["ad_impressions"]
+    cost = IMPRESSION_MEASURES.index("cost_micros")
+    assert dict(zip(counted.bucket.tolist(), counted.sums[:, cost].tolist(), strict=True)) == {0: 750_000, 3: 500_000}
+    live = records_of(
+        RecordKind.CLICK, record_id=np.array(["m"], object), ad_key=np.array([5]), user_key=np.array([1]),
+        campaign_key=np.array([9]), time_us=np.array([3 * HOUR_US]), cost=np.array([0.5]),
+    )  # fmt: skip
+    assert fold_records(live, FeatureConfig())["ad_impressions"].sums[0, cost] == 500_000

@@ -14,7 +14,7 @@ from rosa_ray.sources import SourceConfig
 from rosa_ray.units import HOUR_US, MINUTE_US
 from tests.synthetic import ads_table, events_table, impressions_table
 
-LABELS = ("click", "click_time", "conversion", "conversion_time", "revenue", "cost")
+LABELS = ("click", "click_time", "conversion", "conversion_time", "revenue", "cost", "click_cost")
 
 
 def joined_log(seed: int, spread: bool = False) -> pa.Table:
@@ -38,6 +38,7 @@ def joined_log(seed: int, spread: bool = False) -> pa.Table:
         "click_time": pa.array(click_us, mask=~click).cast(TIMESTAMP),
         "conversion_time": pa.array(bought_us, mask=~bought).cast(TIMESTAMP),
         "cost": pa.array(np.where(click, table["cost"].to_numpy(), 0.0)),
+        "click_cost": pa.array(table["cost"].to_numpy(), mask=~click),
     }
     for name, values in columns.items():
         table = table.set_column(table.column_names.index(name), name, values)
