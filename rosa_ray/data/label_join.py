@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from rosa_ray.features import AdTable
 from rosa_ray.labels import Joined, LabelsConfig, attribute
-from rosa_ray.labels.attribution import NEVER
 from rosa_ray.labels.outcomes import OUTCOMES, OVERDRAWN
+from rosa_ray.labels.pairing import NEVER
 from rosa_ray.schema import CLICKS, CONVERSIONS, MISSING_KEY, hash_ids
 
 _EXAMPLE_IDS = ("conversion_id", "click_id", "impression_id", "user_id", "ad_id", "item_id")

@@ -8,8 +8,8 @@ import numpy as np
 from rosa_ray.intake.columns_kept import KeptColumns
 from rosa_ray.intake.scan import TableScan
 from rosa_ray.labels import LabelsConfig, attribute, forget_late
-from rosa_ray.labels.attribution import NEVER
 from rosa_ray.labels.outcomes import OUTCOMES, OVERDRAWN, Outcome
+from rosa_ray.labels.pairing import NEVER
 from rosa_ray.schema import CLICKS, CONVERSIONS, IMPRESSIONS
 
 

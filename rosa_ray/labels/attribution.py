@@ -4,7 +4,6 @@ Columns in, labels out. What comes out depends on the rows alone, never on their
 `rosa_ray.schema.hash_ids`, 0 where an id is missing. Times are int64 microseconds.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -12,13 +11,12 @@ import numpy as np
 
 from rosa_ray.arrays import Columns, Floats, Ints
 from rosa_ray.labels.config import LabelsConfig
+from rosa_ray.labels.pairing import NEVER, Flags, copies_of, earliest, group_rows, latest, same_pairs, span_of, sum_by
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.units import DAY_US, HOUR_US
 
-NEVER = np.iinfo(np.int64).max
 NAMED_CLICK_US = 30 * DAY_US
 """A click that names its impression may come so long after it, or `labels.click_hours` where that is more."""
-_Flags = np.ndarray
 
 
 class Fate(IntEnum):
@@ -59,16 +57,16 @@ class Joined:
         overdrawn: bool (n,), refunds were larger than the revenue.
     """
 
-    click: _Flags
+    click: Flags
     click_us: Ints
-    conversion: _Flags
+    conversion: Flags
     conversion_us: Ints
     revenue: Floats
     cost: Floats
     click_cost: Floats
     click_fate: np.ndarray
     conversion_fate: np.ndarray
-    overdrawn: _Flags
+    overdrawn: Flags
 
 
 def attribute(impressions: Columns, clicks: Columns, conversions: Columns, config: LabelsConfig) -> Joined:
@@ -85,13 +83,15 @@ def attribute(impressions: Columns, clicks: Columns, conversions: Columns, confi
         conversions: conversion_key, impression_key, click_key, user_key, ad_key, item_key, time_us, and revenue, below
             0 for a refund, NaN where it is not known.
     """
+    if not len(impressions["time_us"]):
+        return _without_impressions(clicks, conversions)
     shown = _Shown(impressions)
     click_fate, click_to = _join_clicks(shown, clicks, config)
     touches = _Touches(shown, clicks, click_to)
     fate, to, bought = _join_conversions(shown, touches, conversions, config)
     earned = _earned(shown, conversions, fate, to, bought, config)
     joined = click_to >= 0
-    paid = _sums(click_to[joined], np.nan_to_num(clicks["cost"][joined]), shown.count)
+    paid = sum_by(click_to[joined], np.nan_to_num(clicks["cost"][joined]), shown.count)
     of, first_us = shown.of_row, touches.first_us
     return Joined(
         click=(first_us < NEVER)[of],
@@ -107,11 +107,21 @@ def attribute(impressions: Columns, clicks: Columns, conversions: Columns, confi
     )
 
 
+def _without_impressions(clicks: Columns, conversions: Columns) -> Joined:
+    """What becomes of clicks and conversions where nothing was shown."""
+    named = (conversions["click_key"] != MISSING_KEY) & (conversions["impression_key"] == MISSING_KEY)
+    click_fate = np.full(len(clicks["time_us"]), Fate.UNKNOWN, np.int8)
+    conversion_fate = np.where(named, Fate.UNKNOWN_CLICK, Fate.UNKNOWN).astype(np.int8)
+    click_fate[copies_of(clicks)], conversion_fate[copies_of(conversions)] = Fate.COPY, Fate.COPY
+    no, never, nothing = np.zeros(0, bool), np.zeros(0, np.int64), np.zeros(0)
+    return Joined(no, never, no, never, nothing, nothing, nothing, click_fate, conversion_fate, no)
+
+
 class _Shown:
     """Impressions, the versions of each as one: the earliest time, the largest amounts, the labels they have."""
 
     def __init__(self, rows: Columns) -> None:
-        self.of_row, first = _group([rows[name] for name in ("impression_key", "user_key", "ad_key")])
+        self.of_row, first = group_rows([rows[name] for name in ("impression_key", "user_key", "ad_key")])
         self.count = len(first)
         self.impression_key, self.user_key, self.ad_key, self.item_key = (
             rows[name][first] for name in ("impression_key", "user_key", "ad_key", "item_key")
@@ -131,22 +141,22 @@ class _Shown:
         np.maximum.at(found, self.of_row, values)
         return found
 
-    def named(self, rows: Columns) -> tuple[Ints, _Flags]:
+    def named(self, rows: Columns) -> tuple[Ints, Flags]:
         """The impression that each row's impression_key names, -1 for none; and whether it names several alike."""
         order = np.argsort(self.impression_key, kind="stable")
-        low, high = _span(self.impression_key[order], rows["impression_key"])
+        low, high = span_of(self.impression_key[order], rows["impression_key"])
         there = low < high
-        found = np.where(there, order[np.minimum(low, max(self.count - 1, 0))] if self.count else -1, -1)
+        found = np.where(there, order[np.minimum(low, self.count - 1)], -1)
         several = high - low > 1
         if several.any():
             exact = self._exactly(rows, several)
             found, several = np.where(several, exact, found), several & (exact < 0)
         return found, several
 
-    def _exactly(self, rows: Columns, wanted: _Flags) -> Ints:
+    def _exactly(self, rows: Columns, wanted: Flags) -> Ints:
         """The one of several impressions of an id whose user and ad are the row's."""
         names = ("impression_key", "user_key", "ad_key")
-        code, _ = _group([np.concatenate([getattr(self, name), rows[name]]) for name in names])
+        code, _ = group_rows([np.concatenate([getattr(self, name), rows[name]]) for name in names])
         place = np.full(int(code.max()) + 1, -1)
         place[code[: self.count]] = np.arange(self.count)
         return np.where(wanted, place[code[self.count :]], -1)
@@ -163,10 +173,10 @@ class _Touches:
         self.first_us = np.full(shown.count, NEVER)
         np.minimum.at(self.first_us, self.of, self.time_us)
 
-    def named(self, click_key: Ints) -> tuple[Ints, Ints, _Flags]:
+    def named(self, click_key: Ints) -> tuple[Ints, Ints, Flags]:
         """Of each key the impression of its click, -1 for none; the click's time; whether it names several."""
         order = np.lexsort((self.time_us, self.of, self.click_key))
-        low, high = _span(self.click_key[order], click_key)
+        low, high = span_of(self.click_key[order], click_key)
         there = (low < high) & (click_key != MISSING_KEY)
         if not len(order):
             return np.full(len(click_key), -1), np.zeros(len(click_key), np.int64), there
@@ -182,7 +192,7 @@ class _Earned:
     first_us: Ints
     revenue: Floats
     fate: np.ndarray
-    overdrawn: _Flags
+    overdrawn: Flags
 
 
 def _join_clicks(shown: _Shown, clicks: Columns, config: LabelsConfig) -> tuple[np.ndarray, Ints]:
@@ -193,22 +203,22 @@ def _join_clicks(shown: _Shown, clicks: Columns, config: LabelsConfig) -> tuple[
     by_id = clicks["impression_key"] != MISSING_KEY
     fate[by_id & (to >= 0)] = Fate.JOINED
     fate[by_id & several] = Fate.AMBIGUOUS
-    after_us = time_us - shown.time_us[to] if shown.count else np.zeros(len(to), np.int64)
+    after_us = time_us - shown.time_us[to]
     fate[(fate == Fate.JOINED) & (after_us < 0)] = Fate.BEFORE
     fate[(fate == Fate.JOINED) & (after_us > max(_us(config.click_hours), NAMED_CLICK_US))] = Fate.OUTSIDE
-    items, asked = _same_pairs(shown.user_key, shown.ad_key, clicks["user_key"], clicks["ad_key"])
-    found, tied = _latest(items, shown.time_us, np.arange(shown.count), asked, time_us)
+    items, asked = same_pairs(shown.user_key, shown.ad_key, clicks["user_key"], clicks["ad_key"])
+    found, tied = latest(items, shown.time_us, np.arange(shown.count), asked, time_us)
     near = (found >= 0) & (time_us - shown.time_us[found] <= _us(config.click_hours))
     known = np.isin(asked, items) & (asked >= 0)
     by_pair = np.where(near, np.where(tied, Fate.AMBIGUOUS, Fate.JOINED), np.where(known, Fate.OUTSIDE, Fate.UNKNOWN))
     fate = np.where(by_id, fate, by_pair).astype(np.int8)
-    fate[_copies(clicks)] = Fate.COPY
+    fate[copies_of(clicks)] = Fate.COPY
     return fate, np.where(fate == Fate.JOINED, np.where(by_id, to, found), -1)
 
 
 def _join_conversions(
     shown: _Shown, touches: _Touches, rows: Columns, config: LabelsConfig
-) -> tuple[np.ndarray, Ints, _Flags]:
+) -> tuple[np.ndarray, Ints, Flags]:
     """Fate of each conversion, the impression it belongs to, -1 for none, and whether it is no refund."""
     count, bought = len(rows["time_us"]), ~(rows["revenue"] < 0)
     fate, to = np.full(count, Fate.UNKNOWN, np.int8), np.full(count, -1)
@@ -227,7 +237,7 @@ def _join_conversions(
             place = np.flatnonzero(chosen)[better]
             fate[place], to[place] = found_fate[better], found[better]
     _follow_purchases(rows, bought, fate, to)
-    fate[_copies(rows)] = Fate.COPY
+    fate[copies_of(rows)] = Fate.COPY
     return fate, np.where(fate == Fate.JOINED, to, -1), bought
 
 
@@ -244,13 +254,13 @@ def _by_click(shown: _Shown, touches: _Touches, rows: Columns, config: LabelsCon
 def _by_impression(shown: _Shown, touches: _Touches, rows: Columns, config: LabelsConfig) -> tuple[np.ndarray, Ints]:
     found, several = shown.named(rows)
     time_us = rows["time_us"]
-    last, _ = _latest(touches.of, touches.time_us, touches.of, found, time_us)
+    last, _ = latest(touches.of, touches.time_us, touches.of, found, time_us)
     click_us = touches.time_us[last] if len(touches.time_us) else np.zeros(len(found), np.int64)
     through = (last >= 0) & (time_us - click_us <= _us(config.click_through_hours))
     fate = np.full(len(found), Fate.UNKNOWN)
     there = found >= 0
-    since = time_us - shown.time_us[found] if shown.count else np.zeros(len(found), np.int64)
-    unclicked = touches.first_us[found] == NEVER if shown.count else np.zeros(len(found), bool)
+    since = time_us - shown.time_us[found]
+    unclicked = touches.first_us[found] == NEVER
     viewed = unclicked & (since >= 0) & (since <= _us(config.view_through_hours)) & (config.view_through_hours > 0)
     late = np.where(since < 0, Fate.BEFORE, Fate.OUTSIDE)
     fate = np.where(there, np.where(through | viewed, Fate.JOINED, late), fate)
@@ -263,9 +273,9 @@ def _by_pair(shown: _Shown, touches: _Touches, rows: Columns, config: LabelsConf
     fate, to = np.full(len(has_ad), Fate.UNKNOWN), np.full(len(has_ad), -1)
     for chosen, name in ((has_ad, "ad_key"), (~has_ad, "item_key")):
         thing = getattr(shown, name)
-        items, asked = _same_pairs(shown.user_key, thing, rows["user_key"][chosen], rows[name][chosen])
+        items, asked = same_pairs(shown.user_key, thing, rows["user_key"][chosen], rows[name][chosen])
         time_us = rows["time_us"][chosen]
-        find = _latest if config.touch == "last" else _earliest
+        find = latest if config.touch == "last" else earliest
         window = _us(config.click_through_hours)
         click, tied = find(items[touches.of], touches.time_us, touches.of, asked, time_us, window)
         clicked = click >= 0
@@ -283,18 +293,18 @@ def _by_pair(shown: _Shown, touches: _Touches, rows: Columns, config: LabelsConf
     return fate, to
 
 
-def _follow_purchases(rows: Columns, bought: _Flags, fate: np.ndarray, to: Ints) -> None:
+def _follow_purchases(rows: Columns, bought: Flags, fate: np.ndarray, to: Ints) -> None:
     """A refund goes where the conversion went whose id it names, however late it comes."""
     key = rows["conversion_key"]
     sold = np.flatnonzero(bought & (fate == Fate.JOINED) & (key != MISSING_KEY))
     sold = sold[np.lexsort((to[sold], key[sold]))]
-    low, high = _span(key[sold], key)
+    low, high = span_of(key[sold], key)
     follows = ~bought & (low < high)
     to[follows] = to[sold[low[follows]]]
     fate[follows] = Fate.JOINED
 
 
-def _earned(shown: _Shown, rows: Columns, fate: np.ndarray, to: Ints, bought: _Flags, config: LabelsConfig) -> _Earned:
+def _earned(shown: _Shown, rows: Columns, fate: np.ndarray, to: Ints, bought: Flags, config: LabelsConfig) -> _Earned:
     """First conversion and net revenue of each impression; refunds of impressions without one are told apart."""
     fate, revenue = fate.copy(), rows["revenue"]
     first_us = shown.conversion_us.copy()
@@ -310,107 +320,28 @@ def _earned(shown: _Shown, rows: Columns, fate: np.ndarray, to: Ints, bought: _F
     fate[back[first_us[to[back]] == NEVER]] = Fate.UNPAID
     used = np.flatnonzero((to >= 0) & (fate == Fate.JOINED) & _is_in_time(shown, rows, to, bought, config))
     amount = np.where(np.isnan(revenue[used]), shown.price[to[used]], revenue[used])
-    total = _sums(to[used], amount, shown.count)
+    total = sum_by(to[used], amount, shown.count)
     return _Earned(first_us, np.maximum(total, 0.0), fate, total < 0)
 
 
-def _is_in_time(shown: _Shown, rows: Columns, to: Ints, bought: _Flags, config: LabelsConfig) -> _Flags:
+def _is_in_time(shown: _Shown, rows: Columns, to: Ints, bought: Flags, config: LabelsConfig) -> Flags:
     """Whether the amount of each row was known and inside of the window; a refund follows its conversion."""
     counted = np.ones(len(to), bool)
     if config.as_of_us is not None:
         counted &= rows["time_us"] <= config.as_of_us
-    if config.window_us is not None and shown.count:
+    if config.window_us is not None:
         late = (to >= 0) & bought & (rows["time_us"] - shown.time_us[to] > config.window_us)
         sold = np.flatnonzero((to >= 0) & bought)
         counted &= ~late & ~_of_others(rows["conversion_key"], bought, sold, np.flatnonzero(late))
     return counted
 
 
-def _sums(to: Ints, amount: Floats, count: int) -> Floats:
-    """Amounts by impression, in an order that the amounts decide, so that none of the rows changes the last digit."""
-    order = np.lexsort((amount, to))
-    total = np.bincount(to[order], amount[order], count)
-    return np.where(np.bincount(to, minlength=count) > 1, np.round(total, 6), total)
-
-
-def _of_others(key: Ints, bought: _Flags, order: Ints, later: Ints) -> _Flags:
+def _of_others(key: Ints, bought: Flags, order: Ints, later: Ints) -> Flags:
     """Refunds of conversions that do not count."""
     first = np.setdiff1d(order, later)
-    others: _Flags = ~bought & (key != MISSING_KEY) & np.isin(key, key[later]) & ~np.isin(key, key[first])
+    others: Flags = ~bought & (key != MISSING_KEY) & np.isin(key, key[later]) & ~np.isin(key, key[first])
     return others
 
 
 def _us(hours: float) -> int:
     return int(hours * HOUR_US)
-
-
-def _span(sorted_keys: Ints, asked: Ints) -> tuple[Ints, Ints]:
-    """Where each asked key begins and ends among sorted ones; nowhere for the missing key."""
-    low: Ints = np.searchsorted(sorted_keys, asked)
-    high: Ints = np.where(asked == MISSING_KEY, low, np.searchsorted(sorted_keys, asked, side="right"))
-    return low, high
-
-
-def _group(columns: Sequence[np.ndarray]) -> tuple[Ints, Ints]:
-    """Number of each row's group of equal values, in an order that the values decide; and a row of each group."""
-    order = np.lexsort(columns)
-    changed = np.any([np.diff(values[order]) != 0 for values in columns], axis=0)
-    begins = np.concatenate([[True], changed]) if len(order) else np.zeros(0, bool)
-    group = np.empty(len(order), np.int64)
-    group[order] = np.cumsum(begins) - 1
-    return group, order[begins]
-
-
-def _copies(rows: Columns) -> _Flags:
-    """Rows that equal an earlier one in every column."""
-    group, first = _group([np.nan_to_num(values, nan=-1e300) for values in rows.values()])
-    copies = np.ones(len(group), bool)
-    copies[first] = False
-    return copies
-
-
-def _same_pairs(user: Ints, thing: Ints, asked_user: Ints, asked_thing: Ints) -> tuple[Ints, Ints]:
-    """Numbers that are equal where user and thing are; -1 where a row that asks lacks one of them."""
-    code, _ = _group([np.concatenate([thing, asked_thing]), np.concatenate([user, asked_user])])
-    missing = (asked_user == MISSING_KEY) | (asked_thing == MISSING_KEY)
-    return code[: len(user)], np.where(missing, -1, code[len(user) :])
-
-
-def _latest(
-    pair: Ints, time_us: Ints, of: Ints, asked: Ints, asked_us: Ints, window_us: int = NEVER
-) -> tuple[Ints, _Flags]:
-    """The last item of each asked pair, not after the asked moment and in the window; and whether others tie with it.
-
-    Args:
-        pair, time_us, of: of the items: their pair, moment, and the impression behind them.
-
-    Returns:
-        positions of items, -1 for none.
-    """
-    count = len(pair)
-    pairs, times = np.concatenate([pair, asked]), np.concatenate([time_us, asked_us])
-    order = np.lexsort((np.arange(len(pairs)) >= count, times, pairs))
-    last = np.maximum.accumulate(np.where(order < count, np.arange(len(order)), -1))
-    found = np.full(len(asked), -1)
-    queries = order >= count
-    found[order[queries] - count] = np.where(last[queries] >= 0, order[last[queries]], -1)
-    if not count:
-        return found, np.zeros(len(asked), bool)
-    fits = (found >= 0) & (pair[found] == asked) & (asked >= 0) & (asked_us - time_us[found] <= window_us)
-    return np.where(fits, found, -1), fits & _ties(pair, time_us, of)[found]
-
-
-def _earliest(pair: Ints, time_us: Ints, of: Ints, asked: Ints, asked_us: Ints, window_us: int) -> tuple[Ints, _Flags]:
-    """The first item in the window; as `_latest`, with time turned round."""
-    found, tied = _latest(pair, -time_us, of, asked, -(asked_us - window_us), window_us)
-    return found, tied
-
-
-def _ties(pair: Ints, time_us: Ints, of: Ints) -> _Flags:
-    """Whether an item of another impression has the same pair and moment."""
-    group, _ = _group([time_us, pair])
-    low, high = np.full(int(group.max()) + 1, NEVER), np.full(int(group.max()) + 1, -1)
-    np.minimum.at(low, group, of)
-    np.maximum.at(high, group, of)
-    tied: _Flags = (low != high)[group]
-    return tied

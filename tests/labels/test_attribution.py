@@ -259,3 +259,17 @@ def test_revenue_is_that_of_conversions_inside_of_the_window_and_known_then() ->
     ):
         found, _, _ = join([shown("m", 0)], clicks, bought, LabelsConfig(view_through_hours=0, **more))
         assert found["m"]["revenue"] == revenue, more
+
+
+def test_clicks_and_conversions_of_a_partition_without_impressions_are_told() -> None:
+    clicks = [click(1, **PAIR), click(1, **PAIR), click(2, impression_id="m")]
+    bought = [conversion(3, click_id="c"), conversion(3, **PAIR), conversion(4, impression_id="m", click_id="c")]
+    found, counts, examples = join([], clicks, bought)
+    assert found == {}
+    assert counts == {
+        "clicks_without_impression": 2,
+        "duplicate_clicks": 1,
+        "conversions_without_impression": 2,
+        "conversions_without_their_click": 1,
+    }
+    assert "click_id 'c'" in examples["conversions_without_their_click"]
