@@ -24,7 +24,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.bundle import Bundle
 from rosa_ray.calibration import Calibration
 from rosa_ray.features import FeatureConfig, FeatureState
-from rosa_ray.features.state import TABLES
+from rosa_ray.features.fit_sums import TABLES
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.models import build_ranker
 from rosa_ray.models.rankers.rosa import Ranker

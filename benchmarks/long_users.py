@@ -36,7 +36,7 @@ from rosa_ray.features import (
     collate,
     cut_long_users,
 )
-from rosa_ray.features.state import TABLES
+from rosa_ray.features.fit_sums import TABLES
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.inference import context_events, put_scores
 from rosa_ray.models import LossConfig, LossScales, UserBatch

@@ -2,19 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import httpx
 from rich.console import Console
 
 from rosa_ray.config import RunConfig
+from rosa_ray.data.time_bounds import parse_time
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError, InputError, ServingError
 from rosa_ray.features.own import own_columns
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.replay import RankingRequests, replay
 from rosa_ray.parity.replay_sinks import KafkaSink, LogSink, Sent, Sink
-from rosa_ray.records import to_us
 from rosa_ray.sources import open_source
 from workloads.places import source_of, stream_of
 from workloads.signals import stop_signals
@@ -145,19 +144,10 @@ def open_sink(config: RunConfig, options: ReplayOptions) -> Sink:
 
 
 def _chosen(log: RecordedLog, options: ReplayOptions) -> RecordedLog:
-    low = _time("--from", options.from_time) if options.from_time else int(log.time_us[0])
-    high = _time("--until", options.until_time) if options.until_time else int(log.time_us[-1]) + 1
+    low, high = parse_time("--from", options.from_time), parse_time("--until", options.until_time)
+    low = int(log.time_us[0]) if low is None else low
+    high = int(log.time_us[-1]) + 1 if high is None else high
     chosen = log.between(low, high)
     if not len(chosen):
         raise InputError("no record of the log lies between --from and --until")
     return chosen
-
-
-def _time(name: str, text: str) -> int:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ConfigError(f"{name} is '{text}'; give RFC 3339, such as 2026-01-05T00:00:00Z") from error
-    if when.tzinfo is None:
-        raise ConfigError(f"{name} is '{text}', without a zone; add one, such as '{text}Z'")
-    return to_us(when)

@@ -174,8 +174,8 @@ def split_bounds(config: PreprocessConfig, start_us: int, end_us: int) -> SplitB
         ConfigError: a date cannot be read, or the three periods are not in order within the log.
     """
     span = end_us - start_us
-    test_us = parse_time("test_from", config.test_from) or int(end_us - config.test_fraction * span)
-    valid_us = parse_time("valid_from", config.valid_from) or int(test_us - config.valid_fraction * span)
+    test_us = parse_time("preprocess.test_from", config.test_from) or int(end_us - config.test_fraction * span)
+    valid_us = parse_time("preprocess.valid_from", config.valid_from) or int(test_us - config.valid_fraction * span)
     if not start_us < valid_us < test_us <= end_us:
         raise ConfigError(
             f"preprocess: validation from {iso(valid_us)} and test from {iso(test_us)} do not cut the log, whose "
@@ -190,7 +190,10 @@ def period_of(config: PreprocessConfig) -> TimeBounds:
     Raises:
         ConfigError: a date cannot be read, or the period ends before it begins.
     """
-    begin, end = parse_time("from_time", config.from_time), parse_time("until_time", config.until_time)
+    begin, end = (
+        parse_time("preprocess.from_time", config.from_time),
+        parse_time("preprocess.until_time", config.until_time),
+    )
     if begin is not None and end is not None and begin >= end:
         raise ConfigError(f"preprocess.from_time is '{config.from_time}', not before until_time '{config.until_time}'")
     return TimeBounds(begin, end)

@@ -57,8 +57,11 @@ def within(table: pa.Table, contract: str, bounds: TimeBounds) -> tuple[pa.Table
     return table.filter(pa.array(kept)), table.filter(pa.array(~kept))
 
 
-def parse_time(name: str, text: str) -> int | None:
-    """Microseconds of a configured moment, None where it is empty.
+def parse_time(key: str, text: str) -> int | None:
+    """Microseconds of a moment that a person wrote, None where it is empty.
+
+    Args:
+        key: of the setting or the option, for messages.
 
     Raises:
         ConfigError: it is not ISO 8601 with an offset.
@@ -68,9 +71,9 @@ def parse_time(name: str, text: str) -> int | None:
     try:
         when = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(f"preprocess.{name} is '{text}'; give ISO 8601, e.g. 2017-12-01T16:00:00+00:00") from error
+        raise ConfigError(f"{key} is '{text}'; give ISO 8601, e.g. 2017-12-01T16:00:00+00:00") from error
     if when.tzinfo is None:
-        raise ConfigError(f"preprocess.{name} is '{text}', without an offset; add one, e.g. '{text}+00:00'")
+        raise ConfigError(f"{key} is '{text}', without an offset; add one, e.g. '{text}+00:00'")
     return round(when.timestamp() * 1_000_000)
 
 

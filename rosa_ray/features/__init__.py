@@ -14,6 +14,7 @@ from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.features.counting import CounterStates, dense_names, expected_cost, fold_events, merge_states, read_dense
 from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_events, encode_timeline, encode_users
+from rosa_ray.features.fit_sums import FitSums
 from rosa_ray.features.pieces import cut_long_users
 from rosa_ray.features.records import (
     RECORD_COLUMNS,
@@ -29,7 +30,7 @@ from rosa_ray.features.records import (
     records_of,
 )
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows, is_logged
-from rosa_ray.features.state import FeatureState, FitSums
+from rosa_ray.features.state import FeatureState
 from rosa_ray.features.views import VIEWS
 
 __all__ = [

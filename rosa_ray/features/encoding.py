@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rosa_ray.arrays import Columns
+from rosa_ray.features.fit_sums import TABLES
 from rosa_ray.features.own import number_matrix
 from rosa_ray.features.rows import Split, UserRows
-from rosa_ray.features.state import TABLES, FeatureState
+from rosa_ray.features.state import FeatureState
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
 
 GAP_BUCKETS = 34

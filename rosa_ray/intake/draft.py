@@ -1,7 +1,7 @@
 """A config for a log, as commented YAML: what was guessed, from what, and what a person has to choose."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -264,13 +264,18 @@ def _share(found: Profile, value: str) -> str:
     return f"{100 * found.words.get(value, 0) / max(1, sum(found.words.values())):.2g} % of the rows"
 
 
-def _times(text: _Text, tables: Sequence[TableGuess]) -> None:
-    found = {
+def _found(tables: Sequence[TableGuess], kind: str, is_type: Callable[[pa.DataType], bool]) -> dict[str, Profile]:
+    """What was found of the columns of one kind that a contract has under a type, by `table.column`."""
+    return {
         f"{table.table}.{name}": guess.found
         for table in tables
         for name, guess in table.columns.items()
-        if guess.found.kind == "time" and pa.types.is_timestamp(CONTRACTS[table.table].schema.field(name).type)
+        if guess.found.kind == kind and is_type(CONTRACTS[table.table].schema.field(name).type)
     }
+
+
+def _times(text: _Text, tables: Sequence[TableGuess]) -> None:
+    found = _found(tables, "time", pa.types.is_timestamp)
     snapshots = {f"{table.table}.valid_from": table.sample.day_format for table in tables if _dated_files(table)}
     formats = {key: one.time_format for key, one in found.items() if one.time_format} | snapshots
     _setting(text, "time_unit", {key: one.unit for key, one in found.items() if one.unit}, len(found) + len(snapshots))
@@ -286,12 +291,7 @@ def _times(text: _Text, tables: Sequence[TableGuess]) -> None:
 
 
 def _numbers(text: _Text, tables: Sequence[TableGuess]) -> None:
-    found = {
-        f"{table.table}.{name}": guess.found
-        for table in tables
-        for name, guess in table.columns.items()
-        if guess.found.kind == "number" and pa.types.is_floating(CONTRACTS[table.table].schema.field(name).type)
-    }
+    found = _found(tables, "number", pa.types.is_floating)
     _setting(text, "decimal", {key: one.decimal for key, one in found.items() if one.decimal != "."}, len(found))
     _setting(text, "thousands", {key: one.thousands for key, one in found.items() if one.thousands}, len(found))
     _setting(text, "strip", {key: one.strip for key, one in found.items() if one.strip}, len(found))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rosa_ray.features import IMPRESSION_COLUMNS, FeatureConfig, FeatureState, collate, encode_users
-from rosa_ray.features.state import TABLES
+from rosa_ray.features.fit_sums import TABLES
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.models import UserBatch
 from rosa_ray.models.exact_match import HALF_LIVES_HOURS, ExactMatch

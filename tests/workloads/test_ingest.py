@@ -161,8 +161,8 @@ def test_records_in_place_of_the_config_are_told_apart(tmp_path: Path) -> None:
     [
         ("replay", ["--to", "fax"], ConfigError.exit_code, "--to is 'fax'; give http, log, kafka"),
         ("replay", ["--speed", "-1"], ConfigError.exit_code, "--speed is -1"),
-        ("replay", ["--from", "yesterday"], ConfigError.exit_code, "--from is 'yesterday'; give RFC 3339"),
-        ("replay", ["--from", "2026-01-05T00:00:00"], ConfigError.exit_code, "without a zone"),
+        ("replay", ["--from", "yesterday"], ConfigError.exit_code, "--from is 'yesterday'; give ISO 8601"),
+        ("replay", ["--from", "2026-01-05T00:00:00"], ConfigError.exit_code, "without an offset"),
         ("replay", ["--url", "http://127.0.0.1:9"], ServingError.exit_code, "http://127.0.0.1:9 did not answer"),
         (
             "ingest",

@@ -10,7 +10,7 @@ from rosa_ray.data.leakage.findings import LeakFinding
 from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState, FitSums, Split, SplitBounds, UserRows, dense_names
 from rosa_ray.features.encoding import owners
-from rosa_ray.features.state import TABLES
+from rosa_ray.features.fit_sums import TABLES
 from rosa_ray.units import DAY_US
 
 AGAIN = "preprocess again"
