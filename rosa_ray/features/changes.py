@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.features.own import ColumnConfig, ColumnConfigs, missing_columns
 from rosa_ray.features.versions import field_name, layout, merge, unpack
 
@@ -40,21 +41,19 @@ class Changes:
         return dict(zip(keys.tolist(), np.split(self.rows[order], first[1:]), strict=True))
 
 
-def change_rows(
-    time_us: np.ndarray, columns: dict[str, np.ndarray], said: np.ndarray, names: ColumnConfigs
-) -> np.ndarray:
+def change_rows(time_us: np.ndarray, columns: Columns, said: np.ndarray, configs: ColumnConfigs) -> np.ndarray:
     """Versions that tell some of their columns, (n,) of `layout`.
 
     Args:
         time_us: int64 (n,), since when each holds.
-        columns: keyed values (n, ...) of all of `names`.
+        columns: keyed values (n, ...) of all of `configs`.
         said: bool (n, C), which columns each version tells.
-        names: the columns, all of one prefix.
+        configs: the columns, all of one prefix.
     """
-    rows = np.zeros(len(time_us), layout(names))
+    rows = np.zeros(len(time_us), layout(configs))
     rows["time_us"] = time_us
     rows["said"] = np.packbits(said, axis=1, bitorder="little")
-    for place, name in enumerate(names):
+    for place, name in enumerate(configs):
         rows[field_name(place)][said[:, place]] = columns[name][said[:, place]]
     return rows
 

@@ -36,7 +36,7 @@ class ThingColumns:
         max_bytes: int = MAX_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._new = lambda: HeldVersions(prefix, configs)
+        self._prefix, self._configs = prefix, configs
         self._read, self._ttl_s, self._max_bytes, self._clock = read, ttl_s, max_bytes, clock
         self._clear()
 
@@ -65,7 +65,7 @@ class ThingColumns:
             self._number_of.pop(one, None)
 
     def _clear(self) -> None:
-        self._held = self._new()
+        self._held = HeldVersions(self._prefix, self._configs)
         self._number_of: dict[int, int] = {}
         self._read_at_s = np.full(1, -np.inf)
 

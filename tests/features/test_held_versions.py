@@ -79,7 +79,7 @@ def test_a_store_reads_what_the_table_reads(data, rows):
 @given(st.data(), _ROWS)
 def test_order_repetition_and_cuts_of_changes_do_not_matter(data, rows):
     said = [data.draw(st.sets(st.sampled_from(list(MINE)), min_size=1)) for _ in rows]
-    rows, changes = rows, changes_of(rows, said)
+    changes = changes_of(rows, said)
     again = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=5)) if rows else []
     order = data.draw(st.permutations([*range(len(rows)), *again]))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(order)), max_size=4)))
