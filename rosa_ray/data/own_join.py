@@ -12,6 +12,7 @@ from rosa_ray.features.own import ColumnConfigs, frozen_names, of_prefix, shared
 from rosa_ray.features.versions import Versions
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema.own_columns import AD, ENTITIES, ITEM, USER, prefix_of
+from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import read_parquet, write_parquet
 
 Things = Mapping[str, Versions]
@@ -61,6 +62,17 @@ def read_things(layout: DataDir, part: int, ads: pa.Table, configs: ColumnConfig
         for prefix, columns in declared.items()
         if columns
     }
+
+
+def table_paths(layout: DataDir, prefix: str) -> list[str]:
+    """Files of what is known of all users, items or ads; all rows of one are in one file.
+
+    Raises:
+        InputError: there are none.
+    """
+    if prefix != USER:
+        return [layout.items if prefix == ITEM else layout.ads]
+    return [file.path for file in find_files(layout.users_tables, USERS.name)]
 
 
 def keyed_table(columns: Columns) -> pa.Table:
