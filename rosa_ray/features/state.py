@@ -14,6 +14,7 @@ from rosa_ray.features.config import ADDED_LATER, FeatureConfig
 from rosa_ray.features.counting import dense_names
 from rosa_ray.features.fit_sums import TABLES, TOTALS, FitSums
 from rosa_ray.features.own import ColumnConfig, number_names, token_keys
+from rosa_ray.features.own_counters import CounterConfig
 from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.schema import BEHAVIORS
@@ -203,4 +204,9 @@ def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
             f"is version {VERSION} with settings {sorted(known)}; train again or install the version that wrote them"
         )
     columns = {name: ColumnConfig(**settings) for name, settings in stored.get("columns", {}).items()}
-    return FeatureConfig(**{**stored, "views": tuple(stored["views"]), "columns": columns})
+    counters = tuple(_counter_from(settings) for settings in stored.get("counters", ()))
+    return FeatureConfig(**{**stored, "views": tuple(stored["views"]), "columns": columns, "counters": counters})
+
+
+def _counter_from(settings: dict[str, Any]) -> CounterConfig:
+    return CounterConfig(settings["of"], tuple(settings["by"]), tuple(settings["windows_h"]))
