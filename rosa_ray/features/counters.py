@@ -6,7 +6,7 @@ sees depends on event time, never on when a machine got round to the computation
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -76,7 +76,7 @@ class Counters:
     ) -> "Counters":
         """Sum observations, shape (n,), (n,) and (n, M), by entity and bucket; every entity has one owner, if any."""
         if len(entity_key) == 0:
-            return cls.empty(amounts.shape[1])
+            return replace(cls.empty(amounts.shape[1]), owner_key=owner_key)
         order = np.lexsort((bucket, entity_key))
         entity, when = entity_key[order], bucket[order]
         begins = np.ones(len(entity), bool)
@@ -162,9 +162,9 @@ class Counters:
 
 
 def _owners_of(parts: Sequence[Counters]) -> np.ndarray | None:
-    owners = [part.owner_key for part in parts if len(part.bucket)]
-    known = [owner for owner in owners if owner is not None]
-    return np.concatenate(known) if known and len(known) == len(owners) else None
+    known = [part.owner_key for part in parts if part.owner_key is not None]
+    whole = all(part.owner_key is not None for part in parts if len(part.bucket))
+    return np.concatenate(known) if known and whole else None
 
 
 def _first_of_each(sorted_keys: np.ndarray) -> np.ndarray:

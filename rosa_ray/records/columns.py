@@ -1,6 +1,6 @@
 """From parsed records to the columns that the store folds: ids to keys, times to microseconds, ads to campaigns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,10 @@ import pyarrow as pa
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import AdTable, with_categories
+from rosa_ray.features.own import category_text
+from rosa_ray.features.own_counters import said_name
 from rosa_ray.features.records import RecordKind, empty_records
+from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
 from rosa_ray.records.times import RecordTimes
 from rosa_ray.schema import MISSING_KEY, Behavior, hash_ids
@@ -26,20 +29,26 @@ _NAN = float("nan")
 
 
 def record_columns(
-    records: Sequence[LiveRecord], times: RecordTimes, ads: AdTable, pseudonym: Pseudonym | None = None
+    records: Sequence[LiveRecord],
+    times: RecordTimes,
+    ads: AdTable,
+    pseudonym: Pseudonym | None = None,
+    parts: Iterable[str] = (),
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Columns of n records in their order, `RECORD_COLUMNS`, and whether each one's ad is in the catalogue.
+    """Columns of n records in their order, `RECORD_COLUMNS` and `parts`, and whether each one's ad is in the catalogue.
 
     Feedback belongs to the campaign that its ad had at the request; of an ad that the catalogue lacks, to none.
 
     Args:
         times: of these records, without faults.
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
+        parts: further key columns that own counters need of feedback.
 
     Returns:
         Columns, each (n,), and a boolean (n,) that is True for events.
     """
-    columns = empty_records(len(records))
+    parts = tuple(parts)
+    columns = empty_records(len(records), parts)
     columns["kind"] = np.array([_KINDS[type(record)] for record in records], np.int8)
     users = [record.user_id for record in records]
     hidden = users if pseudonym is None else [user and pseudonym(user) for user in users]
@@ -51,7 +60,7 @@ def record_columns(
     if events:
         _put(columns, events, with_categories(_event_columns([records[row] for row in events]), ads))
     if shown:
-        values, known[shown] = _shown_columns([records[row] for row in shown], times.shown_us[shown], ads)
+        values, known[shown] = _shown_columns([records[row] for row in shown], times.shown_us[shown], ads, parts)
         _put(columns, shown, values)
     return columns, known
 
@@ -66,7 +75,9 @@ def _event_columns(events: list[Any]) -> dict[str, np.ndarray]:
     }
 
 
-def _shown_columns(records: list[Any], shown_us: np.ndarray, ads: AdTable) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def _shown_columns(
+    records: list[Any], shown_us: np.ndarray, ads: AdTable, parts: tuple[str, ...]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns of impressions, clicks and conversions. Bids are of impressions alone, costs of impressions and clicks.
 
     What an impression does not say is filled as in a log that lacks the column.
@@ -82,7 +93,17 @@ def _shown_columns(records: list[Any], shown_us: np.ndarray, ads: AdTable) -> tu
         "campaign_key": np.where(known, ads.campaign_key[row], MISSING_KEY),
         "bid": bid,
         "cost": np.nan_to_num(cost, nan=0.0),
+        **{name: _part_keys(name, records, np.where(known, row, -1), ads) for name in parts},
     }, known
+
+
+def _part_keys(name: str, records: list[Any], row: np.ndarray, ads: AdTable) -> np.ndarray:
+    """Keys that own counters count by: what the catalogue says of the ad, -1 is none; or what the record says."""
+    if name in CATALOGUE_KEYS:
+        return np.where(row >= 0, getattr(ads, name)[row], MISSING_KEY)
+    if name in ("device_key", "region_key"):
+        return _keys([getattr(record, name.removesuffix("_key")) for record in records])
+    return _keys([category_text((record.columns or {}).get(said_name(name))) for record in records])
 
 
 def _paid(record: Any) -> tuple[float | None, float | None]:

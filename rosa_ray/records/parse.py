@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from rosa_ray.features import AdTable
+from rosa_ray.features import AdTable, FeatureConfig
+from rosa_ray.features.counting import counted_views
+from rosa_ray.features.own_counters import part_columns, said_name
 from rosa_ray.records.columns import Pseudonym, record_columns
-from rosa_ray.records.ignored_fields import ignored_fields
+from rosa_ray.records.ignored_fields import add_fields, ignored_fields, undeclared_columns
 from rosa_ray.records.record_types import EventIn, LiveRecord, RecordIn
 from rosa_ray.records.times import record_times
 from rosa_ray.sources.times import TimeForm
@@ -42,7 +44,7 @@ class Parsed:
     """What became of n values.
 
     Attributes:
-        columns: `RECORD_COLUMNS` of the k records to apply, each (k,).
+        columns: `RECORD_COLUMNS` of the k records to apply, and the keys that own counters need, each (k,).
         rows: int64 (k,), their positions among the n, rising.
         refusals: the other n - k, by position.
         unknown_ads: of the k, those whose ad the catalogue lacks; they count for the user and for the ad.
@@ -67,6 +69,7 @@ class RecordParser:
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
         now_us: the clock, microseconds UTC.
         time_form: of times that are numbers or say no zone.
+        features: whose own counters say which keys are taken along.
     """
 
     ads: AdTable
@@ -75,6 +78,7 @@ class RecordParser:
     pseudonym: Pseudonym | None = None
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
     time_form: TimeForm = field(default_factory=TimeForm)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
 
     def parse_lines(self, lines: Sequence[bytes]) -> Parsed:
         """Parse one JSON value per line; each stands or falls alone. Lines of blanks, such as `rosa forget` leaves,
@@ -119,11 +123,13 @@ class RecordParser:
 
     def _admit(self, records: list[LiveRecord], rows: np.ndarray, refusals: list[Refusal]) -> Parsed:
         ignored, times = ignored_fields(records), record_times(records, self.time_form)
+        add_fields(ignored, undeclared_columns(records, {said_name(name) for name in self.features.columns}))
         if times.faults:
             refusals += [Refusal(int(rows[at]), MALFORMED, fault) for at, fault in times.faults.items()]
             sound = [at for at in range(len(records)) if at not in times.faults]
             records, rows, times = [records[at] for at in sound], rows[sound], times.take(sound)
-        columns, known = record_columns(records, times, self.ads, self.pseudonym)
+        parts = part_columns(counted_views(self.features))
+        columns, known = record_columns(records, times, self.ads, self.pseudonym, parts)
         ahead = columns["time_us"] > self.now_us() + self.max_future_s * SECOND_US
         future = f"is more than {self.max_future_s} s ahead of the clock"
         refused = [*refusals, *_refusals(rows[ahead], FUTURE, future)]

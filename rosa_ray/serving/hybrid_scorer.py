@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.errors import ConfigError, ServingError
-from rosa_ray.features.own import given_columns
+from rosa_ray.features.own import category_text, given_columns
 from rosa_ray.metrics import ScoreKind, chosen_score, score
 from rosa_ray.schema import hash_id
 from rosa_ray.schema.own_columns import REQUEST, OwnKind
@@ -278,10 +278,8 @@ def _score_of(model: ServedModel, config: ServingConfig) -> ScoreKind:
 
 def _as_declared(name: str, value: str | float | None, kind: OwnKind) -> str | float | None:
     """A value as the log would hold it: a category is text, a number is none of those that are written as text."""
-    if value is None:
-        return None
-    if kind == "category":
-        return str(value).lower() if isinstance(value, bool) else str(value) or None
+    if value is None or kind == "category":
+        return category_text(value)
     try:
         number = float(value)
     except ValueError:
