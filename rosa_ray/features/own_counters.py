@@ -25,11 +25,9 @@ class CounterConfig:
     of: Literal["impressions", "events"] = "impressions"
     """`impressions` counts impressions, clicks and conversions and reads their rates; `events` counts behaviours."""
     by: Annotated[tuple[str, ...], MinLen(1), MaxLen(MOST_PARTS), Distinct()] = ("ad_id",)
-    """Whose counts they are, all together: `user_id`, `ad_id`, `item_id`, `campaign_id`, `category`, `device`, `region`,
-    and declared columns of type category. Events have a user, an item and a category alone."""
-    windows_h: Annotated[
-        tuple[Annotated[int, Ge(1), Le(100_000)] | None, ...], MinLen(1), Distinct()
-    ] = (24, None)  # fmt: skip
+    """Whose counts they are, all together: `user_id`, `ad_id`, `item_id`, `campaign_id`, `category`, `device`,
+    `region`, and declared columns of type category. Events have a user, an item and a category alone."""
+    windows_h: Annotated[tuple[Annotated[int, Ge(1), Le(100_000)] | None, ...], MinLen(1), Distinct()] = (24, None)
     """Lengths read. Null is the whole past, and none is shorter than a bucket."""
 
     def __post_init__(self) -> None:

@@ -121,6 +121,11 @@ def own_parts(*batches: Columns) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for batch in batches for name in batch if name not in RECORD_COLUMNS))
 
 
+def take_records(records: Columns, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+    """Some of the records, with all their columns."""
+    return {name: records[name][rows] for name in (*RECORD_COLUMNS, *own_parts(records))}
+
+
 def _part(batch: Columns, name: str) -> np.ndarray:
     return batch[name] if name in batch else np.full(len(batch["kind"]), MISSING_KEY)
 
@@ -221,8 +226,8 @@ def fold_impressions(impressions: Columns, config: FeatureConfig) -> CounterStat
     """Count the impression rows of a log into every impression view: `fold_records` of `impression_records`.
 
     Args:
-        impressions: as of `impression_records`, with the keys that own counters need; with `weight`, a row counts so many impressions, clicks and
-            conversions, and so many times its bid and cost.
+        impressions: as of `impression_records`, with the keys that own counters need; with `weight`, a row counts so
+            many impressions, clicks and conversions, and so many times its bid and cost.
     """
     views = [view for view in counted_views(config) if view.log == "impressions"]
     records = impression_records(impressions, part_columns(views))

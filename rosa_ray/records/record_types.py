@@ -22,7 +22,6 @@ from rosa_ray.records.fields import (
     UserId,
 )
 
-
 _COLUMNS = (
     "values of declared columns by name: those of the request by NAME, others by full name; what a counter of your own "
     "counts by has to be said by impression, click and conversion alike, or it does not count there"
