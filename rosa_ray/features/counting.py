@@ -78,8 +78,19 @@ def read_dense(states: CounterStates, requests: Columns, config: FeatureConfig) 
 def read_views(views: Iterable[View], states: CounterStates, requests: Columns, config: FeatureConfig) -> np.ndarray:
     """Dense features of some views alone, as of `read_dense`."""
     last = buckets_of(config).last_closed(requests["time_us"])
-    columns = [_read_view(view, states, requests, last, config) for view in views]
+    columns = [read_entities(view, states, view.keys(requests), last, config) for view in views]
     return np.concatenate(columns, axis=1) if columns else np.empty((len(last), 0), np.float32)
+
+
+def read_entities(
+    view: View, states: CounterStates, entity_key: np.ndarray, last_bucket: np.ndarray, config: FeatureConfig
+) -> np.ndarray:
+    """Dense features of one view for n entities, each up to its own bucket, float32 (n, F)."""
+    windows = tuple(None if hours is None else hours * 60 // config.bucket_minutes for hours in view.windows_hours)
+    sums = _state_of(states, view).read(entity_key, last_bucket, windows)
+    if view.log == "events":
+        return np.log1p(sums.reshape(len(last_bucket), len(view.feature_names)).astype(np.float64)).astype(np.float32)
+    return _rates(sums / config.units_per_impression, config).astype(np.float32)
 
 
 def expected_cost(states: CounterStates, requests: Columns, config: FeatureConfig) -> np.ndarray:
@@ -123,16 +134,6 @@ def _merge_one(parts: list[Counters]) -> Counters:
 
 def _state_of(states: CounterStates, view: View) -> Counters:
     return states.get(view.name) or Counters.empty(len(view.measures))
-
-
-def _read_view(
-    view: View, states: CounterStates, requests: Columns, last: np.ndarray, config: FeatureConfig
-) -> np.ndarray:
-    windows = tuple(None if hours is None else hours * 60 // config.bucket_minutes for hours in view.windows_hours)
-    sums = _state_of(states, view).read(view.keys(requests), last, windows)
-    if view.log == "events":
-        return np.log1p(sums.reshape(len(last), len(view.feature_names)).astype(np.float64)).astype(np.float32)
-    return _rates(sums / config.units_per_impression, config).astype(np.float32)
 
 
 def _rates(sums: np.ndarray, config: FeatureConfig) -> np.ndarray:

@@ -79,6 +79,17 @@ def part_columns(views: Iterable[View]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in asked if name not in known))
 
 
+def said_columns(views: Iterable[View]) -> tuple[str, ...]:
+    """Columns of impressions that own counters need of impression, click and conversion alike; others are known.
+
+    >>> said_columns([own_view("impressions", ("ad_id", "device", "category", "request.placement"), (24,))])
+    ('device', 'request.placement')
+    """
+    asked = [name for name in part_columns(views) if name not in CATALOGUE_KEYS]
+    ids = {key: name for name, key in ID_KEYS.items()}
+    return tuple(ids.get(name, name) for name in asked)
+
+
 def is_of_ads(view: View) -> bool:
     """Whether the catalogue tells which entity of a view an ad belongs to."""
     return {*view.key_columns} <= {*CATALOGUE_KEYS}

@@ -10,8 +10,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from rosa_ray.features import AdTable, FeatureConfig
-from rosa_ray.features.counting import counted_views
-from rosa_ray.features.own_counters import part_columns, said_name
+from rosa_ray.features.own_counters import said_name
 from rosa_ray.records.columns import Pseudonym, record_columns
 from rosa_ray.records.ignored_fields import add_fields, ignored_fields, undeclared_columns
 from rosa_ray.records.record_types import EventIn, LiveRecord, RecordIn
@@ -128,8 +127,7 @@ class RecordParser:
             refusals += [Refusal(int(rows[at]), MALFORMED, fault) for at, fault in times.faults.items()]
             sound = [at for at in range(len(records)) if at not in times.faults]
             records, rows, times = [records[at] for at in sound], rows[sound], times.take(sound)
-        parts = part_columns(counted_views(self.features))
-        columns, known = record_columns(records, times, self.ads, self.pseudonym, parts)
+        columns, known = record_columns(records, times, self.ads, self.pseudonym, self.features)
         ahead = columns["time_us"] > self.now_us() + self.max_future_s * SECOND_US
         future = f"is more than {self.max_future_s} s ahead of the clock"
         refused = [*refusals, *_refusals(rows[ahead], FUTURE, future)]

@@ -15,12 +15,14 @@ import numpy as np
 
 from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates, FeatureState, RecordKind
+from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.serving.ad_counters import AdCounters
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
 from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.recent_users import RecentUsers
-from rosa_ray.serving.request_features import cold_start_features, features_at_request, no_events
+from rosa_ray.serving.request_counters import RequestCounters
+from rosa_ray.serving.request_features import blocks_of, cold_start_features, features_at_request, no_events
 from rosa_ray.store import OnlineStore, UserRecord
 
 Answer = TypeVar("Answer")
@@ -46,6 +48,7 @@ class FeatureLookup:
         self._features, self._fingerprint = features.config, features.fingerprint
         self._catalogue, self._context_events = catalogue, context_events
         self._counters = AdCounters(catalogue.table, features.config, self._read_counters, config.counter_ttl_s)
+        self._asked = RequestCounters(features.config, self._read_counters, config.counter_ttl_s)
         self._users = RecentUsers[UserRecord](config.cached_users, config.user_memory_s)
         self._retry_s = config.store_retry_s
         self._store: OnlineStore | None = None
@@ -95,7 +98,9 @@ class FeatureLookup:
         """`write` in the calling thread."""
         result = self._ask(lambda store: store.apply(records))
         at_request = np.isin(records["kind"], (RecordKind.IMPRESSION, RecordKind.CLICK))
-        self._counters.forget(np.where(at_request, records["shown_us"], records["time_us"]))
+        changed_us = np.where(at_request, records["shown_us"], records["time_us"])
+        self._counters.forget(changed_us)
+        self._asked.forget(changed_us)
         return Written(result.accepted, result.duplicates, tuple(result.late_rows.tolist()))
 
     async def _run(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
@@ -106,16 +111,23 @@ class FeatureLookup:
 
     def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord) -> Features:
         ad_dense, cost_states = self._counters.read(row, query.time_us)
+        blocks = blocks_of(self._counters.views, ad_dense)
+        if self._asked.views:
+            columns = {**self._of_ads(row), "user_key": np.full(len(row), query.user_key), **query.columns}
+            blocks |= blocks_of(self._asked.views, self._asked.read(columns, query.time_us))
         return features_at_request(
             query,
             record,
             self._catalogue.table.campaign_key[row],
-            self._counters.views,
-            ad_dense,
+            blocks,
             cost_states,
             self._features,
             self._context_events,
         )
+
+    def _of_ads(self, row: np.ndarray) -> dict[str, np.ndarray]:
+        """Keys of catalogue rows that own counters may count by."""
+        return {name: getattr(self._catalogue.table, name)[row] for name in CATALOGUE_KEYS}
 
     def _read_without_store(self, query: FeatureQuery, row: np.ndarray) -> Features:
         """The user as last read and the ads as far as their counters are known; else what an unknown one has."""

@@ -4,7 +4,7 @@ The parts know each other through `LookupPort` and `EncoderPort` alone, so that 
 or be a hop to another deployment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -25,6 +25,7 @@ class FeatureQuery:
         ad_key: int64 (N,), distinct.
         bid: float64 (N,), currency units.
         feature_fingerprint: of the asking model; a lookup with other features refuses.
+        columns: what the request says that own counters count by, keys int64 (N,) by column.
     """
 
     user_key: int
@@ -32,6 +33,7 @@ class FeatureQuery:
     ad_key: np.ndarray
     bid: np.ndarray
     feature_fingerprint: str
+    columns: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
