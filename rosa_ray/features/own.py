@@ -128,6 +128,12 @@ def is_frozen(name: str, config: ColumnConfig) -> bool:
     return config.type == "vector" and prefix_of(name) in (ITEM, AD)
 
 
+def frozen_names(configs: ColumnConfigs) -> tuple[str, ...]:
+    """Names of the frozen columns, those of items first."""
+    frozen = [name for name, config in configs.items() if is_frozen(name, config)]
+    return tuple(sorted(frozen, key=lambda name: prefix_of(name) != ITEM))
+
+
 def row_columns(configs: ColumnConfigs) -> dict[str, ColumnConfig]:
     """The columns that user rows hold, which are all that are not frozen."""
     return {name: config for name, config in configs.items() if not is_frozen(name, config)}

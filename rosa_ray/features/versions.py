@@ -6,7 +6,7 @@ one that came after. The union of versions does not depend on their order.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -52,6 +52,11 @@ class Versions:
 
     def __len__(self) -> int:
         return len(self.key)
+
+    def only(self, names: Sequence[str]) -> "Versions":
+        """The same versions with some of the columns."""
+        configs = {name: self.configs[name] for name in names}
+        return replace(self, columns={name: self.columns[name] for name in names}, configs=configs)
 
     def read(self, key: np.ndarray, time_us: np.ndarray) -> dict[str, np.ndarray]:
         """Values of n things at their times, (n, ...); missing where a thing has no version yet.
