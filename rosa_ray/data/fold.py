@@ -18,7 +18,7 @@ from rosa_ray.data.coverage import AdSample, count_partition
 from rosa_ray.data.label_join import join_labels
 from rosa_ray.data.label_routes import LABEL_LOGS, read_routed, routed_files
 from rosa_ray.data.own_coverage import coverage_of
-from rosa_ray.data.own_join import Told, keyed_table, read_things, with_shared, with_things, write_users_table
+from rosa_ray.data.own_join import Things, keyed_table, read_things, with_shared, with_things
 from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.staging_area import read_staged, staged_files
 from rosa_ray.data.time_bounds import LogBounds, within
@@ -35,8 +35,8 @@ from rosa_ray.features import (
 from rosa_ray.features.own import of_prefix, own_columns
 from rosa_ray.labels import LabelsConfig, count_delays, forget_late
 from rosa_ray.run_dir import DataDir
-from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS, USERS
-from rosa_ray.schema.own_columns import ITEM, REQUEST, contract_with
+from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
+from rosa_ray.schema.own_columns import ITEM, REQUEST, USER, contract_with
 from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds
 from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, readable, write_json, write_parquet
 
@@ -67,23 +67,22 @@ def fold_partition(
 ) -> tuple[dict[str, Any], bool]:
     """Label, deduplicate, sort, key and count one partition, unless an earlier run did so on the very same files.
 
-    Writes the keyed columns of each log and the partition's counters, and always what is known of its users.
+    Writes the keyed columns of each log and the partition's counters.
 
     Args:
         negative_keep_rate: see `keyed_impressions`.
         frozen: name of each vector that belongs to the model -> keys of the ids that have one.
 
     Returns:
-        `counts` of rows, an example of each kind of loss, what it says of `coverage` and of `own` columns, the first
-        and last request time and the `devices` seen; and whether an earlier run's work stands.
+        `counts` of rows, an example of each kind of loss, what it says of `coverage`, the first and last request time
+        and the `devices` seen; and whether an earlier run's work stands.
     """
     settings = _FoldSettings(config, partitions, bounds, labels, negative_keep_rate)
     inputs = _fold_inputs(layout, part, settings, frozen)
-    told = write_users_table(layout, part, config.columns)
     former = read_json(layout.folded(part)) if exists(layout.folded(part)) else {}
     if former.get("inputs") == inputs:
         return former["figures"], True
-    figures = _fold(layout, part, settings, told, frozen)
+    figures = _fold(layout, part, settings, frozen)
     write_json({"inputs": inputs, "figures": figures}, layout.folded(part))
     return figures, False
 
@@ -101,8 +100,9 @@ class _FoldSettings:
 
 def _fold_inputs(layout: DataDir, part: int, settings: _FoldSettings, frozen: Columns) -> str:
     """Digest of all that decides what `fold_partition` writes."""
-    paths = [path for contract in (*FOLDED, USERS) for path in staged_files(layout.staging, contract, part)]
-    things = [layout.items] if of_prefix(ITEM, settings.config.columns) else []
+    paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
+    tables = {USER: layout.users_table(part), ITEM: layout.items}
+    things = [path for prefix, path in tables.items() if of_prefix(prefix, settings.config.columns)]
     # Routed files are written anew by every run, so that their content tells, and not when they were written.
     contents = [_digest(path) for path in (layout.ads, *things, *routed_files(layout, part))]
     vectors = {name: hashlib.sha256(keys.tobytes()).hexdigest() for name, keys in frozen.items()}
@@ -115,7 +115,7 @@ def _digest(path: str) -> str:
         return hashlib.sha256(handle.read()).hexdigest()
 
 
-def _fold(layout: DataDir, part: int, settings: _FoldSettings, told: Told, frozen: Columns) -> dict[str, Any]:
+def _fold(layout: DataDir, part: int, settings: _FoldSettings, frozen: Columns) -> dict[str, Any]:
     config, labels = settings.config, settings.labels
     catalogue = read_parquet(layout.ads)
     ads = AdTable.from_table(catalogue)
@@ -125,8 +125,6 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings, told: Told, froze
     logs[IMPRESSIONS.name] = labelled
     counts = Counter(joined)
     staged = {name: _clean(rows, name, settings.bounds, counts, examples) for name, rows in logs.items()}
-    counts.update(told.counts)
-    examples.update(told.examples)
     things = read_things(layout, part, catalogue, config.columns)
     said = keyed_events(staged[EVENTS.name])
     events = with_shared(with_categories(said, ads), things)
@@ -165,13 +163,19 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings, told: Told, froze
         },
         "examples": examples,
         "coverage": count_partition(said, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
-        "own": coverage_of(impressions, config.columns, {name: one.key for name, one in things.items()}, frozen),
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
         "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
         "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
+        **({"own": _coverage_of_columns(impressions, config, things, frozen)} if config.columns else {}),
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
+
+
+def _coverage_of_columns(
+    impressions: Columns, config: FeatureConfig, things: Things, frozen: Columns
+) -> dict[str, Any]:
+    return coverage_of(impressions, config.columns, {prefix: known.key for prefix, known in things.items()}, frozen)
 
 
 def _staged(layout: DataDir, name: str, config: FeatureConfig, part: int) -> pa.Table:

@@ -9,12 +9,19 @@ from annotated_types import Ge, Gt, Le, Lt
 from rosa_ray.arrays import Ints
 from rosa_ray.features.clock import find_zone, to_local_us
 from rosa_ray.features.own import ColumnConfig
+from rosa_ray.features.own_counters import CounterConfig, check_counters
 from rosa_ray.features.views import VIEWS
 from rosa_ray.schema.own_columns import ITEM, REQUEST, TABLES_OF, prefix_of
 from rosa_ray.settings import Distinct, OneOf, section, wrong
 from rosa_ray.units import HOUR_US
 
-ADDED_LATER: dict[str, Any] = {"time_zone": "", "columns": {}, "units_per_impression": 1, "conversion_days": 0.0}
+ADDED_LATER: dict[str, Any] = {
+    "time_zone": "",
+    "columns": {},
+    "counters": (),
+    "units_per_impression": 1,
+    "conversion_days": 0.0,
+}
 """Settings that fitted features of earlier versions do not have -> what these mean by that."""
 
 WEIGHTED_UNITS = 1000
@@ -75,10 +82,13 @@ class FeatureConfig:
     """Columns of your own that become features, by name. `request.NAME` is a column of impressions and candidates, and
     is given to `/rank` in `context.columns`. `user.NAME`, `item.NAME` and `ad.NAME` are columns of the users, items and
     ads, as of the request."""
+    counters: tuple[CounterConfig, ...] = ()
+    """Counters of your own, read as dense features behind those of `views`."""
 
     def __post_init__(self) -> None:
         for name, column in self.columns.items():
             self._check_column(name, column)
+        check_counters(self.counters, self.columns, self.bucket_minutes)
         if not self.time_zone:
             return
         if self.utc_offset_hours:

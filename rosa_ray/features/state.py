@@ -27,6 +27,7 @@ from rosa_ray.features.own import (
     token_names,
     vector_names,
 )
+from rosa_ray.features.own_counters import CounterConfig
 from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
@@ -303,4 +304,9 @@ def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
             f"is version {VERSION} with settings {sorted(known)}; train again or install the version that wrote them"
         )
     columns = {name: ColumnConfig(**settings) for name, settings in stored.get("columns", {}).items()}
-    return FeatureConfig(**{**stored, "views": tuple(stored["views"]), "columns": columns})
+    counters = tuple(_counter_from(settings) for settings in stored.get("counters", ()))
+    return FeatureConfig(**{**stored, "views": tuple(stored["views"]), "columns": columns, "counters": counters})
+
+
+def _counter_from(settings: dict[str, Any]) -> CounterConfig:
+    return CounterConfig(settings["of"], tuple(settings["by"]), tuple(settings["windows_h"]))

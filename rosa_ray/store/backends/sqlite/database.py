@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rosa_ray.errors import StoreError, StoreMissingError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raise it when the tables or the byte layouts change."""
 
 APPLICATION_ID = 0x524F5341
@@ -27,7 +27,7 @@ CREATE TABLE journal (
   kind INTEGER NOT NULL, record_id TEXT NOT NULL, user_key INTEGER NOT NULL, time_us INTEGER NOT NULL,
   item_key INTEGER NOT NULL, category_key INTEGER NOT NULL, behavior INTEGER NOT NULL, price REAL,
   ad_key INTEGER NOT NULL, campaign_key INTEGER NOT NULL, shown_us INTEGER NOT NULL, bid REAL NOT NULL,
-  cost REAL NOT NULL
+  cost REAL NOT NULL, parts TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX journal_user ON journal (user_key);
 CREATE TABLE positions (stream TEXT PRIMARY KEY, next_offset INTEGER NOT NULL);
@@ -48,19 +48,43 @@ CREATE TABLE seen_{slot} (record_key INTEGER PRIMARY KEY, day INTEGER NOT NULL);
 CREATE INDEX seen_{slot}_day ON seen_{slot} (day);
 CREATE TABLE parts_{slot} (part TEXT PRIMARY KEY);
 """
+_OWNED_TABLE = """
+CREATE TABLE owned_{slot} (
+  user_key INTEGER NOT NULL, view TEXT NOT NULL, entity_key INTEGER NOT NULL, PRIMARY KEY (user_key, view, entity_key)
+) WITHOUT ROWID;
+"""
+"""Counters that belong to a user, whom their entity does not tell."""
+
 _SPANS_TABLE = """
 CREATE TABLE spans_{slot} (
   bucket INTEGER NOT NULL, day INTEGER NOT NULL, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,
   PRIMARY KEY (bucket, day)
 ) WITHOUT ROWID;
 """
-CONTENT_TABLES = ("timelines", "states", "counters", "users", "seen", "parts", "spans")
-_UPGRADE_FROM_3 = (
-    "ALTER TABLE slots ADD COLUMN covered_us INTEGER NOT NULL DEFAULT 0; "
-    "UPDATE slots SET covered_us = max(as_of_us, newest_us);"
-    + "".join(_SPANS_TABLE.format(slot=slot) for slot in SLOTS)
+_CHANGES_TABLE = """
+CREATE TABLE changes (
+  entity TEXT NOT NULL, key INTEGER NOT NULL, time_us INTEGER NOT NULL, told TEXT NOT NULL,
+  PRIMARY KEY (entity, key, time_us, told)
+) WITHOUT ROWID;
+"""
+_COLUMNS_TABLES = "".join(
+    f"CREATE TABLE {entity}_columns_{{slot}} (key INTEGER PRIMARY KEY, packed BLOB NOT NULL);"
+    for entity in ("user", "item", "ad")
 )
-"""Of a store of version 3, ids are remembered by the day of the record up to the newest."""
+CONTENT_TABLES = (
+    *("timelines", "states", "counters", "owned", "users", "seen", "parts", "spans"),
+    *("user_columns", "item_columns", "ad_columns"),
+)
+_UPGRADES = {
+    3: "ALTER TABLE slots ADD COLUMN covered_us INTEGER NOT NULL DEFAULT 0; "
+    "UPDATE slots SET covered_us = max(as_of_us, newest_us);"
+    + "".join(_SPANS_TABLE.format(slot=slot) for slot in SLOTS),
+    4: _CHANGES_TABLE
+    + "ALTER TABLE journal ADD COLUMN parts TEXT NOT NULL DEFAULT '';"
+    + "".join((_COLUMNS_TABLES + _OWNED_TABLE).format(slot=slot) for slot in SLOTS),
+}
+"""Version of a store -> what brings it to the next. Of a store of version 3, ids are remembered by the day of the
+record up to the newest."""
 
 
 class Database:
@@ -189,7 +213,8 @@ class Database:
 def _create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        script = _SHARED_TABLES + "".join((_SLOT_TABLES + _SPANS_TABLE).format(slot=slot) for slot in SLOTS)
+        of_slot = _SLOT_TABLES + _OWNED_TABLE + _SPANS_TABLE + _COLUMNS_TABLES
+        script = _SHARED_TABLES + _CHANGES_TABLE + "".join(of_slot.format(slot=slot) for slot in SLOTS)
         for statement in filter(str.strip, script.split(";")):
             connection.execute(statement)
         rows = [(slot, int(slot == SLOTS[0])) for slot in SLOTS]
@@ -200,12 +225,12 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Bring a store of version 3 to this one, once."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] != 3:
+    """Bring a store of an earlier version to this one, once."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] not in _UPGRADES:
         return
     connection.execute("BEGIN IMMEDIATE")
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 3:
-        for statement in filter(str.strip, _UPGRADE_FROM_3.split(";")):
+    while (version := connection.execute("PRAGMA user_version").fetchone()[0]) in _UPGRADES:
+        for statement in filter(str.strip, _UPGRADES[version].split(";")):
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version={version + 1}")
     connection.execute("COMMIT")
