@@ -200,7 +200,7 @@ def _version(layout: DataDir, bundle: Bundle, files: list[_UserFile]) -> StoreVe
 
 
 def _require_same_features(layout: DataDir, state: FeatureState) -> None:
-    found = ADDED_LATER | read_spec(layout)["feature_config"]
+    found = json.loads(json.dumps(ADDED_LATER | read_spec(layout)["feature_config"]))
     expected = json.loads(json.dumps(asdict(state.config)))
     if found != expected:
         names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))

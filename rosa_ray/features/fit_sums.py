@@ -3,12 +3,13 @@
 Fitting is fold and merge over blocks, so that it runs as one pass over partitions of any number.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from rosa_ray.features.own import ColumnConfig, number_matrix, token_keys
+from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.fields import field_keys
+from rosa_ray.features.own import number_matrix
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.vocabulary import KeyCounts
 
@@ -66,13 +67,13 @@ class FitSums:
     numbers: Moments
 
     @classmethod
-    def of(cls, rows: UserRows, train_until_us: int, own: Mapping[str, ColumnConfig] | None = None) -> "FitSums":
+    def of(cls, rows: UserRows, train_until_us: int, config: FeatureConfig | None = None) -> "FitSums":
         """Fold the training period of a block: events and impressions before `train_until_us`.
 
         Sums, moments and rates are of what the rows stand for. How often an id was seen is a number of rows.
 
         Args:
-            own: declared columns that the rows have.
+            config: says which token fields and numbers there are; none where it is left out.
         """
         past = rows.events["time_us"] < train_until_us
         train = rows.impressions["split"] == Split.TRAIN
@@ -80,10 +81,10 @@ class FitSums:
         keys = {name: KeyCounts.of(shown[f"{name}_key"]) for name in TABLES}
         for name in ("item", "category"):
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
-        declared = own or {}
-        keys |= {name: KeyCounts.of(token_keys(shown[name], config)) for name, config in declared.items()}
+        config = config or FeatureConfig()
+        keys |= {name: KeyCounts.of(tokens) for name, tokens in field_keys(shown, config).items()}
         weight, click, cost, expected = (shown[name] for name in ("weight", "click", "cost", "expected_cost"))
-        numbers = Moments.of(number_matrix(shown, declared, len(weight)), weight)
+        numbers = Moments.of(number_matrix(shown, config.columns, len(weight)), weight)
         known = weight * shown["conversion_weight"]
         sums = [
             *(weight, weight * click, known * (click * shown["conversion"]), known * shown["revenue"], weight * cost),

@@ -12,8 +12,10 @@ from rosa_ray.arrays import Columns
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features.config import ADDED_LATER, FeatureConfig
 from rosa_ray.features.counting import dense_names
+from rosa_ray.features.fields import field_keys, field_names, wrong_slot
 from rosa_ray.features.fit_sums import TABLES, TOTALS, FitSums
-from rosa_ray.features.own import ColumnConfig, number_names, token_keys
+from rosa_ray.features.own import ColumnConfig, number_names
+from rosa_ray.features.parts import POSITION
 from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.schema import BEHAVIORS
@@ -29,7 +31,7 @@ class FeatureState:
     """Fitted features: everything that turns raw user rows into model input.
 
     Attributes:
-        vocabularies: by table name, `TABLES`, and of every declared column by its name.
+        vocabularies: by table name, `TABLES`, and of every token field by its name.
         dense_mean, dense_scale: float64 (F,), of the training period.
         log_money_mean, log_money_scale: float64 (2,), of log bid and log price.
         totals: `TOTALS` that the training period stands for.
@@ -53,7 +55,8 @@ class FeatureState:
         """Finish a fit.
 
         Raises:
-            InputError: the training period has no impressions, or none with a click.
+            InputError: the training period has no impressions, or none with a click, or does not show the slot that
+                scores are for.
         """
         if not sums:
             raise InputError("features cannot be fitted: there are no user rows")
@@ -66,6 +69,8 @@ class FeatureState:
                 f"features cannot be fitted: the training period has {totals['impressions']:.0f} impressions and "
                 f"{totals['clicks']:.0f} clicks; move preprocess.valid_fraction or give a longer log"
             )
+        if config.position and (problem := wrong_slot(merged.keys[POSITION], config)):
+            raise InputError(f"features.position cannot be learned: {problem}")
         vocabularies = {
             name: Vocabulary.fit(counts, config.min_count, _oov_buckets(name, config))
             for name, counts in merged.keys.items()
@@ -87,20 +92,20 @@ class FeatureState:
     def table_sizes(self) -> dict[str, int]:
         """Rows of every embedding table, and `dense`, the width of the dense input (values and presence mask).
 
-        Where columns are declared, `own` says the rows of their common table, and `own_fields` their number.
+        Where there are token fields, `own` says the rows of their common table, and `own_fields` their number.
         """
         sizes = {name: self.vocabularies[name].size for name in TABLES}
         dense = 2 * len(dense_names(self.config)) + 2 + 2 * len(number_names(self.config.columns))
-        own = [self.vocabularies[name].size for name in self.config.columns]
+        own = [self.vocabularies[name].size for name in field_names(self.config)]
         declared = {"own": sum(own), "own_fields": len(own)} if own else {}
         return {**sizes, "money": self.config.money_buckets + 1, "dense": dense, **declared}
 
     def own_rows(self, columns: Columns) -> np.ndarray:
-        """Rows of declared columns in their common table, int64 (n, K); `columns` as user rows hold them."""
+        """Rows of the token fields in their common table, int64 (n, K); `columns` as user rows hold them."""
         rows, start = [], 0
-        for name, config in self.config.columns.items():
+        for name, keys in field_keys(columns, self.config).items():
             vocabulary = self.vocabularies[name]
-            rows.append(start + vocabulary.lookup(token_keys(columns[name], config)))
+            rows.append(start + vocabulary.lookup(keys))
             start += vocabulary.size
         return np.stack(rows, axis=1)
 
@@ -160,7 +165,7 @@ class FeatureState:
         except (OSError, ValueError) as error:
             raise BundleError(f"{directory}: fitted features cannot be read: {error}") from error
         config = _config_from(document, directory)
-        oov = {name: _oov_buckets(name, config) for name in (*TABLES, *config.columns)}
+        oov = {name: _oov_buckets(name, config) for name in (*TABLES, *field_names(config))}
         arrays |= {name: np.empty(0) for name in _ARRAYS if name not in arrays}
         state = cls(
             config=config,
@@ -203,4 +208,5 @@ def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
             f"is version {VERSION} with settings {sorted(known)}; train again or install the version that wrote them"
         )
     columns = {name: ColumnConfig(**settings) for name, settings in stored.get("columns", {}).items()}
-    return FeatureConfig(**{**stored, "views": tuple(stored["views"]), "columns": columns})
+    crosses = tuple(tuple(parts) for parts in stored.get("crosses", ()))
+    return FeatureConfig(**{**stored, "views": tuple(stored["views"]), "columns": columns, "crosses": crosses})
