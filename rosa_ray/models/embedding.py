@@ -24,7 +24,7 @@ an ad and an event of the same item are alike before anything is learned."""
 TableSizes = Mapping[str, int]
 """Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F.
 
-Where columns are declared: `own`, rows of the table that they share, and `own_fields`, their number K."""
+Where there are token fields: `own`, rows of the table that they share, and `own_fields`, their number K."""
 
 
 class SharedTables(nn.Module):
@@ -87,10 +87,10 @@ class AdEmbedding(nn.Module):
 
 
 class OwnFields(nn.Module):
-    """Declared columns, a vector each; None of them makes no table.
+    """Token fields, a vector each; none of them makes no table.
 
     Attributes:
-        count: K, the columns there are.
+        count: K, the fields there are: declared columns, crosses, the ad's id, the slot.
     """
 
     def __init__(self, sizes: TableSizes, width: int) -> None:
@@ -106,7 +106,7 @@ class OwnFields(nn.Module):
 class ContextEncoder(nn.Module):
     """Device, region, hour, weekday and the dense features of a request and ad, projected to (B, N, D).
 
-    Declared columns follow side by side, so that no sum hides one behind another: (B, N, `outputs`) in all.
+    Token fields follow side by side, so that no sum hides one behind another: (B, N, `outputs`) in all.
 
     Args:
         recency: also how long before the request the user's last event was.
@@ -128,14 +128,20 @@ class ContextEncoder(nn.Module):
         return self.join(self.fields(batch))
 
     def join(self, fields: list[Tensor]) -> Tensor:
-        """Sum and normalise what `fields` gave; declared columns are left as they are, behind the sum."""
+        """Sum and normalise what `fields` gave; token fields follow the sum, each normalised by itself.
+
+        As small as they are in their table, beside vectors of scale 1, they would be learned late.
+        """
         given = len(fields) - self.own.count
         device, region, hour, weekday, dense, *recency = fields[:given]
         summed = self.norm(sum(recency, (device + region) + (hour + weekday) + dense))
-        return torch.cat([summed, *fields[given:]], dim=-1) if self.own.count else summed
+        if not self.own.count:
+            return summed
+        own = torch.stack(fields[given:], dim=-2)
+        return torch.cat([summed, functional.layer_norm(own, own.shape[-1:]).flatten(-2)], dim=-1)
 
     def fields(self, batch: UserBatch) -> list[Tensor]:
-        """The vectors one by one, each (B, N, D); those of declared columns come last."""
+        """The vectors one by one, each (B, N, D); those of token fields come last."""
         shown = batch.impressions
         where = [self.device(shown["device"]), self.region(shown["region"])]
         when = [self.hour(shown["hour"]), self.weekday(shown["weekday"])]
