@@ -1,7 +1,7 @@
 """Token fields: what models read of an impression as a row of a vocabulary, beside the ids that every log has.
 
-They are the declared columns, then crosses, then the ad's id, then the slot. All are computed from the columns of an
-impression when it is encoded, offline and online. So nothing of a cross is stored.
+They are the declared columns of one token, then crosses, then the ad's id, then the slot. All are computed from the
+columns of an impression when it is encoded, offline and online. So nothing of a cross is stored.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from rosa_ray.arrays import Columns, Ints
 from rosa_ray.features.clock import calendar
 from rosa_ray.features.config import FeatureConfig
-from rosa_ray.features.own import token_keys
+from rosa_ray.features.own import token_keys, token_names
 from rosa_ray.features.parts import AD_ID, CLOCK, GIVEN_PARTS, MOST_SLOTS, POSITION, cross_name
 from rosa_ray.features.vocabulary import KeyCounts
 from rosa_ray.schema import MISSING_KEY, derive_key
@@ -24,7 +24,8 @@ def field_names(config: FeatureConfig) -> tuple[str, ...]:
     ('hour*device', 'ad_id')
     """
     crosses = (cross_name(parts) for parts in config.crosses)
-    return (*config.columns, *crosses, *([AD_ID] if config.ad_id else []), *([POSITION] if config.position else []))
+    more = [AD_ID] * config.ad_id + [POSITION] * config.position
+    return (*token_names(config.columns), *crosses, *more)
 
 
 def field_keys(columns: Columns, config: FeatureConfig) -> dict[str, Ints]:
@@ -33,7 +34,7 @@ def field_keys(columns: Columns, config: FeatureConfig) -> dict[str, Ints]:
     Args:
         columns: `IMPRESSION_COLUMNS` and declared columns as user rows hold them, each (n,).
     """
-    keys = {name: token_keys(columns[name], own) for name, own in config.columns.items()}
+    keys = {name: token_keys(columns[name], config.columns[name]) for name in token_names(config.columns)}
     for parts in config.crosses:
         keys[cross_name(parts)] = _mixed([_part(part, columns, keys, config) for part in parts])
     if config.ad_id:

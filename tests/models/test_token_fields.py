@@ -14,7 +14,7 @@ from rosa_ray.features.own import ColumnConfig
 from rosa_ray.inference import predict
 from rosa_ray.models import build_ranker, ranker_names
 from tests.models.test_rankers import OUTSIDE, small, whole_batch
-from tests.synthetic import BOUNDS, CONFIG, impressions_table, user_rows_of
+from tests.synthetic import BOUNDS, CONFIG, user_rows_of
 
 ROWS = 3000
 A, B = "request.a", "request.b"
