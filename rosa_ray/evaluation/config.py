@@ -25,7 +25,7 @@ class EvaluationConfig:
     """A GPU per scoring process, none, or `auto`: where the cluster has one for each."""
     off_policy_clip: Annotated[float, Gt(0)] | None = None
     """Largest importance weight of off-policy estimates. null clips nothing."""
-    importance_impressions: Annotated[int, Ge(1)] = 20_000
+    importance_impressions: Annotated[int, Ge(1)] = 10_000
     """Test impressions that `rosa evaluate --importance` scores, those of whole users drawn at random. Its time and
     memory grow with them."""
     importance_repeats: Annotated[int, Ge(1), Le(1000)] = 5

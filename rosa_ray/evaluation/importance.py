@@ -4,13 +4,16 @@ The labelled impressions of a sample are scored as they are, then with one input
 them, several times. What is lost is the importance; it is in the model's own terms, and says nothing about causes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import xxhash
 from rich.table import Table
+from torch import Tensor, nn
 
 from rosa_ray.arrays import Columns, Floats
 from rosa_ray.calibration import Calibration
@@ -39,6 +42,9 @@ from rosa_ray.words import counted, one_class_reason
 Finding = Literal["matters", "within chance", "harms"]
 Readings = dict[str, dict[str, Floats]]
 """Of one scoring: per head and measure the values in the sample and in every draw, (B + 1,)."""
+
+Scoring = tuple[str | None, int]
+"""The field that is permuted, None for none, and which of the repeats it is."""
 
 MEASURES = {"auc": "auc_lost", "logloss": "logloss_added", "log_error": "log_error_added"}
 """Measures, and what their change is called; of all a larger change is worse. A head's first one decides."""
@@ -156,7 +162,9 @@ class PermutationScorer:
     def read(self, field: Field | None, repeat: int) -> Readings:
         """Every defined head's measures with a field permuted for the given time, or with none."""
         rng = np.random.default_rng([self.config.importance_seed, repeat])
-        scores = self.scores(field.permute(self.sample, rng) if field else self.sample)
+        once = nullcontext() if field and field.moves_timelines else _encoding_once(self.scorer.ranker, self._states)
+        with once:
+            scores = self.scores(field.permute(self.sample, rng) if field else self.sample)
         return {
             head.name: {name: draws.values(statistic) for name, statistic in head.statistics(scores).items()}
             for head, draws in self._drawn
@@ -168,8 +176,44 @@ class PermutationScorer:
         return self.calibration.apply(predict(scorer.ranker, users, scorer.users_per_batch, scorer.device))
 
     @cached_property
+    def _states(self) -> dict[int, Tensor]:
+        return {}
+
+    @cached_property
     def _drawn(self) -> list[tuple[HeadRows, Draws]]:
         return [(head, draws_of(head, self.config)) for head in heads_of(self.sample) if not head.undefined]
+
+
+@contextmanager
+def _encoding_once(ranker: nn.Module, states: dict[int, Tensor]) -> Iterator[None]:
+    """Within it a ranker encodes equal timelines once: `states` holds what it has encoded, by a digest of the events.
+
+    Encoding takes most of the time of a scoring, and a permuted impression has the timeline that it had.
+    """
+    encode = getattr(ranker, "encode", None)
+    if encode is None:
+        yield
+        return
+
+    def known(events: Mapping[str, Tensor]) -> Tensor:
+        key = _digest(events)
+        if key not in states:
+            states[key] = encode(events)
+        return states[key]
+
+    vars(ranker)["encode"] = known
+    try:
+        yield
+    finally:
+        del vars(ranker)["encode"]
+
+
+def _digest(events: Mapping[str, Tensor]) -> int:
+    digest = xxhash.xxh3_64()
+    for name, tensor in events.items():
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.intdigest()
 
 
 def draws_of(head: HeadRows, config: EvaluationConfig) -> Draws:
@@ -197,17 +241,47 @@ def of_period(users: EncodedUsers, start_us: int, end_us: int, context: int) -> 
     return users.keep_events(kept)
 
 
-def head_document(
-    head: HeadRows, before: Readings, after: Mapping[str, Sequence[Readings]], draws: Draws
+def scorings(names: Sequence[str], config: EvaluationConfig) -> list[Scoring]:
+    """What is to be scored: the sample as it is, then each field as often as it is permuted."""
+    return [(None, 0), *((name, repeat) for name in names for repeat in range(config.importance_repeats))]
+
+
+def heads_document(
+    sample: EncodedUsers, names: Sequence[str], readings: Mapping[Scoring, Readings], config: EvaluationConfig
 ) -> dict[str, Any]:
-    """One head: its figures as it is, and what each field is worth to it.
+    """What each field is worth to each head, ready for JSON.
 
     Args:
-        before: with nothing permuted.
-        after: by field, of each repeat.
+        readings: of all `scorings`, from `PermutationScorer.read`.
+
+    Returns:
+        By head `rows`, `positives` and `users`; `measure`, the one that decides; `undefined`, why nothing can be said,
+        or None; `baseline`, the measures as they are; and `fields`: by field `mean`, `low` and `high` of what each
+        measure loses, and `finding`.
     """
+    after = {name: [readings[name, repeat] for repeat in range(config.importance_repeats)] for name in names}
+    return {
+        head.name: _undefined_head(head) if head.undefined else _head(head, readings[None, 0], after, config)
+        for head in heads_of(sample)
+    }
+
+
+def _undefined_head(head: HeadRows) -> dict[str, Any]:
+    return {**_counts(head), "undefined": head.undefined, "baseline": {}, "fields": {}}
+
+
+def finding_of(change: Interval | None) -> Finding | None:
+    """Whether the model needs a field, by the interval of what is lost without it."""
+    if change is None:
+        return None
+    return "matters" if change.low > 0 else "harms" if change.high < 0 else "within chance"
+
+
+def _head(
+    head: HeadRows, before: Readings, after: Mapping[str, Sequence[Readings]], config: EvaluationConfig
+) -> dict[str, Any]:
     signs = {name: -1.0 if name == _AUC else 1.0 for name in head.measures}
-    fields = {}
+    draws, fields = draws_of(head, config), {}
     for field, repeats in after.items():
         changes = {
             name: draws.change(
@@ -219,18 +293,6 @@ def head_document(
         fields[field] = {**figures, "finding": finding_of(changes[head.measures[0]])}
     baseline = {name: float(before[head.name][name][0]) for name in head.measures}
     return {**_counts(head), "undefined": None, "baseline": baseline, "fields": fields}
-
-
-def undefined_document(head: HeadRows) -> dict[str, Any]:
-    """One head of which nothing can be said, with the reason."""
-    return {**_counts(head), "undefined": head.undefined, "baseline": {}, "fields": {}}
-
-
-def finding_of(change: Interval | None) -> Finding | None:
-    """Whether the model needs a field, by the interval of what is lost without it."""
-    if change is None:
-        return None
-    return "matters" if change.low > 0 else "harms" if change.high < 0 else "within chance"
 
 
 def _counts(head: HeadRows) -> dict[str, Any]:
@@ -274,14 +336,15 @@ def by_importance(head: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _table(name: str, head: Mapping[str, Any]) -> Table:
     names = [name for name in MEASURES.values() if name in next(iter(head["fields"].values()))]
     columns = [column for measure in names for column in (measure.replace("_", " "), "95 %")]
-    table = Table("field", *columns, "finding", title=f"what {name} lose without a field")
+    table = Table("field", "finding", *columns, title=f"{name}: what is lost without a field")
     for field, figures in by_importance(head):
         cells = [cell for measure in names for cell in _cells(figures[measure])]
-        table.add_row(field, *cells, figures["finding"])
+        table.add_row(field, figures["finding"], *cells)
     return table
 
 
 def _cells(figures: Mapping[str, float] | None) -> tuple[str, str]:
     if figures is None:
         return "–", "–"
-    return f"{figures['mean']:.4f}", f"{figures['low']:.4f} to {figures['high']:.4f}"
+    mean, low, high = (f"{round(figures[name], 4) + 0.0:.4f}" for name in ("mean", "low", "high"))
+    return mean, f"{low} to {high}"

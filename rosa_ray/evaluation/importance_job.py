@@ -15,12 +15,11 @@ from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.importance import (
     PermutationScorer,
     Readings,
-    draws_of,
-    head_document,
-    heads_of,
+    Scoring,
+    heads_document,
     of_period,
     ordered,
-    undefined_document,
+    scorings,
 )
 from rosa_ray.evaluation.pool import actor_device, map_items, map_users
 from rosa_ray.evaluation.predictions import list_predictions, read_predictions, users_of_impressions
@@ -35,8 +34,6 @@ from rosa_ray.storage import absolute, read_parquet, write_json
 Advance = Callable[[int, int], None]
 """Told how many scorings of how many are done."""
 
-_Item = tuple[str | None, int]
-
 
 def measure_importance(
     *, config: EvaluationConfig, data_dir: str, run_dir: str, advance: Advance = lambda done, of: None
@@ -48,7 +45,7 @@ def measure_importance(
 
     Returns:
         `model_version`, `repeats`, `replicates`, `level`, `seed`, `rows` and `users` of the sample, `of_rows` test
-        impressions, `seconds`, and `heads`: see `head_document`.
+        impressions, `seconds`, and `heads`: see `heads_document`.
 
     Raises:
         InputError: there are no predictions of the test period.
@@ -63,9 +60,9 @@ def measure_importance(
     sample = _read_sample(bundle.location, layout, shown, config)
     state = bundle.features(FeatureState.load)
     names = [field.name for field in input_fields(state)]
-    items: list[_Item] = [(None, 0), *((name, repeat) for name in names for repeat in range(config.importance_repeats))]
+    items = scorings(names, config)
     arguments = (bundle.location, sample, config)
-    readings: dict[_Item, Readings] = {}
+    readings: dict[Scoring, Readings] = {}
     results = map_items(_ReadingWorker, arguments, items, config.actors, "permuting inputs", config.use_gpu)
     for at, found in results:
         readings[items[at]] = found
@@ -80,7 +77,7 @@ def measure_importance(
         "of_rows": len(shown["user_key"]),
         "users": len(np.unique(users_of_impressions(sample))),
         "seconds": round(time.perf_counter() - began_s, 1),
-        "heads": _heads(sample, names, readings, config),
+        "heads": heads_document(sample, names, readings, config),
     }
     write_json(document, place.evaluation.importance)
     return document
@@ -111,19 +108,6 @@ def _read_sample(
     return ordered(concat_users([part for part in parts if len(part)]))
 
 
-def _heads(
-    sample: EncodedUsers, names: list[str], readings: dict[_Item, Readings], config: EvaluationConfig
-) -> dict[str, Any]:
-    repeats = range(config.importance_repeats)
-    after = {name: [readings[name, repeat] for repeat in repeats] for name in names}
-    return {
-        head.name: undefined_document(head)
-        if head.undefined
-        else head_document(head, readings[None, 0], after, draws_of(head, config))
-        for head in heads_of(sample)
-    }
-
-
 class _SampleReader:
     """Yields the drawn users of each file of user rows, with the events that the period can see."""
 
@@ -151,6 +135,6 @@ class _ReadingWorker:
         self._scorer = PermutationScorer(scorer, bundle.calibration, sample, config)
         self._fields = {field.name: field for field in input_fields(state)}
 
-    def __call__(self, item: _Item) -> Iterator[Readings]:
+    def __call__(self, item: Scoring) -> Iterator[Readings]:
         name, repeat = item
         yield self._scorer.read(self._fields[name] if name else None, repeat)

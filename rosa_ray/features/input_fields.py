@@ -37,6 +37,7 @@ class Field:
         columns: names among the impressions that the field moves.
         own: columns of `own`, the tokens of declared columns, that it moves.
         dense: columns of the dense input that it moves, presence masks among them.
+        moves_timelines: whether it touches events; else states of timelines stay what they are.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Field:
     columns: tuple[str, ...] = ()
     own: tuple[int, ...] = ()
     dense: tuple[int, ...] = ()
+    moves_timelines: bool = False
 
 
 def input_fields(state: FeatureState) -> list[Field]:
@@ -61,7 +63,7 @@ def input_fields(state: FeatureState) -> list[Field]:
     for at, name in enumerate(dense_names(state.config)):
         views.setdefault(name.rsplit(".", 2)[0], []).append(at)
     found = [impression_field(name, columns) for name, columns in _IMPRESSION_FIELDS.items()]
-    found += [*money.values(), Field(HISTORY, _exchange_timelines)]
+    found += [*money.values(), Field(HISTORY, _exchange_timelines, moves_timelines=True)]
     found += [impression_field(name, dense=(*at, *(width + column for column in at))) for name, at in views.items()]
     for at, name in enumerate(state.config.columns):
         places = [numbers.index(name)] if name in numbers else []
