@@ -6,6 +6,7 @@ from typing import Any
 from rosa_ray.data.catalogue import Catalogue, CatalogueSpan
 from rosa_ray.data.coverage import Share, coverage
 from rosa_ray.data.losses import Loss, list_losses, lost_shares, told_always
+from rosa_ray.data.own_join import Told
 from rosa_ray.data.stage_report import OK
 from rosa_ray.data.time_bounds import iso
 from rosa_ray.errors import InputError
@@ -32,6 +33,7 @@ def merge_reports(
     files: Sequence[dict[str, Any]],
     catalogue: Catalogue,
     max_lost_share: float,
+    items: Told | None = None,
 ) -> dict[str, Any]:
     """Sum what the partitions counted.
 
@@ -40,6 +42,7 @@ def merge_reports(
         files: `FileReport` of every input file as a dictionary.
         catalogue: versions of the ads, and what became of rows that are none.
         max_lost_share: above this share of a table the run is partial.
+        items: what became of rows that tell of items.
 
     Returns:
         The report, ready for JSON; `partial` says that somebody should look at it.
@@ -53,7 +56,9 @@ def merge_reports(
     told = dict.fromkeys(name for part in folded for name in part["counts"])
     counts = {name: sum(part["counts"].get(name, 0) for part in folded) for name in told} | catalogue.counts
     counts |= {"young_impressions": sum(splits[name]["young"] for name in ("train", "valid", "test"))}
-    examples = {"conflicting_ads": catalogue.repeats.conflict}
+    items = items or Told()
+    counts |= items.counts
+    examples = {"conflicting_ads": catalogue.repeats.conflict, **items.examples}
     for part in folded:
         examples = part["examples"] | examples
     losses = list_losses(files, counts, examples)

@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 import fsspec
@@ -201,7 +201,7 @@ def _version(layout: DataDir, bundle: Bundle, files: list[_UserFile]) -> StoreVe
 
 def _require_same_features(layout: DataDir, state: FeatureState) -> None:
     found = ADDED_LATER | read_spec(layout)["feature_config"]
-    expected = json.loads(json.dumps(asdict(state.config)))
+    expected = ADDED_LATER | json.loads(json.dumps(state.config.definition()))
     if found != expected:
         names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
         raise InputError(
