@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,8 @@ class _SampleReader:
         possible = pa.array(np.append(self._chosen, MISSING_KEY))
         users = self._scorer.encode(block.filter(pc.is_in(block["user_key"], possible)).combine_chunks())
         users = users.keep_impressions(np.isin(users_of_impressions(users), self._chosen)).select(Split.TEST)
-        yield of_period(users, *self._period_us, context_events(self._scorer.ranker))
+        # Tables of declared vectors are the bundle's: they travel with no sample.
+        yield replace(of_period(users, *self._period_us, context_events(self._scorer.ranker)), vectors=())
 
 
 class _ReadingWorker:
@@ -132,6 +134,7 @@ class _ReadingWorker:
         bundle = open_bundle(bundle_dir)
         state = bundle.features(FeatureState.load)
         scorer = UserScorer.load(bundle.model, bundle.weights(), state, config.users_per_batch, actor_device())
+        sample = replace(sample, vectors=tuple(frozen.table for frozen in state.vectors.values()))
         self._scorer = PermutationScorer(scorer, bundle.calibration, sample, config)
         self._fields = {field.name: field for field in input_fields(state)}
 

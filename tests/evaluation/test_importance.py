@@ -36,8 +36,8 @@ from tests.tiny_users import BOUNDS, tiny_users
 NOISE = 20
 CONFIG = EvaluationConfig(importance_repeats=4, importance_replicates=60, users_per_batch=32)
 FIELDS = [
-    impression_field("signal", own=(0,)),
-    *(impression_field(f"noise {at}", own=(at,)) for at in range(1, NOISE + 1)),
+    impression_field("signal", within={OWN: (0,)}),
+    *(impression_field(f"noise {at}", within={OWN: (at,)}) for at in range(1, NOISE + 1)),
     impression_field("region", ("region",)),
 ]
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 8, "hidden": (16,), "dropout": 0.1, "match_window": 8}

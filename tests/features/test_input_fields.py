@@ -7,8 +7,9 @@ import pytest
 
 from rosa_ray.features import EncodedUsers, FeatureState, FitSums, encode_users
 from rosa_ray.features.batching import IMPRESSION_INPUTS
-from rosa_ray.features.encoding import OWN, owners
-from rosa_ray.features.input_fields import HISTORY, OTHER, Field, input_fields
+from rosa_ray.features.encoding import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VECTOR_ROWS, owners
+from rosa_ray.features.frozen import FrozenVectors
+from rosa_ray.features.input_fields import DENSE, HISTORY, OTHER, Field, input_fields
 from rosa_ray.features.own import ColumnConfig
 from rosa_ray.features.views import VIEWS
 from tests.tiny_users import BOUNDS, FEATURES, tiny_rows, tiny_users
@@ -17,21 +18,42 @@ COLUMNS = {
     "request.slot": ColumnConfig(),
     "request.floor": ColumnConfig(type="number"),
     "request.page": ColumnConfig(type="number", scale="linear"),
+    "item.brand": ColumnConfig(shared=True),
+    "item.shop": ColumnConfig(shared=True),
+    "user.interests": ColumnConfig(type="categories", most=2),
+    "user.text": ColumnConfig(type="vector", size=3),
+    "ad.image": ColumnConfig(type="vector", size=2),
+    "item.image": ColumnConfig(type="vector", size=4),
+    "request.told": ColumnConfig(type="vector", size=2),
 }
+VECTORS = ("item.image", "ad.image")
+MATRICES = (OWN, OWN_SETS, SHARED, VECTOR_ROWS, GIVEN_VECTORS)
 
 
 @pytest.fixture(scope="module")
 def declared() -> tuple[EncodedUsers, FeatureState]:
-    """Users with declared columns of random values, some numbers missing."""
+    """Users with declared columns of random values of every type, some missing."""
     rows, rng = tiny_rows(users=20, per_user=12), np.random.default_rng(1)
-    count = len(rows.impressions["time_us"])
+    count, events = len(rows.impressions["time_us"]), len(rows.events["time_us"])
     values = {
         "request.slot": rng.integers(1, 5, count),
         "request.floor": np.where(rng.random(count) < 0.3, np.nan, rng.exponential(3.0, count)),
         "request.page": rng.normal(0, 2, count),
+        "item.brand": rng.integers(0, 4, count),
+        "item.shop": rng.integers(0, 4, count),
+        "user.interests": rng.integers(1, 9, (count, 2)),
+        "user.text": rng.normal(0, 1, (count, 3)).astype(np.float32),
+        "request.told": rng.normal(0, 1, (count, 2)).astype(np.float32),
     }
-    rows = replace(rows, impressions={**rows.impressions, **values})
-    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, COLUMNS)], replace(FEATURES, columns=COLUMNS))
+    of_events = {"item.brand": rng.integers(0, 4, events), "item.shop": rng.integers(0, 4, events)}
+    rows = replace(rows, impressions={**rows.impressions, **values}, events={**rows.events, **of_events})
+    ids = np.unique(rows.impressions["item_key"])
+    frozen = {
+        name: FrozenVectors(ids, rng.normal(0, 1, (len(ids), COLUMNS[name].size)).astype(np.float32))
+        for name in VECTORS
+    }
+    config = replace(FEATURES, columns=COLUMNS)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, COLUMNS)], config, vectors=frozen)
     return encode_users(rows, state), state
 
 
@@ -49,8 +71,12 @@ def test_every_input_of_a_model_is_in_exactly_one_field(declared: tuple[EncodedU
     assert OTHER not in named(state)
     read = {*IMPRESSION_INPUTS, "price"} - {"time_us", "visible"}  # these two say where in the history a request is
     assert sorted(column for field in fields for column in field.columns) == sorted(read)
-    assert sorted(at for field in fields for at in field.dense) == list(range(users.dense.shape[1]))
-    assert sorted(at for field in fields for at in field.own) == list(range(users.impressions[OWN].shape[1]))
+    wide = {DENSE: users.dense, **{name: users.impressions[name] for name in MATRICES}}
+    for part, values in wide.items():
+        named_places = sorted(at for field in fields for at in field.within.get(part, ()))
+        assert named_places == list(range(values.shape[1])), part
+    others = {name for name, values in users.impressions.items() if values.ndim > 1} - {*MATRICES}
+    assert not others
     assert [field.name for field in fields if field.moves_timelines] == [HISTORY]
 
 
@@ -67,10 +93,10 @@ def test_an_input_that_no_field_names_is_not_left_out(monkeypatch: pytest.Monkey
     sizes = {**state.table_sizes, "dense": state.table_sizes["dense"] + 2, "own_fields": 1}
     monkeypatch.setattr(FeatureState, "table_sizes", property(lambda self: sizes))
     other = named(state)[OTHER]
-    assert (other.own, other.dense) == ((0,), (sizes["dense"] - 2, sizes["dense"] - 1))
+    assert other.within == {OWN: (0,), DENSE: (sizes["dense"] - 2, sizes["dense"] - 1)}
 
 
-@pytest.mark.parametrize("name", ["item", "price", "time", "ad_impressions", "request.slot", "request.floor"])
+@pytest.mark.parametrize("name", ["item", "price", "time", "ad_impressions", *COLUMNS])
 def test_a_permuted_field_moves_together_and_alone(name: str, declared: tuple[EncodedUsers, FeatureState]) -> None:
     users, state = declared
     field, moved = named(state)[name], permuted(name, users, state)
@@ -78,17 +104,21 @@ def test_a_permuted_field_moves_together_and_alone(name: str, declared: tuple[En
     assert not np.array_equal(before, after)
     assert np.array_equal(_sorted_rows(before), _sorted_rows(after))
     for column, values in users.impressions.items():
-        if column not in (*field.columns, OWN):
+        if column not in (*field.columns, *MATRICES):
             assert np.array_equal(values, moved.impressions[column], equal_nan=True)
-    others = np.setdiff1d(np.arange(users.dense.shape[1]), field.dense)
-    assert np.array_equal(users.dense[:, others], moved.dense[:, others])
-    tokens = np.setdiff1d(np.arange(len(COLUMNS)), field.own)
-    assert np.array_equal(users.impressions[OWN][:, tokens], moved.impressions[OWN][:, tokens])
+    for part in (DENSE, *MATRICES):
+        was, now = (one.dense if part == DENSE else one.impressions[part] for one in (users, moved))
+        others = np.setdiff1d(np.arange(was.shape[1]), field.within.get(part, ()))
+        assert np.array_equal(was[:, others], now[:, others])
+    assert all(np.array_equal(values, moved.events[name]) for name, values in users.events.items())
 
 
 def _cells(field: Field, users: EncodedUsers) -> np.ndarray:
+    """All that a field holds, a row per impression."""
     columns = [users.impressions[name] for name in field.columns]
-    columns += [users.impressions[OWN][:, at] for at in field.own] + [users.dense[:, at] for at in field.dense]
+    for part, places in field.within.items():
+        values = users.dense if part == DENSE else users.impressions[part]
+        columns += list(values[:, list(places)].reshape(len(values), -1).T)
     return np.stack(columns, axis=1).astype(np.float64)
 
 
