@@ -30,7 +30,7 @@ class EvaluationConfig:
     memory grow with them."""
     importance_repeats: Annotated[int, Ge(1), Le(1000)] = 5
     """How often each input is permuted anew. The importance is the mean."""
-    importance_replicates: Annotated[int, Ge(20), Le(10_000)] = 200
+    importance_replicates: Annotated[int, Ge(20), Le(2_000)] = 200
     """Draws of users and repeats behind each interval."""
     importance_seed: Annotated[int, Ge(0)] = 0
     """Seed of the sample, the permutations and the draws. Equal seeds give equal figures."""

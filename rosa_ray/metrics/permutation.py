@@ -19,12 +19,12 @@ class Draws:
     """B draws of users and of repeats; before them the sample itself, in which each counts once.
 
     Attributes:
-        users: int64 (B + 1, U), how often each user was drawn.
+        users: uint16 (B + 1, U), how often each user was drawn.
         repeats: float64 (B + 1, R), the share of each repeat.
         level: two-sided coverage of intervals.
     """
 
-    users: Ints
+    users: npt.NDArray[np.uint16]
     repeats: Floats
     level: float
 
@@ -32,7 +32,7 @@ class Draws:
     def of(cls, users: int, repeats: int, config: BootstrapConfig) -> "Draws":
         """Draw; equal counts and settings give equal draws."""
         rng = np.random.default_rng([config.seed, 1])
-        drawn = np.ones((config.replicates + 1, users), np.int64)
+        drawn = np.ones((config.replicates + 1, users), np.uint16)
         shares = np.full((config.replicates + 1, repeats), 1 / repeats)
         for at in range(1, config.replicates + 1):
             drawn[at] = np.bincount(rng.integers(0, users, users), minlength=users)
@@ -41,7 +41,7 @@ class Draws:
 
     def values(self, statistic: Statistic) -> Floats:
         """A statistic in the sample and in every draw, (B + 1,), NaN where it is undefined."""
-        found = (statistic(drawn) for drawn in self.users)
+        found = (statistic(drawn.astype(np.int64)) for drawn in self.users)
         return np.array([np.nan if value is None else value for value in found])
 
     def change(self, before: Floats, after: Floats) -> Interval | None:
