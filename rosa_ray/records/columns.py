@@ -9,7 +9,7 @@ import pyarrow as pa
 from rosa_ray.arrays import Columns
 from rosa_ray.features import AdTable, with_categories
 from rosa_ray.features.records import RecordKind, empty_records
-from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
+from rosa_ray.records.record_types import ClickIn, ConversionIn, CountedRecord, EventIn, ImpressionIn
 from rosa_ray.records.times import RecordTimes
 from rosa_ray.schema import MISSING_KEY, Behavior, hash_ids
 
@@ -26,7 +26,7 @@ _NAN = float("nan")
 
 
 def record_columns(
-    records: Sequence[LiveRecord], times: RecordTimes, ads: AdTable, pseudonym: Pseudonym | None = None
+    records: Sequence[CountedRecord], times: RecordTimes, ads: AdTable, pseudonym: Pseudonym | None = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns of n records in their order, `RECORD_COLUMNS`, and whether each one's ad is in the catalogue.
 
