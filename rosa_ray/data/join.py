@@ -59,7 +59,7 @@ def join_partition(
     counters = counters_for_partition(layout.part_counters(part), shared, asked)
     rows = build_user_rows(events, impressions, candidates, counters, config, bounds)
     write_parquet(rows.to_table(), layout.user_rows(part))
-    return FitSums.of(rows, bounds.valid_us, config.columns), _describe(rows, impressions, bounds, maturity)
+    return FitSums.of(rows, bounds.valid_us, config), _describe(rows, impressions, bounds, maturity)
 
 
 def own_shared_views(config: FeatureConfig) -> list[View]:

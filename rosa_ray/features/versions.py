@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features.own import ColumnConfig, ColumnConfigs, keyed_columns, missing_columns, of_prefix
+from rosa_ray.features.own import ColumnConfig, ColumnConfigs, keyed_columns, missing_columns
 from rosa_ray.features.search import find_spans, search_spans
 from rosa_ray.schema import hash_ids
 
@@ -80,7 +80,7 @@ class Versions:
         rows["time_us"] = self.from_us
         rows["said"] = np.packbits(np.ones(len(self.configs), bool), bitorder="little")
         for place, name in enumerate(self.configs):
-            rows[_field(place)] = self.columns[name]
+            rows[field_name(place)] = self.columns[name]
         keys, first = np.unique(self.key, return_index=True)
         bounds = [*first.tolist(), len(rows)]
         return keys, [rows[low:high].tobytes() for low, high in pairwise(bounds)]
@@ -100,23 +100,8 @@ def layout(configs: ColumnConfigs) -> np.dtype:
     fields: list[tuple[str, str] | tuple[str, str, tuple[int, ...]]] = [("time_us", "<i8")]
     fields.append(("said", "u1", (-(-len(configs) // 8),)))
     for place, config in enumerate(configs.values()):
-        fields.append((_field(place), *_cell(config)))
+        fields.append((field_name(place), *_cell(config)))
     return np.dtype(fields)
-
-
-def version_row(time_us: int, values: Columns, configs: ColumnConfigs) -> np.ndarray:
-    """One version that tells some columns, (1,) of `layout`.
-
-    Args:
-        values: keyed columns of one row; those left out stay what they were before.
-    """
-    row = np.zeros(1, layout(configs))
-    row["time_us"] = time_us
-    for place, name in enumerate(configs):
-        if name in values:
-            row[_field(place)] = values[name]
-            row["said"][0, place // 8] |= np.uint8(1 << place % 8)
-    return row
 
 
 def unpack(packed: bytes, configs: ColumnConfigs) -> np.ndarray:
@@ -130,11 +115,14 @@ def merge(packed: bytes, rows: np.ndarray, configs: ColumnConfigs) -> bytes:
     Of one moment the columns that several versions tell are united; where they contradict, the larger bytes count.
     """
     both = np.concatenate([unpack(packed, configs), rows])
-    times, place = np.unique(both["time_us"], return_inverse=True)
-    merged = np.zeros(len(times), both.dtype)
-    merged["time_us"] = times
-    for row, into in zip(both, place.tolist(), strict=True):
-        _unite(merged[into : into + 1], row, len(configs))
+    both = both[np.argsort(both["time_us"], kind="stable")]
+    again = both["time_us"][1:] == both["time_us"][:-1]
+    if not again.any():
+        return both.tobytes()
+    merged = both[np.r_[True, ~again]]
+    for row, into in zip(both[1:][again], np.cumsum(~again)[again].tolist(), strict=True):
+        if row.tobytes() != merged[into].tobytes():
+            _unite(merged[into : into + 1], row, len(configs))
     return merged.tobytes()
 
 
@@ -143,54 +131,15 @@ def _unite(merged: np.ndarray, row: np.void, columns: int) -> None:
         byte, bit = place // 8, np.uint8(1 << place % 8)
         if not row["said"][byte] & bit:
             continue
-        name = _field(place)
+        name = field_name(place)
         known = merged["said"][0, byte] & bit
         if not known or row[name].tobytes() > merged[name][0].tobytes():
             merged[name] = row[name]
             merged["said"][0, byte] |= bit
 
 
-class PackedVersions:
-    """The versions of E things that a store keeps, ready to be read.
-
-    Args:
-        packed: of each thing its bytes, empty where the store knows none.
-        prefix: of the columns.
-        configs: all declared columns.
-    """
-
-    def __init__(self, packed: Sequence[bytes], prefix: str, configs: ColumnConfigs) -> None:
-        self._configs = of_prefix(prefix, configs)
-        self._rows = unpack(b"".join(packed), self._configs)
-        size = self._rows.dtype.itemsize
-        self._bounds = np.cumsum([0, *(len(one) // size for one in packed)])
-        self._tells = {name: self._last_said(place) for place, name in enumerate(self._configs)}
-
-    def read(self, thing: np.ndarray, time_us: np.ndarray) -> dict[str, np.ndarray]:
-        """Values of n things at their times, (n, ...), as `Versions.read` gives them.
-
-        Args:
-            thing: int64 (n,), positions in `packed`.
-        """
-        first, stop = self._bounds[thing], self._bounds[thing + 1]
-        held = search_spans(self._rows["time_us"], first, stop, time_us)
-        ends = {"valid_from": held, "static": stop}
-        read = {}
-        for place, (name, missing) in enumerate(missing_columns(len(thing), self._configs).items()):
-            end = ends[self._configs[name].clock]
-            row = np.where(end > first, np.append(self._tells[name], -1)[end - 1], -1)
-            known = row >= first
-            missing[known] = self._rows[_field(place)][row[known]]
-            read[name] = missing
-        return read
-
-    def _last_said(self, place: int) -> np.ndarray:
-        """Per version the newest one up to it that tells a column; it may be another thing's."""
-        said = (self._rows["said"][:, place // 8] & np.uint8(1 << place % 8)) > 0
-        return np.maximum.accumulate(np.where(said, np.arange(len(said)), -1))
-
-
-def _field(place: int) -> str:
+def field_name(place: int) -> str:
+    """Name of a column in `layout`, by its place among the columns."""
     return f"c{place}"
 
 

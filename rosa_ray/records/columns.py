@@ -13,7 +13,7 @@ from rosa_ray.features.own import ColumnConfigs, category_text, keyed_columns
 from rosa_ray.features.own_counters import part_columns, said_name
 from rosa_ray.features.records import RecordKind, empty_records
 from rosa_ray.features.views import CATALOGUE_KEYS
-from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
+from rosa_ray.records.record_types import ClickIn, ConversionIn, CountedRecord, EventIn, ImpressionIn
 from rosa_ray.records.times import RecordTimes
 from rosa_ray.schema import MISSING_KEY, Behavior, hash_ids
 
@@ -31,7 +31,7 @@ DEFAULT_FEATURES = FeatureConfig()
 
 
 def record_columns(
-    records: Sequence[LiveRecord],
+    records: Sequence[CountedRecord],
     times: RecordTimes,
     ads: AdTable,
     pseudonym: Pseudonym | None = None,

@@ -6,23 +6,32 @@ features of an unknown user, and says so.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates, FeatureState, RecordKind
+from rosa_ray.features.changes import Changes
 from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.serving.ad_counters import AdCounters
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
 from rosa_ray.serving.model import Catalogue
+from rosa_ray.serving.own_columns import OwnColumns
 from rosa_ray.serving.recent_users import RecentUsers
 from rosa_ray.serving.request_counters import RequestCounters
-from rosa_ray.serving.request_features import blocks_of, cold_start_features, features_at_request, no_events
+from rosa_ray.serving.request_features import (
+    blocks_of,
+    cold_start_features,
+    events_before,
+    features_at_request,
+    no_events,
+)
 from rosa_ray.store import OnlineStore, UserRecord
 
 Answer = TypeVar("Answer")
@@ -48,6 +57,7 @@ class FeatureLookup:
         self._features, self._fingerprint = features.config, features.fingerprint
         self._catalogue, self._context_events = catalogue, context_events
         self._counters = AdCounters(catalogue.table, features.config, self._read_counters, config.counter_ttl_s)
+        self._own = OwnColumns(features.config.columns, self._read_columns, config.counter_ttl_s)
         self._asked = RequestCounters(features.config, self._read_counters, config.counter_ttl_s)
         self._users = RecentUsers[UserRecord](config.cached_users, config.user_memory_s)
         self._retry_s = config.store_retry_s
@@ -63,13 +73,13 @@ class FeatureLookup:
         """
         return await self._run(self.read_now, query)
 
-    async def write(self, records: dict[str, np.ndarray]) -> Written:
-        """Store live records (`RECORD_COLUMNS`), each id of a kind once; the next `read` sees them.
+    async def write(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written:
+        """Store live records (`RECORD_COLUMNS`), each id of a kind once, and changes; the next `read` sees them.
 
         Raises:
             StoreError: the store is down; nothing was stored.
         """
-        return await self._run(self.write_now, records)
+        return await self._run(self.write_now, records, changes)
 
     async def describe(self) -> dict[str, Any]:
         """Return the condition of the store.
@@ -94,9 +104,10 @@ class FeatureLookup:
         except StoreError:
             return self._read_without_store(query, row)
 
-    def write_now(self, records: dict[str, np.ndarray]) -> Written:
+    def write_now(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written:
         """`write` in the calling thread."""
-        result = self._ask(lambda store: store.apply(records))
+        result = self._ask(lambda store: store.apply(records, (), changes))
+        self._own.forget(changes)
         at_request = np.isin(records["kind"], (RecordKind.IMPRESSION, RecordKind.CLICK))
         changed_us = np.where(at_request, records["shown_us"], records["time_us"])
         self._counters.forget(changed_us)
@@ -109,21 +120,21 @@ class FeatureLookup:
     def _describe(self) -> dict[str, Any]:
         return asdict(self._ask(lambda store: store.info()))
 
-    def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord) -> Features:
+    def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord, held: bool = False) -> Features:
         ad_dense, cost_states = self._counters.read(row, query.time_us)
+        events = events_before(record, query.time_us, self._context_events)
+        own: Columns = {}
+        if self._own.declared:
+            item_key = self._catalogue.table.item_key[row]
+            own, shared = self._own.read(query, item_key, events, record.columns, held)
+            events = {**events, **shared}
         blocks = blocks_of(self._counters.views, ad_dense)
         if self._asked.views:
-            columns = {**self._of_ads(row), "user_key": np.full(len(row), query.user_key), **query.columns}
+            columns = {**self._of_ads(row), "user_key": np.full(len(row), query.user_key), **query.columns, **own}
             blocks |= blocks_of(self._asked.views, self._asked.read(columns, query.time_us))
-        return features_at_request(
-            query,
-            record,
-            self._catalogue.table.campaign_key[row],
-            blocks,
-            cost_states,
-            self._features,
-            self._context_events,
-        )
+        campaign_key = self._catalogue.table.campaign_key[row]
+        features = features_at_request(query, record, events, campaign_key, blocks, cost_states, self._features)
+        return replace(features, own=own) if own else features
 
     def _of_ads(self, row: np.ndarray) -> dict[str, np.ndarray]:
         """Keys of catalogue rows that own counters may count by."""
@@ -133,7 +144,7 @@ class FeatureLookup:
         """The user as last read and the ads as far as their counters are known; else what an unknown one has."""
         record = self._users.get(query.user_key) or unknown_user(query.user_key)
         try:
-            return replace(self._read(query, row, record), degraded=("store",))
+            return replace(self._read(query, row, record, held=True), degraded=("store",))
         except StoreError:
             return replace(cold_start_features(query, self._features), degraded=("store",))
 
@@ -144,6 +155,9 @@ class FeatureLookup:
 
     def _read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
         return self._ask(lambda store: store.read_counters(view, entity_keys))
+
+    def _read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
+        return self._ask(lambda store: store.read_columns(prefix, keys))
 
     def _ask(self, question: Callable[[OnlineStore], Answer]) -> Answer:
         """Ask the store. After a failure, fail at once for a while, then connect again."""

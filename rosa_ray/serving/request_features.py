@@ -20,6 +20,7 @@ from rosa_ray.features.views import View
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.messages import FeatureQuery, Features, OfflineStates
 from rosa_ray.serving.model import Catalogue
+from rosa_ray.serving.own_columns import unknown_columns
 from rosa_ray.store import UserRecord
 
 
@@ -52,7 +53,7 @@ def candidate_columns(
     """Impression columns of N candidates: catalogue rows with their bids at one moment. Labels read 0.
 
     Args:
-        own: declared columns of the candidates, from `rosa_ray.features.own.given_columns`.
+        own: declared columns of the candidates, as user rows hold them.
     """
     count = len(rows)
     ads = catalogue.table
@@ -92,22 +93,28 @@ def one_user(
     )
 
 
+def events_before(record: UserRecord, time_us: int, context_events: int) -> dict[str, np.ndarray]:
+    """The last events of a user strictly before a moment, as many as the encoder can use."""
+    past = record.timeline["time_us"] < time_us
+    return {name: record.timeline[name][past][-context_events:] for name in EVENT_COLUMNS}
+
+
 def features_at_request(
     query: FeatureQuery,
     record: UserRecord,
+    events: Columns,
     campaign_key: np.ndarray,
     blocks: Mapping[str, np.ndarray],
     cost_states: CounterStates,
     config: FeatureConfig,
-    context_events: int,
 ) -> Features:
     """Put together what `rosa_ray.features.build_user_rows` would compute for the same moment.
 
     Args:
+        events: from `events_before`, with the shared columns of their items.
         campaign_key: int64 (N,), of the candidates.
         blocks: dense features of the candidates by view, of all views but users' own, from `blocks_of`.
         cost_states: counters to expect costs from.
-        context_events: events of a timeline that the encoder can use.
     """
     shown = {
         "ad_key": query.ad_key,
@@ -115,10 +122,10 @@ def features_at_request(
         "bid": query.bid,
         "time_us": np.full(len(query.ad_key), query.time_us),
     }
-    past = record.timeline["time_us"] < query.time_us
-    events = {name: record.timeline[name][past][-context_events:] for name in EVENT_COLUMNS}
     return Features(
-        user_known=len(record.timeline["time_us"]) > 0 or any(len(c.bucket) for c in record.counters.values()),
+        user_known=len(record.timeline["time_us"]) > 0
+        or any(len(c.bucket) for c in record.counters.values())
+        or len(record.columns) > 0,
         events=events,
         offline=_offline_states(record, query.time_us),
         dense=_interleave(config, {**blocks, **_read_user(record, query.time_us, config)}, len(query.ad_key)),
@@ -131,12 +138,14 @@ def cold_start_features(query: FeatureQuery, config: FeatureConfig) -> Features:
     count = len(query.ad_key)
     nothing = {name: np.zeros(count, np.int64) for name in key_columns(config)}
     moment = {**nothing, "time_us": np.full(count, query.time_us), "bid": query.bid}
+    own, shared = unknown_columns(config.columns, count, 0)
     return Features(
         user_known=False,
-        events=no_events(),
+        events={**no_events(), **shared},
         offline=None,
         dense=read_dense({}, moment, config),
         expected_cost=expected_cost({}, moment, config),
+        own=own,
     )
 
 

@@ -5,8 +5,10 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rosa_ray.features.own import ColumnConfig, keyed_columns
-from rosa_ray.features.versions import ALWAYS_US, PackedVersions, Versions, layout, merge, unpack, version_row
+from rosa_ray.features.changes import change_rows
+from rosa_ray.features.held_versions import HeldVersions
+from rosa_ray.features.own import ColumnConfig, keyed_columns, missing_columns
+from rosa_ray.features.versions import ALWAYS_US, Versions, layout, merge, unpack
 from rosa_ray.schema import hash_id, hash_ids
 from rosa_ray.schema.contract import TIMESTAMP
 
@@ -44,6 +46,12 @@ def table_of(versions: dict) -> pa.Table:
     return pa.table(columns)
 
 
+def told_row(time_us: int, values: dict[str, np.ndarray]) -> np.ndarray:
+    """One version that tells some columns."""
+    columns = missing_columns(1, CONFIGS) | values
+    return change_rows(np.array([time_us]), columns, np.array([[name in values for name in CONFIGS]]), CONFIGS)
+
+
 def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
     assert list(one) == list(other)
     for name in one:
@@ -75,31 +83,31 @@ def test_a_request_reads_the_newest_version_before_it_from_a_table_and_from_a_st
     order = [*range(len(table)), *range(len(table))]
     random.shuffle(order)
     for row in order:
-        one = version_row(
-            int(table.from_us[row]), {name: column[row] for name, column in table.columns.items()}, CONFIGS
-        )
+        one = told_row(int(table.from_us[row]), {name: column[row : row + 1] for name, column in table.columns.items()})
         held = live.get(int(table.key[row]), b"")
         live[int(table.key[row])] = merge(held, one, CONFIGS)
     assert live == by_key
     users = np.unique(key)
-    stored = PackedVersions([live.get(int(one), b"") for one in users], "user.", CONFIGS)
-    same(stored.read(np.searchsorted(users, key), time_us), read)
+    stored = HeldVersions("user.", CONFIGS)
+    numbers = stored.add([live.get(int(one), b"") for one in users])
+    same(stored.read(numbers[np.searchsorted(users, key)], time_us), read)
 
 
 def test_a_version_that_tells_some_columns_leaves_the_others_and_an_explicit_nothing_makes_one_missing():
-    told = version_row(5, {CITY: np.array([hash_id("rome")]), AGE: np.array([30.0])}, CONFIGS)
+    told = told_row(5, {CITY: np.array([hash_id("rome")]), AGE: np.array([30.0])})
     held = merge(b"", told, CONFIGS)
-    held = merge(held, version_row(9, {AGE: np.array([np.nan])}, CONFIGS), CONFIGS)
-    held = merge(held, version_row(7, {CITY: np.array([hash_id("oslo")])}, CONFIGS), CONFIGS)
-    read = PackedVersions([held], "user.", CONFIGS).read(np.zeros(4, np.int64), np.array([4, 5, 8, 10]))
+    held = merge(held, told_row(9, {AGE: np.array([np.nan])}), CONFIGS)
+    held = merge(held, told_row(7, {CITY: np.array([hash_id("oslo")])}), CONFIGS)
+    stored = HeldVersions("user.", CONFIGS)
+    read = stored.read(np.repeat(stored.add([held]), 4), np.array([4, 5, 8, 10]))
     assert read[CITY].tolist() == [0, hash_id("rome"), hash_id("oslo"), hash_id("oslo")]
     np.testing.assert_array_equal(read[AGE], [np.nan, 30.0, 30.0, np.nan])
     assert (read[FIRST] == hash_id("unknown")).all()
 
 
 def test_versions_that_contradict_each_other_at_one_moment_do_not_depend_on_their_order():
-    rome, oslo = (version_row(5, {CITY: np.array([hash_id(city)])}, CONFIGS) for city in ("rome", "oslo"))
-    age = version_row(5, {AGE: np.array([30.0])}, CONFIGS)
+    rome, oslo = (told_row(5, {CITY: np.array([hash_id(city)])}) for city in ("rome", "oslo"))
+    age = told_row(5, {AGE: np.array([30.0])})
     one = merge(merge(merge(b"", rome, CONFIGS), oslo, CONFIGS), age, CONFIGS)
     other = merge(merge(merge(b"", age, CONFIGS), oslo, CONFIGS), rome, CONFIGS)
     assert one == other

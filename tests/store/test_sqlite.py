@@ -149,6 +149,8 @@ def test_a_store_of_a_version_before_is_brought_to_this_one(tmp_path: Path, vers
             newer += ["DROP TABLE spans_a", "DROP TABLE spans_b", "ALTER TABLE slots DROP COLUMN covered_us"]
         for statement in newer:
             connection.execute(statement)
+        for table in ("changes", *(f"{entity}_columns_{slot}" for entity in ("user", "item", "ad") for slot in "ab")):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute(f"PRAGMA user_version={version}")
     connection.close()
     for _ in range(2):
