@@ -49,7 +49,7 @@ def rows_of(config: FeatureConfig) -> UserRows:
 
 def auc(name: str, config: FeatureConfig) -> float:
     rows = rows_of(config)
-    return click_of(name, config, rows, FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config.columns)], config))
+    return click_of(name, config, rows, FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config)], config))
 
 
 @pytest.mark.parametrize("name", EVERY)
