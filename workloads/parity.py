@@ -33,7 +33,7 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
 
     began_s = time.perf_counter()
     own = own_columns(config.features.columns)
-    log = RecordedLog.read(open_source(source_of(config), own=own), config.labels, own)
+    log = RecordedLog.read(open_source(source_of(config), own=own), config.labels, config.features.columns)
     pseudonyms = open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:
