@@ -32,8 +32,8 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
     from rosa_ray.parity.recorded_log import RecordedLog
 
     began_s = time.perf_counter()
-    own = own_columns(config.features.columns)
-    log = RecordedLog.read(open_source(source_of(config), own=own), config.labels, config.features.columns)
+    columns = config.features.columns
+    log = RecordedLog.read(open_source(source_of(config), own=own_columns(columns)), config.labels, columns)
     pseudonyms = open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:

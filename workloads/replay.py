@@ -101,10 +101,9 @@ def run(config: RunConfig, options: ReplayOptions) -> int:
     Returns:
         0, or `EXIT_PARTIAL` when records were rejected or rankings failed.
     """
-    own = own_columns(config.features.columns)
-    log = _chosen(
-        RecordedLog.read(open_source(source_of(config), own=own), config.labels, config.features.columns), options
-    )
+    columns = config.features.columns
+    source = open_source(source_of(config), own=own_columns(columns))
+    log = _chosen(RecordedLog.read(source, config.labels, columns), options)
     sink = open_sink(config, options)
     requests = RankingRequests.of(log) if options.to == "http" and options.rank else None
     console, done = Console(stderr=True), [0, 0]

@@ -82,7 +82,7 @@ class RecordedLog:
         bought = np.flatnonzero(impressions["conversion"].to_numpy())
         clicked_us = _us(pc.coalesce(impressions["click_time"], impressions["request_time"]))[clicked]
         bought_us = _us(pc.coalesce(impressions["conversion_time"], impressions["request_time"]))[bought]
-        parts = (
+        parts: tuple[tuple[int, np.ndarray, np.ndarray], ...] = (
             (RecordKind.EVENT, np.arange(events.num_rows), _us(events["event_time"])),
             (RecordKind.IMPRESSION, np.arange(impressions.num_rows), shown_us),
             (RecordKind.CLICK, clicked, clicked_us),
@@ -159,8 +159,8 @@ class RecordedLog:
             rows = table.rename_columns(said).take(pa.array(row[places])).to_pylist()
             for place, values in zip(places.tolist(), rows, strict=True):
                 lines[place] = _ENCODE({"type": label, **values}).encode()
-        for code, (label, prefix) in _TOLD.items():
-            places = np.flatnonzero(kind == code)
+        for told_code, (label, prefix) in _TOLD.items():
+            places = np.flatnonzero(kind == told_code)
             rows = self.things[prefix].take(pa.array(row[places])).to_pylist() if len(places) else []
             for place, values in zip(places.tolist(), rows, strict=True):
                 told = {name: values.pop(name) for name in [*values] if name.startswith(prefix)}
@@ -172,13 +172,11 @@ class RecordedLog:
         """Users of some records, in order, and the items and ads of those that tell of these; empty for nobody."""
         kind, row = self.kind[start:stop], self.row[start:stop]
         ids = np.empty(len(kind), object)
-        told = {
-            code: self.things[prefix][ID_COLUMNS[prefix]]
-            for code, (_, prefix) in _TOLD.items()
-            if prefix in self.things
-        }
-        columns = dict.fromkeys(map(int, RecordKind), self.impressions["user_id"]) | told
-        columns[RecordKind.EVENT] = self.events["user_id"]
+        columns = dict.fromkeys(map(int, RecordKind), self.impressions["user_id"])
+        columns[int(RecordKind.EVENT)] = self.events["user_id"]
+        for code, (_, prefix) in _TOLD.items():
+            if prefix in self.things:
+                columns[code] = self.things[prefix][ID_COLUMNS[prefix]]
         for code, column in columns.items():
             chosen = kind == code
             ids[chosen] = column.take(pa.array(row[chosen])).fill_null("").to_pylist()
@@ -204,7 +202,7 @@ class RecordedLog:
 
 @dataclass(frozen=True)
 class _Told:
-    """When records tell of users, items and ads: parts of code, rows and times; and the newest that is ahead of them."""
+    """When records tell of users, items and ads: parts of code, rows and times; and the newest told ahead of its time."""
 
     parts: tuple[tuple[int, np.ndarray, np.ndarray], ...]
     newest_us: int
