@@ -17,7 +17,8 @@ from rosa_ray.data.counter_files import shard_count, write_partition_counters
 from rosa_ray.data.coverage import AdSample, count_partition
 from rosa_ray.data.label_join import join_labels
 from rosa_ray.data.label_routes import LABEL_LOGS, read_routed, routed_files
-from rosa_ray.data.own_join import keyed_table, read_things, with_shared, with_things, write_users_table
+from rosa_ray.data.own_coverage import coverage_of
+from rosa_ray.data.own_join import keyed_table, read_things, with_shared, with_things
 from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.staging_area import read_staged, staged_files
 from rosa_ray.data.time_bounds import LogBounds, within
@@ -31,11 +32,11 @@ from rosa_ray.features import (
     of_known_ads,
     with_categories,
 )
-from rosa_ray.features.own import of_prefix, own_columns
+from rosa_ray.features.own import of_prefix, own_columns, row_columns
 from rosa_ray.labels import LabelsConfig, count_delays, forget_late
 from rosa_ray.run_dir import DataDir
-from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS, USERS
-from rosa_ray.schema.own_columns import ITEM, REQUEST, contract_with
+from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
+from rosa_ray.schema.own_columns import ITEM, REQUEST, USER, contract_with
 from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds
 from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, readable, write_json, write_parquet
 
@@ -95,8 +96,9 @@ class _FoldSettings:
 
 def _fold_inputs(layout: DataDir, part: int, settings: _FoldSettings) -> str:
     """Digest of all that decides what `fold_partition` writes."""
-    paths = [path for contract in (*FOLDED, USERS) for path in staged_files(layout.staging, contract, part)]
-    things = [layout.items] if of_prefix(ITEM, settings.config.columns) else []
+    paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
+    tables = {USER: layout.users_table(part), ITEM: layout.items}
+    things = [path for prefix, path in tables.items() if of_prefix(prefix, settings.config.columns)]
     # Routed files are written anew by every run, so that their content tells, and not when they were written.
     contents = [_digest(path) for path in (layout.ads, *things, *routed_files(layout, part))]
     content = [FORMAT, asdict(settings), contents, [fingerprint(path) for path in paths]]
@@ -118,13 +120,10 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]
     logs[IMPRESSIONS.name] = labelled
     counts = Counter(joined)
     staged = {name: _clean(rows, name, settings.bounds, counts, examples) for name, rows in logs.items()}
-    told = write_users_table(layout, part, config.columns)
-    counts.update(told.counts)
-    examples.update(told.examples)
     things = read_things(layout, part, catalogue, config.columns)
     said = keyed_events(staged[EVENTS.name])
     events = with_shared(with_categories(said, ads), things)
-    given = of_prefix(REQUEST, config.columns)
+    own, given = row_columns(config.columns), of_prefix(REQUEST, config.columns)
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, given, settings.negative_keep_rate)
     impressions, late = forget_late(with_things(impressions, things), labels.as_of_us, labels.window_us)
     asked, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, given)
@@ -163,6 +162,7 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]
         "end_us": int(times.max()) if len(times) else None,
         "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
         "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
+        **({"own": coverage_of(impressions, own, {at: known.key for at, known in things.items()})} if own else {}),
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
 

@@ -1,21 +1,17 @@
 """Declared columns of users, items and ads joined to the rows of a partition, as of their times."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rosa_ray.arrays import Columns
-from rosa_ray.data.same_id import RULES, unique_rows
-from rosa_ray.data.staging_area import read_staged
 from rosa_ray.features.frozen import FrozenVectors
-from rosa_ray.features.own import ColumnConfigs, frozen_names, of_prefix, own_columns, shared_names
+from rosa_ray.features.own import ColumnConfigs, frozen_names, of_prefix, shared_names
 from rosa_ray.features.versions import Versions
 from rosa_ray.run_dir import DataDir
-from rosa_ray.schema import ITEMS, USERS
-from rosa_ray.schema.own_columns import AD, ENTITIES, ITEM, USER, contract_with, prefix_of
+from rosa_ray.schema.own_columns import AD, ENTITIES, ITEM, USER, prefix_of
 from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import read_parquet, write_parquet
 
@@ -26,52 +22,23 @@ ID_COLUMNS = {USER: "user_id", ITEM: "item_id", AD: "ad_id"}
 """Prefix -> the id in the table that brings its columns."""
 
 
-@dataclass(frozen=True)
-class Told:
-    """Rows of a table by what became of them, and an example of each kind of loss."""
-
-    counts: Mapping[str, int] = field(default_factory=dict)
-    examples: Mapping[str, str] = field(default_factory=dict)
-
-
-def write_users_table(layout: DataDir, part: int, configs: ColumnConfigs) -> Told:
-    """Leave one row per user and time of what is known of a partition's users; nothing where nothing is declared."""
-    if not of_prefix(USER, configs):
-        return Told()
-    rows, told = _unique(layout, USERS.name, part, configs)
-    write_parquet(rows, layout.users_table(part))
-    return told
-
-
-def write_things(
-    layout: DataDir, ads: pa.Table, configs: ColumnConfigs
-) -> tuple[pa.Table, dict[str, FrozenVectors], Told]:
-    """Leave one row per item and time of what is known of items, and take the frozen vectors of items and ads.
+def take_frozen(layout: DataDir, ads: pa.Table, configs: ColumnConfigs) -> tuple[pa.Table, dict[str, FrozenVectors]]:
+    """Take the frozen vectors out of the tables of items and ads, whose rows then hold all else.
 
     Args:
         ads: the catalogue, with its declared columns.
 
     Returns:
-        The catalogue without frozen vectors; these by name; and what became of the rows of items.
+        The catalogue without frozen vectors; and these by name.
     """
-    items, told = pa.table({}), Told()
-    if any(name.startswith(ITEM) for name in configs):
-        items, told = _unique(layout, ITEMS.name, 0, configs)
-    tables = {ITEM: items, AD: ads}
-    frozen = {
-        name: FrozenVectors.of(tables[prefix_of(name)], ID_COLUMNS[prefix_of(name)], name, configs[name])
-        for name in frozen_names(configs)
-    }
-    if of_prefix(ITEM, configs):
-        write_parquet(_without(items, frozen), layout.items)
-    return _without(ads, frozen), frozen, told
-
-
-def _unique(layout: DataDir, name: str, part: int, configs: ColumnConfigs) -> tuple[pa.Table, Told]:
-    staged = read_staged(layout.staging, contract_with(name, own_columns(configs)), part)
-    rows, repeats = unique_rows(staged, RULES[name])
-    counts = {name: rows.num_rows, f"duplicate_{name}": repeats.copies, f"conflicting_{name}": repeats.conflicts}
-    return rows, Told(counts, {f"conflicting_{name}": repeats.conflict} if repeats.conflict else {})
+    frozen = {}
+    for name in frozen_names(configs):
+        prefix = prefix_of(name)
+        table = read_parquet(layout.items, [ID_COLUMNS[ITEM], name]) if prefix == ITEM else ads
+        frozen[name] = FrozenVectors.of(table, ID_COLUMNS[prefix], name, configs[name])
+    if any(name.startswith(ITEM) for name in frozen):
+        write_parquet(_without(read_parquet(layout.items), frozen), layout.items)
+    return _without(ads, frozen), frozen
 
 
 def _without(table: pa.Table, names: Iterable[str]) -> pa.Table:
