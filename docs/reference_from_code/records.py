@@ -33,8 +33,8 @@ _INTRODUCTION = """# Live records
 
 A live record is one JSON object: a line of a log, a Kafka message, or an element of `POST /events`.
 There are seven kinds. `type` says which one it is, and may be left out of an event.
-Events, impressions, clicks and conversions say what happened, once. Profiles, items and ads say what is known of a user,
-an item or an ad from some time on: values of columns of your own.
+Events, impressions, clicks and conversions say what happened, once. Profiles, items and ads say what is known of a
+user, an item or an ad from some time on: values of columns of your own.
 [Follow a log or Kafka](../how-to/follow-a-stream.md) shows how to send them.
 
 Fields that are not listed are ignored and counted. Optional fields may be null, empty or a word such as `NULL`.

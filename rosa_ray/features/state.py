@@ -239,7 +239,8 @@ class FeatureState:
         except (OSError, ValueError) as error:
             raise BundleError(f"{directory}: fitted features cannot be read: {error}") from error
         config = _config_from(document, directory)
-        declared = (*token_names(config.columns), *set_names(config.columns))
+        # In the order of the fit, as the fingerprint reads them.
+        declared = [name for name, column in config.columns.items() if column.type != "vector"]
         oov = {name: _oov_buckets(name, config) for name in (*TABLES, *declared)}
         arrays |= {name: np.empty(0) for name in _ARRAYS if name not in arrays}
         state = cls(
