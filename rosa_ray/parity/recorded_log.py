@@ -106,7 +106,7 @@ class RecordedLog:
             np.repeat(np.array([kind for kind, _, _ in parts], np.int8), [len(rows) for _, rows, _ in parts])[order],
             np.concatenate([rows for _, rows, _ in parts])[order],
             time_us[order],
-            {prefix: _with_text(table, ("valid_from",)) for prefix, table in (things or {}).items()},
+            {prefix: _told_of(table, prefix, columns or {}) for prefix, table in (things or {}).items()},
             told.newest_us,
             tuple(counted),
         )
@@ -141,12 +141,7 @@ class RecordedLog:
         impressions, _, _ = join_labels(impressions, clicks, conversions, ads, labels)
         if not impressions.num_rows:
             raise InputError("the log has no impressions to replay; give one with impressions, or run `rosa simulate`")
-        things = {
-            prefix: unique_rows(pa.concat_tables(tables[name]), RULES[name])[0].select(
-                [ID_COLUMNS[prefix], "valid_from", *declared[prefix]]
-            )
-            for prefix, name in told.items()
-        }
+        things = {prefix: unique_rows(pa.concat_tables(tables[name]), RULES[name])[0] for prefix, name in told.items()}
         impressions = with_told(impressions, ads, things, columns or {}, counted)
         return cls.of(events, impressions, things, columns, counted)
 
@@ -224,7 +219,7 @@ def _as_said(kind: RecordKind, values: dict[str, Any], own: Sequence[str]) -> di
 
 @dataclass(frozen=True)
 class _Told:
-    """When records tell of users, items and ads: parts of code, rows and times, and the newest told ahead of time."""
+    """When records tell of users, items and ads: code, rows and times of parts; and the newest that is told ahead."""
 
     parts: tuple[tuple[int, np.ndarray, np.ndarray], ...]
     newest_us: int
@@ -264,6 +259,11 @@ def _without_clicks(impressions: pa.Table) -> pa.Table:
         return impressions
     cost = pc.subtract(impressions["cost"], pc.fill_null(impressions["click_cost"], 0.0))
     return impressions.set_column(impressions.column_names.index("cost"), "cost", cost)
+
+
+def _told_of(table: pa.Table, prefix: str, columns: ColumnConfigs) -> pa.Table:
+    """What records say of the rows of a table."""
+    return _with_text(table.select([ID_COLUMNS[prefix], "valid_from", *of_prefix(prefix, columns)]), ("valid_from",))
 
 
 def _with_text(table: pa.Table, names: tuple[str, ...]) -> pa.Table:
