@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rosa_ray.features.config import FeatureConfig
 from rosa_ray.intake import figures
 from rosa_ray.intake.figures import Bulk, Meeting, Periods, Repeats
 from rosa_ray.intake.heads import Head, heads
 from rosa_ray.intake.label_joins import Unjoined, forget_unknown, join_read
 from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
+from rosa_ray.intake.slots import slot_remarks
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.labels.outcomes import NOT_KNOWN
 from rosa_ray.schema import CONTRACTS
@@ -92,6 +94,7 @@ def check_log(
     keep_outliers: bool = False,
     labels: LabelsConfig = DEFAULT_LABELS,
     negative_keep_rate: float = 1.0,
+    features: FeatureConfig | None = None,
 ) -> LogCheck:
     """Read a log and say what it holds.
 
@@ -102,6 +105,7 @@ def check_log(
         keep_outliers: whether it would take rows far outside of the log's time.
         labels: how it would join clicks and conversions of logs of their own.
         negative_keep_rate: share of the impressions without a click that the log kept.
+        features: what would be read; the default features where it is left out.
 
     Raises:
         InputError: a location does not exist or holds no files.
@@ -127,6 +131,7 @@ def check_log(
     draft = LogCheck(**parts, remarks=(), seconds=0.0)
     remarks = [*_reading(draft), *_moments(draft), *_ids(draft), *_coverage(draft), *_labels(draft, good)]
     remarks += [*_joins(scans, unjoined), *_unripe(draft, shown, unknown, labels)]
+    remarks += slot_remarks(shown, features or FeatureConfig()) if shown else []
     remarks += [Remark("off", head.name, head.why, head.remedy) for head in draft.heads if not head.on]
     return LogCheck(**parts, remarks=tuple(gravest_first(remarks)), seconds=round(time.perf_counter() - since, 2))
 

@@ -23,7 +23,12 @@ def check(config: Path, rows: int = 0) -> LogCheck:
     settings = loaded.preprocess
     keep = settings.time_outliers == "keep"
     return check_log(
-        open_source(loaded.source), partial(split_bounds, settings), rows, period_of(settings), keep_outliers=keep
+        open_source(loaded.source),
+        partial(split_bounds, settings),
+        rows,
+        period_of(settings),
+        keep_outliers=keep,
+        features=loaded.features,
     )
 
 
