@@ -11,6 +11,7 @@ from rosa_ray.features.frozen import FrozenVectors
 from rosa_ray.features.own import ColumnConfigs, frozen_names, of_prefix, shared_names
 from rosa_ray.features.versions import Versions
 from rosa_ray.run_dir import DataDir
+from rosa_ray.schema import USERS
 from rosa_ray.schema.own_columns import AD, ENTITIES, ITEM, USER, prefix_of
 from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import read_parquet, write_parquet

@@ -81,6 +81,16 @@ class EncodedUsers:
         )
         return filtered.take(np.flatnonzero(counts))
 
+    def keep_events(self, kept: np.ndarray) -> "EncodedUsers":
+        """Keep the events of a boolean mask (E,): a run of each user's, as impressions count what is before them."""
+        counts = np.bincount(owners(self.event_offsets)[kept], minlength=len(self))
+        fewer = replace(
+            self,
+            event_offsets=np.r_[0, np.cumsum(counts)],
+            events={name: values[kept] for name, values in self.events.items()},
+        )
+        return replace(fewer, impressions={**self.impressions, "visible": count_visible(fewer)})
+
     def take(self, users: np.ndarray) -> "EncodedUsers":
         """The users at the given positions, in that order."""
         event_rows, event_offsets = gather_segments(self.event_offsets, users)
@@ -282,7 +292,7 @@ def _scaled_log_money(rows: UserRows, state: FeatureState) -> np.ndarray:
     return np.clip((np.log(money) - state.log_money_mean) / state.log_money_scale, -6.0, 6.0)
 
 
-def count_visible(rows: UserRows) -> np.ndarray:
+def count_visible(rows: "UserRows | EncodedUsers") -> np.ndarray:
     """Events of the same user strictly before each impression, int64 (I,)."""
     event_time, time_us = rows.events["time_us"], rows.impressions["time_us"]
     # One search instead of one per user: user·span + rank of the time rises over the whole block, since users come one

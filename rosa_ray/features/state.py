@@ -26,6 +26,7 @@ from rosa_ray.features.own import (
     shared_names,
     vector_names,
 )
+from rosa_ray.features.own_counters import CounterConfig
 from rosa_ray.features.parts import POSITION
 from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import Vocabulary
@@ -313,4 +314,10 @@ def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
         )
     columns = {name: ColumnConfig(**settings) for name, settings in stored.get("columns", {}).items()}
     crosses = tuple(tuple(parts) for parts in stored.get("crosses", ()))
-    return FeatureConfig(**{**stored, "views": tuple(stored["views"]), "columns": columns, "crosses": crosses})
+    counters = tuple(_counter_from(settings) for settings in stored.get("counters", ()))
+    lists = {"views": tuple(stored["views"]), "columns": columns, "crosses": crosses, "counters": counters}
+    return FeatureConfig(**{**stored, **lists})
+
+
+def _counter_from(settings: dict[str, Any]) -> CounterConfig:
+    return CounterConfig(settings["of"], tuple(settings["by"]), tuple(settings["windows_h"]))
