@@ -73,5 +73,5 @@ def own_world(features: FeatureConfig = FEATURES, seed: int = 7) -> OwnWorld:
     keyed = keyed_events(events)
     counters = fold_events(keyed, features) | fold_impressions(shown, features)
     rows = build_user_rows(keyed, shown, None, counters, features, BOUNDS)
-    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, features.columns)], features)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, features)], features)
     return OwnWorld(events, impressions, shown, counters, rows, state)

@@ -10,7 +10,7 @@ from rosa_ray.arrays import Columns, Ints
 from rosa_ray.features.clock import calendar
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.own import token_keys, token_names
-from rosa_ray.features.parts import AD_ID, CLOCK, GIVEN_PARTS, MOST_SLOTS, POSITION, cross_name
+from rosa_ray.features.parts import AD_ID, CLOCK, MOST_SLOTS, POSITION, cross_name, part_column
 from rosa_ray.features.vocabulary import KeyCounts
 from rosa_ray.schema import MISSING_KEY, derive_key
 
@@ -81,12 +81,10 @@ def slot_keys(position: np.ndarray) -> Ints:
 
 
 def _part(part: str, columns: Columns, keys: dict[str, Ints], config: FeatureConfig) -> Ints:
-    if part in config.columns:
-        return keys[part]
-    column = GIVEN_PARTS[part]
+    column = part_column(part)
     if column in CLOCK:
         return derive_key(calendar(config.local_us(columns["time_us"]))[column], _MOMENT)
-    return columns[column]
+    return keys[column] if column in keys else columns[column]
 
 
 def _mixed(parts: list[Ints]) -> Ints:
