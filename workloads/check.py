@@ -50,6 +50,7 @@ def run(config: RunConfig, options: CheckOptions) -> int:
         negative_keep_rate=settings.negative_keep_rate,
         own=own,
         unused=[table for table in OWN_TABLES if getattr(log, table) and table not in tables_needed(own)],
+        features=config.features,
     )
     if options.as_json:
         print(json.dumps(check.to_dict(), indent=2))

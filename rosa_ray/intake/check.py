@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rosa_ray.features.config import FeatureConfig
 from rosa_ray.intake import figures
 from rosa_ray.intake.declared import Declared, declared
 from rosa_ray.intake.figures import Bulk, Meeting, Periods, Repeats
@@ -13,6 +14,7 @@ from rosa_ray.intake.heads import Head, heads
 from rosa_ray.intake.label_joins import Unjoined, forget_unknown, join_read
 from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
+from rosa_ray.intake.slots import slot_remarks
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.labels.outcomes import NOT_KNOWN
 from rosa_ray.schema.contract import LACKING_REMEDY
@@ -99,6 +101,7 @@ def check_log(
     negative_keep_rate: float = 1.0,
     own: Sequence[OwnColumn] = (),
     unused: Sequence[str] = (),
+    features: FeatureConfig | None = None,
 ) -> LogCheck:
     """Read a log and say what it holds.
 
@@ -111,6 +114,7 @@ def check_log(
         negative_keep_rate: share of the impressions without a click that the log kept.
         own: declared columns, which the source brings too.
         unused: tables that are given and not read, since nobody declares a column of theirs.
+        features: what would be read; the default features where it is left out.
 
     Raises:
         InputError: a location does not exist or holds no files.
@@ -138,6 +142,7 @@ def check_log(
     remarks = [*_reading(draft), *_moments(draft), *_ids(draft), *_coverage(draft), *_labels(draft, good)]
     remarks += [*_of_columns(draft), *_unread(unused)]
     remarks += [*_joins(scans, unjoined), *_unripe(draft, shown, unknown, labels)]
+    remarks += slot_remarks(shown, features or FeatureConfig()) if shown else []
     remarks += [Remark("off", head.name, head.why, head.remedy) for head in draft.heads if not head.on]
     return LogCheck(**parts, remarks=tuple(gravest_first(remarks)), seconds=round(time.perf_counter() - since, 2))
 

@@ -31,6 +31,7 @@ def check(config: Path, rows: int = 0) -> LogCheck:
         period_of(settings),
         keep_outliers=keep,
         own=own,
+        features=loaded.features,
     )
 
 
