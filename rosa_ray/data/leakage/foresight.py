@@ -24,11 +24,14 @@ from rosa_ray.features.own import ColumnConfigs, row_columns
 from rosa_ray.features.versions import Versions
 from rosa_ray.schema.own_columns import ENTITIES, REQUEST, prefix_of
 
-LEAST_THINGS = 100
+LEAST_THINGS = 50
 """Things with impressions before and after the cut that a verdict needs, and different ones of them that clicked."""
 
-MARGIN = 0.1
-"""By how much r² may exceed p, beside what chance does: three standard errors of a rank correlation."""
+MARGIN, ERRORS = 0.03, 3
+"""By how much r² may exceed p, and by how many standard errors of their difference more."""
+
+REPLICATES, MOST_THINGS = 50, 5_000
+"""Bootstrap replicates over things that the error is found with, and things that are judged at most."""
 
 MOST_VALUES = 50
 """Categories of more values are not judged: their means would be chance."""
@@ -110,26 +113,36 @@ def _judge(name: str, seen: Mapping[str, np.ndarray], kind: str, cut_us: int) ->
     values = seen[name][read]
     for outcome, label in zip(OUTCOMES, (seen["click"], seen["click"] * seen["conversion"]), strict=True):
         past, after = (np.bincount(place[half], label[half], minlength=len(keys)) for half in (early, ~early))
-        chosen = both & (np.isfinite(values) if kind == "number" else True)
-        if chosen.sum() < LEAST_THINGS or (after[chosen] > 0).sum() < LEAST_THINGS:
+        chosen = np.flatnonzero(both & (np.isfinite(values) if kind == "number" else True))
+        # Keys are hashes, so that the first ones are as good as drawn.
+        chosen = chosen[:MOST_THINGS]
+        if len(chosen) < LEAST_THINGS or (after[chosen] > 0).sum() < LEAST_THINGS:
             continue
         # Rates, so that how often a thing was asked for tells nothing.
         rate = after[chosen] / requests[1][chosen]
         told = values[chosen] if kind == "number" else _means_of_others(values[chosen], rate)
         if told is None:
             continue
-        r = rank_correlation(told, rate)
-        p = rank_correlation(past[chosen] / requests[0][chosen], rate)
-        if r * r > p + MARGIN + 3 / np.sqrt(chosen.sum()):
+        before = past[chosen] / requests[0][chosen]
+        r, p = rank_correlation(told, rate), rank_correlation(before, rate)
+        if r * r > p + MARGIN + ERRORS * _error(told, before, rate):
             yield LeakFinding(
                 "knows the future",
                 "leak",
                 name,
                 f"as read before the middle of the labelled period, goes with the rate of {outcome} after it (rank "
-                f"correlation {r:.2f} over {int(chosen.sum())} {prefix_of(name)[:-1]}s), more than their own past does "
+                f"correlation {r:.2f} over {len(chosen)} {prefix_of(name)[:-1]}s), more than their own past does "
                 f"({p:.2f})",
                 KNOWN_THEN.format(name=name),
             )
+
+
+def _error(told: np.ndarray, before: np.ndarray, rate: np.ndarray) -> float:
+    """Standard error of r² - p, by drawing things anew."""
+    rng = np.random.default_rng(0)
+    draws = (rng.integers(0, len(rate), len(rate)) for _ in range(REPLICATES))
+    gaps = [rank_correlation(told[at], rate[at]) ** 2 - rank_correlation(before[at], rate[at]) for at in draws]
+    return float(np.std(gaps))
 
 
 def _means_of_others(values: np.ndarray, rate: np.ndarray) -> np.ndarray | None:
