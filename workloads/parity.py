@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rosa_ray.config import RunConfig
+from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import own_columns
+from rosa_ray.features.own_counters import said_columns
 from rosa_ray.run_dir import RunDir
 from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
@@ -32,8 +34,9 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
     from rosa_ray.parity.recorded_log import RecordedLog
 
     began_s = time.perf_counter()
-    columns = config.features.columns
-    log = RecordedLog.read(open_source(source_of(config), own=own_columns(columns)), config.labels, columns)
+    columns, counted = config.features.columns, said_columns(counted_views(config.features))
+    source = open_source(source_of(config), own=own_columns(columns))
+    log = RecordedLog.read(source, config.labels, columns, counted)
     pseudonyms = open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:

@@ -10,7 +10,9 @@ from rich.console import Console
 from rosa_ray.config import RunConfig
 from rosa_ray.data.time_bounds import parse_time
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError, InputError, ServingError
+from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import own_columns
+from rosa_ray.features.own_counters import said_columns
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.replay import RankingRequests, replay
 from rosa_ray.parity.replay_sinks import KafkaSink, LogSink, Sent, Sink
@@ -101,9 +103,9 @@ def run(config: RunConfig, options: ReplayOptions) -> int:
     Returns:
         0, or `EXIT_PARTIAL` when records were rejected or rankings failed.
     """
-    columns = config.features.columns
+    columns, counted = config.features.columns, said_columns(counted_views(config.features))
     source = open_source(source_of(config), own=own_columns(columns))
-    log = _chosen(RecordedLog.read(source, config.labels, columns), options)
+    log = _chosen(RecordedLog.read(source, config.labels, columns, counted), options)
     sink = open_sink(config, options)
     requests = RankingRequests.of(log) if options.to == "http" and options.rank else None
     console, done = Console(stderr=True), [0, 0]

@@ -1,9 +1,10 @@
 """A recorded log as the live records it would have been: one line of JSON each, by their own times."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +16,10 @@ from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.errors import InputError
 from rosa_ray.features import RecordKind
 from rosa_ray.features.own import ColumnConfigs, of_prefix, own_columns
+from rosa_ray.features.own_counters import said_name
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.schema import ADS, CLICKS, CONVERSIONS, EVENTS, IMPRESSIONS, MISSING_KEY, hash_ids
-from rosa_ray.schema.own_columns import AD, ITEM, TABLES_OF, USER, contract_with
+from rosa_ray.schema.own_columns import AD, ITEM, TABLES_OF, USER, contract_with, prefix_of
 from rosa_ray.sources import Source
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -51,6 +53,7 @@ class RecordedLog:
         kind: int8 (R,), codes of `RecordKind`, or of what tells of users, items and ads.
         row: int64 (R,), in `events`, `impressions` or a table of `things`.
         time_us: int64 (R,), rising.
+        counted: columns of impressions that own counters need of every impression, click and conversion.
         things: by the prefix of their columns, contract rows with times as text.
         told_us: the newest time of what is told before it holds.
     """
@@ -60,6 +63,7 @@ class RecordedLog:
     kind: np.ndarray
     row: np.ndarray
     time_us: np.ndarray
+    counted: tuple[str, ...] = ()
     things: Mapping[str, pa.Table] = field(default_factory=dict)
     told_us: int = 0
 
@@ -68,12 +72,14 @@ class RecordedLog:
         cls,
         events: pa.Table,
         impressions: pa.Table,
+        counted: Sequence[str] = (),
         things: Mapping[str, pa.Table] | None = None,
         columns: ColumnConfigs | None = None,
     ) -> "RecordedLog":
         """From rows of the contracts, whatever their order.
 
         Args:
+            counted: columns of impressions that own counters need.
             things: what is known of users, items and ads, by the prefix of their columns; one row per id and time.
             columns: all declared columns.
         """
@@ -99,19 +105,25 @@ class RecordedLog:
             np.repeat(np.array([kind for kind, _, _ in parts], np.int8), [len(rows) for _, rows, _ in parts])[order],
             np.concatenate([rows for _, rows, _ in parts])[order],
             time_us[order],
+            tuple(counted),
             {prefix: _told_of(table, prefix, columns or {}) for prefix, table in (things or {}).items()},
             told.newest_us,
         )
 
     @classmethod
     def read(
-        cls, source: Source, labels: LabelsConfig = DEFAULT_LABELS, columns: ColumnConfigs | None = None
+        cls,
+        source: Source,
+        labels: LabelsConfig = DEFAULT_LABELS,
+        columns: ColumnConfigs | None = None,
+        counted: Sequence[str] = (),
     ) -> "RecordedLog":
         """Read the events and impressions of a source; rows that break their contract are left out.
 
         Args:
             columns: declared columns; those of users, items and ads are records too.
             labels: how clicks and conversions of logs of their own are joined.
+            counted: what own counters need of feedback, from `said_columns`.
 
         Raises:
             InputError: a file is missing, unreadable, or of another contract; there are no impressions.
@@ -129,7 +141,7 @@ class RecordedLog:
         if not impressions.num_rows:
             raise InputError("the log has no impressions to replay; give one with impressions, or run `rosa simulate`")
         things = {prefix: unique_rows(pa.concat_tables(tables[name]), RULES[name])[0] for prefix, name in told.items()}
-        return cls.of(events, impressions, things, columns)
+        return cls.of(events, impressions, counted, things, columns)
 
     def __len__(self) -> int:
         return len(self.time_us)
@@ -148,19 +160,21 @@ class RecordedLog:
             places = np.flatnonzero(kind == code)
             if not len(places):
                 continue
-            table = (self.events if code == RecordKind.EVENT else self.impressions).select(names)
-            label = code.name.lower()
-            said = [_RENAMED.get(name, name) for name in names]
-            rows = table.rename_columns(said).take(pa.array(row[places])).to_pylist()
+            table = self.events if code == RecordKind.EVENT else self.impressions
+            counted = () if code == RecordKind.EVENT else self.counted
+            own = [name for name in counted if prefix_of(name)]
+            plain = dict.fromkeys((*names, *(name for name in counted if name not in own)))
+            said = [_RENAMED.get(name, name) for name in plain]
+            rows = table.select([*plain, *own]).rename_columns([*said, *own]).take(pa.array(row[places])).to_pylist()
             for place, values in zip(places.tolist(), rows, strict=True):
-                lines[place] = _ENCODE({"type": label, **values}).encode()
+                lines[place] = _ENCODE(_as_said(code, values, own)).encode()
         for told_code, (label, prefix) in _TOLD.items():
             places = np.flatnonzero(kind == told_code)
             rows = self.things[prefix].take(pa.array(row[places])).to_pylist() if len(places) else []
             for place, values in zip(places.tolist(), rows, strict=True):
-                told = {name: values.pop(name) for name in [*values] if name.startswith(prefix)}
-                own = {name.removeprefix(prefix): value for name, value in told.items()}
-                lines[place] = _ENCODE({"type": label, **values, "columns": own}).encode()
+                columns = [name for name in values if name.startswith(prefix)]
+                told = {name.removeprefix(prefix): values.pop(name) for name in columns}
+                lines[place] = _ENCODE({"type": label, **values, "columns": told}).encode()
         return lines
 
     def ids(self, start: int, stop: int) -> list[str]:
@@ -193,6 +207,12 @@ class RecordedLog:
             stop = max(min(start + records, in_span), start + 1)
             yield start, stop
             start = stop
+
+
+def _as_said(kind: RecordKind, values: dict[str, Any], own: Sequence[str]) -> dict[str, Any]:
+    """The fields of a record; declared columns stand together in `columns`."""
+    told = {said_name(name): values.pop(name) for name in own}
+    return {"type": kind.name.lower(), **values, **({"columns": told} if told else {})}
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def build_pipeline(
         stream.max_line_bytes,
         None if pseudonyms is None else pseudonyms.of,
         time_form=settings.records.time_form,
-        own=state.config.columns,
+        features=state.config,
     )
     source = open_records(stream, share, settings.files)
     try:

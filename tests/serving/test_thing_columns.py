@@ -59,7 +59,6 @@ def test_what_changed_elsewhere_is_read_when_it_has_aged() -> None:
     items.now_s += 60
     assert items.read(1, 2) == [0.5, 0.25]
     items.now_s += 1
-    held = items.columns._held
     assert items.read(1, 2) == [0.75, 0.25]
     assert items.read(1, 2) == [0.75, 0.25]
     assert items.asked == [[1, 2], [1, 2]]

@@ -7,7 +7,8 @@ from itertools import repeat
 
 import numpy as np
 
-from rosa_ray.features import VIEWS, Counters, CounterStates
+from rosa_ray.features import Counters, CounterStates
+from rosa_ray.features.views import OF_USERS, measures_of
 from rosa_ray.store.packing import pack_counters, unpack_counters
 
 CHUNK_BUCKETS = 128
@@ -41,20 +42,32 @@ def add_counters(connection: sqlite3.Connection, slot: str, states: CounterState
             if present is not None:
                 stored.append((key, chunk, present[0]))
         _write(connection, slot, _split(view, delta.merge(_join(view, stored))))
+        _note_owners(connection, slot, view, delta)
 
 
 def replace_counters(connection: sqlite3.Connection, slot: str, states: CounterStates) -> None:
     """Hold these counters and no others."""
-    connection.execute(f"DELETE FROM counters_{slot}")
+    for table in ("counters", "owned"):
+        connection.execute(f"DELETE FROM {table}_{slot}")
     for view, counters in states.items():
         _write(connection, slot, _split(view, counters))
+        _note_owners(connection, slot, view, counters)
 
 
-def delete_entity(connection: sqlite3.Connection, slot: str, entity: str, key: int) -> int:
-    """Remove an entity from all views of its kind; returns the rows removed."""
-    views = [name for name, view in VIEWS.items() if view.entity == entity]
+def delete_counters(connection: sqlite3.Connection, slot: str, user_key: int) -> int:
+    """Remove a user's own counters; returns the rows removed."""
+    owned = connection.execute(f"SELECT view, entity_key FROM owned_{slot} WHERE user_key = ?", (user_key,)).fetchall()
     query = f"DELETE FROM counters_{slot} WHERE view = ? AND entity_key = ?"
-    return sum(connection.execute(query, (view, key)).rowcount for view in views)
+    rows = [*((view, user_key) for view in OF_USERS), *owned]
+    connection.execute(f"DELETE FROM owned_{slot} WHERE user_key = ?", (user_key,))
+    return sum(connection.execute(query, row).rowcount for row in rows)
+
+
+def _note_owners(connection: sqlite3.Connection, slot: str, view: str, counters: Counters) -> None:
+    if counters.owner_key is None:
+        return
+    rows = dict.fromkeys(zip(counters.owner_key.tolist(), repeat(view), counters.entity_key.tolist()))
+    connection.executemany(f"INSERT OR IGNORE INTO owned_{slot} VALUES (?, ?, ?)", rows)
 
 
 def _write(connection: sqlite3.Connection, slot: str, rows: Iterator[_Row]) -> None:
@@ -68,4 +81,4 @@ def _split(view: str, counters: Counters) -> Iterator[_Row]:
 
 def _join(view: str, found: _Found) -> Counters:
     keys, chunks, packed = ([row[column] for row in found] for column in range(3))
-    return unpack_counters(keys, chunks, packed, len(VIEWS[view].measures), CHUNK_BUCKETS)  # type: ignore[arg-type]
+    return unpack_counters(keys, chunks, packed, measures_of(view), CHUNK_BUCKETS)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from rosa_ray.features.changes import Changes
 from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import of_prefix
 from rosa_ray.features.versions import ALWAYS_US
+from rosa_ray.features.views import view_named
 from rosa_ray.schema.own_columns import ENTITIES, USER
 from rosa_ray.store.backends.sqlite import columns, counters, fold, slots, timelines, users
 from rosa_ray.store.backends.sqlite.database import SCHEMA_VERSION, SLOTS, Database
@@ -68,7 +69,7 @@ class Store:
 
     def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
         """See `OnlineStore.read_counters`."""
-        if view not in VIEWS:
+        if view_named(view) is None:
             raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(VIEWS)}")
         with self._database.read() as connection:
             slot = self._require_features(slots.read_slot(connection, active=True))
