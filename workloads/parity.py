@@ -34,7 +34,8 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
     from rosa_ray.parity.recorded_log import RecordedLog
 
     began_s = time.perf_counter()
-    columns, counted = config.features.columns, said_columns(counted_views(config.features))
+    columns = config.features.columns
+    counted = said_columns(counted_views(config.features))
     source = open_source(source_of(config), own=own_columns(columns))
     log = RecordedLog.read(source, config.labels, columns, counted)
     pseudonyms = open_pseudonyms(config.privacy)

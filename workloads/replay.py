@@ -103,7 +103,8 @@ def run(config: RunConfig, options: ReplayOptions) -> int:
     Returns:
         0, or `EXIT_PARTIAL` when records were rejected or rankings failed.
     """
-    columns, counted = config.features.columns, said_columns(counted_views(config.features))
+    columns = config.features.columns
+    counted = said_columns(counted_views(config.features))
     source = open_source(source_of(config), own=own_columns(columns))
     log = _chosen(RecordedLog.read(source, config.labels, columns, counted), options)
     sink = open_sink(config, options)

@@ -11,8 +11,7 @@ from rosa_ray.features.frozen import FrozenVectors
 from rosa_ray.features.own import ColumnConfigs, frozen_names, of_prefix, shared_names
 from rosa_ray.features.versions import Versions
 from rosa_ray.run_dir import DataDir
-from rosa_ray.schema import USERS
-from rosa_ray.schema.own_columns import AD, ENTITIES, ITEM, USER, prefix_of
+from rosa_ray.schema.own_columns import AD, ENTITIES, ITEM, TABLES_OF, USER, prefix_of
 from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import read_parquet, write_parquet
 
@@ -73,7 +72,7 @@ def table_paths(layout: DataDir, prefix: str) -> list[str]:
     """
     if prefix != USER:
         return [layout.items if prefix == ITEM else layout.ads]
-    return [file.path for file in find_files(layout.users_tables, USERS.name)]
+    return [file.path for file in find_files(layout.users_tables, TABLES_OF[USER][0])]
 
 
 def keyed_table(columns: Columns) -> pa.Table:

@@ -18,6 +18,7 @@ from rosa_ray.features import RecordKind
 from rosa_ray.features.own import ColumnConfigs, of_prefix, own_columns
 from rosa_ray.features.own_counters import said_name
 from rosa_ray.labels import LabelsConfig
+from rosa_ray.parity.told_columns import with_told
 from rosa_ray.schema import ADS, CLICKS, CONVERSIONS, EVENTS, IMPRESSIONS, MISSING_KEY, hash_ids
 from rosa_ray.schema.own_columns import AD, ITEM, TABLES_OF, USER, contract_with, prefix_of
 from rosa_ray.sources import Source
@@ -53,9 +54,9 @@ class RecordedLog:
         kind: int8 (R,), codes of `RecordKind`, or of what tells of users, items and ads.
         row: int64 (R,), in `events`, `impressions` or a table of `things`.
         time_us: int64 (R,), rising.
-        counted: columns of impressions that own counters need of every impression, click and conversion.
         things: by the prefix of their columns, contract rows with times as text.
         told_us: the newest time of what is told before it holds.
+        counted: columns of impressions that own counters need of every impression, click and conversion.
     """
 
     events: pa.Table
@@ -63,25 +64,25 @@ class RecordedLog:
     kind: np.ndarray
     row: np.ndarray
     time_us: np.ndarray
-    counted: tuple[str, ...] = ()
     things: Mapping[str, pa.Table] = field(default_factory=dict)
     told_us: int = 0
+    counted: tuple[str, ...] = ()
 
     @classmethod
     def of(
         cls,
         events: pa.Table,
         impressions: pa.Table,
-        counted: Sequence[str] = (),
         things: Mapping[str, pa.Table] | None = None,
         columns: ColumnConfigs | None = None,
+        counted: Sequence[str] = (),
     ) -> "RecordedLog":
         """From rows of the contracts, whatever their order.
 
         Args:
-            counted: columns of impressions that own counters need.
             things: what is known of users, items and ads, by the prefix of their columns; one row per id and time.
             columns: all declared columns.
+            counted: columns of impressions that own counters need of feedback, from `said_columns`.
         """
         shown_us = _us(impressions["request_time"])
         clicked = np.flatnonzero(impressions["click"].to_numpy())
@@ -105,9 +106,9 @@ class RecordedLog:
             np.repeat(np.array([kind for kind, _, _ in parts], np.int8), [len(rows) for _, rows, _ in parts])[order],
             np.concatenate([rows for _, rows, _ in parts])[order],
             time_us[order],
-            tuple(counted),
             {prefix: _told_of(table, prefix, columns or {}) for prefix, table in (things or {}).items()},
             told.newest_us,
+            tuple(counted),
         )
 
     @classmethod
@@ -141,7 +142,8 @@ class RecordedLog:
         if not impressions.num_rows:
             raise InputError("the log has no impressions to replay; give one with impressions, or run `rosa simulate`")
         things = {prefix: unique_rows(pa.concat_tables(tables[name]), RULES[name])[0] for prefix, name in told.items()}
-        return cls.of(events, impressions, counted, things, columns)
+        impressions = with_told(impressions, ads, things, columns or {}, counted)
+        return cls.of(events, impressions, things, columns, counted)
 
     def __len__(self) -> int:
         return len(self.time_us)
@@ -172,9 +174,9 @@ class RecordedLog:
             places = np.flatnonzero(kind == told_code)
             rows = self.things[prefix].take(pa.array(row[places])).to_pylist() if len(places) else []
             for place, values in zip(places.tolist(), rows, strict=True):
-                columns = [name for name in values if name.startswith(prefix)]
-                told = {name.removeprefix(prefix): values.pop(name) for name in columns}
-                lines[place] = _ENCODE({"type": label, **values, "columns": told}).encode()
+                told = {name: values.pop(name) for name in [*values] if name.startswith(prefix)}
+                named = {name.removeprefix(prefix): value for name, value in told.items()}
+                lines[place] = _ENCODE({"type": label, **values, "columns": named}).encode()
         return lines
 
     def ids(self, start: int, stop: int) -> list[str]:
