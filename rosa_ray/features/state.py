@@ -97,8 +97,8 @@ class FeatureState:
         if config.position and (problem := wrong_slot(merged.keys[POSITION], config)):
             raise InputError(f"features.position cannot be learned: {problem}")
         vocabularies = {
-            name: Vocabulary.fit(counts, _min_count(name, config), _oov_buckets(name, config))
-            for name, counts in merged.keys.items()
+            name: Vocabulary.fit(merged.keys[name], _min_count(name, config), _oov_buckets(name, config))
+            for name in (*TABLES, *_names_in_common(config))
         }
         return cls(
             config,
