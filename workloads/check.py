@@ -46,6 +46,7 @@ def run(config: RunConfig, options: CheckOptions) -> int:
         keep_outliers=settings.time_outliers == "keep",
         labels=config.labels,
         negative_keep_rate=settings.negative_keep_rate,
+        behaviors=config.features.behavior_names,
     )
     if options.as_json:
         print(json.dumps(check.to_dict(), indent=2))

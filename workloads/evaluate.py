@@ -4,7 +4,7 @@ from rich.console import Console
 
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
-from workloads.places import record_config, source_of
+from workloads.places import record_config, require_bundle_behaviors, source_of
 
 
 def run(config: RunConfig, *, every: bool = False) -> int:
@@ -12,6 +12,7 @@ def run(config: RunConfig, *, every: bool = False) -> int:
     from rosa_ray.evaluation.evaluate import evaluate, findings, metrics_table
     from rosa_ray.evaluation.off_policy_table import off_policy_table
 
+    require_bundle_behaviors(config)
     run_dir = record_config(config)
     with connected(config.ray):
         metrics = evaluate(

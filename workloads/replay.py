@@ -102,7 +102,8 @@ def run(config: RunConfig, options: ReplayOptions) -> int:
         0, or `EXIT_PARTIAL` when records were rejected or rankings failed.
     """
     own = own_columns(config.features.columns)
-    log = _chosen(RecordedLog.read(open_source(source_of(config), own=own), config.labels, own), options)
+    source, behaviors = open_source(source_of(config), own=own), config.features.behavior_names
+    log = _chosen(RecordedLog.read(source, config.labels, own, behaviors), options)
     sink = open_sink(config, options)
     requests = RankingRequests.of(log) if options.to == "http" and options.rank else None
     console, done = Console(stderr=True), [0, 0]

@@ -116,7 +116,7 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]
     logs[IMPRESSIONS.name] = labelled
     counts = Counter(joined)
     staged = {name: _clean(rows, name, settings.bounds, counts, examples) for name, rows in logs.items()}
-    said = keyed_events(staged[EVENTS.name])
+    said = keyed_events(staged[EVENTS.name], config.behavior_names)
     events = with_categories(said, ads)
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns, settings.negative_keep_rate)
     impressions, late = forget_late(impressions, labels.as_of_us, labels.window_us)

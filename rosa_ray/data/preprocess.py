@@ -40,6 +40,7 @@ from rosa_ray.features.own import own_columns
 from rosa_ray.labels import DelayCurve, LabelsConfig, Maturity
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
+from rosa_ray.schema.own_columns import contract_with
 from rosa_ray.schema.spans import TimeBounds, find_bounds
 from rosa_ray.settings import section
 from rosa_ray.sources import Source
@@ -108,7 +109,8 @@ def preprocess(
     """
     layout, clock = DataDir(data_dir), _Clock()
     period = period_of(config)
-    staged = stage_source(source, layout.staging, config.partitions, own_columns(features.columns))
+    own, behaviors = own_columns(features.columns), features.behavior_names
+    staged = stage_source(source, layout.staging, config.partitions, own, behaviors)
     _require_impressions(staged)
     remove_tree(layout.spec)
     remove_tree(layout.users)
@@ -277,7 +279,7 @@ def _spec(
         "partitions": config.partitions,
         "negative_keep_rate": config.negative_keep_rate,
         "feature_config": features.definition(),
-        "contracts": {name: contract.fingerprint for name, contract in CONTRACTS.items()},
+        "contracts": {name: contract_with(name, (), features.behavior_names).fingerprint for name in CONTRACTS},
     }
 
 

@@ -4,13 +4,14 @@ Folding takes the rows of one log (events or impressions) as columns; reading gi
 where a rate has no denominator (missing is not zero).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
-from rosa_ray.features.views import IMPRESSION_MEASURES, VIEWS, View
-from rosa_ray.schema import BEHAVIORS
+from rosa_ray.features.views import IMPRESSION_MEASURES, View, views_counting
 from rosa_ray.units import MICROS_PER_UNIT
 
 CounterStates = dict[str, Counters]
@@ -22,23 +23,30 @@ def buckets_of(config: FeatureConfig) -> Buckets:
     return Buckets.of_minutes(config.bucket_minutes, config.settle_minutes)
 
 
+def views_of(config: FeatureConfig) -> Mapping[str, View]:
+    """All views by name; those of events count the behaviours of a configuration."""
+    return views_counting(config.behavior_names)
+
+
 def dense_names(config: FeatureConfig) -> tuple[str, ...]:
     """Names of the dense feature columns, in the order of `read_dense`.
 
     >>> dense_names(FeatureConfig(views=("ad_impressions",)))[0]
     'ad_impressions.24h.log1p_impressions'
     """
-    return tuple(name for view in config.views for name in VIEWS[view].feature_names)
+    views = views_of(config)
+    return tuple(name for view in config.views for name in views[view].feature_names)
 
 
 def counted_views(config: FeatureConfig) -> tuple[View, ...]:
     """Views that must be kept: those read as features, and ads' and campaigns' costs for the expected cost."""
-    return tuple(VIEWS[name] for name in dict.fromkeys((*config.views, "ad_impressions", "campaign_impressions")))
+    views = views_of(config)
+    return tuple(views[name] for name in dict.fromkeys((*config.views, "ad_impressions", "campaign_impressions")))
 
 
 def fold_events(events: Columns, config: FeatureConfig) -> CounterStates:
     """Count events (columns user_key, item_key, category_key, time_us, behavior), each once, into every event view."""
-    amounts = np.eye(len(BEHAVIORS), dtype=np.int64)[events["behavior"]]
+    amounts = np.eye(len(config.behaviors), dtype=np.int64)[events["behavior"]]
     bucket = buckets_of(config).of(events["time_us"])
     return {
         view.name: Counters.fold(events[view.entity], bucket, amounts)
@@ -60,7 +68,8 @@ def read_dense(states: CounterStates, requests: Columns, config: FeatureConfig) 
         requests: key columns user_key, item_key, category_key, ad_key, campaign_key and time_us.
     """
     last = buckets_of(config).last_closed(requests["time_us"])
-    columns = [_read_view(VIEWS[name], states, requests, last, config) for name in config.views]
+    views = views_of(config)
+    columns = [_read_view(views[name], states, requests, last, config) for name in config.views]
     return np.concatenate(columns, axis=1) if columns else np.empty((len(last), 0), np.float32)
 
 
@@ -76,9 +85,9 @@ def expected_cost(states: CounterStates, requests: Columns, config: FeatureConfi
     bid_micros = to_micros(requests["bid"]).astype(np.float64)
     last = buckets_of(config).last_closed(requests["time_us"])
     prior = config.prior_impressions * bid_micros
-    ratio = np.ones(len(last))
+    ratio, views = np.ones(len(last)), views_of(config)
     for name in ("campaign_impressions", "ad_impressions"):
-        sums = _state_of(states, VIEWS[name]).read(requests[VIEWS[name].entity], last, (None,))[:, 0]
+        sums = _state_of(states, views[name]).read(requests[views[name].entity], last, (None,))[:, 0]
         paid = sums[:, IMPRESSION_MEASURES.index("cost_micros")]
         offered = sums[:, IMPRESSION_MEASURES.index("bid_micros")]
         ratio = (paid + prior * ratio) / (offered + prior)

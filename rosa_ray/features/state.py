@@ -11,7 +11,7 @@ import xxhash
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features.config import ADDED_LATER, FeatureConfig
-from rosa_ray.features.counting import dense_names
+from rosa_ray.features.counting import dense_names, views_of
 from rosa_ray.features.fit_sums import TABLES, TOTALS, FitSums
 from rosa_ray.features.own import ColumnConfig, number_names, token_keys
 from rosa_ray.features.views import VIEWS
@@ -87,12 +87,15 @@ class FeatureState:
     def table_sizes(self) -> dict[str, int]:
         """Rows of every embedding table, and `dense`, the width of the dense input (values and presence mask).
 
-        Where columns are declared, `own` says the rows of their common table, and `own_fields` their number.
+        Where columns are declared, `own` says the rows of their common table, and `own_fields` their number. Where
+        there are more or fewer than four behaviours, `behaviors` says how many.
         """
         sizes = {name: self.vocabularies[name].size for name in TABLES}
         dense = 2 * len(dense_names(self.config)) + 2 + 2 * len(number_names(self.config.columns))
         own = [self.vocabularies[name].size for name in self.config.columns]
         declared = {"own": sum(own), "own_fields": len(own)} if own else {}
+        behaviors = len(self.config.behaviors)
+        declared |= {"behaviors": behaviors} if behaviors != len(BEHAVIORS) else {}
         return {**sizes, "money": self.config.money_buckets + 1, "dense": dense, **declared}
 
     def own_rows(self, columns: Columns) -> np.ndarray:
@@ -153,8 +156,8 @@ class FeatureState:
         Raises:
             BundleError: files are missing, or were written for another definition of the features than this code's.
         """
+        document = _read_document(directory)
         try:
-            document = json.loads((directory / _STATE_FILE).read_text())
             with np.load(directory / _TABLE_FILE) as archive:
                 arrays = dict(archive)
         except (OSError, ValueError) as error:
@@ -177,6 +180,23 @@ class FeatureState:
         return state
 
 
+def read_feature_config(directory: Path) -> FeatureConfig:
+    """Read the configuration of what `FeatureState.save` wrote, and not what was fitted.
+
+    Raises:
+        BundleError: as of `FeatureState.load`.
+    """
+    return _config_from(_read_document(directory), directory)
+
+
+def _read_document(directory: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads((directory / _STATE_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{directory}: fitted features cannot be read: {error}") from error
+    return document
+
+
 _ARRAYS = ("dense_mean", "dense_scale", "log_money_mean", "log_money_scale", "number_mean", "number_scale")
 
 
@@ -186,8 +206,10 @@ def _oov_buckets(name: str, config: FeatureConfig) -> int:
 
 def feature_definition(config: FeatureConfig) -> dict[str, object]:
     """What is computed, as JSON: the configuration, behaviours and every view with its log, entity and windows."""
-    views = {name: [VIEWS[name].log, VIEWS[name].entity, list(VIEWS[name].windows_hours)] for name in config.views}
-    return {"config": config.definition() | {"views": list(config.views)}, "behaviors": list(BEHAVIORS), "views": views}
+    names, known = list(config.behavior_names), views_of(config)
+    read = [known[name] for name in config.views]
+    views = {view.name: [view.log, view.entity, list(view.windows_hours)] for view in read}
+    return {"config": config.definition() | {"views": list(config.views)}, "behaviors": names, "views": views}
 
 
 def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:

@@ -3,7 +3,9 @@
 A view is one entry of `VIEWS`. `rosa_ray.features.counting` folds logs into them and reads them.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from rosa_ray.schema import BEHAVIORS
 
@@ -18,16 +20,18 @@ class View:
         log: the log it is folded from, `events` or `impressions`.
         entity: key column that names the entity.
         windows_hours: lengths read, in hours; None is the whole past.
+        behaviors: what a view of events counts.
     """
 
     name: str
     log: str
     entity: str
     windows_hours: tuple[int | None, ...]
+    behaviors: tuple[str, ...] = BEHAVIORS
 
     @property
     def measures(self) -> tuple[str, ...]:
-        return BEHAVIORS if self.log == "events" else IMPRESSION_MEASURES
+        return self.behaviors if self.log == "events" else IMPRESSION_MEASURES
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -50,3 +54,14 @@ VIEWS: dict[str, View] = {
         View("campaign_impressions", "impressions", "campaign_key", (24, None)),
     )
 }
+"""With the default behaviours."""
+
+
+@lru_cache
+def views_counting(behaviors: tuple[str, ...]) -> Mapping[str, View]:
+    """`VIEWS` where views of events count some behaviours.
+
+    >>> views_counting(("look", "order"))["item_events"].measures
+    ('look', 'order')
+    """
+    return {name: replace(view, behaviors=behaviors) for name, view in VIEWS.items()}

@@ -1,7 +1,7 @@
 """Check a configured log: read it once, compute figures, and say what they mean."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.labels.outcomes import NOT_KNOWN
-from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema import BEHAVIORS, CONTRACTS
 from rosa_ray.schema.contract import LACKING_REMEDY
 from rosa_ray.schema.contracts import lacking_in_words
 from rosa_ray.schema.overlap import LITTLE
@@ -92,6 +92,7 @@ def check_log(
     keep_outliers: bool = False,
     labels: LabelsConfig = DEFAULT_LABELS,
     negative_keep_rate: float = 1.0,
+    behaviors: Sequence[str] = BEHAVIORS,
 ) -> LogCheck:
     """Read a log and say what it holds.
 
@@ -102,12 +103,13 @@ def check_log(
         keep_outliers: whether it would take rows far outside of the log's time.
         labels: how it would join clicks and conversions of logs of their own.
         negative_keep_rate: share of the impressions without a click that the log kept.
+        behaviors: that an event may have.
 
     Raises:
         InputError: a location does not exist or holds no files.
     """
     since = time.perf_counter()
-    scans = scan_log(source, rows)
+    scans = scan_log(source, rows, behaviors)
     good = {name: scan for name, scan in scans.items() if scan.kept.rows}
     unjoined = join_read(good, labels)
     spans = figures.bulks(good, period, keep_outliers)

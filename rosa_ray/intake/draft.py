@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import yaml
 
-from rosa_ray.intake.guesses import TABLE_DOUBT, TableGuess, behavior_map, confidence_word
+from rosa_ray.intake.guesses import TABLE_DOUBT, TableGuess, behavior_map, confidence_word, own_behaviors
 from rosa_ray.intake.leftovers import Leftover, leftovers
 from rosa_ray.intake.profiles import Profile
 from rosa_ray.intake.samples import Unread
@@ -79,7 +79,7 @@ def draft_config(
     _times(text, tables)
     _numbers(text, tables)
     _windows(text, tables)
-    _features(text, leftovers(tables))
+    _features(text, leftovers(tables), _behaviors(text, tables))
     return Draft(text.written(), tuple(text.choices))
 
 
@@ -247,7 +247,7 @@ def _values(text: _Text, tables: Sequence[TableGuess]) -> None:
             text.add("  behaviors:")
         for value, behavior in meanings.items():
             text.add(f"    {_scalar(value)}: {behavior}", _share(table.columns["behavior"].found, value))
-        if unknown:
+        if unknown and not own_behaviors(table.columns["behavior"].found):
             words = ", ".join(unknown[:8])
             text.choose(f"behaviors: {words} are none of {', '.join(BEHAVIORS)}; map them, or their rows are set aside")
     mapped = [(t.table, c.column, c.found.meanings) for t in tables for c in t.columns.values() if c.found.meanings]
@@ -301,13 +301,36 @@ def _numbers(text: _Text, tables: Sequence[TableGuess]) -> None:
         _setting(text, "encoding", encodings, len(encodings))
 
 
-def _features(text: _Text, left: Sequence[Leftover]) -> None:
-    """Columns that may be declared, as comments: a person has to know when each is known."""
+def _behaviors(text: _Text, tables: Sequence[TableGuess]) -> bool:
+    """Behaviours of the log's own, where the words of a column are not all known; tells whether there are any."""
+    found = next((table.columns["behavior"].found for table in tables if "behavior" in table.columns), None)
+    _, unknown = behavior_map(found) if found else ({}, [])
+    ordered = own_behaviors(found) if found and unknown else []
+    if not found or not ordered:
+        return False
+    text.add("features:")
+    text.add(
+        "  behaviors:",
+        f"choose: {', '.join(unknown[:8])} were guessed into this order, from the weakest to the strongest; is it right?",
+        "features.behaviors",
+    )
+    for strength, name in enumerate(ordered):
+        text.add(f"    {_scalar(name)}: {strength}", _share(found, name) if name in unknown else "")
+    return True
+
+
+def _features(text: _Text, left: Sequence[Leftover], begun: bool) -> None:
+    """Columns that may be declared, as comments: a person has to know when each is known.
+
+    Args:
+        begun: whether the text has a section of features, which they then go on.
+    """
     if not left:
         return
     for line in _LEFTOVERS:
         text.add(f"# {line}")
-    text.add("# features:")
+    if not begun:
+        text.add("# features:")
     text.add("#   columns:")
     for one in left:
         examples = ", ".join(one.found.examples[:2])

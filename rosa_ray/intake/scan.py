@@ -8,7 +8,8 @@ from typing import cast
 
 from rosa_ray.errors import ContractError, InputError
 from rosa_ray.intake.columns_kept import KeptColumns
-from rosa_ray.schema import CONTRACTS, Violation
+from rosa_ray.schema import BEHAVIORS, CONTRACTS, Contract, Violation
+from rosa_ray.schema.own_columns import contract_with
 from rosa_ray.sources import RawBatch, Source, SourceFile
 
 MOST_FILES = 400
@@ -58,11 +59,12 @@ class TableScan:
         return ""
 
 
-def scan_log(source: Source, rows: int) -> dict[str, TableScan]:
+def scan_log(source: Source, rows: int, behaviors: Sequence[str] = BEHAVIORS) -> dict[str, TableScan]:
     """Read a log's tables.
 
     Args:
         rows: to read of each table at most, from the beginnings of files all over the log; 0 reads all.
+        behaviors: that an event may have.
 
     Returns:
         The tables that the source has, in contract order.
@@ -72,8 +74,10 @@ def scan_log(source: Source, rows: int) -> dict[str, TableScan]:
     """
     files = source.files()
     names = [name for name in CONTRACTS if any(file.contract_name == name for file in files)]
+    contracts = {name: contract_with(name, (), behaviors) for name in names}
     return {
-        name: _scan_table(source, name, [file for file in files if file.contract_name == name], rows) for name in names
+        name: _scan_table(source, contract, [file for file in files if file.contract_name == name], rows)
+        for name, contract in contracts.items()
     }
 
 
@@ -86,8 +90,9 @@ def row_id_of(table: str) -> str:
     return CONTRACTS[table].columns[0].name
 
 
-def _scan_table(source: Source, table: str, files: Sequence[SourceFile], rows: int) -> TableScan:
-    scan = TableScan(table, KeptColumns(CONTRACTS[table].schema, row_id_of(table)), files=len(files))
+def _scan_table(source: Source, contract: Contract, files: Sequence[SourceFile], rows: int) -> TableScan:
+    table = contract.name
+    scan = TableScan(table, KeptColumns(contract.schema, row_id_of(table)), files=len(files))
     chosen = _spread(files)[:MOST_FILES] if rows else files
     tally = _Tally()
     for at, file in enumerate(chosen):
@@ -95,13 +100,15 @@ def _scan_table(source: Source, table: str, files: Sequence[SourceFile], rows: i
         share = -(-left // (len(chosen) - at)) if rows else 0
         if rows and left <= 0:
             break
-        _scan_file(source, file, share, scan, tally)
+        _scan_file(source, contract, file, share, scan, tally)
     scan.set_aside, scan.noted = tally.violations(tally.rejected), tally.violations(tally.noted)
     return scan
 
 
-def _scan_file(source: Source, file: SourceFile, most: int, scan: TableScan, tally: "_Tally") -> None:
-    contract, before, kept_before = CONTRACTS[file.contract_name], scan.rows_read, scan.kept.rows
+def _scan_file(
+    source: Source, contract: Contract, file: SourceFile, most: int, scan: TableScan, tally: "_Tally"
+) -> None:
+    before, kept_before = scan.rows_read, scan.kept.rows
     scan.files_read += 1
     try:
         with closing(cast(Generator[RawBatch], source.read(file))) as batches:

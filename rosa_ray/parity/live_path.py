@@ -52,7 +52,12 @@ class LivePath:
         self._config, self._state, self._log = store, state, scratch / "log"
         self._fingerprint = state.fingerprint
         self._kill, self._rng, self._clock_us = kill, np.random.default_rng(kill), 0
-        self._parser = RecordParser(catalogue.table, pseudonym=pseudonym, now_us=lambda: self._clock_us)
+        self._parser = RecordParser(
+            catalogue.table,
+            pseudonym=pseudonym,
+            now_us=lambda: self._clock_us,
+            behaviors=state.config.behavior_names,
+        )
         self._writer = LogWriter(self._log / "0", _LOG)
         self.metrics, self.restarts = ConsumerMetrics(), 0
         self._start()

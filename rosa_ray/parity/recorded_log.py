@@ -13,7 +13,7 @@ from rosa_ray.data.label_join import join_labels
 from rosa_ray.errors import InputError
 from rosa_ray.features import RecordKind
 from rosa_ray.labels import LabelsConfig
-from rosa_ray.schema import ADS, CLICKS, CONVERSIONS, EVENTS, IMPRESSIONS, hash_ids
+from rosa_ray.schema import ADS, BEHAVIORS, CLICKS, CONVERSIONS, EVENTS, IMPRESSIONS, hash_ids
 from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import Source
 
@@ -76,18 +76,23 @@ class RecordedLog:
 
     @classmethod
     def read(
-        cls, source: Source, labels: LabelsConfig = DEFAULT_LABELS, own: Sequence[OwnColumn] = ()
+        cls,
+        source: Source,
+        labels: LabelsConfig = DEFAULT_LABELS,
+        own: Sequence[OwnColumn] = (),
+        behaviors: Sequence[str] = BEHAVIORS,
     ) -> "RecordedLog":
         """Read the events and impressions of a source; rows that break their contract are left out.
 
         Args:
             own: declared columns, for requests.
             labels: how clicks and conversions of logs of their own are joined.
+            behaviors: that an event may have.
 
         Raises:
             InputError: a file is missing, unreadable, or of another contract; there are no impressions.
         """
-        contracts = {name: contract_with(name, own) for name in _READ}
+        contracts = {name: contract_with(name, own, behaviors) for name in _READ}
         tables = {name: [contract.schema.empty_table()] for name, contract in contracts.items()}
         for file in source.files():
             if file.contract_name in tables:

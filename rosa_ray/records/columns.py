@@ -11,7 +11,7 @@ from rosa_ray.features import AdTable, with_categories
 from rosa_ray.features.records import RecordKind, empty_records
 from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
 from rosa_ray.records.times import RecordTimes
-from rosa_ray.schema import MISSING_KEY, Behavior, hash_ids
+from rosa_ray.schema import BEHAVIORS, MISSING_KEY, hash_ids
 
 Pseudonym = Callable[[str], str]
 
@@ -21,12 +21,15 @@ _KINDS: dict[type, RecordKind] = {
     ClickIn: RecordKind.CLICK,
     ConversionIn: RecordKind.CONVERSION,
 }
-_BEHAVIORS = {behavior.name.lower(): int(behavior) for behavior in Behavior}
 _NAN = float("nan")
 
 
 def record_columns(
-    records: Sequence[LiveRecord], times: RecordTimes, ads: AdTable, pseudonym: Pseudonym | None = None
+    records: Sequence[LiveRecord],
+    times: RecordTimes,
+    ads: AdTable,
+    pseudonym: Pseudonym | None = None,
+    behaviors: Sequence[str] = BEHAVIORS,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Columns of n records in their order, `RECORD_COLUMNS`, and whether each one's ad is in the catalogue.
 
@@ -35,6 +38,7 @@ def record_columns(
     Args:
         times: of these records, without faults.
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
+        behaviors: in rising strength; events have one of them.
 
     Returns:
         Columns, each (n,), and a boolean (n,) that is True for events.
@@ -49,19 +53,26 @@ def record_columns(
     is_event = columns["kind"] == RecordKind.EVENT
     events, shown = np.flatnonzero(is_event).tolist(), np.flatnonzero(~is_event).tolist()
     if events:
-        _put(columns, events, with_categories(_event_columns([records[row] for row in events]), ads))
+        _put(columns, events, with_categories(_event_columns([records[row] for row in events], behaviors), ads))
     if shown:
         values, known[shown] = _shown_columns([records[row] for row in shown], times.shown_us[shown], ads)
         _put(columns, shown, values)
     return columns, known
 
 
-def _event_columns(events: list[Any]) -> dict[str, np.ndarray]:
+def unknown_behaviors(records: Sequence[LiveRecord], behaviors: Sequence[str]) -> dict[int, str]:
+    """Position of an event to what is wrong with its behaviour, where it is none of those named."""
+    strange = [at for at, one in enumerate(records) if isinstance(one, EventIn) and one.behavior not in behaviors]
+    return dict.fromkeys(strange, f"behavior: is none of {', '.join(behaviors)}")
+
+
+def _event_columns(events: list[Any], behaviors: Sequence[str]) -> dict[str, np.ndarray]:
+    codes = {name: code for code, name in enumerate(behaviors)}
     return {
         "record_id": np.array([event.event_id for event in events], object),
         "item_key": _keys([event.item_id for event in events]),
         "category_key": _keys([event.category for event in events]),
-        "behavior": np.array([_BEHAVIORS[event.behavior] for event in events], np.int8),
+        "behavior": np.array([codes[event.behavior] for event in events], np.int8),
         "price": np.array([_NAN if event.price is None else event.price for event in events], np.float32),
     }
 

@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from rosa_ray.features import AdTable
-from rosa_ray.records.columns import Pseudonym, record_columns
+from rosa_ray.records.columns import Pseudonym, record_columns, unknown_behaviors
 from rosa_ray.records.ignored_fields import ignored_fields
 from rosa_ray.records.record_types import EventIn, LiveRecord, RecordIn
 from rosa_ray.records.times import record_times
+from rosa_ray.schema import BEHAVIORS
 from rosa_ray.sources.times import TimeForm
 from rosa_ray.units import SECOND_US
 
@@ -67,6 +68,7 @@ class RecordParser:
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
         now_us: the clock, microseconds UTC.
         time_form: of times that are numbers or say no zone.
+        behaviors: in rising strength, as of `FeatureConfig.behavior_names`; an event of another is refused.
     """
 
     ads: AdTable
@@ -75,6 +77,7 @@ class RecordParser:
     pseudonym: Pseudonym | None = None
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
     time_form: TimeForm = field(default_factory=TimeForm)
+    behaviors: tuple[str, ...] = BEHAVIORS
 
     def parse_lines(self, lines: Sequence[bytes]) -> Parsed:
         """Parse one JSON value per line; each stands or falls alone. Lines of blanks, such as `rosa forget` leaves,
@@ -119,11 +122,11 @@ class RecordParser:
 
     def _admit(self, records: list[LiveRecord], rows: np.ndarray, refusals: list[Refusal]) -> Parsed:
         ignored, times = ignored_fields(records), record_times(records, self.time_form)
-        if times.faults:
-            refusals += [Refusal(int(rows[at]), MALFORMED, fault) for at, fault in times.faults.items()]
-            sound = [at for at in range(len(records)) if at not in times.faults]
+        if faults := times.faults | unknown_behaviors(records, self.behaviors):
+            refusals += [Refusal(int(rows[at]), MALFORMED, fault) for at, fault in faults.items()]
+            sound = [at for at in range(len(records)) if at not in faults]
             records, rows, times = [records[at] for at in sound], rows[sound], times.take(sound)
-        columns, known = record_columns(records, times, self.ads, self.pseudonym)
+        columns, known = record_columns(records, times, self.ads, self.pseudonym, self.behaviors)
         ahead = columns["time_us"] > self.now_us() + self.max_future_s * SECOND_US
         future = f"is more than {self.max_future_s} s ahead of the clock"
         refused = [*refusals, *_refusals(rows[ahead], FUTURE, future)]

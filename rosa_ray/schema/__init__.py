@@ -1,6 +1,6 @@
 """Data contracts of the three logs, and the stable hash that turns ids into keys; `pseudonyms` stands by itself."""
 
-from rosa_ray.schema.behavior import BEHAVIORS, Behavior
+from rosa_ray.schema.behavior import BEHAVIORS, WEAKEST, Behavior
 from rosa_ray.schema.contract import Column, Contract, Violation
 from rosa_ray.schema.contracts import ADS, CANDIDATES, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS
 from rosa_ray.schema.keys import MISSING_KEY, derive_key, hash_id, hash_ids, pseudonym
@@ -15,6 +15,7 @@ __all__ = [
     "EVENTS",
     "IMPRESSIONS",
     "MISSING_KEY",
+    "WEAKEST",
     "Behavior",
     "Column",
     "Contract",

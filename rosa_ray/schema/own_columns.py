@@ -1,14 +1,15 @@
 """Columns that a team declares beside those of a contract: what they are called, and which tables bring them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.schema.behavior import BEHAVIORS
 from rosa_ray.schema.contract import Column, ColumnRule, Contract
-from rosa_ray.schema.contracts import CANDIDATES, CONTRACTS, IMPRESSIONS
+from rosa_ray.schema.contracts import CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS, events_with
 
 OwnKind = Literal["category", "number"]
 
@@ -54,12 +55,13 @@ def prefix_of(name: str) -> str:
     return next((prefix for prefix in _TABLES_OF if name.startswith(prefix) and len(name) > len(prefix)), "")
 
 
-def contract_with(name: str, own: Iterable[OwnColumn]) -> Contract:
-    """The contract of a table with the declared columns that it brings.
+def contract_with(name: str, own: Iterable[OwnColumn], behaviors: Sequence[str] = BEHAVIORS) -> Contract:
+    """The contract of a table with the declared columns that it brings; events have one of some behaviours.
 
     >>> contract_with("impressions", [OwnColumn("request.placement", "category")]).schema.names[-1]
     'request.placement'
     """
     brought = [column for column in own if name in _TABLES_OF.get(prefix_of(column.name), ())]
     more = [Column(one.name, _TYPES[one.kind], False, "of your own", _RULES[one.kind]) for one in brought]
-    return CONTRACTS[name].with_columns(more)
+    base = events_with(behaviors) if name == EVENTS.name else CONTRACTS[name]
+    return base.with_columns(more)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rosa_ray.features import VIEWS, AdTable, Counters, CounterStates, FeatureConfig, read_dense
+from rosa_ray.features import VIEWS, AdTable, Counters, CounterStates, FeatureConfig, dense_names, read_dense
 from rosa_ray.features.counting import buckets_of
 from rosa_ray.features.views import IMPRESSION_MEASURES
 
@@ -46,7 +46,7 @@ class AdCounters:
         self.views = tuple(view for view in config.views if VIEWS[view].entity != "user_key")
         self._ads, self._read, self._ttl_s = ads, read, ttl_s
         self._config = replace(config, views=self.views)
-        self._width = sum(len(VIEWS[view].feature_names) for view in self.views)
+        self._width = len(dense_names(self._config))
         self._readings: OrderedDict[int, _Readings] = OrderedDict()
 
     def read(self, rows: np.ndarray, time_us: int) -> tuple[np.ndarray, CounterStates]:

@@ -16,6 +16,7 @@ from rosa_ray.features import (
     UserRows,
     expected_cost,
     read_dense,
+    views_of,
 )
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.messages import FeatureQuery, Features, OfflineStates
@@ -122,7 +123,7 @@ def features_at_request(
         user_known=len(record.timeline["time_us"]) > 0 or any(len(c.bucket) for c in record.counters.values()),
         events=events,
         offline=_offline_states(record, query.time_us),
-        dense=_interleave(config.views, ad_views, ad_dense, _read_user(record, query.time_us, config)),
+        dense=_interleave(config, ad_views, ad_dense, _read_user(record, query.time_us, config)),
         expected_cost=expected_cost(cost_states, shown, config),
     )
 
@@ -165,12 +166,13 @@ def _read_user(record: UserRecord, time_us: int, config: FeatureConfig) -> dict[
 
 
 def _interleave(
-    views: tuple[str, ...], ad_views: tuple[str, ...], ad_dense: np.ndarray, user_dense: dict[str, np.ndarray]
+    config: FeatureConfig, ad_views: tuple[str, ...], ad_dense: np.ndarray, user_dense: dict[str, np.ndarray]
 ) -> np.ndarray:
-    widths = [len(VIEWS[view].feature_names) for view in ad_views]
+    views = views_of(config)
+    widths = [len(views[view].feature_names) for view in ad_views]
     blocks = dict(zip(ad_views, np.split(ad_dense, np.cumsum(widths)[:-1], axis=1), strict=True)) if ad_views else {}
     blocks |= {view: np.repeat(values, len(ad_dense), axis=0) for view, values in user_dense.items()}
-    columns = [blocks[view] for view in views]
+    columns = [blocks[view] for view in config.views]
     return np.concatenate(columns, axis=1) if columns else np.empty((len(ad_dense), 0), np.float32)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.data.leakage.findings import ANYWAY, LeakFinding
-from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows, is_logged
+from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows, is_logged, views_of
 from rosa_ray.features.encoding import count_visible, owners
-from rosa_ray.schema import BEHAVIORS, MISSING_KEY
+from rosa_ray.schema import MISSING_KEY
 from rosa_ray.units import MINUTE_US
 
 READING_TOLERANCE = 1e-4
@@ -61,7 +61,7 @@ class Recount:
         yield from self._differ("visible events", "not those strictly before the impression", self.visible)
         place = 0
         for name in self.config.views:
-            width = len(VIEWS[name].feature_names)
+            width = len(views_of(self.config)[name].feature_names)
             stored = self.dense[:, place : place + width]
             place += width
             if whole or VIEWS[name].entity == "user_key":
@@ -69,7 +69,8 @@ class Recount:
                 yield from self._differ(name, "not what the closed buckets before the request hold", pair)
 
     def _zeros(self, name: str) -> np.ndarray:
-        return np.zeros((len(self._end_us), len(VIEWS[name].windows_hours), max(len(BEHAVIORS), 3)), np.int64)
+        counts = max(len(self.config.behaviors), 3)
+        return np.zeros((len(self._end_us), len(VIEWS[name].windows_hours), counts), np.int64)
 
     def _window_us(self, hours: int | None) -> float:
         if hours is None:
@@ -90,7 +91,8 @@ class Recount:
             for place, hours in enumerate(view.windows_hours):
                 inside = mine[age_us <= self._window_us(hours)]
                 if view.log == "events":
-                    self._sums[name][row, place] += np.bincount(columns["behavior"][inside], minlength=len(BEHAVIORS))
+                    kinds = len(self.config.behaviors)
+                    self._sums[name][row, place, :kinds] += np.bincount(columns["behavior"][inside], minlength=kinds)
                 else:
                     since_us = self._end_us[row] - columns["click_time_us"][mine]
                     clicked = mine[(since_us > 0) & (since_us <= self._window_us(hours))]
@@ -107,7 +109,8 @@ class Recount:
         return units
 
     def _events(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return stored, np.log1p(self._sums[name][..., : len(BEHAVIORS)]).reshape(stored.shape)
+        counts = self._sums[name][..., : len(self.config.behaviors)]
+        return stored, np.log1p(counts).reshape(stored.shape)
 
     def _impressions(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Impressions and CTR exactly; CVR at most that of all conversions of earlier requests, whenever they were."""

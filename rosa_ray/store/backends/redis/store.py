@@ -7,7 +7,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features import RECORD_COLUMNS, VIEWS, CounterStates, FeatureConfig
+from rosa_ray.features import RECORD_COLUMNS, VIEWS, CounterStates, FeatureConfig, views_of
 from rosa_ray.features.counting import counted_views
 from rosa_ray.store.backends.redis import activation, generations, loading
 from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
@@ -43,6 +43,7 @@ class Store:
         self, config: StoreConfig, features: FeatureConfig, feature_fingerprint: str | None, *, create: bool
     ) -> None:
         self._config, self._features, self._fingerprint = config, features, feature_fingerprint
+        self._views = views_of(features)
         self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
         self._connection = Connection(config)
         if create:
@@ -71,7 +72,7 @@ class Store:
             timeline=timeline,
             states=states,
             counters={
-                view: counters_of_fields([key], [fields], len(VIEWS[view].measures))
+                view: counters_of_fields([key], [fields], len(self._views[view].measures))
                 for view, fields in zip(self._user_views, counters, strict=True)
             },
             model_version=model,
@@ -79,8 +80,9 @@ class Store:
 
     def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
         """See `OnlineStore.read_counters`."""
-        if view not in VIEWS:
-            raise StoreError(f"store {self._connection.where}: has no view '{view}'; views are {', '.join(VIEWS)}")
+        if view not in self._views:
+            known = ", ".join(self._views)
+            raise StoreError(f"store {self._connection.where}: has no view '{view}'; views are {known}")
         keys = np.unique(np.asarray(entity_keys, np.int64)).tolist()
         fields: list[list[bytes]] = []
         for start in range(0, max(len(keys), 1), _ENTITIES):
@@ -88,7 +90,7 @@ class Store:
             _, identity, found = self._connection.run("read_counters", view, len(chosen), *chosen)
             self._require_identity(identity)
             fields += found
-        return {view: counters_of_fields(keys, fields, len(VIEWS[view].measures))}
+        return {view: counters_of_fields(keys, fields, len(self._views[view].measures))}
 
     def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
         """See `OnlineStore.apply`."""

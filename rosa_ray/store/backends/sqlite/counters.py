@@ -8,6 +8,7 @@ from itertools import repeat
 import numpy as np
 
 from rosa_ray.features import VIEWS, Counters, CounterStates
+from rosa_ray.features.views import View
 from rosa_ray.store.packing import pack_counters, unpack_counters
 
 CHUNK_BUCKETS = 128
@@ -17,14 +18,14 @@ _Row = tuple[str, int, int, bytes]
 _Found = list[tuple[int, int, bytes]]
 
 
-def read_counters(connection: sqlite3.Connection, slot: str, view: str, entity_keys: np.ndarray) -> Counters:
+def read_counters(connection: sqlite3.Connection, slot: str, view: View, entity_keys: np.ndarray) -> Counters:
     """All buckets of some entities, in one query."""
     rows = connection.execute(
         f"SELECT entity_key, chunk, packed FROM counters_{slot} WHERE view = ? AND entity_key IN "
         "(SELECT value FROM json_each(?)) ORDER BY entity_key, chunk",
-        (view, json.dumps(np.asarray(entity_keys, np.int64).tolist())),
+        (view.name, json.dumps(np.asarray(entity_keys, np.int64).tolist())),
     )
-    return _join(view, rows.fetchall())
+    return _join(rows.fetchall(), len(view.measures))
 
 
 def add_counters(connection: sqlite3.Connection, slot: str, states: CounterStates) -> None:
@@ -40,7 +41,7 @@ def add_counters(connection: sqlite3.Connection, slot: str, states: CounterState
             present = connection.execute(query, (view, key, chunk)).fetchone()
             if present is not None:
                 stored.append((key, chunk, present[0]))
-        _write(connection, slot, _split(view, delta.merge(_join(view, stored))))
+        _write(connection, slot, _split(view, delta.merge(_join(stored, delta.sums.shape[1]))))
 
 
 def replace_counters(connection: sqlite3.Connection, slot: str, states: CounterStates) -> None:
@@ -66,6 +67,6 @@ def _split(view: str, counters: Counters) -> Iterator[_Row]:
     return zip(repeat(view), keys.tolist(), chunks.tolist(), packed)
 
 
-def _join(view: str, found: _Found) -> Counters:
+def _join(found: _Found, measures: int) -> Counters:
     keys, chunks, packed = ([row[column] for row in found] for column in range(3))
-    return unpack_counters(keys, chunks, packed, len(VIEWS[view].measures), CHUNK_BUCKETS)  # type: ignore[arg-type]
+    return unpack_counters(keys, chunks, packed, measures, CHUNK_BUCKETS)  # type: ignore[arg-type]

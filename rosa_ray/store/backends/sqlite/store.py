@@ -8,7 +8,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
+from rosa_ray.features import CounterStates, FeatureConfig, views_of
 from rosa_ray.features.counting import counted_views
 from rosa_ray.store.backends.sqlite import counters, fold, slots, timelines, users
 from rosa_ray.store.backends.sqlite.database import SCHEMA_VERSION, SLOTS, Database
@@ -33,7 +33,8 @@ class Store:
         self, config: StoreConfig, features: FeatureConfig, feature_fingerprint: str | None, *, create: bool
     ) -> None:
         self._config, self._features, self._fingerprint = config, features, feature_fingerprint
-        self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
+        self._views = views_of(features)
+        self._user_views = [view for view in counted_views(features) if view.entity == "user_key"]
         self._database = Database(config.path, config.busy_timeout_ms, create)
         if create:
             self._stamp_empty()
@@ -56,17 +57,19 @@ class Store:
                 user_key=user_key,
                 timeline=timelines.read_timeline(connection, slot.name, user_key),
                 states=timelines.read_states(connection, slot.name, user_key, model),
-                counters={view: counters.read_counters(connection, slot.name, view, key) for view in self._user_views},
+                counters={
+                    view.name: counters.read_counters(connection, slot.name, view, key) for view in self._user_views
+                },
                 model_version=model,
             )
 
     def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
         """See `OnlineStore.read_counters`."""
-        if view not in VIEWS:
-            raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(VIEWS)}")
+        if view not in self._views:
+            raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(self._views)}")
         with self._database.read() as connection:
             slot = self._require_features(slots.read_slot(connection, active=True))
-            return {view: counters.read_counters(connection, slot.name, view, entity_keys)}
+            return {view: counters.read_counters(connection, slot.name, self._views[view], entity_keys)}
 
     def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
         """See `OnlineStore.apply`."""
