@@ -28,19 +28,17 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
         ParityError: the first feature or score that differs.
         InputError: the run has no log or no data.
     """
-    from rosa_ray.data.user_rows import require_behaviors
     from rosa_ray.parity.check import check_run
     from rosa_ray.parity.recorded_log import RecordedLog
 
     began_s = time.perf_counter()
-    require_behaviors(RunDir(config.run_dir).data, config.features)
     own = own_columns(config.features.columns)
     behaviors = config.features.behavior_names
     log = RecordedLog.read(open_source(source_of(config), own=own), config.labels, own, behaviors)
     pseudonyms = open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:
-        checked = check_run(RunDir(config.run_dir), log, config.store, options, pseudonym, start)
+        checked = check_run(RunDir(config.run_dir), log, config.store, options, pseudonym, start, behaviors)
     print("\n".join(_lines(checked, time.perf_counter() - began_s)))
     return 0
 

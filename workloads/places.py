@@ -95,7 +95,7 @@ def require_bundle_behaviors(config: RunConfig) -> None:
 
     bundle = RunDir(config.run_dir).bundle
     stored = open_bundle(bundle).features(read_feature_config)
-    same_behaviors(config.features, stored.behavior_names, f"bundle {bundle} was trained with")
+    same_behaviors(config.features.behavior_names, stored.behavior_names, f"bundle {bundle} was trained with")
 
 
 def source_of(config: RunConfig) -> SourceConfig:

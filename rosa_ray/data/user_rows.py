@@ -124,7 +124,7 @@ def require_behaviors(layout: DataDir, features: FeatureConfig) -> None:
         InputError: there is no preprocessed data.
     """
     stored = behaviors_of(read_spec(layout).get("feature_config", {}))
-    same_behaviors(features, stored, f"{layout.root} was preprocessed with")
+    same_behaviors(features.behavior_names, stored, f"{layout.root} was preprocessed with")
 
 
 def read_feature_state(directory: str) -> FeatureState:

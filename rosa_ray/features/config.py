@@ -1,6 +1,6 @@
 """Which features are computed, and how finely. Every field is part of the feature fingerprint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field
 from typing import Annotated, Any
 
@@ -144,19 +144,20 @@ def behaviors_of(definition: Mapping[str, Any]) -> tuple[str, ...]:
     return by_strength(definition.get("behaviors", DEFAULT_BEHAVIORS))
 
 
-def same_behaviors(config: FeatureConfig, names: tuple[str, ...], where: str) -> None:
+def same_behaviors(configured: Sequence[str], names: Sequence[str], where: str) -> None:
     """Refuse a config whose behaviours are not those that something was made with.
 
     Args:
-        names: those, in rising strength.
+        configured: what the config names, in rising strength.
+        names: what it has to name.
         where: what has them, with a verb.
 
     Raises:
         ConfigError: names or order differ.
     """
-    if config.behavior_names != names:
+    if tuple(configured) != tuple(names):
         raise ConfigError(
-            f"features.behaviors are {', '.join(config.behavior_names)}; {where} {', '.join(names)}; name these, or "
+            f"features.behaviors are {', '.join(configured)}; {where} {', '.join(names)}; name these, or "
             "preprocess and train again"
         )
 

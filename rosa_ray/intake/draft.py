@@ -311,7 +311,7 @@ def _behaviors(text: _Text, tables: Sequence[TableGuess]) -> bool:
     text.add("features:")
     text.add(
         "  behaviors:",
-        f"choose: {', '.join(unknown[:8])} were guessed into this order, from the weakest to the strongest; is it right?",
+        f"choose: is this the order of strength? {', '.join(unknown[:8])} were put into it by how often they are",
         "features.behaviors",
     )
     for strength, name in enumerate(ordered):

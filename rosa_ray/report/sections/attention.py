@@ -59,9 +59,9 @@ def _attention(place: str, weights: "dict[str, torch.Tensor]") -> Attention:
 
     parts = {part: weights.get(place + part) for part in (_DECAY, _BIAS)}
     heads = next(part.shape[-1] for part in parts.values() if part is not None)
-    omega, rates = parts[_BIAS], parts[_DECAY]
-    behaviors = 0 if omega is None else omega.shape[0]
-    bias = BehaviorDecayBias(heads, omega is not None, rates is not None, behaviors)
+    given = parts[_BIAS]
+    behaviors = 0 if given is None else given.shape[0]
+    bias = BehaviorDecayBias(heads, given is not None, parts[_DECAY] is not None, behaviors)
     starting = bias.half_life_hours_H.tolist() if parts[_DECAY] is not None else []
     bias.load_state_dict({part.removeprefix("bias."): value for part, value in parts.items() if value is not None})
     learned = bias.half_life_hours_H.tolist() if starting else []
