@@ -137,7 +137,8 @@ class Recount:
         if not len(rows):
             return
         row, column = int(rows[0]), int(columns[0])
-        name = VIEWS[where].feature_names[column] if where in VIEWS else where
+        views = views_of(self.config)
+        name = views[where].feature_names[column] if where in views else where
         yield LeakFinding(
             "point in time",
             "leak",
