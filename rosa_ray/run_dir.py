@@ -92,6 +92,20 @@ class DataDir(Directory):
         return self.below("ads.parquet")
 
     @property
+    def items(self) -> str:
+        """What is known of items, one row per version; only where columns of items are declared."""
+        return self.below("items.parquet")
+
+    def users_table(self, part: int) -> str:
+        """What is known of the users of a partition, one row per version; only where columns of users are declared."""
+        return f"{self.users_tables}/part-{part:05d}.parquet"
+
+    @property
+    def users_tables(self) -> str:
+        """What is known of users, a file per partition."""
+        return self.below("users_table")
+
+    @property
     def names(self) -> str:
         """Device names behind their keys."""
         return self.below("names.json")

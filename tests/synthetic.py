@@ -20,6 +20,7 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
 )
+from rosa_ray.features.own import row_columns
 from rosa_ray.schema import ADS, BEHAVIORS, IMPRESSIONS
 from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.schema.contracts import events_with
@@ -113,13 +114,22 @@ def user_rows(
     return build_user_rows(events, impressions, None, counters, config, BOUNDS)
 
 
-def user_rows_of(config: FeatureConfig, own: dict[str, pa.Array], impressions: int = 400) -> UserRows:
-    """User rows of a synthetic log whose impressions, those of `impressions_table` of seed 0, have more columns."""
-    events = keyed_events(events_table(np.random.default_rng(1)))
+def user_rows_of(
+    config: FeatureConfig,
+    own: dict[str, pa.Array],
+    impressions: int = 400,
+    event_own: dict[str, np.ndarray] | None = None,
+) -> UserRows:
+    """User rows of a synthetic log whose impressions, those of `impressions_table` of seed 0, have more columns.
+
+    Args:
+        event_own: keyed columns of the events.
+    """
+    events = keyed_events(events_table(np.random.default_rng(1))) | (event_own or {})
     table = impressions_table(np.random.default_rng(0), impressions=impressions)
     for name, values in own.items():
         table = table.append_column(name, values)
-    shown, _ = keyed_impressions(table, AdTable.from_table(ads_table()), config.columns)
+    shown, _ = keyed_impressions(table, AdTable.from_table(ads_table()), row_columns(config.columns))
     counters = fold_events(events, config) | fold_impressions(shown, config)
     return build_user_rows(events, shown, None, counters, config, BOUNDS)
 

@@ -33,8 +33,20 @@ def print_losses(report: dict[str, Any]) -> None:
         print(f"{table} have no column {lacking_in_words(table, names)}; {LACKING_REMEDY}")
     for share in report["coverage"]:
         print(f"{share['have']:,} of {share['of']:,} {share['what']}")
+    if line := columns_line(report.get("own", {})):
+        print(line)
     for warning in report["warnings"]:
         typer.secho(f"warning: {warning}", fg=typer.colors.YELLOW, err=True)
+
+
+def columns_line(own: dict[str, Any]) -> str:
+    """Say for each declared column which share of the impressions has a value; empty where none is declared.
+
+    >>> columns_line({"impressions": 200, "known": {"user.age_band": 150, "item.brand": 200}})
+    'impressions with a value: user.age_band 75 %, item.brand 100 %'
+    """
+    shares = [f"{name} {100 * count / own['impressions']:.3g} %" for name, count in own.get("known", {}).items()]
+    return f"impressions with a value: {', '.join(shares)}" if shares else ""
 
 
 def catalogue_line(catalogue: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.run_dir import RunDir
 from rosa_ray.schema import CONTRACTS, IMPRESSIONS
 from rosa_ray.settings.plain import dump
-from rosa_ray.sources import SourceConfig, brings
+from rosa_ray.sources import SourceConfig, beside, brings
 from rosa_ray.storage import is_remote, write_bytes
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.streaming.config import StreamConfig
@@ -99,10 +99,16 @@ def require_bundle_behaviors(config: RunConfig) -> None:
 
 
 def source_of(config: RunConfig) -> SourceConfig:
-    """The log that a run works on: the source's own where it brings impressions, else what `rosa simulate` wrote."""
+    """The log that a run works on: the source's own where it brings impressions, else what `rosa simulate` wrote.
+
+    Tables of users and items are the source's in any case.
+    """
     if brings_impressions(config.source):
         return config.source
-    return SourceConfig(kind="log", path=RunDir(config.run_dir).log.root)
+    path = RunDir(config.run_dir).log.root
+    if config.source.users or config.source.items:
+        return beside(config.source, "log", path)
+    return SourceConfig(kind="log", path=path)
 
 
 def log_of(config: RunConfig) -> SourceConfig:

@@ -1,6 +1,6 @@
-"""The catalogue as it was at any time: the rows of an ad are its versions, from snapshots or from changes.
+"""What is known of ads, users and items as of any time: their rows are versions, from snapshots or from changes.
 
-Daily snapshots repeat most ads unchanged, so that a version is kept only where it differs from the one before it.
+Daily snapshots repeat most rows unchanged, so that a version is kept only where it differs from the one before it.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,38 +9,46 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rosa_ray.data.same_id import RULES, Repeats, unique_rows
+from rosa_ray.data.same_id import RULES, Repeats, content_names, unique_rows, value_codes
 from rosa_ray.features import AdTable
-from rosa_ray.schema import ADS, hash_ids
+from rosa_ray.schema import ADS, Contract, hash_ids
 
 _DATES = ("valid_from", "valid_until")
-_CONTENT = tuple(name for name in ADS.schema.names if name not in ("ad_id", *_DATES))
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Versions of ads, and what became of the rows that they were made of.
+    """Versions of ads, users or items, and what became of the rows that they were made of.
 
     Attributes:
-        table: ads contract. Where a row is dated, one row per version, by ad and time; else one row per ad, without
+        table: of the contract. Where a row is dated, one row per version, by id and time; else one row per id, without
             `valid_from` and `valid_until`.
-        repeats: rows of one ad and one `valid_from`.
+        repeats: rows of one id and one `valid_from`.
         unchanged: rows left out that say what the version before them says.
+        contract: of ads, users or items.
     """
 
     table: pa.Table
     repeats: Repeats
     unchanged: int = 0
+    contract: Contract = ADS
 
     @property
     def counts(self) -> dict[str, int]:
         """Rows by what became of them, as the data report names them."""
+        name = self.contract.name
+        things = len(np.unique(hash_ids(self.table[RULES[name].id])))
         return {
-            "duplicate_ads": self.repeats.copies,
-            "versions_of_ads": self.table.num_rows - _count_ads(self.table),
-            "unchanged_ads": self.unchanged,
-            "conflicting_ads": self.repeats.conflicts,
+            f"duplicate_{name}": self.repeats.copies,
+            f"versions_of_{name}": self.table.num_rows - things,
+            f"unchanged_{name}": self.unchanged,
+            f"conflicting_{name}": self.repeats.conflicts,
         }
+
+    @property
+    def examples(self) -> dict[str, str]:
+        """An example of each kind of loss, by the same names."""
+        return {f"conflicting_{self.contract.name}": self.repeats.conflict} if self.repeats.conflict else {}
 
 
 @dataclass(frozen=True)
@@ -76,13 +84,18 @@ class CatalogueSpan:
         return asdict(self)
 
 
-def read_versions(rows: pa.Table) -> Catalogue:
-    """Make versions of all rows of the ads contract, whatever their order."""
-    unique, repeats = unique_rows(rows, RULES[ADS.name])
-    if all(unique[name].null_count == unique.num_rows for name in _DATES):
-        return Catalogue(_with_nulls(unique.drop_columns([*_DATES])), repeats)
-    versions, unchanged = _changes(unique.take(pa.array(AdTable.order(unique))))
-    return Catalogue(_with_nulls(versions), repeats, unchanged)
+def read_versions(rows: pa.Table, contract: Contract = ADS) -> Catalogue:
+    """Make versions of all rows of a contract, whatever their order.
+
+    Args:
+        contract: of ads, users or items.
+    """
+    unique, repeats = unique_rows(rows, RULES[contract.name])
+    dates = [name for name in _DATES if name in unique.column_names]
+    if all(unique[name].null_count == unique.num_rows for name in dates):
+        return Catalogue(_with_nulls(unique.drop_columns(dates), contract), repeats, contract=contract)
+    versions, unchanged = _changes(unique.take(pa.array(_order(unique, contract))), contract)
+    return Catalogue(_with_nulls(versions, contract), repeats, unchanged, contract)
 
 
 def ads_at(versions: pa.Table, time_us: int) -> pa.Table:
@@ -99,13 +112,24 @@ def ads_at(versions: pa.Table, time_us: int) -> pa.Table:
 
 def _differ(column: pa.ChunkedArray) -> np.ndarray:
     """Whether each value is another than the one before it; true for the first. Nulls are equal."""
-    codes = column.dictionary_encode().unify_dictionaries().combine_chunks().indices.fill_null(-1).to_numpy()
+    codes = value_codes(column)
     return np.r_[True, codes[1:] != codes[:-1]] if len(codes) else np.zeros(0, bool)
 
 
-def _changes(ordered: pa.Table) -> tuple[pa.Table, int]:
+def _order(rows: pa.Table, contract: Contract) -> np.ndarray:
+    """Rows by id and since when they hold."""
+    if contract.name == ADS.name:
+        return AdTable.order(rows)
+    since_us = rows["valid_from"].cast(pa.int64()).fill_null(np.iinfo(np.int64).min).to_numpy()
+    return np.lexsort((since_us, hash_ids(rows[RULES[contract.name].id])))
+
+
+def _changes(ordered: pa.Table, contract: Contract) -> tuple[pa.Table, int]:
     """Leave out rows that only go on with the row before them, which then holds as long as they do."""
-    differ = np.logical_or.reduce([_differ(ordered[name]) for name in ("ad_id", *_CONTENT)])
+    content = [name for name in content_names(ordered, contract) if name not in _DATES]
+    differ = np.logical_or.reduce([_differ(ordered[name]) for name in content])
+    if "valid_until" not in ordered.column_names:
+        return ordered.filter(pa.array(differ)), int((~differ).sum())
     since_us, until_us = (ordered[name].cast(pa.int64()).to_numpy(zero_copy_only=False) for name in _DATES)
     # Null becomes NaN, which is before nothing: a row without an end goes on.
     paused = np.r_[False, until_us[:-1] < since_us[1:]]
@@ -119,11 +143,8 @@ def _changes(ordered: pa.Table) -> tuple[pa.Table, int]:
     return versions, int((~kept).sum())
 
 
-def _with_nulls(ads: pa.Table) -> pa.Table:
-    """The same rows in one chunk a column; only the id is known of every ad."""
-    fields = [pa.field(field.name, field.type, nullable=field.name != "ad_id") for field in ads.schema]
-    return pa.table([ads[field.name].combine_chunks() for field in fields], schema=pa.schema(fields))
-
-
-def _count_ads(table: pa.Table) -> int:
-    return len(np.unique(hash_ids(table["ad_id"])))
+def _with_nulls(rows: pa.Table, contract: Contract) -> pa.Table:
+    """The same rows in one chunk a column; only the id is known of every thing."""
+    optional = [name for name in content_names(rows, contract) if name != RULES[contract.name].id]
+    fields = [field.with_nullable(field.name in optional) for field in rows.schema]
+    return pa.table([rows[field.name].combine_chunks() for field in fields], schema=pa.schema(fields))

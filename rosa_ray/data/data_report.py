@@ -6,11 +6,14 @@ from typing import Any
 from rosa_ray.data.catalogue import Catalogue, CatalogueSpan
 from rosa_ray.data.coverage import Share, coverage
 from rosa_ray.data.losses import Loss, list_losses, lost_shares, told_always
+from rosa_ray.data.own_coverage import sum_coverage
+from rosa_ray.data.own_tables import OwnTables
 from rosa_ray.data.stage_report import OK
 from rosa_ray.data.time_bounds import iso
 from rosa_ray.errors import InputError
 
 PARTIAL = "partial"
+NO_TABLES = OwnTables()
 
 
 def time_span(folded: Sequence[dict[str, Any]]) -> tuple[int, int]:
@@ -32,6 +35,7 @@ def merge_reports(
     files: Sequence[dict[str, Any]],
     catalogue: Catalogue,
     max_lost_share: float,
+    tables: OwnTables = NO_TABLES,
 ) -> dict[str, Any]:
     """Sum what the partitions counted.
 
@@ -40,6 +44,7 @@ def merge_reports(
         files: `FileReport` of every input file as a dictionary.
         catalogue: versions of the ads, and what became of rows that are none.
         max_lost_share: above this share of a table the run is partial.
+        tables: what became of the rows of users and items.
 
     Returns:
         The report, ready for JSON; `partial` says that somebody should look at it.
@@ -51,14 +56,17 @@ def merge_reports(
         figures["ctr"] = meant["clicks"] / meant["impressions"] if meant["impressions"] else None
         figures["cvr"] = meant["conversions"] / meant["final_clicks"] if meant["final_clicks"] else None
     told = dict.fromkeys(name for part in folded for name in part["counts"])
-    counts = {name: sum(part["counts"].get(name, 0) for part in folded) for name in told} | catalogue.counts
+    counts = {name: sum(part["counts"].get(name, 0) for part in folded) for name in told}
+    counts |= catalogue.counts | tables.counts
     counts |= {"young_impressions": sum(splits[name]["young"] for name in ("train", "valid", "test"))}
-    examples = {"conflicting_ads": catalogue.repeats.conflict}
+    examples = catalogue.examples | tables.examples
     for part in folded:
         examples = part["examples"] | examples
     losses = list_losses(files, counts, examples)
     shares = coverage([part["coverage"] for part in folded], catalogue.table)
-    warnings = _warnings(losses, shares, max_lost_share)
+    own = sum_coverage([part["own"] for part in folded if "own" in part])
+    shares += own.shares
+    warnings = [*_warnings(losses, shares, max_lost_share), *own.warnings]
     return {
         "users": sum(part["users"] for part in joined),
         "users_with_events": sum(part["users_with_events"] for part in joined),
@@ -69,6 +77,8 @@ def merge_reports(
         "splits": splits,
         "stands_for": sum(splits[name]["stands_for"]["impressions"] for name in ("train", "valid", "test")),
         "leakage": sum_each([part["leakage"] for part in joined]),
+        **({"own_tables": tables.versions} if tables.versions else {}),
+        **({"own": own.to_dict()} if own.of else {}),
         "lacking": lacking_columns(files),
         "losses": [loss.to_dict() for loss in losses],
         "lost_share": lost_shares(losses),

@@ -17,6 +17,8 @@ from rosa_ray.data.counter_files import shard_count, write_partition_counters
 from rosa_ray.data.coverage import AdSample, count_partition
 from rosa_ray.data.label_join import join_labels
 from rosa_ray.data.label_routes import LABEL_LOGS, read_routed, routed_files
+from rosa_ray.data.own_coverage import coverage_of
+from rosa_ray.data.own_join import keyed_table, read_things, with_shared, with_things
 from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.staging_area import read_staged, staged_files
 from rosa_ray.data.time_bounds import LogBounds, within
@@ -30,18 +32,18 @@ from rosa_ray.features import (
     of_known_ads,
     with_categories,
 )
-from rosa_ray.features.own import own_columns
+from rosa_ray.features.own import of_prefix, own_columns, row_columns
 from rosa_ray.labels import LabelsConfig, count_delays, forget_late
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
-from rosa_ray.schema.own_columns import contract_with
+from rosa_ray.schema.own_columns import ITEM, REQUEST, USER, contract_with
 from rosa_ray.schema.spans import CONVERSION_TIME, TIME_COLUMNS, TimeBounds
 from rosa_ray.storage import exists, fingerprint, read_json, read_parquet, readable, write_json, write_parquet
 
 MAX_NAMES = 1000
 """Device names remembered; others are shown by their key."""
 
-FORMAT = 4
+FORMAT = 5
 """Of what the fold writes; a higher one makes every partition be counted again."""
 
 FOLDED = (EVENTS, IMPRESSIONS, CANDIDATES)
@@ -95,8 +97,10 @@ class _FoldSettings:
 def _fold_inputs(layout: DataDir, part: int, settings: _FoldSettings) -> str:
     """Digest of all that decides what `fold_partition` writes."""
     paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
+    tables = {USER: layout.users_table(part), ITEM: layout.items}
+    things = [path for prefix, path in tables.items() if of_prefix(prefix, settings.config.columns)]
     # Routed files are written anew by every run, so that their content tells, and not when they were written.
-    contents = [_digest(path) for path in (layout.ads, *routed_files(layout, part))]
+    contents = [_digest(path) for path in (layout.ads, *things, *routed_files(layout, part))]
     content = [FORMAT, asdict(settings), contents, [fingerprint(path) for path in paths]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -116,14 +120,16 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]
     logs[IMPRESSIONS.name] = labelled
     counts = Counter(joined)
     staged = {name: _clean(rows, name, settings.bounds, counts, examples) for name, rows in logs.items()}
+    things = read_things(layout, part, catalogue, config.columns)
     said = keyed_events(staged[EVENTS.name], config.behavior_names)
-    events = with_categories(said, ads)
-    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, config.columns, settings.negative_keep_rate)
-    impressions, late = forget_late(impressions, labels.as_of_us, labels.window_us)
-    asked, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, config.columns)
-    candidates = of_known_ads(asked)
+    events = with_shared(with_categories(said, ads), things)
+    own, given = row_columns(config.columns), of_prefix(REQUEST, config.columns)
+    impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, given, settings.negative_keep_rate)
+    impressions, late = forget_late(with_things(impressions, things), labels.as_of_us, labels.window_us)
+    asked, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, given)
+    candidates = with_things(of_known_ads(asked), things)
     for log, columns in zip(FOLDED_LOGS, (events, impressions, candidates), strict=True):
-        write_parquet(pa.table(columns), layout.keyed(log, part))
+        write_parquet(keyed_table(columns), layout.keyed(log, part))
     states = fold_events(events, config) | fold_impressions(impressions, config)
     write_partition_counters(states, layout.part_counters(part), shard_count(settings.partitions))
     impressions = of_known_ads(impressions)
@@ -156,6 +162,7 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]
         "end_us": int(times.max()) if len(times) else None,
         "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
         "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
+        **({"own": coverage_of(impressions, own, {at: known.key for at, known in things.items()})} if own else {}),
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
 

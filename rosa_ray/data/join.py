@@ -7,6 +7,7 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.data.counter_files import counters_for_partition, shard_count
 from rosa_ray.data.fold import FOLDED_LOGS
+from rosa_ray.data.own_join import keyed_columns_of
 from rosa_ray.features import (
     AdTable,
     FeatureConfig,
@@ -67,8 +68,7 @@ def advertised_keys(layout: DataDir) -> np.ndarray:
 
 
 def _read_keyed(path: str) -> Columns:
-    table = read_parquet(path)
-    return {name: table[name].to_numpy() for name in table.column_names}
+    return keyed_columns_of(read_parquet(path))
 
 
 def _describe(rows: UserRows, impressions: Columns, bounds: SplitBounds, maturity: Maturity | None) -> dict[str, Any]:

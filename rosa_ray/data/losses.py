@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rosa_ray.labels.outcomes import NOT_KNOWN, OUTCOMES, OVERDRAWN
-from rosa_ray.schema import ADS, CANDIDATES, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS
+from rosa_ray.schema import ADS, CANDIDATES, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS, ITEMS, USERS
 from rosa_ray.schema.spans import STRAY, STRAY_REMEDY
 
 
@@ -69,8 +69,14 @@ class Loss:
         return asdict(self) | {"share": self.share}
 
 
-_VERSIONS = "are later versions of an ad (a request takes the one of its time)"
-_DATED = {ADS.name: "since when a row holds", IMPRESSIONS.name: "which row is the newest"}
+_THINGS = {ADS.name: "an ad", USERS.name: "a user", ITEMS.name: "an item"}
+"""Tables whose rows are versions -> what of."""
+
+_KEYS = {EVENTS.name: "event_id", ADS.name: "ad_id", USERS.name: "user_id", ITEMS.name: "item_id"}
+_DATED = {
+    **dict.fromkeys(_THINGS, ("valid_from", "since when a row holds")),
+    IMPRESSIONS.name: ("updated_time", "which row is the newest"),
+}
 
 
 def reasons(table: str) -> dict[str, Reason]:
@@ -79,10 +85,12 @@ def reasons(table: str) -> dict[str, Reason]:
     >>> reasons("ads")["conflicting_ads"].lost
     True
     """
-    key = {EVENTS.name: "event_id", ADS.name: "ad_id"}.get(table, "impression_id")
-    dated = {ADS.name: "valid_from", IMPRESSIONS.name: "updated_time"}.get(table)
-    newest = f"a column {table}.{dated} would say {_DATED[table]}" if dated else ""
+    key = _KEYS.get(table, "impression_id")
+    dated, told = _DATED.get(table, ("", ""))
+    newest = f"a column {table}.{dated} would say {told}" if dated else ""
     renumber = f'source.columns: {{{table}: {{{key}: "#row"}}}} numbers the rows anew'
+    thing = _THINGS.get(table)
+    versions = f"are later versions of {thing} (a request takes the one of its time)" if thing else ""
     return {
         **_label_reasons(table),
         f"outlying_{table}": Reason(STRAY, True, STRAY_REMEDY),
@@ -90,9 +98,9 @@ def reasons(table: str) -> dict[str, Reason]:
         **_of_ads(table),
         f"left_out_{table}": Reason("lie outside of preprocess.from_time and until_time, or after labels.as_of", False),
         f"shared_ids_of_{table}": Reason(f"have an {key} that names something else too (kept)", False, renumber, True),
-        f"versions_of_{table}": Reason(_VERSIONS if table == ADS.name else "are older versions of a row", False),
+        f"versions_of_{table}": Reason(versions or "are older versions of a row", False),
         f"duplicate_{table}": Reason("are copies of a row", False),
-        **({"unchanged_ads": Reason("repeat what their ad was before", False)} if table == ADS.name else {}),
+        **({f"unchanged_{table}": Reason(f"repeat what their {_noun(table)} was before", False)} if versions else {}),
         **(
             {
                 "conversions_without_a_click": Reason("convert without a click (counted, no label)", False),
@@ -107,6 +115,15 @@ def reasons(table: str) -> dict[str, Reason]:
             else {}
         ),
     }
+
+
+def _noun(table: str) -> str:
+    """What a row of ads, users or items is of.
+
+    >>> _noun("items")
+    'item'
+    """
+    return _THINGS[table].partition(" ")[2]
 
 
 def _of_ads(table: str) -> dict[str, Reason]:

@@ -8,8 +8,8 @@ file by file; one that is repeated gives the same store.
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import fsspec
@@ -22,16 +22,20 @@ from annotated_types import Ge
 from rosa_ray.bundle import Bundle, open_bundle
 from rosa_ray.data.actor_pool import map_on_actors
 from rosa_ray.data.counter_files import read_counters_file
-from rosa_ray.data.user_encoding import USER_COLUMNS, UserEncoder, state_block, timeline_block, with_events, with_user
+from rosa_ray.data.own_join import ID_COLUMNS, table_paths
+from rosa_ray.data.user_encoding import UserEncoder, state_block, timeline_block, with_events, with_user
 from rosa_ray.data.user_rows import read_spec
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureState
 from rosa_ray.features.config import ADDED_LATER
+from rosa_ray.features.own import ColumnConfigs, of_prefix
+from rosa_ray.features.versions import Versions
 from rosa_ray.inference import load_ranker
 from rosa_ray.run_dir import DataDir
+from rosa_ray.schema.own_columns import ENTITIES
 from rosa_ray.settings import section
 from rosa_ray.sources.paths import find_files
-from rosa_ray.storage import readable
+from rosa_ray.storage import read_parquet, readable
 from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, open_store
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS
 
@@ -67,10 +71,14 @@ class MaterializeResult:
     seconds: float
 
 
+_THINGS = 5000
+"""Users, items or ads whose columns are written at a time, one transaction."""
+
+
 @dataclass(frozen=True)
-class _UserFile:
+class _RowFile:
     path: str
-    users: int
+    rows: int
     size: int
 
 
@@ -98,7 +106,8 @@ def materialize(
     state = bundle.features(FeatureState.load)
     _require_same_features(layout, state)
     files = _user_files(layout)
-    version = _version(layout, bundle, files)
+    tables = {prefix: table_paths(layout, prefix) for prefix in ENTITIES if of_prefix(prefix, state.config.columns)}
+    version = _version(layout, bundle, files, [path for paths in tables.values() for path in paths])
     encoder = _encoder(bundle, state, version.as_of_us, store_config, config)
     store = open_store(store_config, state.config, create=True)
     try:
@@ -109,10 +118,31 @@ def materialize(
             users += written
             progress(rows)
         store.load_counters(version, read_counters_file(layout.counters))
+        load_things(store, version, tables, state.config.columns)
         replayed, where = store.activate(version), store.info().location
     finally:
         store.close()
     return MaterializeResult(where, version, users, len(files) - len(todo), replayed, time.perf_counter() - began)
+
+
+def load_things(
+    store: OnlineStore, version: StoreVersion, tables: Mapping[str, Sequence[str]], configs: ColumnConfigs
+) -> None:
+    """Put what is known of users, items and ads into the version being loaded.
+
+    Args:
+        tables: files by the prefix of their columns; all rows of a user, item or ad are in one.
+        configs: all declared columns.
+
+    Raises:
+        InputError: a table is missing or damaged.
+    """
+    for prefix, paths in tables.items():
+        for path in paths:
+            versions = Versions.of(read_parquet(path), ID_COLUMNS[prefix], of_prefix(prefix, configs))
+            keys, packed = versions.packed()
+            for start in range(0, len(keys), _THINGS):
+                store.load_columns(version, prefix, keys[start : start + _THINGS], packed[start : start + _THINGS])
 
 
 def encode_file(encoder: UserEncoder, path: str, users_per_block: int, device: str = "cpu") -> Iterator[pa.Table]:
@@ -123,8 +153,8 @@ def encode_file(encoder: UserEncoder, path: str, users_per_block: int, device: s
     """
     with readable(path, "a Parquet file of user rows"), fsspec.open(path, "rb") as handle:
         parquet = pq.ParquetFile(handle, page_checksum_verification=True)
-        _require_columns(parquet.schema_arrow, path)
-        for batch in parquet.iter_batches(users_per_block, columns=list(USER_COLUMNS)):
+        _require_columns(parquet.schema_arrow, path, encoder.columns)
+        for batch in parquet.iter_batches(users_per_block, columns=list(encoder.columns)):
             encoded = encoder(pa.Table.from_batches([batch]), device)
             yield encoded.append_column("part", pa.array([path] * encoded.num_rows, pa.string()))
 
@@ -142,10 +172,10 @@ class _FileEncoder:
 
 
 def _write_users(
-    store: OnlineStore, version: StoreVersion, encoder: UserEncoder, files: list[_UserFile], blocks: Iterator[pa.Table]
+    store: OnlineStore, version: StoreVersion, encoder: UserEncoder, files: list[_RowFile], blocks: Iterator[pa.Table]
 ) -> Iterator[tuple[int, int]]:
     """Write encoded blocks; yields rows read and users written after each."""
-    missing = {file.path: file.users for file in files}
+    missing = {file.path: file.rows for file in files}
     for table in blocks:
         known = with_user(table)
         store.load_users(version, timeline_block(known))
@@ -160,7 +190,7 @@ def _write_users(
         yield table.num_rows, users.num_rows
 
 
-def _encoded(encoder: UserEncoder, files: list[_UserFile], config: MaterializeConfig) -> Iterator[pa.Table]:
+def _encoded(encoder: UserEncoder, files: list[_RowFile], config: MaterializeConfig) -> Iterator[pa.Table]:
     """Encode files side by side; those of several files come in any order."""
     if not files:
         return
@@ -192,8 +222,8 @@ def _encoder(
     )
 
 
-def _version(layout: DataDir, bundle: Bundle, files: list[_UserFile]) -> StoreVersion:
-    listing = "|".join(f"{file.path}:{file.size}:{file.users}" for file in files)
+def _version(layout: DataDir, bundle: Bundle, files: list[_RowFile], tables: list[str]) -> StoreVersion:
+    listing = "|".join(f"{file.path}:{file.size}:{file.rows}" for file in (*files, *map(_sized, tables)))
     spec = read_spec(layout)
     source = xxhash.xxh64_hexdigest(f"{listing}|{spec}".encode())
     return StoreVersion(bundle.model_version, bundle.feature_fingerprint, int(spec["end_us"]), source)
@@ -201,7 +231,7 @@ def _version(layout: DataDir, bundle: Bundle, files: list[_UserFile]) -> StoreVe
 
 def _require_same_features(layout: DataDir, state: FeatureState) -> None:
     found = ADDED_LATER | read_spec(layout)["feature_config"]
-    expected = json.loads(json.dumps(asdict(state.config)))
+    expected = ADDED_LATER | json.loads(json.dumps(state.config.definition()))
     if found != expected:
         names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
         raise InputError(
@@ -210,16 +240,16 @@ def _require_same_features(layout: DataDir, state: FeatureState) -> None:
         )
 
 
-def _user_files(layout: DataDir) -> list[_UserFile]:
-    files = []
-    for file in find_files(layout.users, "users"):
-        with readable(file.path, "a Parquet file of user rows"), fsspec.open(file.path, "rb") as handle:
-            parquet = pq.ParquetFile(handle)
-            files.append(_UserFile(file.path, parquet.metadata.num_rows, handle.seek(0, 2)))
-    return files
+def _user_files(layout: DataDir) -> list[_RowFile]:
+    return [_sized(file.path) for file in find_files(layout.users, "users")]
 
 
-def _require_columns(schema: pa.Schema, path: str) -> None:
-    missing = [name for name in USER_COLUMNS if name not in schema.names]
+def _sized(path: str) -> _RowFile:
+    with readable(path, "a Parquet file"), fsspec.open(path, "rb") as handle:
+        return _RowFile(path, pq.ParquetFile(handle).metadata.num_rows, handle.seek(0, 2))
+
+
+def _require_columns(schema: pa.Schema, path: str, columns: Sequence[str]) -> None:
+    missing = [name for name in columns if name not in schema.names]
     if missing:
         raise InputError(f"{path}: column '{missing[0]}' is missing from the user rows; run `rosa preprocess` again")

@@ -28,6 +28,8 @@ from rosa_ray.data.data_report import PARTIAL, merge_reports, time_span
 from rosa_ray.data.fold import FOLDED_LOGS, MAX_NAMES, fold_partition
 from rosa_ray.data.join import advertised_keys, join_partition
 from rosa_ray.data.label_routes import LABEL_LOGS, route_labels
+from rosa_ray.data.own_join import take_frozen
+from rosa_ray.data.own_tables import write_own_tables
 from rosa_ray.data.stage import stage_source
 from rosa_ray.data.stage_report import StageReport
 from rosa_ray.data.staging_area import read_staged
@@ -114,8 +116,10 @@ def preprocess(
     _require_impressions(staged)
     remove_tree(layout.spec)
     remove_tree(layout.users)
-    catalogue = read_versions(read_staged(layout.staging, ADS, 0))
-    write_parquet(catalogue.table, layout.ads)
+    catalogue = read_versions(read_staged(layout.staging, contract_with(ADS.name, own), 0))
+    tables = write_own_tables(layout, config.partitions, own)
+    ads, vectors = take_frozen(layout, catalogue.table, features.columns)
+    write_parquet(ads, layout.ads)
     if any(staged.rows_kept(contract.name) for contract in LABEL_LOGS):
         route_labels(layout, config.partitions)
     else:
@@ -146,12 +150,12 @@ def preprocess(
         join_partition, layout, config=features, bounds=bounds, partitions=config.partitions, maturity=maturity
     )
     joined = run_tasks(join, parts, f"writing {layout.users}")
-    state = FeatureState.fit([part for part, _ in joined], features, user_key_id)
+    state = FeatureState.fit([part for part, _ in joined], features, user_key_id, vectors)
     _save_features(state, layout)
     clock.lap("join")
     ingest, figures = staged.to_dict(), [figures for _, figures in joined]
     report = {
-        **merge_reports(folded, figures, ingest["files"], catalogue, config.max_lost_share),
+        **merge_reports(folded, figures, ingest["files"], catalogue, config.max_lost_share, tables),
         **({} if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rosa_ray.schema import ADS, CANDIDATES, EVENTS, IMPRESSIONS, Contract
+from rosa_ray.schema import ADS, CANDIDATES, EVENTS, IMPRESSIONS, ITEMS, USERS, Contract
+from rosa_ray.schema.own_columns import prefix_of
 
 _Rows = np.ndarray
 
@@ -63,6 +64,8 @@ RULES = {
     ),
     CANDIDATES.name: IdRule(CANDIDATES, "impression_id", ("user_id", "ad_id"), {"request_time": "min"}),
     ADS.name: IdRule(ADS, "ad_id", ("valid_from",), whole=True, dated=True),
+    USERS.name: IdRule(USERS, "user_id", ("valid_from",), whole=True, dated=True),
+    ITEMS.name: IdRule(ITEMS, "item_id", ("valid_from",), whole=True, dated=True),
 }
 """Contract name to the rule of its ids."""
 
@@ -94,12 +97,12 @@ def unique_rows(table: pa.Table, rule: IdRule) -> tuple[pa.Table, Repeats]:
     """Leave one row of every thing that an id names.
 
     Args:
-        table: rows of the rule's contract; more columns may follow.
+        table: rows of the rule's contract, with its declared columns; keys may follow.
 
     Returns:
         The rows, in their order where no id repeats; and what became of the others.
     """
-    code = _codes(table[rule.id])
+    code = value_codes(table[rule.id])
     repeated = np.bincount(code)[code] > 1 if len(code) else np.zeros(0, bool)
     if not repeated.any():
         return table, Repeats()
@@ -111,11 +114,37 @@ def unique_rows(table: pa.Table, rule: IdRule) -> tuple[pa.Table, Repeats]:
     return rows, Repeats(copies, versions + merged_versions, conflicts, shared, conflict, sharing)
 
 
-def _codes(column: pa.ChunkedArray) -> _Rows:
+def content_names(table: pa.Table, contract: Contract) -> list[str]:
+    """Columns of a table that its rows say something in: those of the contract, and declared ones."""
+    known = contract.schema.names
+    return [name for name in table.column_names if name in known or prefix_of(name)]
+
+
+def value_codes(column: pa.ChunkedArray) -> _Rows:
     """Numbers that are equal where values are; -1 for null."""
-    indices = column.dictionary_encode().unify_dictionaries().combine_chunks().indices
+    plain = pa.chunked_array([_list_order(column)]) if pa.types.is_list(column.type) else column
+    indices = plain.dictionary_encode().unify_dictionaries().combine_chunks().indices
     codes: _Rows = indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes
+
+
+def _list_order(column: pa.ChunkedArray) -> pa.Array:
+    """Lists as bytes that are equal, and in order, as the lists are; null where these are."""
+    lists = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    elements = lists.flatten()
+    ranks = pc.rank(elements, tiebreaker="dense").to_numpy() if len(elements) else np.empty(0)
+    data = pa.py_buffer(ranks.astype(">u4").tobytes())
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    offsets = pa.py_buffer(np.r_[0, np.cumsum(4 * lengths.astype(np.int64))].tobytes())
+    bytes_of = pa.Array.from_buffers(pa.large_binary(), len(lists), [None, offsets, data])
+    return pc.if_else(lists.is_valid(), bytes_of, None)
+
+
+def _in_order(table: pa.Table, names: Sequence[str]) -> _Rows:
+    """Rows by the values of some columns."""
+    keys = {name: _list_order(table[name]) if pa.types.is_list(table[name].type) else table[name] for name in names}
+    order: _Rows = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in names]).to_numpy()
+    return order
 
 
 def _distinct(few: pa.Table, rule: IdRule) -> tuple[pa.Table, _Rows, int]:
@@ -123,9 +152,9 @@ def _distinct(few: pa.Table, rule: IdRule) -> tuple[pa.Table, _Rows, int]:
 
     The order comes from the values, so that it is the same whatever the order of files.
     """
-    names = rule.contract.schema.names
-    few = few.take(pc.sort_indices(few, sort_keys=[(name, "ascending") for name in names]))
-    codes = {name: _codes(few[name]) for name in names}
+    names = content_names(few, rule.contract)
+    few = few.take(pa.array(_in_order(few, names)))
+    codes = {name: value_codes(few[name]) for name in names}
     order = np.lexsort([codes[name] for name in (*rule.names, rule.id)])
     few, codes = few.take(pa.array(order)), {name: values[order] for name, values in codes.items()}
     new_group = _changes([codes[name] for name in (rule.id, *rule.names)])
@@ -156,7 +185,8 @@ def _merge(few: pa.Table, group: _Rows, rule: IdRule) -> tuple[pa.Table, int, in
     extra = int(sizes.sum() - (sizes > 0).sum())
     if not extra:
         return few, 0, 0, ""
-    opposed = [(name, *_contradictions(few[name], group)) for name in rule.contract.schema.names if name not in _LABELS]
+    names = [name for name in content_names(few, rule.contract) if name not in _LABELS]
+    opposed = [(name, *_contradictions(few[name], group)) for name in names]
     found = np.logical_or.reduce([differ for _, differ, _, _ in opposed])
     in_conflict = np.ones(len(sizes), bool) if rule.whole else found
     conflicts = int(np.maximum(sizes - 1, 0)[in_conflict].sum())
@@ -165,7 +195,7 @@ def _merge(few: pa.Table, group: _Rows, rule: IdRule) -> tuple[pa.Table, int, in
 
 def _contradictions(column: pa.ChunkedArray, group: _Rows) -> tuple[_Rows, _Rows, _Rows]:
     """Whether the known values of each group differ; and of each group a row with the least and the largest code."""
-    codes = _codes(column)
+    codes = value_codes(column)
     known = np.flatnonzero(codes >= 0)
     by_code = known[np.lexsort([codes[known], group[known]])]
     groups = int(group[-1]) + 1
@@ -182,23 +212,45 @@ def _conflict(few: pa.Table, group: _Rows, opposed: list[tuple[str, _Rows, _Rows
         if found.any():
             place = int(np.flatnonzero(found)[0])
             low, high = int(first[place]), int(last[place])
-            return f"{rule.id} {_text(few, rule.id, low)}: {name} {_text(few, name, low)} and {_text(few, name, high)}"
-    return ""
+            return _opposed(few, rule, name, low, high)
+    if not rule.whole:
+        return ""
+    # One row says what the other does not know.
+    low = int(np.flatnonzero(np.diff(group) == 0)[0])
+    pair = few.slice(low, 2)
+    name = next(name for name, *_ in opposed if len(np.unique(value_codes(pair[name]))) > 1)
+    return _opposed(few, rule, name, low, low + 1)
+
+
+def _opposed(few: pa.Table, rule: IdRule, name: str, low: int, high: int) -> str:
+    return f"{rule.id} {_text(few, rule.id, low)}: {name} {_text(few, name, low)} and {_text(few, name, high)}"
 
 
 def _one_each(few: pa.Table, group: _Rows, rule: IdRule) -> pa.Table:
     if rule.whole:
         return few.filter(pa.array(_changes([group])))
-    names = few.column_names
-    how = [(name, rule.merged.get(name, "first")) for name in names]
-    grouped = few.append_column("group", pa.array(group)).group_by("group", use_threads=False).aggregate(how)
-    columns = [grouped[f"{name}_{function}"].cast(few.schema.field(name).type) for name, function in how]
-    return pa.table(columns, schema=few.schema)
+    lists = [name for name in few.column_names if pa.types.is_list(few.schema.field(name).type)]
+    how = {name: rule.merged.get(name, "first") for name in few.column_names if name not in lists}
+    plain = few.drop_columns(lists).append_column("group", pa.array(group))
+    grouped = plain.group_by("group", use_threads=False).aggregate([*how.items()])
+    columns = {name: grouped[f"{name}_{way}"].cast(few.schema.field(name).type) for name, way in how.items()}
+    columns |= {name: _first_known(few[name], group) for name in lists}
+    return pa.table([columns[name] for name in few.column_names], schema=few.schema)
+
+
+def _first_known(lists: pa.ChunkedArray, group: _Rows) -> pa.ChunkedArray:
+    """The first list of each group that is known; groups lie one behind the other."""
+    first = np.flatnonzero(_changes([group]))
+    known = np.flatnonzero(lists.is_valid().to_numpy())
+    groups, place = np.unique(group[known], return_index=True)
+    rows = first.copy()
+    rows[groups] = known[place]
+    return lists.take(pa.array(rows))
 
 
 def _shared(rows: pa.Table, rule: IdRule) -> tuple[int, str]:
     """Rows whose id names several things, and two of them in words."""
-    code = _codes(rows[rule.id])
+    code = value_codes(rows[rule.id])
     shared = np.flatnonzero(np.bincount(code)[code] > 1)
     if not len(shared):
         return 0, ""
@@ -211,6 +263,10 @@ def _shared(rows: pa.Table, rule: IdRule) -> tuple[int, str]:
 
 def _text(table: pa.Table, name: str, row: int) -> str:
     value = table[name][row]
+    if not value.is_valid:
+        return "null"
+    if pa.types.is_nested(value.type):
+        return str(value.as_py())[:60]
     if pa.types.is_string(value.type):
         return repr(str(value.as_py())[:60])
     return str(value.cast(pa.string()).as_py())

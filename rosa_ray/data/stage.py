@@ -22,7 +22,7 @@ from rosa_ray.data.time_bounds import add_days, count_days, days_to_plain
 from rosa_ray.errors import ConfigError, InputError, RosaError
 from rosa_ray.schema import BEHAVIORS, Violation
 from rosa_ray.schema.own_columns import OwnColumn, contract_with
-from rosa_ray.sources import RawBatch, Source, SourceFile
+from rosa_ray.sources import RawBatch, Source, SourceFile, require_tables
 from rosa_ray.storage import fingerprint
 
 TASKS_PER_CPU = 4
@@ -51,13 +51,14 @@ def stage_source(
         What became of each file; `partial` when some were set aside.
 
     Raises:
-        ConfigError: `partitions` is below 1.
+        ConfigError: `partitions` is below 1, or the source has no table that a declared column needs.
         InputError: the source has no files, or no file of one of its contracts is usable.
         RosaError: a task could not write.
     """
     if partitions < 1:
         raise ConfigError(f"preprocess.partitions is {partitions}; give 1 or more")
     files = source.files()
+    require_tables({file.contract_name for file in files}, own)
     setup = setup_digest(source, partitions, own, behaviors)
     kept = keep_unchanged(staging_dir, setup, files)
     fresh = [file for file in files if file not in kept]

@@ -1,8 +1,8 @@
 """The staging area between the two passes of preprocessing: `STAGING/<contract>/part=<p>/<file>-<n>.parquet`.
 
 Staged tables have their contract's columns and int64 keys. All rows of a user lie in partition `user_key mod P`, and
-impressions without a user in that of their id; ads belong to no user and lie in partition 0. Clicks and conversions of
-logs of their own lie in `route_key mod P` at first, the key of the id that they are joined by;
+impressions without a user in that of their id; ads and items belong to no user and lie in partition 0. Clicks and
+conversions of logs of their own lie in `route_key mod P` at first, the key of the id that they are joined by;
 `rosa_ray.data.label_routes` brings them to their impressions.
 """
 
@@ -27,6 +27,7 @@ from rosa_ray.schema import (
     EVENTS,
     IMPRESSIONS,
     MISSING_KEY,
+    USERS,
     Contract,
     hash_ids,
 )
@@ -37,6 +38,7 @@ KEYS_OF: dict[str, dict[str, str | tuple[str, ...]]] = {
     EVENTS.name: {"user_key": "user_id", "item_key": "item_id", "category_key": "category"},
     IMPRESSIONS.name: {"user_key": "user_id"},
     CANDIDATES.name: {"user_key": "user_id"},
+    USERS.name: {"user_key": "user_id"},
     CLICKS.name: {"user_key": "user_id", "route_key": ("impression_id", "user_id")},
     CONVERSIONS.name: {"user_key": "user_id", "route_key": ("impression_id", "click_id", "user_id")},
 }

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, FeatureState, RecordKind, encode_events, is_logged
 from rosa_ray.features.batching import EVENT_INPUTS
-from rosa_ray.features.encoding import gather_segments
+from rosa_ray.features.encoding import SHARED, gather_segments
+from rosa_ray.features.own import shared_names
 from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, TimelineBlock
 
@@ -26,7 +27,7 @@ _IMPRESSION_COLUMNS = tuple(
 )
 
 USER_COLUMNS = ("user_key", "event_id", *(f"event_{name}" for name in EVENT_COLUMNS), *_IMPRESSION_COLUMNS)
-"""Columns of the user rows that are read."""
+"""Columns of the user rows that are read, beside shared columns of items."""
 
 _NEVER_US = np.iinfo(np.int64).min
 
@@ -57,16 +58,26 @@ class UserEncoder:
             return 0
         return int(getattr(getattr(self.ranker, "config", None), "window", 0))
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Declared columns that events have of their items."""
+        return shared_names(self.state.config.columns)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the user rows that are read."""
+        return (*USER_COLUMNS, *(f"event_{name}" for name in self.shared))
+
     def __call__(self, table: pa.Table, device: str = "cpu") -> pa.Table:
-        """Encode a block with columns `USER_COLUMNS`; its layout is read by `timeline_block` and `state_block`."""
-        offsets, events = _read_events(table)
+        """Encode a block with these `columns`; its layout is read by `timeline_block` and `state_block`."""
+        offsets, events = _read_events(table, self.shared)
         seen = _seen_records(table, offsets, events, self.as_of_us)
         recent = seen.time_us >= self.seen_from_us
         recent_offsets = np.r_[0, np.cumsum(recent)][seen.offsets]
         kept, kept_offsets = tail_rows(offsets, self.context_events + 1)
         tail = {name: values[kept] for name, values in events.items()}
         columns: dict[str, pa.Array] = {"user_key": table["user_key"]}
-        columns |= {name: _to_list(kept_offsets, values) for name, values in tail.items()}
+        columns |= {name: _to_list(kept_offsets, values) for name, values in tail.items() if name not in self.shared}
         columns["last_us"] = pa.array(seen.last_us)
         columns["seen_key"] = _to_list(recent_offsets, seen.key[recent])
         columns["seen_time_us"] = _to_list(recent_offsets, seen.time_us[recent])
@@ -81,7 +92,8 @@ class UserEncoder:
         # A store may keep more events than the last states depend on.
         needed = int(getattr(self.ranker, "context_events", self.context_events))
         rows, offsets = tail_rows(offsets, min(self.context_events, needed))
-        inputs = {name: inputs[name][rows] for name in EVENT_INPUTS}
+        names = (*EVENT_INPUTS, *filter(inputs.__contains__, (SHARED,)))
+        inputs = {name: inputs[name][rows] for name in names}
         states, state_offsets = last_states(encode, inputs, offsets, self.window, self.users_per_batch, device)
         return _to_list(state_offsets * states.shape[1], states.reshape(-1))
 
@@ -190,7 +202,7 @@ def last_states(
 
     Args:
         encode: from columns (B, T) to states (B, T, D).
-        inputs: `EVENT_INPUTS`, flat by `offsets` (U + 1,).
+        inputs: `EVENT_INPUTS` and rows of shared columns, flat by `offsets` (U + 1,).
 
     Returns:
         float32 (S, D) and the offsets (U + 1,) of each user's states.
@@ -219,12 +231,14 @@ def _pad(
     position = np.arange(lengths.max())
     real = position < lengths[:, None]
     rows = np.where(real, starts[:, None] + position, 0)
-    batch = {name: np.where(real, values[rows], 0) for name, values in inputs.items()}
+    batch = {name: values[rows] for name, values in inputs.items()}
+    for padded in batch.values():
+        padded[~real] = 0
     return batch, real & (position >= lengths[:, None] - window)
 
 
-def _read_events(table: pa.Table) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    names = {name: f"event_{name}" for name in EVENT_COLUMNS} | {"event_id": "event_id"}
+def _read_events(table: pa.Table, shared: tuple[str, ...]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    names = {name: f"event_{name}" for name in (*EVENT_COLUMNS, *shared)} | {"event_id": "event_id"}
     offsets, columns = _read_lists(table, tuple(names.values()))
     return offsets, {name: columns[column] for name, column in names.items()}
 

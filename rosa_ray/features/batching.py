@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rosa_ray.features.encoding import OWN, EncodedUsers
+from rosa_ray.arrays import Columns
+from rosa_ray.features.encoding import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VECTOR_ROWS, EncodedUsers
 from rosa_ray.features.pieces import WHOLE_CELLS
 
 EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday", "item_key", "category_key")
@@ -33,7 +34,9 @@ def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:
         `event_<name>` int64 (B, T) for `EVENT_INPUTS`, `event_mask` bool (B, T); `impression_<name>` int64 (B, N) for
         `IMPRESSION_INPUTS`, `impression_mask` bool (B, N), `dense` float32 (B, N, F); `LABELS` float32 (B, N); `row`
         int64 (B, N), the flat impression row of each cell, -1 in padding; `user` int64 (B,), equal for pieces of one
-        user. T and N are at least 1. Where columns are declared, `impression_own` int64 (B, N, K).
+        user. T and N are at least 1. Where columns are declared, `impression_own` int64 (B, N, K),
+        `impression_own_sets` int64 (B, N, Ks, M), `impression_shared` and `event_shared` int64 (B, …, Ksh), and
+        `impression_vectors` and `event_vectors` float32 (B, …, S), one beside the other.
     """
     event_row, event_mask = _grid(users.event_offsets, chosen)
     row, mask = _grid(users.impression_offsets, chosen)
@@ -43,8 +46,12 @@ def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:
         batch[f"event_{name}"] = _fill(users.events[name], event_row, event_mask, np.int64)
     for name in IMPRESSION_INPUTS:
         batch[f"impression_{name}"] = _fill(users.impressions[name], row, mask, np.int64)
-    if OWN in users.impressions:
-        batch[f"impression_{OWN}"] = _fill(users.impressions[OWN], row, mask, np.int64)
+    for name in filter(users.impressions.__contains__, (OWN, OWN_SETS, SHARED)):
+        batch[f"impression_{name}"] = _fill(users.impressions[name], row, mask, np.int64)
+    if SHARED in users.events:
+        batch[f"event_{SHARED}"] = _fill(users.events[SHARED], event_row, event_mask, np.int64)
+    batch |= _vectors(users.events, users.vectors, event_row, event_mask, "event")
+    batch |= _vectors(users.impressions, users.vectors, row, mask, "impression")
     for name in LABELS:
         batch[name] = _fill(users.impressions[name], row, mask, np.float32)
     batch["dense"] = _fill(users.dense, row, mask, np.float32)
@@ -91,6 +98,19 @@ def _within(batch: np.ndarray, events: np.ndarray, shown: np.ndarray, most_cells
         return [batch]
     middle = len(batch) // 2
     return [part for half in (batch[:middle], batch[middle:]) for part in _within(half, events, shown, most_cells)]
+
+
+def _vectors(
+    columns: Columns, tables: tuple[np.ndarray, ...], row: np.ndarray, mask: np.ndarray, of: str
+) -> dict[str, np.ndarray]:
+    """Frozen vectors, and those given with the rows, side by side; nothing where there are none."""
+    found = []
+    if VECTOR_ROWS in columns:
+        places = _fill(columns[VECTOR_ROWS], row, mask, np.int64)
+        found += [table[places[..., at]] for at, table in enumerate(tables[: places.shape[-1]])]
+    if GIVEN_VECTORS in columns:
+        found.append(_fill(columns[GIVEN_VECTORS], row, mask, np.float32))
+    return {f"{of}_vectors": np.concatenate(found, axis=-1)} if found else {}
 
 
 def _grid(offsets: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

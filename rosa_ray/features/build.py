@@ -15,7 +15,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features.catalogue import AdTable
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counting import CounterStates, expected_cost, read_dense
-from rosa_ray.features.own import ColumnConfigs, keyed_columns
+from rosa_ray.features.own import ColumnConfigs, keyed_columns, row_columns, shared_names
 from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY, derive_key, hash_ids
 
@@ -96,7 +96,7 @@ def keyed_impressions(
     conversion the price of the ad; both are 1 where the ad is unknown.
 
     Args:
-        own: declared columns to take along.
+        own: declared columns of requests, to take along.
         negative_keep_rate: share of the impressions without a click that the log kept, in (0, 1].
 
     Returns:
@@ -152,8 +152,9 @@ def build_user_rows(
     """Assemble the user rows of one partition.
 
     Args:
-        events: from `keyed_events`.
-        impressions: from `keyed_impressions` of the impressions log; those of unknown ads get split UNKNOWN_AD.
+        events: from `keyed_events`, with the shared columns of their items.
+        impressions: from `keyed_impressions` of the impressions log, with all declared columns that rows hold; those of
+            unknown ads get split UNKNOWN_AD.
         candidates: the same of the candidates log, if there is one, of known ads, from the validation period on; they
             get split POLICY, those of the validation period VALID_POLICY.
         counters: merged counter states of the whole log.
@@ -179,9 +180,9 @@ def build_user_rows(
         user_id=np.concatenate([events["user_id"], shown["user_id"]])[index[place]],
         user_key=user_key[place],
         event_offsets=np.append(event_offsets[place], event_offsets[-1]),
-        events={name: events[name] for name in EVENT_COLUMNS},
+        events={name: events[name] for name in (*EVENT_COLUMNS, *shared_names(config.columns))},
         impression_offsets=impression_offsets,
-        impressions={name: shown[name] for name in (*IMPRESSION_COLUMNS, *config.columns)},
+        impressions={name: shown[name] for name in (*IMPRESSION_COLUMNS, *row_columns(config.columns))},
         dense=read_dense(counters, shown, config),
         event_id=events.get("event_id"),
     )

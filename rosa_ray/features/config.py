@@ -12,7 +12,7 @@ from rosa_ray.features.clock import find_zone, to_local_us
 from rosa_ray.features.own import ColumnConfig
 from rosa_ray.features.views import VIEWS
 from rosa_ray.schema.behavior import BEHAVIORS, MOST_BEHAVIORS, by_strength
-from rosa_ray.schema.own_columns import REQUEST, prefix_of
+from rosa_ray.schema.own_columns import ITEM, REQUEST, TABLES_OF, prefix_of
 from rosa_ray.settings import Distinct, OneOf, section, wrong
 from rosa_ray.units import HOUR_US
 
@@ -88,11 +88,12 @@ class FeatureConfig:
     is their order: the weakest is a mere look, such as `view`."""
     columns: Mapping[str, ColumnConfig] = field(default_factory=dict, hash=False)
     """Columns of your own that become features, by name. `request.NAME` is a column of impressions and candidates, and
-    is given to `/rank` in `context.columns`."""
+    is given to `/rank` in `context.columns`. `user.NAME`, `item.NAME` and `ad.NAME` are columns of the users, items and
+    ads, as of the request."""
 
     def __post_init__(self) -> None:
-        if unknown := next((name for name in self.columns if not prefix_of(name)), None):
-            raise wrong(self, "columns", f"'{unknown}' must begin with {REQUEST} and a name")
+        for name, column in self.columns.items():
+            self._check_column(name, column)
         if fault := _fault_of_behaviors(self.behaviors):
             raise wrong(self, "behaviors", fault)
         if not self.time_zone:
@@ -114,6 +115,15 @@ class FeatureConfig:
         """
         return by_strength(self.behaviors)
 
+    def _check_column(self, name: str, column: ColumnConfig) -> None:
+        prefix = prefix_of(name)
+        if not prefix:
+            raise wrong(self, "columns", f"'{name}' must begin with {', '.join(TABLES_OF)} and a name")
+        if column.shared and prefix != ITEM:
+            raise wrong(self, "columns", f"'{name}' cannot be shared; only columns of items are of the history too")
+        if column.clock == "static" and prefix == REQUEST:
+            raise wrong(self, "columns", f"'{name}' cannot be static; it is given with each request")
+
     def local_us(self, time_us: Ints) -> Ints:
         """Return the market's local time, as microseconds since 1970 if its clock stood in UTC, (n,).
 
@@ -131,7 +141,10 @@ class FeatureConfig:
         So features of a config that does not use a later setting keep their fingerprint. Of behaviours it is the
         order that decides.
         """
-        plain = asdict(self) | {"behaviors": {name: code for code, name in enumerate(self.behavior_names)}}
+        plain = asdict(self) | {
+            "columns": {name: column.definition() for name, column in self.columns.items()},
+            "behaviors": {name: code for code, name in enumerate(self.behavior_names)},
+        }
         return {name: value for name, value in plain.items() if name not in ADDED_LATER or value != ADDED_LATER[name]}
 
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from rosa_ray.features.search import search_spans
 from rosa_ray.units import MINUTE_US
-
-FEW_READS = 8
-"""Up to so many reads, as of one user, are searched one by one: quicker than in step."""
 
 
 @dataclass(frozen=True)
@@ -109,27 +107,13 @@ class Counters:
         slot = np.where(known, slot, 0)
         first = starts[slot] if len(entities) else np.zeros(len(entity_key), np.int64)
         stop = ends[slot] if len(entities) else np.zeros(len(entity_key), np.int64)
-        upper = self._search(first, stop, last_bucket)
+        upper = search_spans(self.bucket, first, stop, last_bucket)
         read = np.empty((len(entity_key), len(windows), self.sums.shape[1]), np.int64)
         for index, window in enumerate(windows):
-            lower = first if window is None else self._search(first, stop, last_bucket - window)
+            lower = first if window is None else search_spans(self.bucket, first, stop, last_bucket - window)
             read[:, index] = cumulative[upper] - cumulative[lower]
         read[~known] = 0
         return read
-
-    def _search(self, first: np.ndarray, stop: np.ndarray, bucket: np.ndarray) -> np.ndarray:
-        """Per read, the end of the rows in [first, stop) whose bucket is <= `bucket`: a binary search, all at once."""
-        if len(first) <= FEW_READS:
-            spans = zip(first.tolist(), stop.tolist(), bucket.tolist(), strict=True)
-            return np.array([low + self.bucket[low:high].searchsorted(last, "right") for low, high, last in spans], int)
-        # All reads halve their spans in step: one array operation per halving instead of a search per read.
-        low, high = first.copy(), stop.copy()
-        while (open_ := low < high).any():
-            middle = (low + high) // 2
-            right = open_ & (self.bucket[np.minimum(middle, len(self.bucket) - 1)] <= bucket)
-            low = np.where(right, middle + 1, low)
-            high = np.where(open_ & ~right, middle, high)
-        return low
 
     def to_table(self, view: str) -> pa.Table:
         """Rows (view, entity_key, bucket, sums) for storage."""

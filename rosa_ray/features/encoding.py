@@ -9,16 +9,19 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features.fit_sums import TABLES
-from rosa_ray.features.own import number_matrix
+from rosa_ray.features.own import number_matrix, set_names, shared_names, token_names
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.state import FeatureState
+from rosa_ray.schema.own_columns import AD, ITEM, prefix_of
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
 
 GAP_BUCKETS = 34
 """0 for a first event, then 1 + floor(log2(1 + seconds since the previous event)), at most 33."""
 
-OWN = "own"
-"""Name of the declared columns' tokens among the impression inputs."""
+OWN, OWN_SETS, SHARED = "own", "own_sets", "shared"
+"""Names of the declared columns' tokens among the inputs: of columns of one, of several, and of shared ones."""
+VECTOR_ROWS, GIVEN_VECTORS = "vector_rows", "given_vectors"
+"""Rows of the frozen vectors in their tables, and the numbers of vectors that come with the rows."""
 _KEPT = ("impression_key", "request_key", "split", "device_key", "campaign_key", "item_key", "category_key")
 """Columns of an impression that are passed on as they are."""
 
@@ -42,9 +45,12 @@ class EncodedUsers:
             item_key, category_key and visible (the number of the user's events strictly before the impression), int64
             (I,); click, conversion, revenue, cost, expected_cost, price, bid, weight, conversion_weight, propensity
             (NaN where unknown), float64 (I,); impression_key, request_key, split, device_key, campaign_key.
-            Where columns are declared, `own`: int64 (I, K), their rows in their common table.
+            Where columns are declared, see `FeatureState.table_sizes`: own, int64 (I, K); own_sets, int64 (I, Ks, M);
+            shared, int64 (I, Ksh), of events too, (E, Ksh); vector_rows, int64 (I, Kf), rows in `vectors`, of events
+            those of items, (E, Ki); given_vectors, float32 (I, S).
         dense: float32 (I, 2F + 2 + 2K): scaled features with missing as 0, their presence mask, scaled log bid and
             price; then K declared numbers, standardised, with their presence mask.
+        vectors: tables of the frozen vectors, those of items first.
     """
 
     user_key: np.ndarray
@@ -53,6 +59,7 @@ class EncodedUsers:
     impression_offsets: np.ndarray
     impressions: Columns
     dense: np.ndarray
+    vectors: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.user_key)
@@ -78,7 +85,8 @@ class EncodedUsers:
         """The users at the given positions, in that order."""
         event_rows, event_offsets = gather_segments(self.event_offsets, users)
         impression_rows, impression_offsets = gather_segments(self.impression_offsets, users)
-        return EncodedUsers(
+        return replace(
+            self,
             user_key=self.user_key[users],
             event_offsets=event_offsets,
             events={name: values[event_rows] for name, values in self.events.items()},
@@ -120,6 +128,7 @@ def encode_users(rows: UserRows, state: FeatureState) -> EncodedUsers:
         impression_offsets=rows.impression_offsets,
         impressions=_encode_impressions(rows, state),
         dense=_encode_dense(rows, state),
+        vectors=tuple(frozen.table for frozen in state.vectors.values()),
     )
 
 
@@ -131,7 +140,7 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
 
     Returns:
         time_us, item, category, behavior, gap, hour, weekday, item_key and category_key, all int64. Keys tell ids apart
-        that share a table row.
+        that share a table row. Where columns are declared, shared and vector_rows.
     """
     time_us = events["time_us"]
     return {
@@ -143,7 +152,15 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         **_calendar(state.config.local_us(time_us)),
         "item_key": events["item_key"],
         "category_key": events["category_key"],
+        **({SHARED: state.shared_rows(events, len(time_us))} if shared_names(state.config.columns) else {}),
+        **_vector_rows({ITEM: events["item_key"]}, state),
     }
+
+
+def _vector_rows(keys: Columns, state: FeatureState) -> dict[str, np.ndarray]:
+    """Rows of the frozen vectors of things, by prefix of their columns; nothing where none are declared."""
+    found = [frozen.rows(keys[prefix_of(name)]) for name, frozen in state.vectors.items() if prefix_of(name) in keys]
+    return {VECTOR_ROWS: np.stack(found, axis=1)} if found else {}
 
 
 def encode_timeline(timeline: Columns, state: FeatureState, keep: int) -> dict[str, np.ndarray]:
@@ -162,7 +179,8 @@ def encode_timeline(timeline: Columns, state: FeatureState, keep: int) -> dict[s
 def concat_users(blocks: list[EncodedUsers]) -> EncodedUsers:
     """Join blocks of users, in order."""
     first = blocks[0]
-    return EncodedUsers(
+    return replace(
+        first,
         user_key=np.concatenate([block.user_key for block in blocks]),
         event_offsets=_concat_offsets([block.event_offsets for block in blocks]),
         events={name: np.concatenate([block.events[name] for block in blocks]) for name in first.events},
@@ -217,10 +235,25 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
         "bid_bucket": cut[:, 0],
         "price_bucket": cut[:, 1],
         **_calendar(state.config.local_us(shown["time_us"])),
-        **({OWN: state.own_rows(shown)} if state.config.columns else {}),
+        **_own_inputs(shown, state),
         **{name: np.asarray(shown[name], np.float64) for name in _FIGURES},
         **{name: shown[name] for name in _KEPT},
     }
+
+
+def _own_inputs(shown: Columns, state: FeatureState) -> dict[str, np.ndarray]:
+    """Inputs of declared columns; nothing is paid for what is not declared."""
+    columns, inputs = state.config.columns, _vector_rows({ITEM: shown["item_key"], AD: shown["ad_key"]}, state)
+    if token_names(columns):
+        inputs[OWN] = state.own_rows(shown)
+    if set_names(columns):
+        inputs[OWN_SETS] = state.own_sets(shown)
+    if shared_names(columns):
+        inputs[SHARED] = state.shared_rows(shown, len(shown["time_us"]))
+    if state.given_vectors:
+        scaled = [shown[name] / scale for name, scale in zip(state.given_vectors, state.vector_scale, strict=True)]
+        inputs[GIVEN_VECTORS] = np.nan_to_num(np.concatenate(scaled, axis=1)).astype(np.float32)
+    return inputs
 
 
 def _encode_dense(rows: UserRows, state: FeatureState) -> np.ndarray:

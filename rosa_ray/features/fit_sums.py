@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rosa_ray.features.own import ColumnConfig, number_matrix, token_keys
+from rosa_ray.arrays import Columns, Floats
+from rosa_ray.features.own import ColumnConfig, is_frozen, number_matrix, token_keys, vector_names
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.vocabulary import KeyCounts
 
@@ -64,6 +65,7 @@ class FitSums:
     log_money: Moments
     totals: np.ndarray
     numbers: Moments
+    vectors: Moments
 
     @classmethod
     def of(cls, rows: UserRows, train_until_us: int, own: Mapping[str, ColumnConfig] | None = None) -> "FitSums":
@@ -81,7 +83,13 @@ class FitSums:
         for name in ("item", "category"):
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
         declared = own or {}
-        keys |= {name: KeyCounts.of(token_keys(shown[name], config)) for name, config in declared.items()}
+        keys |= {
+            name: KeyCounts.of(token_keys(shown[name], config).reshape(-1))
+            for name, config in declared.items()
+            if config.type != "vector"
+        }
+        for name in filter(lambda name: declared[name].shared, declared):
+            keys[name] = keys[name].merge(KeyCounts.of(rows.events[name][past]))
         weight, click, cost, expected = (shown[name] for name in ("weight", "click", "cost", "expected_cost"))
         numbers = Moments.of(number_matrix(shown, declared, len(weight)), weight)
         known = weight * shown["conversion_weight"]
@@ -93,17 +101,26 @@ class FitSums:
         money = np.log(np.stack([shown["bid"], shown["price"]], axis=1))
         dense = rows.dense[train] if len(rows.dense) else np.empty((len(weight), 0), np.float32)
         totals = np.array([np.sum(s, dtype=np.float64) for s in sums])
-        return cls(keys, Moments.of(dense, weight), Moments.of(money, weight), totals, numbers)
+        vectors = Moments.of(_mean_squares(shown, declared, len(weight)), weight)
+        return cls(keys, Moments.of(dense, weight), Moments.of(money, weight), totals, numbers, vectors)
 
     def merge(self, other: "FitSums") -> "FitSums":
         keys = {name: counts.merge(other.keys[name]) for name, counts in self.keys.items()}
         if self.totals[0] == 0 or other.totals[0] == 0:
             full = other if self.totals[0] == 0 else self
-            return FitSums(keys, full.dense, full.log_money, full.totals, full.numbers)
+            return FitSums(keys, full.dense, full.log_money, full.totals, full.numbers, full.vectors)
         return FitSums(
             keys,
             self.dense.merge(other.dense),
             self.log_money.merge(other.log_money),
             self.totals + other.totals,
             self.numbers.merge(other.numbers),
+            self.vectors.merge(other.vectors),
         )
+
+
+def _mean_squares(shown: Columns, own: Mapping[str, ColumnConfig], count: int) -> Floats:
+    """Mean square of each vector that rows hold, float64 (count, Kv), NaN where missing."""
+    names = [name for name in vector_names(own) if not is_frozen(name, own[name])]
+    squares = [np.mean(shown[name].astype(np.float64) ** 2, axis=1) for name in names]
+    return np.stack(squares, axis=1) if squares else np.empty((count, 0))

@@ -88,9 +88,9 @@ class UserRows:
         user_id: object (U,) of str.
         user_key: int64 (U,).
         event_offsets: int64 (U + 1,); user u owns events `event_offsets[u]:event_offsets[u + 1]`.
-        events: `EVENT_COLUMNS`, each (E,).
+        events: `EVENT_COLUMNS`, each (E,), and declared columns of their items that are shared.
         impression_offsets: int64 (U + 1,).
-        impressions: `IMPRESSION_COLUMNS` and declared columns, each (I,).
+        impressions: `IMPRESSION_COLUMNS`, each (I,), and declared columns, (I,) or (I, …).
         dense: float32 (I, F), the raw dense features, NaN where missing.
         event_id: object (E,) of str, for the online store; not read back, since no model needs it.
     """
@@ -128,13 +128,14 @@ class UserRows:
         }
         for name, type_ in EVENT_COLUMNS.items():
             columns[f"event_{name}"] = _to_list(self.event_offsets, self.events[name], type_)
+        for name in filter(prefix_of, self.events):
+            columns[f"event_{name}"] = _own_list(self.event_offsets, self.events[name])
         if self.event_id is not None:
             columns["event_id"] = _to_list(self.event_offsets, self.event_id, pa.string())
         for name, type_ in IMPRESSION_COLUMNS.items():
             columns[f"impression_{name}"] = _to_list(self.impression_offsets, self.impressions[name], type_)
         for name in filter(prefix_of, self.impressions):
-            values = self.impressions[name]
-            columns[f"impression_{name}"] = _to_list(self.impression_offsets, values, pa.from_numpy_dtype(values.dtype))
+            columns[f"impression_{name}"] = _own_list(self.impression_offsets, self.impressions[name])
         columns["dense"] = _to_list(self.impression_offsets * features, self.dense.reshape(-1), pa.float32())
         return pa.table(columns)
 
@@ -145,23 +146,33 @@ class UserRows:
         impression_offsets = _offsets(table["impression_time_us"])
         dense = _flat(table["dense"])
         count = int(impression_offsets[-1])
-        names = [name.removeprefix("impression_") for name in table.column_names]
+        own, shared = (_own_names(table, prefix) for prefix in ("impression_", "event_"))
         return cls(
             user_id=table["user_id"].to_numpy(),
             user_key=table["user_key"].to_numpy(),
             event_offsets=event_offsets,
-            events={name: _flat(table[f"event_{name}"]) for name in EVENT_COLUMNS},
+            events={name: _flat(table[f"event_{name}"]) for name in (*EVENT_COLUMNS, *shared)},
             impression_offsets=impression_offsets,
-            impressions={
-                name: _impression_column(table, name, count)
-                for name in (*IMPRESSION_COLUMNS, *filter(prefix_of, names))
-            },
+            impressions={name: _impression_column(table, name, count) for name in (*IMPRESSION_COLUMNS, *own)},
             dense=dense.reshape(count, -1) if count else np.empty((0, 0), np.float32),
         )
 
 
 def _to_list(offsets: np.ndarray, values: np.ndarray, type_: pa.DataType) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), pa.array(values, type_))
+
+
+def _own_list(offsets: np.ndarray, values: np.ndarray) -> pa.LargeListArray:
+    """Declared columns, of which one row may be several values."""
+    flat = pa.array(values.reshape(-1))
+    if values.ndim > 1:
+        flat = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), flat)
+
+
+def _own_names(table: pa.Table, prefix: str) -> list[str]:
+    names = [name.removeprefix(prefix) for name in table.column_names if name.startswith(prefix)]
+    return [*filter(prefix_of, names)]
 
 
 def _impression_column(table: pa.Table, name: str, count: int) -> np.ndarray:
@@ -176,7 +187,13 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _flat(column: pa.ChunkedArray) -> np.ndarray:
-    return _one(column).flatten().to_numpy(zero_copy_only=False) if len(column) else np.empty(0)
+    kind = column.type.value_type
+    wide = kind.list_size if pa.types.is_fixed_size_list(kind) else 0
+    if not len(column):
+        return np.empty((0, wide) if wide else 0)
+    flat = _one(column).flatten()
+    values: np.ndarray = (flat.flatten() if wide else flat).to_numpy(zero_copy_only=False)
+    return values.reshape(-1, wide) if wide else values
 
 
 def _offsets(column: pa.ChunkedArray) -> np.ndarray:

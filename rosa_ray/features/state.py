@@ -1,7 +1,9 @@
 """What the features learned from the training period: vocabularies, scalers, base rates; and their fingerprint."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,21 @@ from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features.config import ADDED_LATER, FeatureConfig
 from rosa_ray.features.counting import dense_names, views_of
 from rosa_ray.features.fit_sums import TABLES, TOTALS, FitSums
-from rosa_ray.features.own import ColumnConfig, number_names, token_keys
+from rosa_ray.features.frozen import FrozenVectors
+from rosa_ray.features.own import (
+    ColumnConfig,
+    frozen_names,
+    is_frozen,
+    number_names,
+    set_names,
+    shared_names,
+    token_keys,
+    token_names,
+    vector_names,
+)
 from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import Vocabulary
-from rosa_ray.schema import BEHAVIORS
+from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 
 VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
@@ -35,6 +48,8 @@ class FeatureState:
         totals: `TOTALS` that the training period stands for.
         user_key_id: of the secret that user ids were made pseudonyms with; empty when they are plain.
         number_mean, number_scale: float64 (K,), of the declared numbers on their scales.
+        vector_scale: float64 (Kv,), root mean square of the declared vectors that rows hold.
+        vectors: by name, the declared vectors of items and ads.
     """
 
     config: FeatureConfig
@@ -47,10 +62,21 @@ class FeatureState:
     user_key_id: str = ""
     number_mean: np.ndarray = field(default_factory=lambda: np.empty(0))
     number_scale: np.ndarray = field(default_factory=lambda: np.empty(0))
+    vector_scale: np.ndarray = field(default_factory=lambda: np.empty(0))
+    vectors: Mapping[str, FrozenVectors] = field(default_factory=dict)
 
     @classmethod
-    def fit(cls, sums: list[FitSums], config: FeatureConfig, user_key_id: str = "") -> "FeatureState":
+    def fit(
+        cls,
+        sums: list[FitSums],
+        config: FeatureConfig,
+        user_key_id: str = "",
+        vectors: Mapping[str, FrozenVectors] | None = None,
+    ) -> "FeatureState":
         """Finish a fit.
+
+        Args:
+            vectors: by name, the declared vectors of items and ads.
 
         Raises:
             InputError: the training period has no impressions, or none with a click.
@@ -67,7 +93,7 @@ class FeatureState:
                 f"{totals['clicks']:.0f} clicks; move preprocess.valid_fraction or give a longer log"
             )
         vocabularies = {
-            name: Vocabulary.fit(counts, config.min_count, _oov_buckets(name, config))
+            name: Vocabulary.fit(counts, _min_count(name, config), _oov_buckets(name, config))
             for name, counts in merged.keys.items()
         }
         return cls(
@@ -81,31 +107,79 @@ class FeatureState:
             user_key_id,
             merged.numbers.mean,
             merged.numbers.scale,
+            np.sqrt(np.where(merged.vectors.mean > 0, merged.vectors.mean, 1.0)),
+            {name: (vectors or {})[name] for name in frozen_names(config.columns)},
         )
 
     @property
     def table_sizes(self) -> dict[str, int]:
         """Rows of every embedding table, and `dense`, the width of the dense input (values and presence mask).
 
-        Where columns are declared, `own` says the rows of their common table, and `own_fields` their number. Where
-        there are more or fewer than four behaviours, `behaviors` says how many.
+        Where columns are declared: `own`, the rows of their common table; `own_fields`, columns of one token;
+        `own_sets`, columns of several; `shared` and `shared_fields` the same of those that events have too; and
+        `vector:NAME`, the numbers of a vector. Where there are not four behaviours, `behaviors` says how many.
         """
         sizes = {name: self.vocabularies[name].size for name in TABLES}
-        dense = 2 * len(dense_names(self.config)) + 2 + 2 * len(number_names(self.config.columns))
-        own = [self.vocabularies[name].size for name in self.config.columns]
-        declared = {"own": sum(own), "own_fields": len(own)} if own else {}
+        columns = self.config.columns
+        dense = 2 * len(dense_names(self.config)) + 2 + 2 * len(number_names(columns))
+        counts = {
+            "own": sum(self.vocabularies[name].size for name in (*token_names(columns), *set_names(columns))),
+            "own_fields": len(token_names(columns)),
+            "own_sets": len(set_names(columns)),
+            "shared": sum(self.vocabularies[name].size for name in shared_names(columns)),
+            "shared_fields": len(shared_names(columns)),
+        }
+        declared = {name: count for name, count in counts.items() if count}
         behaviors = len(self.config.behaviors)
         declared |= {"behaviors": behaviors} if behaviors != len(BEHAVIORS) else {}
+        declared |= {f"vector:{name}": columns[name].size for name in (*self.vectors, *self.given_vectors)}
         return {**sizes, "money": self.config.money_buckets + 1, "dense": dense, **declared}
 
+    @property
+    def given_vectors(self) -> tuple[str, ...]:
+        """Names of the vectors that rows hold, as they change with users and requests."""
+        columns = self.config.columns
+        return tuple(name for name in vector_names(columns) if not is_frozen(name, columns[name]))
+
+    @cached_property
+    def _starts(self) -> dict[str, int]:
+        """Where the rows of each declared column begin in the common table."""
+        names = (*token_names(self.config.columns), *set_names(self.config.columns))
+        sizes = [self.vocabularies[name].size for name in names]
+        return dict(zip(names, np.cumsum([0, *sizes]).tolist(), strict=False))
+
     def own_rows(self, columns: Columns) -> np.ndarray:
-        """Rows of declared columns in their common table, int64 (n, K); `columns` as user rows hold them."""
+        """Rows of columns of one token in their common table, int64 (n, K); `columns` as user rows hold them."""
+        return np.stack([self._rows(name, columns) for name in token_names(self.config.columns)], axis=1)
+
+    def own_sets(self, columns: Columns) -> np.ndarray:
+        """Rows of columns of several tokens, int64 (n, Ks, M), -1 behind the last of each.
+
+        A list without a value is the column's one token for that.
+        """
+        names = set_names(self.config.columns)
+        most = max(self.config.columns[name].most for name in names)
+        found = np.full((len(columns[names[0]]), len(names), most), -1)
+        for place, name in enumerate(names):
+            keys = columns[name]
+            known = keys != MISSING_KEY
+            known[:, 0] = True
+            found[:, place, : keys.shape[1]] = np.where(known, self._rows(name, columns), -1)
+        return found
+
+    def shared_rows(self, columns: Columns, count: int) -> np.ndarray:
+        """Rows of shared columns in the table of history and ads, int64 (count, Ksh); absent columns are missing."""
         rows, start = [], 0
-        for name, config in self.config.columns.items():
+        for name in shared_names(self.config.columns):
             vocabulary = self.vocabularies[name]
-            rows.append(start + vocabulary.lookup(token_keys(columns[name], config)))
+            keys = columns[name] if name in columns else np.full(count, MISSING_KEY)
+            rows.append(start + vocabulary.lookup(keys))
             start += vocabulary.size
         return np.stack(rows, axis=1)
+
+    def _rows(self, name: str, columns: Columns) -> np.ndarray:
+        keys = token_keys(columns[name], self.config.columns[name])
+        return self._starts[name] + self.vocabularies[name].lookup(keys)
 
     @property
     def base_rates(self) -> dict[str, float]:
@@ -131,6 +205,8 @@ class FeatureState:
         for array in (getattr(self, name) for name in _ARRAYS):
             digest.update(np.asarray(array, np.float64).tobytes())
         digest.update(self.user_key_id.encode())
+        for name, frozen in self.vectors.items():
+            digest.update(name.encode() + frozen.keys.tobytes() + frozen.matrix.tobytes())
         return digest.hexdigest()
 
     def save(self, directory: Path) -> None:
@@ -147,6 +223,8 @@ class FeatureState:
         (directory / _STATE_FILE).write_text(json.dumps(document, indent=2) + "\n")
         tables = {f"vocabulary_{name}": vocabulary.keys for name, vocabulary in self.vocabularies.items()}
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        for name, frozen in self.vectors.items():
+            arrays |= {f"{_FROZEN_KEYS}{name}": frozen.keys, f"{_FROZEN}{name}": frozen.matrix}
         np.savez(directory / _TABLE_FILE, **tables, **arrays)  # type: ignore[arg-type]
 
     @classmethod
@@ -163,13 +241,18 @@ class FeatureState:
         except (OSError, ValueError) as error:
             raise BundleError(f"{directory}: fitted features cannot be read: {error}") from error
         config = _config_from(document, directory)
-        oov = {name: _oov_buckets(name, config) for name in (*TABLES, *config.columns)}
+        declared = (*token_names(config.columns), *set_names(config.columns))
+        oov = {name: _oov_buckets(name, config) for name in (*TABLES, *declared)}
         arrays |= {name: np.empty(0) for name in _ARRAYS if name not in arrays}
         state = cls(
             config=config,
             vocabularies={name: Vocabulary(arrays[f"vocabulary_{name}"], oov[name]) for name in oov},
             totals=document["totals"],
             user_key_id=document.get("user_key_id", ""),
+            vectors={
+                name: FrozenVectors(arrays[f"{_FROZEN_KEYS}{name}"], arrays[f"{_FROZEN}{name}"])
+                for name in frozen_names(config.columns)
+            },
             **{name: arrays[name] for name in _ARRAYS},
         )
         if state.fingerprint != document["fingerprint"]:
@@ -197,11 +280,27 @@ def _read_document(directory: Path) -> dict[str, Any]:
     return document
 
 
-_ARRAYS = ("dense_mean", "dense_scale", "log_money_mean", "log_money_scale", "number_mean", "number_scale")
+_ARRAYS = (
+    "dense_mean",
+    "dense_scale",
+    "log_money_mean",
+    "log_money_scale",
+    "number_mean",
+    "number_scale",
+    "vector_scale",
+)
+_FROZEN, _FROZEN_KEYS = "frozen_", "frozen_keys_"
 
 
 def _oov_buckets(name: str, config: FeatureConfig) -> int:
+    if name in config.columns:
+        return config.columns[name].oov_buckets or config.oov_buckets
     return config.item_oov_buckets if name == "item" else config.oov_buckets
+
+
+def _min_count(name: str, config: FeatureConfig) -> int:
+    own = config.columns[name].min_count if name in config.columns else 0
+    return own or config.min_count
 
 
 def feature_definition(config: FeatureConfig) -> dict[str, object]:

@@ -24,8 +24,11 @@ an ad and an event of the same item are alike before anything is learned."""
 TableSizes = Mapping[str, int]
 """Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F.
 
-Where columns are declared: `own`, rows of the table that they share, and `own_fields`, their number K. Where there are
-not four behaviours: `behaviors`, their number; see `behavior_count`."""
+Where columns are declared, and where there are not four behaviours, see `FeatureState.table_sizes` of
+`rosa_ray.features`."""
+
+VECTOR = "vector:"
+"""Prefix of the sizes of declared vectors."""
 
 
 def behavior_count(sizes: TableSizes) -> int:
@@ -38,12 +41,22 @@ def behavior_count(sizes: TableSizes) -> int:
 
 
 class SharedTables(nn.Module):
-    """The item and category tables, D wide, used by history and ads alike."""
+    """The item and category tables, D wide, used by history and ads alike.
+
+    Where columns of items are declared as shared, their table too: such a column tells a kind of item, as its category
+    does, and is added to it.
+    """
 
     def __init__(self, sizes: TableSizes, width: int) -> None:
         super().__init__()
         self.item = _table(sizes["item"], width, IDENTITY_STD)
         self.category = _table(sizes["category"], width, IDENTITY_STD)
+        self.shared = _table(sizes["shared"], width, IDENTITY_STD) if "shared" in sizes else None
+
+    def kind(self, of: Mapping[str, Tensor]) -> Tensor:
+        """Category and shared columns of events or ads, (..., D)."""
+        category: Tensor = self.category(of["category"])
+        return category if self.shared is None else category + self.shared(of["shared"]).sum(-2)
 
 
 class EventEmbedding(nn.Module):
@@ -65,7 +78,7 @@ class EventEmbedding(nn.Module):
     def fields(self, tables: SharedTables, events: Mapping[str, Tensor]) -> list[Tensor]:
         """Item, category, behaviour and time one by one, each (B, T, D)."""
         when = self.gap(events["gap"]) + self.hour(events["hour"]) + self.weekday(events["weekday"])
-        what = [tables.item(events["item"]), tables.category(events["category"])]
+        what = [tables.item(events["item"]), tables.kind(events)]
         return [*what, self.behavior(events["behavior"]), when]
 
 
@@ -92,12 +105,14 @@ class AdEmbedding(nn.Module):
     def fields(self, tables: SharedTables, shown: Mapping[str, Tensor]) -> list[Tensor]:
         """The five vectors one by one, each (B, N, D), as they are in the tables."""
         tables = self.own or tables
-        what = [tables.item(shown["item"]), tables.category(shown["category"]), self.campaign(shown["campaign"])]
+        what = [tables.item(shown["item"]), tables.kind(shown), self.campaign(shown["campaign"])]
         return [*what, self.bid(shown["bid_bucket"]), self.price(shown["price_bucket"])]
 
 
 class OwnFields(nn.Module):
-    """Declared columns, a vector each; None of them makes no table.
+    """Declared columns, a vector of width D each; None of them makes no table.
+
+    A column of several tokens is the sum of theirs by the root of their number. A vector is projected.
 
     Attributes:
         count: K, the columns there are.
@@ -105,12 +120,37 @@ class OwnFields(nn.Module):
 
     def __init__(self, sizes: TableSizes, width: int) -> None:
         super().__init__()
-        self.count = sizes.get("own_fields", 0)
-        self.table = _table(sizes["own"], width) if self.count else None
+        self.tokens, self.sets = sizes.get("own_fields", 0), sizes.get("own_sets", 0)
+        self.widths = [size for name, size in sizes.items() if name.startswith(VECTOR)]
+        self.count = self.tokens + self.sets + len(self.widths)
+        self.table = _table(sizes["own"], width) if self.tokens + self.sets else None
+        self.projections = nn.ModuleList(nn.Linear(size, width) for size in self.widths) if self.widths else None
 
     def forward(self, shown: Mapping[str, Tensor]) -> list[Tensor]:
         """The K vectors, each (B, N, D)."""
-        return [] if self.table is None else list(self.table(shown["own"]).unbind(-2))
+        fields: list[Tensor] = []
+        if self.table is not None and self.tokens:
+            fields += self.table(shown["own"]).unbind(-2)
+        if self.table is not None and self.sets:
+            fields += sum_of_sets(self.table, shown["own_sets"]).unbind(-2)
+        if self.projections is not None:
+            vectors = shown["vectors"].split(self.widths, dim=-1)
+            fields += [project(one) for project, one in zip(self.projections, vectors, strict=True)]
+        return fields
+
+
+def sum_of_sets(table: nn.Embedding, rows: Tensor) -> Tensor:
+    """Sum of the table's rows over the last dimension by the root of their number, (..., D); -1 is no row.
+
+    By the root, so that a value among others is still heard, and a long list is not loud.
+
+    >>> table = nn.Embedding.from_pretrained(torch.tensor([[1.0], [3.0]]))
+    >>> sum_of_sets(table, torch.tensor([[0, 0, 0, 0], [1, -1, -1, -1]])).tolist()
+    [[2.0], [3.0]]
+    """
+    there = (rows >= 0)[..., None]
+    total = (table(rows.clamp_min(0)) * there).sum(-2)
+    return total / there.sum(-2).clamp_min(1).sqrt()
 
 
 class ContextEncoder(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rosa_ray.models.batch import Predictions, UserBatch
-from rosa_ray.models.embedding import HOURS, WEEKDAYS, TableSizes, zero_bias_linear
+from rosa_ray.models.embedding import HOURS, VECTOR, WEEKDAYS, TableSizes, sum_of_sets, zero_bias_linear
 
 LOGITS = 2
 """CTR and CVR."""
@@ -31,13 +31,20 @@ class FirstOrder(nn.Module):
         rows: Mapping[str, int] = {**sizes, "hour": HOURS, "weekday": WEEKDAYS}
         self.tables = nn.ModuleDict({name: zero_table(rows[_TABLE.get(name, name)]) for name in _IDS})
         self.own = zero_table(sizes["own"]) if "own" in sizes else None
+        vectors = sum(size for name, size in sizes.items() if name.startswith(VECTOR))
+        self.vectors = zero_bias_linear(vectors, LOGITS, 0.0) if vectors else None
         self.dense = zero_bias_linear(sizes["dense"] + extra, LOGITS, 0.0)
 
     def forward(self, batch: UserBatch, *extra: Tensor) -> Tensor:
+        shown = batch.impressions
         logits: Tensor = self.dense(torch.cat([batch.dense, *extra], dim=-1))
         for name, table in self.tables.items():
-            logits = logits + table(batch.impressions[name])
-        return logits if self.own is None else logits + self.own(batch.impressions["own"]).sum(-2)
+            logits = logits + table(shown[name])
+        if self.own is not None and "own" in shown:
+            logits = logits + self.own(shown["own"]).sum(-2)
+        if self.own is not None and "own_sets" in shown:
+            logits = logits + sum_of_sets(self.own, shown["own_sets"]).sum(-2)
+        return logits if self.vectors is None else logits + self.vectors(shown["vectors"])
 
 
 def zero_table(rows: int) -> nn.Embedding:

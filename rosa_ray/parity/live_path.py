@@ -57,6 +57,7 @@ class LivePath:
             pseudonym=pseudonym,
             now_us=lambda: self._clock_us,
             behaviors=state.config.behavior_names,
+            own=state.config.columns,
         )
         self._writer = LogWriter(self._log / "0", _LOG)
         self.metrics, self.restarts = ConsumerMetrics(), 0

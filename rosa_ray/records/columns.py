@@ -9,7 +9,7 @@ import pyarrow as pa
 from rosa_ray.arrays import Columns
 from rosa_ray.features import AdTable, with_categories
 from rosa_ray.features.records import RecordKind, empty_records
-from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, ImpressionIn, LiveRecord
+from rosa_ray.records.record_types import ClickIn, ConversionIn, CountedRecord, EventIn, ImpressionIn
 from rosa_ray.records.times import RecordTimes
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY, hash_ids
 
@@ -25,7 +25,7 @@ _NAN = float("nan")
 
 
 def record_columns(
-    records: Sequence[LiveRecord],
+    records: Sequence[CountedRecord],
     times: RecordTimes,
     ads: AdTable,
     pseudonym: Pseudonym | None = None,
@@ -60,7 +60,7 @@ def record_columns(
     return columns, known
 
 
-def unknown_behaviors(records: Sequence[LiveRecord], behaviors: Sequence[str]) -> dict[int, str]:
+def unknown_behaviors(records: Sequence[CountedRecord], behaviors: Sequence[str]) -> dict[int, str]:
     """Position of an event to what is wrong with its behaviour, where it is none of those named."""
     strange = [at for at, one in enumerate(records) if isinstance(one, EventIn) and one.behavior not in behaviors]
     return dict.fromkeys(strange, f"behavior: is none of {', '.join(behaviors)}")

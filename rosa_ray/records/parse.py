@@ -10,10 +10,14 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from rosa_ray.features import AdTable
+from rosa_ray.features.changes import Changes
+from rosa_ray.features.own import ColumnConfigs
+from rosa_ray.features.records import empty_records
+from rosa_ray.records.changes import changes_of, read_told
 from rosa_ray.records.columns import Pseudonym, record_columns, unknown_behaviors
-from rosa_ray.records.ignored_fields import ignored_fields
-from rosa_ray.records.record_types import EventIn, LiveRecord, RecordIn
-from rosa_ray.records.times import record_times
+from rosa_ray.records.ignored_fields import add_fields, ignored_fields
+from rosa_ray.records.record_types import ChangeModel, CountedRecord, EventIn, LiveRecord, RecordIn
+from rosa_ray.records.times import change_times, record_times
 from rosa_ray.schema import BEHAVIORS
 from rosa_ray.sources.times import TimeForm
 from rosa_ray.units import SECOND_US
@@ -43,11 +47,13 @@ class Parsed:
     """What became of n values.
 
     Attributes:
-        columns: `RECORD_COLUMNS` of the k records to apply, each (k,).
+        columns: `RECORD_COLUMNS` of the k records to count, each (k,).
         rows: int64 (k,), their positions among the n, rising.
-        refusals: the other n - k, by position.
+        refusals: of those that are refused, by position.
         unknown_ads: of the k, those whose ad the catalogue lacks; they count for the user and for the ad.
         ignored_fields: fields that records have and no contract knows, and in how many records each stood.
+        changes: what the others say of users, items and ads.
+        changed: how many these others are.
     """
 
     columns: dict[str, np.ndarray]
@@ -55,6 +61,13 @@ class Parsed:
     refusals: tuple[Refusal, ...]
     ignored_fields: Mapping[str, int] = field(default_factory=dict)
     unknown_ads: int = 0
+    changes: tuple[Changes, ...] = ()
+    changed: int = 0
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether a store has nothing to apply."""
+        return not len(self.rows) and not self.changes
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,7 @@ class RecordParser:
         now_us: the clock, microseconds UTC.
         time_form: of times that are numbers or say no zone.
         behaviors: in rising strength, as of `FeatureConfig.behavior_names`; an event of another is refused.
+        own: the declared columns, which records of users, items and ads tell.
     """
 
     ads: AdTable
@@ -78,6 +92,7 @@ class RecordParser:
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
     time_form: TimeForm = field(default_factory=TimeForm)
     behaviors: tuple[str, ...] = BEHAVIORS
+    own: ColumnConfigs = field(default_factory=dict)
 
     def parse_lines(self, lines: Sequence[bytes]) -> Parsed:
         """Parse one JSON value per line; each stands or falls alone. Lines of blanks, such as `rosa forget` leaves,
@@ -121,19 +136,52 @@ class RecordParser:
         return record
 
     def _admit(self, records: list[LiveRecord], rows: np.ndarray, refusals: list[Refusal]) -> Parsed:
-        ignored, times = ignored_fields(records), record_times(records, self.time_form)
+        ignored = ignored_fields(records)
+        counted, changed = _apart(records)
+        parsed = self._count([records[at] for at in counted], rows[counted])  # type: ignore[misc]
+        refused = [*refusals, *parsed.refusals]
+        if changed:
+            told = self._tell([records[at] for at in changed], rows[changed])  # type: ignore[misc]
+            add_fields(ignored, told.ignored_fields)
+            refused += told.refusals
+            parsed = replace(parsed, changes=told.changes, changed=told.changed)
+        ordered = tuple(sorted(refused, key=lambda refusal: refusal.index))
+        return replace(parsed, refusals=ordered, ignored_fields=ignored)
+
+    def _count(self, records: list[CountedRecord], rows: np.ndarray) -> Parsed:
+        """What becomes of records that are counted."""
+        times, refused = record_times(records, self.time_form), list[Refusal]()
         if faults := times.faults | unknown_behaviors(records, self.behaviors):
-            refusals += [Refusal(int(rows[at]), MALFORMED, fault) for at, fault in faults.items()]
+            refused = _malformed(rows, faults)
             sound = [at for at in range(len(records)) if at not in faults]
             records, rows, times = [records[at] for at in sound], rows[sound], times.take(sound)
         columns, known = record_columns(records, times, self.ads, self.pseudonym, self.behaviors)
-        ahead = columns["time_us"] > self.now_us() + self.max_future_s * SECOND_US
-        future = f"is more than {self.max_future_s} s ahead of the clock"
-        refused = [*refusals, *_refusals(rows[ahead], FUTURE, future)]
+        ahead = self._is_ahead(columns["time_us"])
+        refused += _refusals(rows[ahead], FUTURE, self._future)
         if ahead.any():
             columns, rows = {name: values[~ahead] for name, values in columns.items()}, rows[~ahead]
-        ordered = tuple(sorted(refused, key=lambda refusal: refusal.index))
-        return Parsed(columns, rows, ordered, ignored, int((~known & ~ahead).sum()))
+        return Parsed(columns, rows, tuple(refused), unknown_ads=int((~known & ~ahead).sum()))
+
+    def _tell(self, records: list[ChangeModel], rows: np.ndarray) -> Parsed:
+        """What becomes of records of users, items and ads."""
+        (time_us, faults), told = change_times(records, self.time_form), read_told(records, self.own)
+        faults = told.faults | faults
+        ahead = self._is_ahead(time_us)
+        ahead[list(faults)] = False
+        refused = [*_malformed(rows, faults), *_refusals(rows[ahead], FUTURE, self._future)]
+        sound = [at for at in np.flatnonzero(~ahead).tolist() if at not in faults]
+        chosen, values = [records[at] for at in sound], [told.values[at] for at in sound]
+        changes = changes_of(chosen, values, time_us[sound], self.own, self.pseudonym)
+        nothing = empty_records(0)
+        return Parsed(nothing, rows[:0], tuple(refused), told.ignored, changes=changes, changed=len(sound))
+
+    def _is_ahead(self, time_us: np.ndarray) -> np.ndarray:
+        ahead: np.ndarray = time_us > self.now_us() + self.max_future_s * SECOND_US
+        return ahead
+
+    @property
+    def _future(self) -> str:
+        return f"is more than {self.max_future_s} s ahead of the clock"
 
 
 def late_refusals(parsed: Parsed, late_rows: np.ndarray) -> list[Refusal]:
@@ -154,6 +202,17 @@ def first_fault(error: ValidationError) -> str:
         return "is no JSON object"
     path = [str(part) for part in fault["loc"][1:]]
     return f"{'/'.join(path)}: {fault['msg']}" if path else str(fault["msg"])
+
+
+def _apart(records: list[LiveRecord]) -> tuple[list[int], list[int]]:
+    """Positions of the records that are counted, and of those that tell of users, items and ads."""
+    changed = [at for at, record in enumerate(records) if isinstance(record, ChangeModel)]
+    others = set(changed)
+    return [at for at in range(len(records)) if at not in others] if changed else [*range(len(records))], changed
+
+
+def _malformed(rows: np.ndarray, faults: Mapping[int, str]) -> list[Refusal]:
+    return [Refusal(int(rows[at]), MALFORMED, fault) for at, fault in faults.items()]
 
 
 def _refusals(rows: np.ndarray, reason: str, detail: str) -> list[Refusal]:

@@ -1,4 +1,4 @@
-"""The four kinds of live records, as one line of a log, one Kafka message, or one element of `POST /events`.
+"""The kinds of live records, as one line of a log, one Kafka message, or one element of `POST /events`.
 
 Bounds and rules are those of the contracts in `rosa_ray.schema`, and values may be written as in a log: ids as
 integers, numbers as decimal text, what is not known as null, empty or a null word.
@@ -20,6 +20,7 @@ from rosa_ray.records.fields import (
     RecordModel,
     UserId,
 )
+from rosa_ray.records.own_values import Said
 
 
 class EventIn(RecordModel):
@@ -76,7 +77,41 @@ class ConversionIn(RecordModel):
     revenue: OptionalMoney = Field(None, description="of the conversion, currency units")
 
 
-LiveRecord = EventIn | ImpressionIn | ClickIn | ConversionIn
+class ChangeModel(RecordModel):
+    """Since when columns of a user, an item or an ad have which values. Said again it changes nothing."""
+
+    valid_from: OptionalMoment = Field(description="since when, as a request reads it; null is since ever")
+    columns: dict[str, Said] = Field(
+        description="values of columns of features.columns by their NAME; null makes one missing, and those not named "
+        "keep what they had"
+    )
+
+
+class ProfileIn(ChangeModel):
+    """What is known of a user; the users contract."""
+
+    type: Literal["profile"]
+    user_id: RecordId
+
+
+class ItemIn(ChangeModel):
+    """What is known of an item; the items contract."""
+
+    type: Literal["item"]
+    item_id: RecordId
+
+
+class AdIn(ChangeModel):
+    """What is known of an ad beside the catalogue; declared columns of the ads contract."""
+
+    type: Literal["ad"]
+    ad_id: RecordId
+
+
+CountedRecord = EventIn | ImpressionIn | ClickIn | ConversionIn
+"""What happened once, has an id and is counted."""
+
+LiveRecord = CountedRecord | ProfileIn | ItemIn | AdIn
 
 
 def record_type(value: Any) -> str:
@@ -93,11 +128,14 @@ RecordIn = Annotated[
     Annotated[EventIn, Tag("event")]
     | Annotated[ImpressionIn, Tag("impression")]
     | Annotated[ClickIn, Tag("click")]
-    | Annotated[ConversionIn, Tag("conversion")],
+    | Annotated[ConversionIn, Tag("conversion")]
+    | Annotated[ProfileIn, Tag("profile")]
+    | Annotated[ItemIn, Tag("item")]
+    | Annotated[AdIn, Tag("ad")],
     Discriminator(
         record_type,
         custom_error_type="record_type",
-        custom_error_message="needs a type: event, impression, click or conversion",
+        custom_error_message="needs a type: event, impression, click, conversion, profile, item or ad",
     ),
 ]
 """A live record of any type; `type` may be left out of an event."""
@@ -126,5 +164,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "impression": _IMPRESSION,
     "click": {"type": "click", **_SHOWN, "click_time": "2026-01-31T09:30:07Z"},
     "conversion": {"type": "conversion", **_SHOWN, "conversion_time": "2026-01-31T21:04:00Z", "revenue": 59.9},
+    "profile": {
+        "type": "profile",
+        "user_id": "u17",
+        "valid_from": "2026-01-31T09:30:00Z",
+        "columns": {"age_band": "25-34", "interests": ["shoes", "running"]},
+    },
+    "item": {"type": "item", "item_id": "i42", "valid_from": None, "columns": {"brand": "Acme", "weight_kg": 0.4}},
+    "ad": {"type": "ad", "ad_id": "ad2", "valid_from": "2026-01-31T00:00:00Z", "columns": {"margin": 0.25}},
 }
 """One record of each type, as JSON values."""

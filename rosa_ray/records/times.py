@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.features.versions import ALWAYS_US
 from rosa_ray.records.fields import bounds_us
-from rosa_ray.records.record_types import ClickIn, ConversionIn, EventIn, LiveRecord
+from rosa_ray.records.record_types import ChangeModel, ClickIn, ConversionIn, CountedRecord, EventIn
 from rosa_ray.sources.times import TimeForm, Times, read_times
 from rosa_ray.sources.values import mask_of
 
@@ -39,7 +40,7 @@ class RecordTimes:
         return RecordTimes(self.own_us[rows], self.shown_us[rows], {})
 
 
-def record_times(records: Sequence[LiveRecord], form: TimeForm) -> RecordTimes:
+def record_times(records: Sequence[CountedRecord], form: TimeForm) -> RecordTimes:
     """Read the times of records.
 
     Args:
@@ -58,6 +59,15 @@ def record_times(records: Sequence[LiveRecord], form: TimeForm) -> RecordTimes:
         name = _own_name(records[row]) if place < len(own) else "request_time"
         faults[row] = f"{name}: {fault}"
     return RecordTimes(own_us, shown_us, faults)
+
+
+def change_times(records: Sequence[ChangeModel], form: TimeForm) -> tuple[np.ndarray, dict[int, str]]:
+    """Since when n changes hold, int64 (n,), `ALWAYS_US` where they do not say; and faults as of `RecordTimes`."""
+    dated = [row for row, record in enumerate(records) if record.valid_from is not None]
+    column = _Column([records[row].valid_from for row in dated], form)  # type: ignore[misc]
+    time_us = np.full(len(records), ALWAYS_US)
+    time_us[dated] = column.micros
+    return time_us, {dated[place]: f"valid_from: {fault}" for place, fault in column.faults.items()}
 
 
 class _Column:
@@ -95,7 +105,7 @@ def _read_column(values: list[str | int | float], kind: type, form: TimeForm) ->
     return read_times(pa.chunked_array([pa.array(inside, pa.int64())]), form)
 
 
-def _own(record: LiveRecord) -> str | int | float:
+def _own(record: CountedRecord) -> str | int | float:
     if isinstance(record, EventIn):
         return record.event_time
     if isinstance(record, ConversionIn):
@@ -105,6 +115,6 @@ def _own(record: LiveRecord) -> str | int | float:
     return record.request_time
 
 
-def _own_name(record: LiveRecord) -> str:
+def _own_name(record: CountedRecord) -> str:
     own = "request_time" if isinstance(record, ClickIn) and record.click_time is None else _OWN.get(type(record))
     return own or "request_time"

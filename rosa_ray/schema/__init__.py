@@ -2,7 +2,7 @@
 
 from rosa_ray.schema.behavior import BEHAVIORS, WEAKEST, Behavior
 from rosa_ray.schema.contract import Column, Contract, Violation
-from rosa_ray.schema.contracts import ADS, CANDIDATES, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS
+from rosa_ray.schema.contracts import ADS, CANDIDATES, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS, ITEMS, USERS
 from rosa_ray.schema.keys import MISSING_KEY, derive_key, hash_id, hash_ids, pseudonym
 
 __all__ = [
@@ -14,7 +14,9 @@ __all__ = [
     "CONVERSIONS",
     "EVENTS",
     "IMPRESSIONS",
+    "ITEMS",
     "MISSING_KEY",
+    "USERS",
     "WEAKEST",
     "Behavior",
     "Column",

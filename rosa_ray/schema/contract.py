@@ -197,6 +197,8 @@ class Contract:
                     f"{where}: column '{column.name}' is missing; {self.name} needs {column.type} ({column.meaning}), "
                     f"found columns {', '.join(table.column_names) or 'none'}"
                 )
+            if column.absent is None:
+                return pa.chunked_array([pa.nulls(table.num_rows, column.type)])
             return pa.chunked_array([pa.repeat(pa.scalar(column.absent, column.type), table.num_rows)])
         values = table[column.name]
         try:
@@ -261,6 +263,8 @@ def _in_line(value: pa.Scalar) -> str:
     """A value as a message has it: short, on one line."""
     if not value.is_valid:
         return "null"
+    if pa.types.is_nested(value.type):
+        return str(value.as_py())[:60]
     text = str(value.cast(pa.string()).as_py())
     return repr(text[:60]) if pa.types.is_string(value.type) else text
 

@@ -1,4 +1,4 @@
-"""The contracts of the logs: events, impressions, ads, candidates, and clicks and conversions in logs of their own."""
+"""The contracts of the logs: what was shown and done, labels in logs of their own, and what is known of things."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -189,6 +189,30 @@ ADS = Contract(
 )
 """A row is one version of an ad. A request reads the version that held at its time."""
 
+USERS = Contract(
+    "users",
+    1,
+    (
+        _id("user_id", "who"),
+        _time(
+            "valid_from", "since when the row holds, UTC; until the user's next row, null since ever", required=False
+        ),
+    ),
+)
+"""What is known of users: declared columns alone. A row is one version of a user."""
+
+ITEMS = Contract(
+    "items",
+    1,
+    (
+        _id("item_id", "which item, shared with events and ads"),
+        _time(
+            "valid_from", "since when the row holds, UTC; until the item's next row, null since ever", required=False
+        ),
+    ),
+)
+"""What is known of items: declared columns alone. A row is one version of an item."""
+
 CANDIDATES = Contract(
     "candidates",
     1,
@@ -258,7 +282,9 @@ CONVERSIONS = Contract(
 )
 """Conversions and refunds in a log of their own; they are joined to clicks and impressions."""
 
-CONTRACTS = {contract.name: contract for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES, CLICKS, CONVERSIONS)}
+CONTRACTS = {
+    contract.name: contract for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES, CLICKS, CONVERSIONS, USERS, ITEMS)
+}
 
 
 def lacking_in_words(table: str, names: Iterable[str]) -> str:

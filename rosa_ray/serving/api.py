@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaH
 from pydantic_core import CoreSchema, core_schema
 
 from rosa_ray.errors import RosaError
-from rosa_ray.records import Bid, EventIn, Id, RecordIn, StrictModel, Time, to_us
+from rosa_ray.records import Bid, EventIn, Id, RecordIn, Said, StrictModel, Time, to_us
 
 __all__ = [
     "Candidate",
@@ -43,7 +43,7 @@ class Context(StrictModel):
     device: Id | None = None
     region: Id | None = None
     time: Time | None = Field(None, description="request time; now when absent")
-    columns: dict[str, str | bool | int | float | None] = Field(
+    columns: dict[str, Said] = Field(
         default_factory=dict, description="values of the columns `request.NAME` in features.columns, by NAME"
     )
 

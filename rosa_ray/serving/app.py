@@ -1,5 +1,6 @@
 """The service on Ray Serve: replicas, the calls between them, and the builder that `serve_config.yaml` names."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from ray.serve.config import BackpressureConfig, RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
 from rosa_ray.bundle import GATE, verify_bundle
+from rosa_ray.features.changes import Changes
 from rosa_ray.serving.assembly import ServiceSettings, build_encoder, build_lookup, build_scorer
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
@@ -67,9 +69,9 @@ class RemoteLookup(_Remote):
         features: Features = await self._call("read", query)
         return features
 
-    async def write(self, events: dict[str, np.ndarray]) -> Written:
+    async def write(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written:
         """See `FeatureLookup.write`."""
-        written: Written = await self._call("write", events)
+        written: Written = await self._call("write", records, changes)
         return written
 
 
@@ -91,8 +93,8 @@ class LookupReplica:
     async def read(self, query: FeatureQuery) -> Features:
         return await self._lookup.read(query)
 
-    async def write(self, events: dict[str, Any]) -> Written:
-        return await self._lookup.write(events)
+    async def write(self, records: dict[str, Any], changes: Sequence[Changes] = ()) -> Written:
+        return await self._lookup.write(records, changes)
 
     async def describe(self) -> dict[str, Any]:
         return await self._lookup.describe()

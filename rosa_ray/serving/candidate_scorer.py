@@ -1,7 +1,7 @@
 """Scores N candidates of one user against given encoder states."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features import EVENT_COLUMNS, UserRows, collate, encode_users
+from rosa_ray.features import UserRows, collate, encode_users
 from rosa_ray.models import UserBatch
+from rosa_ray.schema import MISSING_KEY
+from rosa_ray.schema.own_columns import prefix_of
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.request_features import event_columns, no_events, one_user
 from rosa_ray.store import STATE_EVENT_COLUMNS
@@ -21,7 +23,7 @@ class History:
     """What ads are scored against: C events, at most those the model counts, and the states of the last S of them.
 
     Attributes:
-        events: `STATE_EVENT_COLUMNS` of the events, each (C,).
+        events: `STATE_EVENT_COLUMNS` of the events, and shared columns of their items where these are known, each (C,).
         states: float32 (S, D), S at most the window and at most C.
     """
 
@@ -31,7 +33,8 @@ class History:
     @classmethod
     def of(cls, events: Columns, states: np.ndarray, score_events: int) -> "History":
         """The last `score_events` of a timeline that the states end with."""
-        return cls({name: events[name][-score_events:] for name in STATE_EVENT_COLUMNS}, states)
+        names = (*STATE_EVENT_COLUMNS, *filter(prefix_of, events))
+        return cls({name: events[name][-score_events:] for name in names}, states)
 
     def preceded_by(self, timeline: Columns, score_events: int) -> "History":
         """The same with as many earlier events of the timeline before its own as there is room for."""
@@ -108,17 +111,25 @@ class CandidateScorer:
 
 def _rows(histories: Sequence[History], candidates: Mapping[str, np.ndarray], dense: np.ndarray) -> UserRows:
     """A user for each history, each with all candidates."""
-    timelines = [event_columns(**history.events) for history in histories]
+    shared = dict.fromkeys(name for history in histories for name in filter(prefix_of, history.events))
+    timelines = [_timeline(history.events, shared) for history in histories]
     if len(histories) == 1:
         return one_user(0, timelines[0], candidates, dense)
     count, shown = len(histories), len(dense)
-    events = {name: np.concatenate([timeline[name] for timeline in timelines]) for name in EVENT_COLUMNS}
+    events = {name: np.concatenate([timeline[name] for timeline in timelines]) for name in timelines[0]}
     return replace(
         one_user(0, events),
         user_id=np.full(count, "", object),
         user_key=np.zeros(count, np.int64),
         event_offsets=np.cumsum([0, *(len(timeline["time_us"]) for timeline in timelines)]),
         impression_offsets=np.arange(count + 1) * shown,
-        impressions={name: np.tile(values, count) for name, values in candidates.items()},
+        impressions={name: np.concatenate([values] * count) for name, values in candidates.items()},
         dense=np.tile(dense, (count, 1)),
     )
+
+
+def _timeline(events: Columns, shared: Iterable[str]) -> dict[str, np.ndarray]:
+    """Events of a history; shared columns that stored states did not keep are missing."""
+    unknown = np.full(len(events["time_us"]), MISSING_KEY)
+    plain = {name: values for name, values in events.items() if not prefix_of(name)}
+    return event_columns(**plain) | {name: events.get(name, unknown) for name in shared}

@@ -14,6 +14,7 @@ import torch
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, encode_timeline
+from rosa_ray.features.own import shared_names
 from rosa_ray.models.encoder import EncoderCache
 from rosa_ray.serving.messages import Encoded, EncodeQuery, Outcome
 from rosa_ray.serving.model import ServedModel
@@ -31,7 +32,7 @@ class CachedUser:
     """The encoding of one timeline.
 
     Attributes:
-        timeline: `EVENT_COLUMNS` of the encoded events, each (T,), T at least 1.
+        timeline: `EVENT_COLUMNS` of the encoded events and shared columns of their items, each (T,), T at least 1.
         layers: keys and values after the last event.
         states: float32 (C, D), of the last C events, C at most the window.
     """
@@ -89,7 +90,7 @@ def ends_before(timeline: Columns, known: Columns) -> bool:
 
 
 def _begins_with(timeline: Columns, known: Columns, shared: int) -> bool:
-    return all(timeline[name][:shared].tobytes() == known[name][-shared:].tobytes() for name in EVENT_COLUMNS)
+    return all(timeline[name][:shared].tobytes() == known[name][-shared:].tobytes() for name in timeline)
 
 
 class Encoder:
@@ -113,6 +114,7 @@ class Encoder:
         telemetry: Telemetry | None = None,
     ) -> None:
         self._model, self._telemetry = model, telemetry or Telemetry()
+        self._shared = shared_names(model.features.config.columns)
         self._users = RecentUsers[CachedUser](cache_mb * _MEGABYTE, memory_s)
         self._outcomes = dict.fromkeys(get_args(Outcome), 0)
         self._executor = ThreadPoolExecutor(1, "encoder", torch.set_num_threads, (threads,))
@@ -130,7 +132,7 @@ class Encoder:
     def encode_now(self, query: EncodeQuery) -> Encoded:
         """`encode` in the calling thread; for one thread at a time."""
         kept = slice(-self._model.context_events, None)
-        timeline = {name: np.array(query.events[name][kept]) for name in EVENT_COLUMNS}
+        timeline = {name: np.array(query.events[name][kept]) for name in (*EVENT_COLUMNS, *self._shared)}
         evicted = self._users.evicted
         states, outcome = self._encode(query.user_key, timeline)
         self._outcomes[outcome] += 1

@@ -5,7 +5,6 @@ with what is left, and its answer names what was missing.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,9 @@ import numpy as np
 from rosa_ray.errors import ConfigError, ServingError
 from rosa_ray.features.own import given_columns
 from rosa_ray.metrics import ScoreKind, chosen_score, score
+from rosa_ray.records.own_values import Value, as_declared
 from rosa_ray.schema import hash_id
-from rosa_ray.schema.own_columns import REQUEST, OwnKind
+from rosa_ray.schema.own_columns import REQUEST
 from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.serving.api import Candidate, Problem, RankRequest, to_us
 from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
@@ -92,7 +92,7 @@ class HybridScorer:
 
     async def _rank(self, request: RankRequest, request_id: str) -> dict[str, Any]:
         started_s, trace = time.perf_counter(), _Trace()
-        time_us = self._request_time(request)
+        time_us, given = self._request_time(request), self._given(request)
         chosen = self._choose(request, time_us)
         query = FeatureQuery(
             self._user_key(request.user_id),
@@ -104,7 +104,7 @@ class HybridScorer:
         features = await self._read(query, trace)
         freshness, load = freshness_of(features.events, self._usable(features), time_us), self._meter.load()
         decided = decide(self.config.rule, freshness, load, self.model.gate)
-        scores, decision = await self._score(request, query, chosen, features, decided, trace)
+        scores, decision = await self._score(request, given, query, chosen, features, decided, trace)
         answer = self._answer(request, chosen, features, scores)
         answer |= {"request_id": request_id, "lambda": decision.offline_weight, "degraded": trace.degraded}
         if request.explain:
@@ -174,6 +174,7 @@ class HybridScorer:
     async def _score(
         self,
         request: RankRequest,
+        given: dict[str, Value],
         query: FeatureQuery,
         chosen: _Chosen,
         features: Features,
@@ -199,7 +200,7 @@ class HybridScorer:
             query.time_us,
             request.context.device,
             request.context.region,
-            given_columns(self._columns(request), len(chosen.rows), self.model.features.config.columns),
+            given_columns(given, len(chosen.rows), self.model.features.config.columns) | {**features.own},
         )
         histories: list[History] = [] if online is None else [online]
         if decision.offline_weight > 0:
@@ -208,16 +209,20 @@ class HybridScorer:
         trace.stop("scoring_ms", started_s)
         return scores[0].mix(scores[-1], 1 - decision.offline_weight) if len(scores) > 1 else scores[0], decision
 
-    def _columns(self, request: RankRequest) -> dict[str, str | float | None]:
+    def _given(self, request: RankRequest) -> dict[str, Value]:
         """What the request says of declared columns."""
         declared = self.model.features.config.columns
         if unknown := next((name for name in request.context.columns if REQUEST + name not in declared), None):
-            names = ", ".join(name.removeprefix(REQUEST) for name in declared) or "none"
+            known = [name.removeprefix(REQUEST) for name in declared if name.startswith(REQUEST)]
+            names = ", ".join(known) or "none"
             raise Problem(422, f"context.columns has '{unknown[:64]}', which the model does not know; it knows {names}")
-        return {
-            REQUEST + name: _as_declared(name, value, declared[REQUEST + name].type)
-            for name, value in request.context.columns.items()
-        }
+        said = {}
+        for name, value in request.context.columns.items():
+            try:
+                said[REQUEST + name] = as_declared(value, declared[REQUEST + name])
+            except ValueError as error:
+                raise Problem(422, f"context.columns.{name} {error}") from None
+        return said
 
     async def _encode(self, user_key: int, features: Features, trace: _Trace) -> History | None:
         started_s = time.perf_counter()
@@ -274,18 +279,3 @@ def _score_of(model: ServedModel, config: ServingConfig) -> ScoreKind:
         return chosen_score(config.score, model.features.totals)
     except ValueError as error:
         raise ConfigError(f"serving.score is {error}") from error
-
-
-def _as_declared(name: str, value: str | float | None, kind: OwnKind) -> str | float | None:
-    """A value as the log would hold it: a category is text, a number is none of those that are written as text."""
-    if value is None:
-        return None
-    if kind == "category":
-        return str(value).lower() if isinstance(value, bool) else str(value) or None
-    try:
-        number = float(value)
-    except ValueError:
-        raise Problem(422, f"context.columns.{name} is no number; the column is declared as one") from None
-    if not math.isfinite(number):
-        raise Problem(422, f"context.columns.{name} is not finite")
-    return number

@@ -6,7 +6,7 @@ features of an unknown user, and says so.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
@@ -15,10 +15,12 @@ import numpy as np
 
 from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates, FeatureState, RecordKind
+from rosa_ray.features.changes import Changes
 from rosa_ray.serving.ad_counters import AdCounters
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
 from rosa_ray.serving.model import Catalogue
+from rosa_ray.serving.own_columns import OwnColumns
 from rosa_ray.serving.recent_users import RecentUsers
 from rosa_ray.serving.request_features import cold_start_features, features_at_request, no_events
 from rosa_ray.store import OnlineStore, UserRecord
@@ -46,6 +48,7 @@ class FeatureLookup:
         self._features, self._fingerprint = features.config, features.fingerprint
         self._catalogue, self._context_events = catalogue, context_events
         self._counters = AdCounters(catalogue.table, features.config, self._read_counters, config.counter_ttl_s)
+        self._own = OwnColumns(features.config.columns, self._read_columns, config.counter_ttl_s)
         self._users = RecentUsers[UserRecord](config.cached_users, config.user_memory_s)
         self._retry_s = config.store_retry_s
         self._store: OnlineStore | None = None
@@ -60,13 +63,13 @@ class FeatureLookup:
         """
         return await self._run(self.read_now, query)
 
-    async def write(self, records: dict[str, np.ndarray]) -> Written:
-        """Store live records (`RECORD_COLUMNS`), each id of a kind once; the next `read` sees them.
+    async def write(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written:
+        """Store live records (`RECORD_COLUMNS`), each id of a kind once, and changes; the next `read` sees them.
 
         Raises:
             StoreError: the store is down; nothing was stored.
         """
-        return await self._run(self.write_now, records)
+        return await self._run(self.write_now, records, changes)
 
     async def describe(self) -> dict[str, Any]:
         """Return the condition of the store.
@@ -91,9 +94,10 @@ class FeatureLookup:
         except StoreError:
             return self._read_without_store(query, row)
 
-    def write_now(self, records: dict[str, np.ndarray]) -> Written:
+    def write_now(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written:
         """`write` in the calling thread."""
-        result = self._ask(lambda store: store.apply(records))
+        result = self._ask(lambda store: store.apply(records, (), changes))
+        self._own.forget(changes)
         at_request = np.isin(records["kind"], (RecordKind.IMPRESSION, RecordKind.CLICK))
         self._counters.forget(np.where(at_request, records["shown_us"], records["time_us"]))
         return Written(result.accepted, result.duplicates, tuple(result.late_rows.tolist()))
@@ -104,9 +108,9 @@ class FeatureLookup:
     def _describe(self) -> dict[str, Any]:
         return asdict(self._ask(lambda store: store.info()))
 
-    def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord) -> Features:
+    def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord, held: bool = False) -> Features:
         ad_dense, cost_states = self._counters.read(row, query.time_us)
-        return features_at_request(
+        features = features_at_request(
             query,
             record,
             self._catalogue.table.campaign_key[row],
@@ -116,12 +120,17 @@ class FeatureLookup:
             self._features,
             self._context_events,
         )
+        if not self._own.declared:
+            return features
+        item_key = self._catalogue.table.item_key[row]
+        own, shared = self._own.read(query, item_key, features.events, record.columns, held)
+        return replace(features, own=own, events={**features.events, **shared})
 
     def _read_without_store(self, query: FeatureQuery, row: np.ndarray) -> Features:
         """The user as last read and the ads as far as their counters are known; else what an unknown one has."""
         record = self._users.get(query.user_key) or unknown_user(query.user_key)
         try:
-            return replace(self._read(query, row, record), degraded=("store",))
+            return replace(self._read(query, row, record, held=True), degraded=("store",))
         except StoreError:
             return replace(cold_start_features(query, self._features), degraded=("store",))
 
@@ -132,6 +141,9 @@ class FeatureLookup:
 
     def _read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
         return self._ask(lambda store: store.read_counters(view, entity_keys))
+
+    def _read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
+        return self._ask(lambda store: store.read_columns(prefix, keys))
 
     def _ask(self, question: Callable[[OnlineStore], Answer]) -> Answer:
         """Ask the store. After a failure, fail at once for a while, then connect again."""

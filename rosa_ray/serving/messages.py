@@ -4,12 +4,14 @@ The parts know each other through `LookupPort` and `EncoderPort` alone, so that 
 or be a hop to another deployment.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from rosa_ray.arrays import Columns
+from rosa_ray.features.changes import Changes
 
 Outcome = Literal["hit", "extended", "rebuilt", "miss"]
 """What the encoder knew of a timeline: all of it; all but its last events; another one of the user; or nothing."""
@@ -58,12 +60,15 @@ class Features:
     """What the lookup answers.
 
     Attributes:
-        user_known: the store holds an event, an impression or states of the user.
-        events: `EVENT_COLUMNS`, the user's last events before the request, as many as the encoder can use.
+        user_known: the store holds an event, an impression, states or columns of the user.
+        events: `EVENT_COLUMNS`, the user's last events before the request, as many as the encoder can use; and the
+            shared columns of their items, as of each event.
         offline: states of the last batch run, None if there are none.
         dense: float32 (N, F), raw dense features, NaN where missing.
         expected_cost: float64 (N,), currency units.
         degraded: parts that failed, such as `store`.
+        own: declared columns of the user, the items and the ads as of the request, each (N, ...), as user rows hold
+            them.
     """
 
     user_known: bool
@@ -72,11 +77,12 @@ class Features:
     dense: np.ndarray
     expected_cost: np.ndarray
     degraded: tuple[str, ...] = ()
+    own: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class EncodeQuery:
-    """A timeline to encode: `EVENT_COLUMNS`, each (T,), sorted."""
+    """A timeline to encode: `EVENT_COLUMNS` and shared columns of items, each (T,), sorted."""
 
     user_key: int
     events: Columns
@@ -111,7 +117,7 @@ class LookupPort(Protocol):
 
     async def read(self, query: FeatureQuery) -> Features: ...
 
-    async def write(self, records: dict[str, np.ndarray]) -> Written: ...
+    async def write(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written: ...
 
     async def describe(self) -> dict[str, Any]: ...
 

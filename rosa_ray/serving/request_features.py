@@ -21,6 +21,7 @@ from rosa_ray.features import (
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.messages import FeatureQuery, Features, OfflineStates
 from rosa_ray.serving.model import Catalogue
+from rosa_ray.serving.own_columns import unknown_columns
 from rosa_ray.store import UserRecord
 
 
@@ -53,7 +54,7 @@ def candidate_columns(
     """Impression columns of N candidates: catalogue rows with their bids at one moment. Labels read 0.
 
     Args:
-        own: declared columns of the candidates, from `rosa_ray.features.own.given_columns`.
+        own: declared columns of the candidates, as user rows hold them.
     """
     count = len(rows)
     ads = catalogue.table
@@ -120,7 +121,9 @@ def features_at_request(
     past = record.timeline["time_us"] < query.time_us
     events = {name: record.timeline[name][past][-context_events:] for name in EVENT_COLUMNS}
     return Features(
-        user_known=len(record.timeline["time_us"]) > 0 or any(len(c.bucket) for c in record.counters.values()),
+        user_known=len(record.timeline["time_us"]) > 0
+        or any(len(c.bucket) for c in record.counters.values())
+        or len(record.columns) > 0,
         events=events,
         offline=_offline_states(record, query.time_us),
         dense=_interleave(config, ad_views, ad_dense, _read_user(record, query.time_us, config)),
@@ -134,12 +137,14 @@ def cold_start_features(query: FeatureQuery, config: FeatureConfig) -> Features:
     entities = {VIEWS[view].entity for view in VIEWS}
     nothing = {name: np.zeros(count, np.int64) for name in entities}
     moment = {**nothing, "time_us": np.full(count, query.time_us), "bid": query.bid}
+    own, shared = unknown_columns(config.columns, count, 0)
     return Features(
         user_known=False,
-        events=no_events(),
+        events={**no_events(), **shared},
         offline=None,
         dense=read_dense({}, moment, config),
         expected_cost=expected_cost({}, moment, config),
+        own=own,
     )
 
 

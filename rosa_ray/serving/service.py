@@ -89,10 +89,11 @@ class RankingService:
             now_us=scorer.now_us,
             time_form=self._records.time_form,
             behaviors=scorer.model.features.config.behavior_names,
+            own=scorer.model.features.config.columns,
         )
         parsed = parser.parse_values(records)
         self._telemetry.unknown_ads(parsed.unknown_ads)
-        written = await self._store(scorer, parsed) if len(parsed.rows) else Written(0, 0, ())
+        written = Written(0, 0, ()) if parsed.asks_nothing else await self._store(scorer, parsed)
         refusals = [*parsed.refusals, *late_refusals(parsed, np.array(written.late_rows, np.int64))]
         await self._set_aside(records, refusals)
         self._telemetry.ignored(sum(parsed.ignored_fields.values()))
@@ -101,7 +102,7 @@ class RankingService:
             for refusal in sorted(refusals, key=lambda refusal: refusal.index)
         ]
         return EventsResponse(
-            accepted=written.accepted,
+            accepted=written.accepted + parsed.changed,
             duplicates=written.duplicates,
             rejected=rejected,
             ignored_fields=dict(parsed.ignored_fields) or None,
@@ -123,7 +124,7 @@ class RankingService:
     async def _store(self, scorer: HybridScorer, parsed: Parsed) -> Written:
         try:
             async with asyncio.timeout(self.config.request_timeout_ms / 1000):
-                return await scorer.lookup.write(parsed.columns)
+                return await scorer.lookup.write(parsed.columns, parsed.changes)
         except Exception as error:
             logger.warning("events not stored: %s: %s", type(error).__name__, first_line(error))
             detail = "the store did not take the events; send them again, repeated ids change nothing"

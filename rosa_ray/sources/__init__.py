@@ -5,7 +5,19 @@ Adding a source is adding one file to this folder: a class that satisfies `Sourc
 """
 
 from rosa_ray.sources.kinds import source_kinds
+from rosa_ray.sources.own_tables import beside, require_tables
 from rosa_ray.sources.protocol import RawBatch, Source, SourceConfig, SourceFile
 from rosa_ray.sources.registry import brings, features_of, open_source
 
-__all__ = ["RawBatch", "Source", "SourceConfig", "SourceFile", "brings", "features_of", "open_source", "source_kinds"]
+__all__ = [
+    "RawBatch",
+    "Source",
+    "SourceConfig",
+    "SourceFile",
+    "beside",
+    "brings",
+    "features_of",
+    "open_source",
+    "require_tables",
+    "source_kinds",
+]

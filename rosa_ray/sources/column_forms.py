@@ -11,6 +11,7 @@ import pyarrow as pa
 from rosa_ray.errors import ContractError
 from rosa_ray.schema import Column
 from rosa_ray.schema.own_columns import OwnColumn, contract_with, prefix_of
+from rosa_ray.sources.lists import is_list, read_number_lists, read_text_lists
 from rosa_ray.sources.protocol import SourceConfig
 from rosa_ray.sources.times import TimeForm, read_times, time_remedy
 from rosa_ray.sources.values import (
@@ -90,7 +91,9 @@ def shared_null_words(forms: Mapping[str, ColumnForm]) -> tuple[str, ...]:
 
 
 def without_null_words(form: ColumnForm, words: Collection[str]) -> ColumnForm:
-    """Return the form of a column in which some words have been made null already."""
+    """Return the form of a column in which some words have been made null already, in lists only as a whole."""
+    if is_list(form.type):
+        return form
     left = tuple(word for word in form.values.null_words if word not in words)
     return replace(form, values=replace(form.values, null_words=left))
 
@@ -132,6 +135,8 @@ def remedy(reason: str, text: str, form: ColumnForm) -> str:
         return time_remedy(text, form.key, form.times)
     if pa.types.is_boolean(form.type):
         return value_remedy(text, form.key, "false")
+    if is_list(form.type):
+        return _list_remedy(text, form)
     return number_remedy(text, form.key, form.values)
 
 
@@ -164,6 +169,9 @@ def _as_text(meaning: Any, decimal: str) -> str | None:
 def _parse(values: pa.ChunkedArray, form: ColumnForm) -> Parsed:
     kind, written = form.type, form.values
     values = _decoded(values)
+    if is_list(kind) and pa.types.is_string(kind.value_type):
+        lists, bad = read_text_lists(values, written)
+        return Parsed(lists, _faults(("are no JSON lists of texts", bad)))
     if written.mapping and is_scalar(values.type):
         values = mapped(texts_of(values), written.mapping)
     if pa.types.is_timestamp(kind):
@@ -178,9 +186,20 @@ def _parse(values: pa.ChunkedArray, form: ColumnForm) -> Parsed:
         return Parsed(flags, _faults(("are neither yes nor no", bad)))
     if pa.types.is_string(kind) and is_scalar(values.type):
         return Parsed(nulled(texts_of(values), written.null_words))
+    if is_list(kind):
+        vectors, bad = read_number_lists(values, written)
+        return Parsed(vectors, _faults(("do not parse as lists of numbers", bad)))
     if pa.types.is_string(kind):
-        raise pa.ArrowInvalid("a list or a struct is no text")
+        declared = "; features.columns reads lists as type categories" if prefix_of(form.name) else ""
+        raise pa.ArrowInvalid(f"a list or a struct is no text{declared}")
     return Parsed(values)
+
+
+def _list_remedy(text: str, form: ColumnForm) -> str:
+    if pa.types.is_string(form.type.value_type):
+        return 'a list is written as a|b or as ["a", "b"]'
+    null = f'; source.null_words: {{{form.key}: ["{text[:20]}"]}} makes it null' if len(text) <= 20 else ""
+    return f"a vector is written as 0.5|1, as 0.5 1 or as [0.5, 1]{null}"
 
 
 def _time_reason(form: ColumnForm, kind: pa.DataType) -> str:

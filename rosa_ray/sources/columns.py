@@ -133,7 +133,9 @@ class FileColumns:
             name = path.rpartition("/")[2]
             return pa.chunked_array([pa.repeat(pa.scalar(name), count)])
         if form.file_column.startswith(CONSTANT):
-            return pa.chunked_array([pa.repeat(constant(form), count)])
+            value = constant(form)
+            # Arrow repeats no list zero times.
+            return pa.chunked_array([pa.repeat(value, count)] if count else [], value.type)
         return None
 
     def _parsed(self, values: pa.ChunkedArray, form: ColumnForm, rows: np.ndarray) -> Parsed:

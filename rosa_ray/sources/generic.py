@@ -9,8 +9,8 @@ from typing import Protocol
 import pyarrow as pa
 
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.schema import CONTRACTS
-from rosa_ray.schema.own_columns import contract_with, prefix_of
+from rosa_ray.schema import CONTRACTS, ITEMS, USERS
+from rosa_ray.schema.own_columns import contract_with, prefix_of, tables_needed
 from rosa_ray.sources.column_forms import CONSTANT, ROW_NUMBER, OwnColumns, constant, forms_of, shared_null_words
 from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.paths import find_files
@@ -74,8 +74,10 @@ class TabularSource(ABC):
         return {name: getattr(self.config, name) for name in CONTRACTS if getattr(self.config, name)}
 
     def files(self) -> list[SourceFile]:
-        """List the files of every configured location."""
-        files = [file for name, location in self._locations().items() for file in find_files(location, name)]
+        """List the files of every configured location; those of users and items where a declared column needs them."""
+        unread = {ITEMS.name, USERS.name}.difference(tables_needed(self.own))
+        locations = {name: location for name, location in self._locations().items() if name not in unread}
+        files = [file for name, location in locations.items() for file in find_files(location, name)]
         for table, columns in self.config.columns.items():
             timed = [name for name, column in columns.items() if column == ROW_NUMBER and name.endswith("_time")]
             if timed:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.schema import ADS, CANDIDATES, EVENTS, IMPRESSIONS
+from rosa_ray.schema import ADS, CANDIDATES, EVENTS, IMPRESSIONS, ITEMS, USERS
+from rosa_ray.schema.own_columns import tables_needed
 from rosa_ray.sources.column_forms import OwnColumns
 from rosa_ray.sources.columns import FileColumns
 from rosa_ray.sources.paths import find_files, has_subdirectory
@@ -13,12 +14,15 @@ from rosa_ray.sources.protocol import RawBatch, SourceConfig, SourceFile
 from rosa_ray.sources.table_files import ParquetFile
 
 REQUIRED = (EVENTS.name, IMPRESSIONS.name, ADS.name)
-OPTIONAL = (CANDIDATES.name,)
+OPTIONAL = (CANDIDATES.name, USERS.name, ITEMS.name)
 
 
 @dataclass(frozen=True)
 class LogSource:
-    """Reads `LOG/{events,impressions,ads,candidates}/*.parquet`; `candidates` may be absent, `truth` is never read."""
+    """Reads `LOG/{events,impressions,ads,candidates,users,items}/*.parquet`; the last three may be absent.
+
+    `users` and `items` are read where a declared column needs them, and `truth` never.
+    """
 
     config: SourceConfig
     own: OwnColumns = ()
@@ -38,7 +42,10 @@ class LogSource:
                 f"{root}: holds no directory '{missing[0]}'; a log has {', '.join(REQUIRED)} "
                 "with Parquet files in each (`rosa simulate` writes one)"
             )
-        return [file for name in present for file in find_files(f"{root}/{name}", name)]
+        unread = [name for name in (USERS.name, ITEMS.name) if name not in tables_needed(self.own)]
+        elsewhere = [name for name in OPTIONAL if getattr(self.config, name)]
+        read = [name for name in present if name not in (*unread, *elsewhere)]
+        return [file for name in read for file in find_files(f"{root}/{name}", name)]
 
     def read(self, file: SourceFile) -> Iterator[RawBatch]:
         """Stream one file."""

@@ -47,6 +47,10 @@ class SourceConfig:
     conversions: str = ""
     """Location of the conversions, where they have a log of their own. They are joined to clicks and impressions, whose
     files then need no columns `conversion` and `revenue`."""
+    users: str = ""
+    """Location of what is known of users: declared columns `user.NAME`, and `valid_from` where they change."""
+    items: str = ""
+    """Location of what is known of items: declared columns `item.NAME`, and `valid_from` where they change."""
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Table to {column: file column}; a column left out keeps its name. Names are matched exactly, or else ignoring
     case and surrounding spaces. Some values stand for no file column: `=view` is the value `view` in every row, `#row`

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable, Mapping
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.schema import CONTRACTS
+from rosa_ray.schema import CONTRACTS, IMPRESSIONS
 from rosa_ray.schema.own_columns import OwnKind
 from rosa_ray.schema.pseudonyms import Pseudonyms
 from rosa_ray.sources.column_forms import OwnColumns
@@ -16,6 +16,7 @@ from rosa_ray.sources.generic import TabularSource
 from rosa_ray.sources.kinds import source_kinds
 from rosa_ray.sources.log import LogSource
 from rosa_ray.sources.named import NamedLog
+from rosa_ray.sources.own_tables import require_tables, with_own_tables
 from rosa_ray.sources.protocol import Source, SourceConfig, SourceFactory
 from rosa_ray.sources.pseudonymous import PseudonymousSource
 
@@ -54,11 +55,16 @@ def open_source(config: SourceConfig, pseudonyms: Pseudonyms | None = None, own:
         own: declared columns to read beside those of the contracts. A source of your own brings them by itself.
 
     Raises:
-        ConfigError: the module of an own kind has no such source, or an option does not fit the kind.
+        ConfigError: the module of an own kind has no such source, or an option does not fit the kind; or a log with
+            impressions has no table that a declared column needs.
     """
+    if brings(config, IMPRESSIONS.name):
+        require_tables([table for table in CONTRACTS if brings(config, table)], own)
     factory: Callable[..., Source] = _factory(config.kind)
     takes_own = isinstance(factory, type) and issubclass(factory, TabularSource | NamedLog | LogSource)
     source = factory(config, own) if takes_own else factory(config)
+    if isinstance(source, NamedLog | LogSource):
+        source = with_own_tables(source, config, own)
     return source if pseudonyms is None else PseudonymousSource(source, pseudonyms)
 
 

@@ -8,6 +8,9 @@ A record is late, and not taken, only where the store cannot tell whether it hol
 than ids are remembered, and at a time of which it has forgotten ids or that a loaded log covers. A gap in what came is
 filled at any age.
 
+Beside them a store keeps what is known of users, items and ads: declared columns, in versions that hold from a time on,
+`rosa_ray.features.versions.layout`. Changes of these have no id and are never late. Said again they change nothing.
+
 A store holds two versions: the active one, which is read and updated, and one that a materialisation fills beside it
 and that `activate` puts in its place at once.
 """
@@ -20,6 +23,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import CounterStates
+from rosa_ray.features.changes import Changes
 from rosa_ray.units import MINUTE_US
 
 STATE_EVENT_COLUMNS = ("time_us", "item_key", "category_key", "behavior")
@@ -75,6 +79,7 @@ class UserRecord:
         states: None when the user was not encoded.
         counters: the user's own views (`user_events`, `user_impressions`).
         model_version: of the active version, whether this user has states or not.
+        columns: versions of the user's declared columns; empty where none are known, or none are declared.
     """
 
     user_key: int
@@ -82,12 +87,13 @@ class UserRecord:
     states: StoredStates | None
     counters: CounterStates
     model_version: str
+    columns: bytes = b""
 
     @property
     def known(self) -> bool:
         """Whether the store holds anything of the user."""
         counted = any(len(counters.bucket) for counters in self.counters.values())
-        return counted or self.states is not None or len(self.timeline["time_us"]) > 0
+        return counted or self.states is not None or len(self.timeline["time_us"]) > 0 or len(self.columns) > 0
 
     def count_since_states(self) -> int:
         """Events after the last encoded one: what an encoding now would add. All of them without states."""
@@ -207,15 +213,28 @@ class OnlineStore(Protocol):
         """Counters of some entities of one view, under that view's name."""
         ...
 
-    def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
+    def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
+        """Versions of the columns of users, items or ads, of each key; empty where none are known.
+
+        Args:
+            prefix: of the columns, such as `item.`; a store without such columns knows nothing.
+            keys: int64 (n,).
+        """
+        ...
+
+    def apply(
+        self, records: Columns, positions: Sequence[StreamPosition] = (), changes: Sequence[Changes] = ()
+    ) -> ApplyResult:
         """Count records and append events, each id of a kind once, together with the positions of their streams.
 
-        Users without a record for `StoreConfig.user_ttl_days` are removed along the way, a few with every update.
+        Users without a record for `StoreConfig.user_ttl_days` are removed along the way, a few with every update. Of a
+        user's columns a store lets go what was superseded before `StoreConfig.dedup_horizon_days`.
 
         Args:
             records: `RECORD_COLUMNS`, any order. Times far in the future move the horizon: refuse such records before.
             positions: stored in the same transaction, so that a stream that is read again from there is neither
                 skipped nor counted twice.
+            changes: what is known of users, items and ads from some time on, of this store's declared columns.
         """
         ...
 
@@ -243,6 +262,13 @@ class OnlineStore(Protocol):
         """Put all counters into the version being loaded, replacing any."""
         ...
 
+    def load_columns(self, version: StoreVersion, prefix: str, keys: np.ndarray, packed: Sequence[bytes]) -> None:
+        """Put versions of columns into the version being loaded, replacing those of these users, items or ads.
+
+        A user who is in no timeline block becomes known by them as of the end of the log; load timelines before.
+        """
+        ...
+
     def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
         """Note input files as done."""
         ...
@@ -250,7 +276,8 @@ class OnlineStore(Protocol):
     def activate(self, version: StoreVersion) -> ApplyResult:
         """Put the loaded version in the place of the active one, at once.
 
-        Records that were applied live and that the loaded log does not hold are applied to it first.
+        Records that were applied live and that the loaded log does not hold are applied to it first, and so are live
+        changes. A version with other columns takes the changes of those it has.
 
         Returns:
             What became of those records; `duplicates` are those that the log holds.
@@ -258,7 +285,7 @@ class OnlineStore(Protocol):
         ...
 
     def forget_user(self, user_key: int) -> bool:
-        """Remove a user's timeline, states and own counters; True when there was something.
+        """Remove a user's timeline, states, columns and own counters; True when there was something.
 
         Sums over all users stay, and so do the hashes of record ids, so that a repeated record does not bring the user
         back. The log that versions are loaded from is not the store's: remove the user there too.

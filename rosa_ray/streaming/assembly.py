@@ -83,6 +83,7 @@ def build_pipeline(
         None if pseudonyms is None else pseudonyms.of,
         time_form=settings.records.time_form,
         behaviors=state.config.behavior_names,
+        own=state.config.columns,
     )
     source = open_records(stream, share, settings.files)
     try:

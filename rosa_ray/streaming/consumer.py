@@ -14,6 +14,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
+from rosa_ray.features.changes import Changes
 from rosa_ray.records import Parsed, RecordParser, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.store import ApplyResult, StreamPosition
@@ -31,7 +32,9 @@ logger = logging.getLogger(__name__)
 class RecordStore(Protocol):
     """What a consumer needs of an `OnlineStore`."""
 
-    def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult: ...
+    def apply(
+        self, records: Columns, positions: Sequence[StreamPosition] = (), changes: Sequence[Changes] = ()
+    ) -> ApplyResult: ...
 
     def read_position(self, stream: str) -> int | None: ...
 
@@ -114,7 +117,7 @@ class Consumer:
         self._set_aside(batches, lines, parsed.refusals)
         positions = [StreamPosition(batch.stream, batch.next_offset) for batch in batches]
         started_s = time.perf_counter()
-        result = self._store.apply(parsed.columns, positions)
+        result = self._store.apply(parsed.columns, positions, parsed.changes)
         self._adapt(len(lines), (time.perf_counter() - started_s) * 1000)
         self._set_aside(batches, lines, late_refusals(parsed, result.late_rows))
         self._count(len(lines), parsed, result)
@@ -134,7 +137,9 @@ class Consumer:
 
     def _count(self, records: int, parsed: Parsed, result: ApplyResult) -> None:
         applied_us = np.delete(parsed.columns["time_us"], result.late_rows)
-        self.metrics.applied(records, result.accepted, result.duplicates, int(applied_us.max(initial=0)))
+        self.metrics.applied(
+            records, result.accepted + parsed.changed, result.duplicates, int(applied_us.max(initial=0))
+        )
         late = {"late": result.late} if result.late else {}
         self.metrics.met_unknown_ads(parsed.unknown_ads)
         self.metrics.ignore(parsed.ignored_fields)

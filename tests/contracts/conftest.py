@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rosa_ray.features import FeatureConfig
 from rosa_ray.store import OnlineStore, StoreConfig, open_store, store_kinds
 from tests.contracts.stores import FEATURES, FINGERPRINT, KEEP, Open
 
@@ -16,11 +17,16 @@ def open_(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Ite
     opened: list[OnlineStore] = []
     run = uuid.uuid4().hex
 
-    def open_one(fingerprint: str | None = FINGERPRINT, name: str = "store.db", **settings: object) -> OnlineStore:
+    def open_one(
+        fingerprint: str | None = FINGERPRINT,
+        name: str = "store.db",
+        features: FeatureConfig = FEATURES,
+        **settings: object,
+    ) -> OnlineStore:
         chosen = {"max_timeline_events": KEEP, "states_dtype": "float32", **settings}
         where = {"path": str(tmp_path / name), "url": redis_url, "namespace": f"{run}-{name}"}
         opened.append(
-            open_store(StoreConfig(kind=request.param, **where, **chosen), FEATURES, fingerprint, create=True)
+            open_store(StoreConfig(kind=request.param, **where, **chosen), features, fingerprint, create=True)
         )
         return opened[-1]
 
@@ -30,15 +36,15 @@ def open_(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Ite
 
 
 @pytest.fixture(scope="session")
-def open_fresh(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], list[OnlineStore]]:
+def open_fresh(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[OnlineStore]]:
     """Opens an empty store of each kind, for properties that need one per example."""
 
-    def open_all() -> list[OnlineStore]:
+    def open_all(features: FeatureConfig = FEATURES) -> list[OnlineStore]:
         where = {"url": redis_url, "namespace": uuid.uuid4().hex}
         path = str(tmp_path_factory.mktemp("fresh") / "store.db")
         return [
             open_store(
-                StoreConfig(kind=kind, path=path, max_timeline_events=KEEP, **where), FEATURES, FINGERPRINT, create=True
+                StoreConfig(kind=kind, path=path, max_timeline_events=KEEP, **where), features, FINGERPRINT, create=True
             )
             for kind in store_kinds()
         ]

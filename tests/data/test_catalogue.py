@@ -21,6 +21,7 @@ from rosa_ray.parity.check import ParityOptions, check_run
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.run_dir import DataDir, RunDir
 from rosa_ray.schema import ADS, derive_key, hash_id, hash_ids
+from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import SourceConfig
 from rosa_ray.storage import read_parquet, write_parquet
 from rosa_ray.store import StoreConfig
@@ -279,3 +280,20 @@ def test_the_store_remembers_impressions_of_unknown_ads(without_ray: None, tmp_p
     seen = timeline_block(encoder(read_parquet(DataDir(str(tmp_path / "data")).user_rows(0)))).seen_key
     keys = derive_key(hash_ids(tables["impressions"]["impression_id"]), RecordKind.IMPRESSION)
     assert set(keys.tolist()) <= set(seen.tolist())
+
+
+def test_declared_columns_of_an_ad_make_versions() -> None:
+    own = (OwnColumn("ad.margin", "number"), OwnColumn("ad.tags", "categories"))
+    told = [(1, 0.5, ["a"]), (2, 0.5, ["a"]), (3, 0.5, ["b", "a"]), (4, 0.25, ["b", "a"]), (5, 0.25, None)]
+    rows = [
+        {"ad_id": "a1", "valid_from": datetime(2026, 10, day, tzinfo=UTC), "ad.margin": margin, "ad.tags": tags}
+        for day, margin, tags in told
+    ]
+    found = read_versions(pa.Table.from_pylist(rows, schema=nullable(contract_with("ads", own).schema)))
+    kept = [(row["valid_from"].day, row["ad.margin"], row["ad.tags"]) for row in found.table.to_pylist()]
+    assert kept == [told[0], told[2], told[3], told[4]]
+    assert found.unchanged == 1
+
+
+def nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(True) for field in schema])

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from rosa_ray.data import own_tables as own_tables_module
 from rosa_ray.data import preprocess as preprocess_module
 from rosa_ray.data import stage as stage_module
 from rosa_ray.data.counter_files import read_counters_file
@@ -48,6 +49,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         return {file: stage_module.stage_file(source, file, staging_dir, partitions, own) for file in files}
 
     monkeypatch.setattr(preprocess_module, "run_tasks", run_tasks)
+    monkeypatch.setattr(own_tables_module, "run_tasks", run_tasks)
     monkeypatch.setattr(stage_module, "_stage_all", stage_all)
 
 

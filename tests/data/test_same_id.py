@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rosa_ray.data.same_id import RULES, Repeats, unique_rows
 from rosa_ray.schema import ADS, EVENTS, IMPRESSIONS
+from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from tests.synthetic import ads_table, events_table, impressions_table
 
 
@@ -125,6 +126,50 @@ def test_ads_of_one_moment_say_that_they_differ_and_those_of_several_are_all_kep
     assert repeats == Repeats()
     twice = pa.concat_tables([dated, dated.slice(0, 1)])
     assert kept(twice, "ads")[1] == Repeats(copies=1)
+
+
+OWN = (
+    OwnColumn("user.tags", "categories"),
+    OwnColumn("user.taste", "vector", 2),
+    OwnColumn("request.tags", "categories"),
+    OwnColumn("request.slot", "category"),
+)
+
+
+def test_users_of_one_moment_say_that_they_differ_and_lists_are_compared_by_value() -> None:
+    user = {"user_id": "u1", "valid_from": time(1), "user.tags": ["a", None], "user.taste": [0.5, 1.0]}
+    schema = contract_with("users", OWN).schema
+    rows = [user, user, user | {"user.tags": ["a"]}, user | {"valid_from": time(2), "user.taste": None}]
+    found = [kept(pa.Table.from_pylist(order, schema=schema), "users") for order in (rows, rows[::-1])]
+    assert found[0] == found[1]
+    unique, repeats = found[0]
+    assert [(row["valid_from"], row["user.tags"], row["user.taste"]) for row in unique] == [
+        (time(1), ["a"], [0.5, 1.0]),
+        (time(2), ["a", None], None),
+    ]
+    assert repeats == Repeats(copies=1, conflicts=1, conflict="user_id 'u1': user.tags ['a'] and ['a', None]")
+
+
+def test_versions_of_an_impression_take_the_first_declared_values_that_are_known() -> None:
+    rows = [
+        impression(**{"request.tags": None, "request.slot": None}),
+        impression(click=True, **{"request.tags": ["a", "b"], "request.slot": None}),
+        impression(impression_id="m2", **{"request.tags": [], "request.slot": "top"}),
+        impression(impression_id="m2", cost=0.3, **{"request.tags": None, "request.slot": "top"}),
+    ]
+    schema = contract_with("impressions", OWN).schema
+    for order in (rows, rows[::-1]):
+        unique, repeats = kept(pa.Table.from_pylist(order, schema=schema))
+        told = {row["impression_id"]: (row["request.tags"], row["request.slot"], row["click"]) for row in unique}
+        assert told == {"m1": (["a", "b"], None, True), "m2": ([], "top", False)}
+        assert repeats == Repeats(versions=2)
+
+
+def test_impressions_of_one_id_that_differ_in_a_declared_column_are_no_copies() -> None:
+    rows = [impression(**{"request.slot": slot}) for slot in ("top", "side")]
+    unique, repeats = kept(pa.Table.from_pylist(rows, schema=contract_with("impressions", OWN).schema))
+    assert len(unique) == 1
+    assert repeats == Repeats(conflicts=1, conflict="impression_id 'm1': request.slot 'side' and 'top'")
 
 
 @settings(max_examples=40, deadline=None)

@@ -115,5 +115,5 @@ def test_a_saved_state_has_its_columns_and_another_declaration_another_fingerpri
 
 
 def test_a_column_without_a_known_prefix_is_refused():
-    with pytest.raises(ConfigError, match=r"features\.columns .*'place' must begin with request\. and a name"):
+    with pytest.raises(ConfigError, match=r"'place' must begin with request\., user\., item\., ad\. and a name"):
         FeatureConfig(columns={"place": ColumnConfig()})

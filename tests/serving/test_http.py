@@ -187,7 +187,7 @@ def test_openapi_has_examples_that_are_accepted(client: LocalClient) -> None:
         answer = client.post("/rank", json={**example, "candidates": ["a1"]})
         assert answer.status_code == 200, answer.text
     examples = document["paths"]["/events"]["post"]["requestBody"]["content"]["application/json"]["examples"]
-    assert set(examples) == {"event", "impression", "click", "conversion", "batch"}
+    assert set(examples) == {"event", "impression", "click", "conversion", "profile", "item", "ad", "batch"}
     for example in examples.values():
         assert client.post("/events", json=example["value"]).status_code == 200
     assert client.get("/docs").status_code == 200

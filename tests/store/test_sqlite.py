@@ -133,7 +133,7 @@ def test_an_older_schema_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "s.db")
     connection.execute("PRAGMA user_version=0")
     connection.close()
-    with pytest.raises(StoreError, match="has schema version 0, this code needs 4; remove the file"):
+    with pytest.raises(StoreError, match="has schema version 0, this code needs 5; remove the file"):
         open_at(tmp_path / "s.db")
 
 
@@ -145,6 +145,8 @@ def test_a_store_of_the_version_before_is_brought_to_this_one(tmp_path: Path) ->
     with sqlite3.connect(path) as connection:
         for statement in ("DROP TABLE spans_a", "DROP TABLE spans_b", "ALTER TABLE slots DROP COLUMN covered_us"):
             connection.execute(statement)
+        for table in ("changes", *(f"{entity}_columns_{slot}" for entity in ("user", "item", "ad") for slot in "ab")):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version=3")
     connection.close()
     for _ in range(2):

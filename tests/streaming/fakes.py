@@ -7,6 +7,7 @@ import numpy as np
 
 from rosa_ray.errors import StoreError
 from rosa_ray.features import RECORD_COLUMNS, CounterStates, FeatureConfig, concat_records, fold_records, record_keys
+from rosa_ray.features.changes import Changes
 from rosa_ray.store import ApplyResult, StreamPosition
 from rosa_ray.streaming.consumer import RecordStore
 from rosa_ray.streaming.protocol import PolledRecords, PositionOf
@@ -76,7 +77,12 @@ class MemoryStore:
         self._seen: set[int] = set()
         self._positions: dict[str, int] = {}
 
-    def apply(self, records: Mapping[str, np.ndarray], positions: Sequence[StreamPosition] = ()) -> ApplyResult:
+    def apply(
+        self,
+        records: Mapping[str, np.ndarray],
+        positions: Sequence[StreamPosition] = (),
+        changes: Sequence[Changes] = (),
+    ) -> ApplyResult:
         self.killer()
         if self.failures:
             self.failures -= 1
@@ -108,9 +114,14 @@ class KillingStore:
     def __init__(self, store: RecordStore, killer: Callable[[], None]) -> None:
         self._store, self._killer = store, killer
 
-    def apply(self, records: Mapping[str, np.ndarray], positions: Sequence[StreamPosition] = ()) -> ApplyResult:
+    def apply(
+        self,
+        records: Mapping[str, np.ndarray],
+        positions: Sequence[StreamPosition] = (),
+        changes: Sequence[Changes] = (),
+    ) -> ApplyResult:
         self._killer()
-        result = self._store.apply(records, positions)
+        result = self._store.apply(records, positions, changes)
         self._killer()
         return result
 

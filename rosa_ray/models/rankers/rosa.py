@@ -29,6 +29,7 @@ from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
+from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
 
@@ -49,8 +50,8 @@ class Config:
     window: Annotated[int, Ge(1)] = 50
     """W, events that an event or an ad can attend to."""
     match_window: Annotated[int, Ge(1)] = 150
-    """Events before an impression that the exact match counts. As many as the encoder needs raw, (L + 1)·W,
-    are there anyway."""
+    """Events before an impression that the exact match and the likeness of declared vectors look at. As many as the
+    encoder needs raw, (L + 1)·W, are there anyway."""
     hidden: tuple[Annotated[int, Ge(1)], ...] = (128, 64)
     """Widths of the head's trunk."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
@@ -105,6 +106,9 @@ class Ranker(nn.Module):
         self.exact_match = ExactMatch(config.match_window, behaviors) if config.exact_match else None
         matches = 3 + (self.attention.intensities if self.attention else 0)
         matches += self.exact_match.width if self.exact_match else 0
+        likeness = VectorLikeness(sizes, config.match_window) if item_vectors(sizes) else None
+        self.vector_likeness = likeness
+        matches += likeness.width if likeness else 0
         self.heads = TaskHeads(
             5 * config.width + self.context.outputs,
             matches,
@@ -117,8 +121,9 @@ class Ranker(nn.Module):
 
     @property
     def score_events(self) -> int:
-        """Events before an impression that `score` reads: W with their states, and what the exact match counts."""
-        return max(self.config.window, self.config.match_window if self.config.exact_match else 0)
+        """Events before an impression that `score` reads: W with their states, and those compared with the ad."""
+        compares = self.exact_match is not None or self.vector_likeness is not None
+        return max(self.config.window, self.config.match_window if compares else 0)
 
     @property
     def context_events(self) -> int:
@@ -156,6 +161,8 @@ class Ranker(nn.Module):
         likeness.append(self.next_event.likeness(user_BND, self._things(batch)))
         interaction = torch.cat([interest_BND, ads_BND, user_BND, *products, self.context(batch)], dim=-1)
         exact = [self.exact_match(batch.impressions, batch.events)] if self.exact_match else []
+        if self.vector_likeness:
+            exact.append(self.vector_likeness(batch.impressions, batch.events))
         match = torch.cat([torch.stack(likeness, dim=-1), *intensity, *exact], dim=-1)
         predictions: Predictions = self.heads(interaction, match, batch)
         return predictions

@@ -131,7 +131,17 @@ def _coverage(data: dict[str, Any]) -> Child:
     ]
     warnings = [tag("p", f"Warning: {text}.") for text in data.get("warnings", [])]
     head = ["Coverage", "Have", "Of", "Hint"]
-    return [table("Coverage between the tables", head, rows, words=(3,)) if rows else None, warnings]
+    return [table("Coverage between the tables", head, rows, words=(3,)) if rows else None, _own(data), warnings]
+
+
+def _own(data: dict[str, Any]) -> Child:
+    """How many impressions have a value of each declared column."""
+    own = data.get("own", {})
+    rows = [
+        [plain(name), count(known), percent(known / own["impressions"] if own.get("impressions") else None, 1)]
+        for name, known in own.get("known", {}).items()
+    ]
+    return table("Declared columns", ["Column", "Impressions with a value", "Share"], rows) if rows else None
 
 
 def _files(files: list[dict[str, Any]]) -> Markup:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rosa_ray.errors import StoreError, StoreMissingError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raise it when the tables or the byte layouts change."""
 
 APPLICATION_ID = 0x524F5341
@@ -54,13 +54,28 @@ CREATE TABLE spans_{slot} (
   PRIMARY KEY (bucket, day)
 ) WITHOUT ROWID;
 """
-CONTENT_TABLES = ("timelines", "states", "counters", "users", "seen", "parts", "spans")
-_UPGRADE_FROM_3 = (
-    "ALTER TABLE slots ADD COLUMN covered_us INTEGER NOT NULL DEFAULT 0; "
-    "UPDATE slots SET covered_us = max(as_of_us, newest_us);"
-    + "".join(_SPANS_TABLE.format(slot=slot) for slot in SLOTS)
+_CHANGES_TABLE = """
+CREATE TABLE changes (
+  entity TEXT NOT NULL, key INTEGER NOT NULL, time_us INTEGER NOT NULL, told TEXT NOT NULL,
+  PRIMARY KEY (entity, key, time_us, told)
+) WITHOUT ROWID;
+"""
+_COLUMNS_TABLES = "".join(
+    f"CREATE TABLE {entity}_columns_{{slot}} (key INTEGER PRIMARY KEY, packed BLOB NOT NULL);"
+    for entity in ("user", "item", "ad")
 )
-"""Of a store of version 3, ids are remembered by the day of the record up to the newest."""
+CONTENT_TABLES = (
+    *("timelines", "states", "counters", "users", "seen", "parts", "spans"),
+    *("user_columns", "item_columns", "ad_columns"),
+)
+_UPGRADES = {
+    3: "ALTER TABLE slots ADD COLUMN covered_us INTEGER NOT NULL DEFAULT 0; "
+    "UPDATE slots SET covered_us = max(as_of_us, newest_us);"
+    + "".join(_SPANS_TABLE.format(slot=slot) for slot in SLOTS),
+    4: _CHANGES_TABLE + "".join(_COLUMNS_TABLES.format(slot=slot) for slot in SLOTS),
+}
+"""Version of a store -> what brings it to the next. Of a store of version 3, ids are remembered by the day of the
+record up to the newest."""
 
 
 class Database:
@@ -189,7 +204,8 @@ class Database:
 def _create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        script = _SHARED_TABLES + "".join((_SLOT_TABLES + _SPANS_TABLE).format(slot=slot) for slot in SLOTS)
+        of_slot = _SLOT_TABLES + _SPANS_TABLE + _COLUMNS_TABLES
+        script = _SHARED_TABLES + _CHANGES_TABLE + "".join(of_slot.format(slot=slot) for slot in SLOTS)
         for statement in filter(str.strip, script.split(";")):
             connection.execute(statement)
         rows = [(slot, int(slot == SLOTS[0])) for slot in SLOTS]
@@ -200,12 +216,12 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
-    """Bring a store of version 3 to this one, once."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] != 3:
+    """Bring a store of an earlier version to this one, once."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] not in _UPGRADES:
         return
     connection.execute("BEGIN IMMEDIATE")
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 3:
-        for statement in filter(str.strip, _UPGRADE_FROM_3.split(";")):
+    while (version := connection.execute("PRAGMA user_version").fetchone()[0]) in _UPGRADES:
+        for statement in filter(str.strip, _UPGRADES[version].split(";")):
             connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version={version + 1}")
     connection.execute("COMMIT")

@@ -9,8 +9,12 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates, FeatureConfig, views_of
+from rosa_ray.features.changes import Changes
 from rosa_ray.features.counting import counted_views
-from rosa_ray.store.backends.sqlite import counters, fold, slots, timelines, users
+from rosa_ray.features.own import of_prefix
+from rosa_ray.features.versions import ALWAYS_US
+from rosa_ray.schema.own_columns import ENTITIES, USER
+from rosa_ray.store.backends.sqlite import columns, counters, fold, slots, timelines, users
 from rosa_ray.store.backends.sqlite.database import SCHEMA_VERSION, SLOTS, Database
 from rosa_ray.store.backends.sqlite.slots import Slot
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
@@ -35,6 +39,7 @@ class Store:
         self._config, self._features, self._fingerprint = config, features, feature_fingerprint
         self._views = views_of(features)
         self._user_views = [view for view in counted_views(features) if view.entity == "user_key"]
+        self._declared = {prefix for prefix in ENTITIES if of_prefix(prefix, features.columns)}
         self._database = Database(config.path, config.busy_timeout_ms, create)
         if create:
             self._stamp_empty()
@@ -61,6 +66,7 @@ class Store:
                     view.name: counters.read_counters(connection, slot.name, view, key) for view in self._user_views
                 },
                 model_version=model,
+                columns=columns.read_one(connection, slot.name, USER, user_key) if USER in self._declared else b"",
             )
 
     def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
@@ -71,12 +77,26 @@ class Store:
             slot = self._require_features(slots.read_slot(connection, active=True))
             return {view: counters.read_counters(connection, slot.name, self._views[view], entity_keys)}
 
-    def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
+    def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
+        """See `OnlineStore.read_columns`."""
+        asked = np.asarray(keys, np.int64).tolist()
+        if prefix not in self._declared:
+            return [b""] * len(asked)
+        with self._database.read() as connection:
+            slot = self._require_features(slots.read_slot(connection, active=True))
+            found = columns.read_packed(connection, slot.name, prefix, asked)
+        return [found.get(key, b"") for key in asked]
+
+    def apply(
+        self, records: Columns, positions: Sequence[StreamPosition] = (), changes: Sequence[Changes] = ()
+    ) -> ApplyResult:
         """See `OnlineStore.apply`."""
         with self._database.write() as connection:
             slot = self._require_features(slots.read_slot(connection, active=True))
             folded = fold.fold_into(connection, slot, records, self._features, self._config)
             fold.write_journal(connection, records, folded.accepted_rows)
+            slot = replace(slot, newest_us=folded.newest_us)
+            columns.apply_changes(connection, slot, changes, self._features.columns, self._config.horizon_us)
             fold.expire_silent(connection, slot, folded, self._config)
             rows = [(position.stream, position.offset) for position in positions]
             connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", rows)
@@ -118,6 +138,14 @@ class Store:
             slot = slots.loading_slot(connection, version, self._config.path)
             counters.replace_counters(connection, slot.name, states)
 
+    def load_columns(self, version: StoreVersion, prefix: str, keys: np.ndarray, packed: Sequence[bytes]) -> None:
+        """See `OnlineStore.load_columns`."""
+        with self._database.write() as connection:
+            slot = slots.loading_slot(connection, version, self._config.path)
+            columns.write_packed(connection, slot.name, prefix, zip(keys.tolist(), packed, strict=True))
+            if prefix == USER:
+                columns.touch_told(connection, slot, keys, np.full(len(keys), ALWAYS_US))
+
     def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
         """See `OnlineStore.mark_loaded`."""
         with self._database.write() as connection:
@@ -131,6 +159,8 @@ class Store:
             slot = slots.loading_slot(connection, version, self._config.path)
             former = slots.read_slot(connection, active=True)
             replayed = fold.replay_journal(connection, slot, self._features, self._config)
+            slot = slots.read_slot(connection, active=False)
+            columns.replay_changes(connection, slot, self._features.columns, self._config.horizon_us)
             slots.swap_slots(connection)
             slots.clear_slot(connection, former.name)
         return replayed

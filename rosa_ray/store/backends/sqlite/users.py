@@ -4,6 +4,7 @@ import sqlite3
 
 import numpy as np
 
+from rosa_ray.store.backends.sqlite.columns import delete_changes, delete_columns
 from rosa_ray.store.backends.sqlite.counters import delete_entity
 
 
@@ -28,12 +29,13 @@ def expire_users(connection: sqlite3.Connection, slot: str, before_us: int, limi
 
 def delete_user(connection: sqlite3.Connection, slot: str, user_key: int) -> int:
     """Remove a user from one slot; returns the rows removed."""
-    removed = delete_entity(connection, slot, "user_key", user_key)
+    removed = delete_entity(connection, slot, "user_key", user_key) + delete_columns(connection, slot, user_key)
     for table in ("timelines", "states", "users"):
         removed += connection.execute(f"DELETE FROM {table}_{slot} WHERE user_key = ?", (user_key,)).rowcount
     return removed
 
 
 def delete_journal(connection: sqlite3.Connection, user_key: int) -> int:
-    """Remove a user's live records; returns how many."""
-    return connection.execute("DELETE FROM journal WHERE user_key = ?", (user_key,)).rowcount
+    """Remove a user's live records and changes; returns how many."""
+    records = connection.execute("DELETE FROM journal WHERE user_key = ?", (user_key,)).rowcount
+    return records + delete_changes(connection, user_key)
