@@ -18,6 +18,8 @@ from rosa_ray.units import HOUR_US
 
 DEFAULT_BEHAVIORS: dict[str, int] = {name: code for code, name in enumerate(BEHAVIORS)}
 
+Strength = Annotated[int, Ge(-1_000_000), Le(1_000_000)]
+
 ADDED_LATER: dict[str, Any] = {
     "time_zone": "",
     "columns": {},
@@ -81,7 +83,7 @@ class FeatureConfig:
     """Rate that a smoothed CVR starts from, conversions per click."""
 
     # Mappings are no part of the hash, as they have none; configs that differ in them alone are still told apart.
-    behaviors: Annotated[Mapping[str, int], MinLen(1), MaxLen(MOST_BEHAVIORS)] = field(
+    behaviors: Annotated[Mapping[str, Strength], MinLen(1), MaxLen(MOST_BEHAVIORS)] = field(
         default_factory=lambda: dict(DEFAULT_BEHAVIORS), hash=False
     )
     """What users do to items, by name, with its strength. Any names and any whole numbers do, no two alike. What counts
