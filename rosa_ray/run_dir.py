@@ -179,6 +179,11 @@ class EvaluationDir(Directory):
         """Scores beside keys and labels, by files."""
         return self.below("predictions")
 
+    @property
+    def importance(self) -> str:
+        """What each input is worth to each head, by `rosa evaluate --importance`."""
+        return self.below("importance.json")
+
 
 @dataclass(frozen=True)
 class TrialDir(Directory):

@@ -185,6 +185,9 @@ for _verb in LOOP_VERBS:
 def evaluate(
     config: ConfigArgument,
     every: Annotated[bool, typer.Option("--all", help="Print every metric, not only the first dozen.")] = False,
+    importance: Annotated[
+        bool, typer.Option("--importance", help="Also measure what each input is worth, by permuting it.")
+    ] = False,
     overrides: SetOption = [],  # noqa: B006
     debug: DebugOption = False,
 ) -> None:
@@ -193,7 +196,7 @@ def evaluate(
     def run(loaded: "RunConfig") -> int:
         from workloads import evaluate as verb
 
-        return verb.run(loaded, every=every)
+        return verb.run(loaded, every=every, importance=importance)
 
     execute(run, config, overrides, debug)
 

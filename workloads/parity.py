@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rosa_ray.config import RunConfig
+from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import own_columns
+from rosa_ray.features.own_counters import said_columns
 from rosa_ray.run_dir import RunDir
 from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
@@ -33,8 +35,8 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
 
     began_s = time.perf_counter()
     own = own_columns(config.features.columns)
-    behaviors = config.features.behavior_names
-    log = RecordedLog.read(open_source(source_of(config), own=own), config.labels, own, behaviors)
+    counted, behaviors = said_columns(counted_views(config.features)), config.features.behavior_names
+    log = RecordedLog.read(open_source(source_of(config), own=own), config.labels, own, counted, behaviors)
     pseudonyms = open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:

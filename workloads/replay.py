@@ -10,7 +10,9 @@ from rich.console import Console
 from rosa_ray.config import RunConfig
 from rosa_ray.data.time_bounds import parse_time
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError, InputError, ServingError
+from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import own_columns
+from rosa_ray.features.own_counters import said_columns
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.replay import RankingRequests, replay
 from rosa_ray.parity.replay_sinks import KafkaSink, LogSink, Sent, Sink
@@ -102,8 +104,9 @@ def run(config: RunConfig, options: ReplayOptions) -> int:
         0, or `EXIT_PARTIAL` when records were rejected or rankings failed.
     """
     own = own_columns(config.features.columns)
-    source, behaviors = open_source(source_of(config), own=own), config.features.behavior_names
-    log = _chosen(RecordedLog.read(source, config.labels, own, behaviors), options)
+    counted, behaviors = said_columns(counted_views(config.features)), config.features.behavior_names
+    source = open_source(source_of(config), own=own)
+    log = _chosen(RecordedLog.read(source, config.labels, own, counted, behaviors), options)
     sink = open_sink(config, options)
     requests = RankingRequests.of(log) if options.to == "http" and options.rank else None
     console, done = Console(stderr=True), [0, 0]

@@ -3,10 +3,11 @@
 A user's counters lie in its partition alone. Every partition has counts of the items, categories, ads and campaigns,
 and cuts them into shards by entity. Each shard is summed over the partitions on its own, and a reader takes from the
 shards the entities that it asks about. So nothing ever holds all counters in memory. Requests ask about what ads
-advertise, often a small part of all items: these entities come first in a shard, and readers read no further.
+advertise, often a small part of all items: these entities come first in a shard, and readers read no further. Own
+counters by anything that the catalogue does not tell come first as a whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import fsspec
 import numpy as np
@@ -14,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rosa_ray.features import VIEWS, Counters, CounterStates
+from rosa_ray.features import Counters, CounterStates
+from rosa_ray.features.views import is_of_users
 from rosa_ray.storage import read_parquet, readable, write_row_groups
 
 MOST_SHARDS = 64
@@ -33,7 +35,8 @@ def shard_count(partitions: int) -> int:
 
 def counters_table(states: CounterStates) -> pa.Table:
     """All views in one table."""
-    return pa.concat_tables([counters.to_table(view) for view, counters in sorted(states.items())])
+    tables = [counters.to_table(view) for view, counters in sorted(states.items())]
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def read_counters_file(path: str) -> CounterStates:
@@ -59,22 +62,29 @@ def _counters_of(rows: pa.Table) -> Counters:
 def write_partition_counters(states: CounterStates, path: str, shards: int) -> None:
     """Write one partition's counters: a row group per shard of what users share, then one of the users' own."""
     table = counters_table(states)
-    own = np.isin(table["view"].to_numpy(zero_copy_only=False).astype(str), [*_user_views()])
+    own = _among(table["view"], [view for view in states if is_of_users(view)]).to_numpy()
     # Group `shards`, the last, holds the users' own counters: no other partition has any of these users.
     shard = np.where(own, shards, table["entity_key"].to_numpy() % shards)
     write_row_groups((table.filter(pa.array(shard == group)) for group in range(shards + 1)), table.schema, path)
 
 
-def merge_shard(partition_files: list[str], shard: int, path: str, asked_keys: np.ndarray) -> int:
+def merge_shard(
+    partition_files: list[str], shard: int, path: str, asked_keys: np.ndarray, asked_views: Collection[str] = ()
+) -> int:
     """Sum one shard over all partitions; returns its rows.
 
     Args:
         partition_files: from `write_partition_counters`, of every partition.
         asked_keys: int64, entities that `counters_for_partition` may ask for; they go to a row group of their own.
+        asked_views: views of which it may ask for any entity.
     """
-    merged = split_counters(pa.concat_tables([_row_group(part, shard) for part in partition_files]))
-    table = counters_table(merged) if merged else _row_group(partition_files[0], shard)
+    parts = [_row_group(part, shard) for part in partition_files]
+    merged = split_counters(pa.concat_tables(parts, promote_options="default"))
+    # A shard has the schema of the partitions, whichever views have rows in it.
+    found = [counters_table(merged)] if merged else []
+    table = pa.concat_tables([parts[0].slice(0, 0), *found], promote_options="default")
     asked = pc.is_in(table["entity_key"], value_set=pa.array(np.unique(asked_keys)))
+    asked = pc.or_(asked, _among(table["view"], asked_views))
     # Two row groups: readers take the first, what requests can ask about, and never read the second.
     write_row_groups((table.filter(chosen) for chosen in (asked, pc.invert(asked))), table.schema, path)
     rows: int = table.num_rows
@@ -106,7 +116,8 @@ def counters_for_partition(partition_file: str, merged: list[str], entity_keys: 
     Args:
         partition_file: the partition's own counters.
         merged: all merged shards.
-        entity_keys: int64, of items, categories, ads and campaigns; some of those that the shards were merged with.
+        entity_keys: int64, of items, categories, ads, campaigns and own counters; some of those that the shards were
+            merged with.
     """
     wanted = pa.array(np.unique(entity_keys))
     found = [_row_group(partition_file, len(merged))]
@@ -118,8 +129,8 @@ def counters_for_partition(partition_file: str, merged: list[str], entity_keys: 
     return split_counters(pa.concat_tables(found))
 
 
-def _user_views() -> set[str]:
-    return {name for name, view in VIEWS.items() if view.entity == "user_key"}
+def _among(names: pa.ChunkedArray, chosen: Collection[str]) -> pa.ChunkedArray:
+    return pc.is_in(names, value_set=pa.array([*chosen], pa.string()))
 
 
 def _row_group(path: str, group: int) -> pa.Table:

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from rosa_ray.features import VIEWS
+from rosa_ray.features.views import OF_USERS
 from rosa_ray.schema import hash_id, hash_ids
 from rosa_ray.storage import full_path, readable, write_bytes, write_row_groups
 
-_USER_VIEWS = [view.name for view in VIEWS.values() if view.entity == "user_key"]
 _USER_COLUMNS, _COUNTER_COLUMNS = ("user_id", "user_key"), ("view", "entity_key")
+_OWNER = "owner_key"
 _SHOWN_COLUMNS = ("impression_id", "impression_key", "impression_impression_key")
 
 _QUOTING = ("example", "examples", "hint", "warnings", "users_shown", "users_of_events")
@@ -92,7 +92,7 @@ class _Users:
         names = _columns_of(path)
         mask = self._counters if set(_COUNTER_COLUMNS) <= names else self._rows
         columns = _COUNTER_COLUMNS if set(_COUNTER_COLUMNS) <= names else _USER_COLUMNS
-        chosen = [name for name in columns if name in names]
+        chosen = [name for name in (*columns, _OWNER) if name in names]
         if not chosen:
             return None
         count, shown = 0, [np.empty(0, np.int64)]
@@ -114,8 +114,11 @@ class _Users:
         return found
 
     def _counters(self, table: pa.Table) -> np.ndarray:
-        of_users: np.ndarray = pc.is_in(table["view"], pa.array(_USER_VIEWS)).to_numpy()
-        return of_users & np.isin(table["entity_key"].to_numpy(), self._keys)
+        of_users: np.ndarray = pc.is_in(table["view"], pa.array(OF_USERS)).to_numpy()
+        found = of_users & np.isin(table["entity_key"].to_numpy(), self._keys)
+        if _OWNER in table.column_names:
+            found |= pc.fill_null(pc.is_in(table[_OWNER], pa.array(self._keys)), False).to_numpy()
+        return found
 
 
 def _find_shown(path: str, shown: np.ndarray) -> tuple[int, Mask, np.ndarray] | None:

@@ -1,5 +1,6 @@
 """Third pass of preprocessing, on one partition and without Ray: counters at every request, one row per user."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,10 @@ from rosa_ray.features import (
     build_user_rows,
     of_known_ads,
 )
+from rosa_ray.features.counting import counted_views
 from rosa_ray.features.encoding import owners
+from rosa_ray.features.own_counters import is_of_ads
+from rosa_ray.features.views import View
 from rosa_ray.labels import Maturity
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import MISSING_KEY
@@ -49,22 +53,39 @@ def join_partition(
         impressions = {**impressions, "conversion_weight": maturity.weights(impressions)}
     held_out = candidates["time_us"] >= bounds.valid_us
     candidates = {name: values[held_out] for name, values in candidates.items()}
-    asked = np.concatenate([shared_keys(log) for log in (of_known_ads(impressions), candidates)])
+    views = own_shared_views(config)
+    asked = np.concatenate([shared_keys(log, views) for log in (of_known_ads(impressions), candidates)])
     shared = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
     counters = counters_for_partition(layout.part_counters(part), shared, asked)
     rows = build_user_rows(events, impressions, candidates, counters, config, bounds)
     write_parquet(rows.to_table(), layout.user_rows(part))
-    return FitSums.of(rows, bounds.valid_us, config.columns), _describe(rows, impressions, bounds, maturity)
+    return FitSums.of(rows, bounds.valid_us, config), _describe(rows, impressions, bounds, maturity)
 
 
-def shared_keys(columns: Columns) -> np.ndarray:
-    """Entities whose counters users share, of the rows of a log or of the catalogue."""
-    return np.concatenate([columns[name] for name in _SHARED_KEYS])
+def own_shared_views(config: FeatureConfig) -> list[View]:
+    """Own counters of what users share."""
+    return [view for view in counted_views(config) if view.parts and not view.of_users]
 
 
-def advertised_keys(layout: DataDir) -> np.ndarray:
-    """All that requests can ask about: what stands in the catalogue."""
-    return shared_keys(vars(AdTable.from_table(read_parquet(layout.ads))))
+def shared_keys(columns: Columns, views: Iterable[View] = ()) -> np.ndarray:
+    """Entities whose counters users share, of the rows of a log or of the catalogue.
+
+    Args:
+        views: own counters whose entities are asked about as well.
+    """
+    own = [view.keys(columns) for view in views]
+    return np.concatenate([*(columns[name] for name in _SHARED_KEYS), *own])
+
+
+def advertised_keys(layout: DataDir, config: FeatureConfig) -> tuple[np.ndarray, list[str]]:
+    """What requests can ask about: all that stands in the catalogue; and names of views of which they can ask for more.
+
+    An own counter by a column of the request, say, has entities that no catalogue names.
+    """
+    views = own_shared_views(config)
+    ads = vars(AdTable.from_table(read_parquet(layout.ads)))
+    told = [view for view in views if is_of_ads(view)]
+    return shared_keys(ads, told), [view.name for view in views if not is_of_ads(view)]
 
 
 def _read_keyed(path: str) -> Columns:

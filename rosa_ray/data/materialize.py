@@ -230,8 +230,9 @@ def _version(layout: DataDir, bundle: Bundle, files: list[_RowFile], tables: lis
 
 
 def _require_same_features(layout: DataDir, state: FeatureState) -> None:
-    found = ADDED_LATER | read_spec(layout)["feature_config"]
-    expected = ADDED_LATER | json.loads(json.dumps(state.config.definition()))
+    unset = json.loads(json.dumps(ADDED_LATER))
+    found = unset | read_spec(layout)["feature_config"]
+    expected = unset | json.loads(json.dumps(state.config.definition()))
     if found != expected:
         names = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
         raise InputError(

@@ -140,7 +140,7 @@ def preprocess(
     )
     outcomes = run_tasks(fold, parts, f"counting {data_dir}")
     folded = [figures for figures, _ in outcomes]
-    counter_rows = _merge_counters(layout, config.partitions)
+    counter_rows = _merge_counters(layout, config.partitions, features)
     write_json(_names(folded), layout.names)
     clock.lap("fold")
     start_us, end_us = time_span(folded)
@@ -248,17 +248,17 @@ def _require_impressions(report: StageReport) -> None:
             )
 
 
-def _merge_counters(layout: DataDir, partitions: int) -> int:
+def _merge_counters(layout: DataDir, partitions: int, features: FeatureConfig) -> int:
     """Sum the partitions' counters and write all of them into one file; returns its rows."""
     parts = [layout.part_counters(part) for part in range(partitions)]
     shards = [layout.shared_counters(shard) for shard in range(shard_count(partitions))]
-    merge = partial(_merge_shard, layout, parts)
+    merge = partial(_merge_shard, layout, parts, features)
     run_tasks(merge, list(enumerate(shards)), f"merging the counters of {layout.root}")
     return combine_counters(parts, shards, layout.counters)
 
 
-def _merge_shard(layout: DataDir, parts: list[str], shard: tuple[int, str]) -> int:
-    return merge_shard(parts, *shard, advertised_keys(layout))
+def _merge_shard(layout: DataDir, parts: list[str], features: FeatureConfig, shard: tuple[int, str]) -> int:
+    return merge_shard(parts, *shard, *advertised_keys(layout, features))
 
 
 def _save_features(state: FeatureState, layout: DataDir) -> None:

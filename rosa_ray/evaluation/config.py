@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from rosa_ray.metrics import ScoreChoice, ScoreKind, chosen_score
 from rosa_ray.settings import section, wrong
@@ -25,6 +25,15 @@ class EvaluationConfig:
     """A GPU per scoring process, none, or `auto`: where the cluster has one for each."""
     off_policy_clip: Annotated[float, Gt(0)] | None = None
     """Largest importance weight of off-policy estimates. null clips nothing."""
+    importance_impressions: Annotated[int, Ge(1)] = 10_000
+    """Test impressions that `rosa evaluate --importance` scores, those of whole users drawn at random. Its time and
+    memory grow with them."""
+    importance_repeats: Annotated[int, Ge(1), Le(1000)] = 5
+    """How often each input is permuted anew. The importance is the mean."""
+    importance_replicates: Annotated[int, Ge(20), Le(2_000)] = 200
+    """Draws of users and repeats behind each interval."""
+    importance_seed: Annotated[int, Ge(0)] = 0
+    """Seed of the sample, the permutations and the draws. Equal seeds give equal figures."""
 
     def on(self, totals: Mapping[str, float]) -> "EvaluationConfig":
         """The same with the score that a log with these totals can teach; see `rosa_ray.metrics.chosen_score`.

@@ -1,6 +1,6 @@
 """A pool of Ray actors over all user rows: each scores file after file, for evaluation and for calibration."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
@@ -34,7 +34,7 @@ def write_predictions(bundle: Bundle, layout: DataDir, predictions_dir: str, con
         The files that hold any predictions, by name.
     """
     arguments = (bundle.location, predictions_dir, config.users_per_batch)
-    written = _map_users(layout, _PredictionWriter, arguments, config.actors, config.use_gpu)
+    written = map_users(layout, _PredictionWriter, arguments, config.actors, config.use_gpu)
     return sorted(path for path, rows in written if rows)
 
 
@@ -46,10 +46,10 @@ def validation_sums(
     use_gpu: bool | Literal["auto"],
 ) -> Iterator[CalibrationSums]:
     """Yield the sums of the validation period, file by file in their order."""
-    yield from _map_users(layout, _ValidationSums, (model, users_per_batch), actors, use_gpu)
+    yield from map_users(layout, _ValidationSums, (model, users_per_batch), actors, use_gpu)
 
 
-def _map_users(
+def map_users(
     layout: DataDir,
     worker: type[Callable[[str], Iterator[Result]]],
     arguments: tuple[Any, ...],
@@ -63,10 +63,22 @@ def _map_users(
         actors: processes.
         use_gpu: a GPU each; `auto` where the cluster has one for each.
     """
-    with_gpu = ray.cluster_resources().get("GPU", 0) >= actors if use_gpu == "auto" else use_gpu
     paths = [path for path, _ in list_user_files(layout.users)]
-    results = map_on_actors(worker, arguments, paths, actors, "scoring users", use_gpu=with_gpu)
+    results = map_items(worker, arguments, paths, actors, "scoring users", use_gpu)
     return [result for _, result in sorted(results, key=lambda found: found[0])]
+
+
+def map_items(
+    worker: type[Callable[[Any], Iterator[Result]]],
+    arguments: tuple[Any, ...],
+    items: Sequence[Any],
+    actors: int,
+    doing: str,
+    use_gpu: bool | Literal["auto"],
+) -> Iterator[tuple[int, Result]]:
+    """Yield what a worker makes of every item, with the item's place; see `map_on_actors`."""
+    with_gpu = ray.cluster_resources().get("GPU", 0) >= actors if use_gpu == "auto" else use_gpu
+    yield from map_on_actors(worker, arguments, items, actors, doing, use_gpu=with_gpu)
 
 
 class _PredictionWriter:
@@ -76,7 +88,7 @@ class _PredictionWriter:
         torch.set_num_threads(1)
         bundle = open_bundle(bundle_dir)
         state = bundle.features(FeatureState.load)
-        self._scorer = UserScorer.load(bundle.model, bundle.weights(), state, users_per_batch, _actor_device())
+        self._scorer = UserScorer.load(bundle.model, bundle.weights(), state, users_per_batch, actor_device())
         self._calibration, self._predictions_dir = bundle.calibration, predictions_dir
 
     def __call__(self, path: str) -> Iterator[tuple[str, int]]:
@@ -94,7 +106,7 @@ class _ValidationSums:
     def __init__(self, model: FittedModel, users_per_batch: int) -> None:
         torch.set_num_threads(1)
         description, weights, state = model
-        self._scorer = UserScorer.load(description, weights, state, users_per_batch, _actor_device())
+        self._scorer = UserScorer.load(description, weights, state, users_per_batch, actor_device())
 
     def __call__(self, path: str) -> Iterator[CalibrationSums]:
         columns = self._scorer.score(self._scorer.encode(read_parquet(path)), Split.VALID)
@@ -107,5 +119,6 @@ def _name_of(block: pa.Table, path: str) -> str:
     return f"{first % 2**64:016x}" if first != MISSING_KEY else PurePath(path).stem
 
 
-def _actor_device() -> str:
+def actor_device() -> str:
+    """Where an actor of the pool scores: on the GPU it was given, else on the CPU."""
     return "cuda" if ray.get_gpu_ids() else "cpu"

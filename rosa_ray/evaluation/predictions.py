@@ -46,13 +46,18 @@ def prediction_columns(users: EncodedUsers, scores: dict[str, np.ndarray]) -> di
         user_key, the columns of `COPIED` and those of `SCORES`, each (I,); a user's rows stand together. An impression
         without a user counts as one of a user of its own.
     """
-    user_key = users.user_key[owners(users.impression_offsets)]
-    alone = derive_key(users.impressions["impression_key"], _ALONE)
     return {
-        "user_key": np.where(user_key == MISSING_KEY, alone, user_key),
+        "user_key": users_of_impressions(users),
         **{name: users.impressions[name] for name in COPIED},
         **scores,
     }
+
+
+def users_of_impressions(users: EncodedUsers) -> np.ndarray:
+    """User key of every impression, int64 (I,); one of its own for an impression without a user."""
+    user_key = users.user_key[owners(users.impression_offsets)]
+    alone = derive_key(users.impressions["impression_key"], _ALONE)
+    return np.where(user_key == MISSING_KEY, alone, user_key)
 
 
 def calibrated_columns(columns: Mapping[str, np.ndarray], calibration: Calibration) -> dict[str, np.ndarray]:

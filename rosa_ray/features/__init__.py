@@ -19,7 +19,6 @@ from rosa_ray.features.counting import (
     fold_events,
     merge_states,
     read_dense,
-    views_of,
 )
 from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_events, encode_timeline, encode_users
 from rosa_ray.features.fit_sums import FitSums
@@ -84,6 +83,5 @@ __all__ = [
     "read_dense",
     "record_keys",
     "records_of",
-    "views_of",
     "with_categories",
 ]

@@ -8,13 +8,25 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from rosa_ray.arrays import Ints
-from rosa_ray.units import MINUTE_US, SECOND_US
+from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _QUARTER_US = 15 * MINUTE_US
 """Clocks change at quarters of an hour, so a quarter has one offset."""
 
+_EPOCH_WEEKDAY = 3
+"""1 January 1970 was a Thursday; Monday is 0."""
+
 _FIXED = re.compile(r"([+-])(\d{2}):?(\d{2})")
+
+
+def calendar(local_us: Ints) -> dict[str, Ints]:
+    """Hour of day, 0 to 23, and weekday, 0 for Monday, of local times, each (n,).
+
+    >>> {name: values.tolist() for name, values in calendar(np.array([0])).items()}
+    {'hour': [0], 'weekday': [3]}
+    """
+    return {"hour": local_us % DAY_US // HOUR_US, "weekday": (local_us // DAY_US + _EPOCH_WEEKDAY) % 7}
 
 
 def to_local_us(time_us: Ints, zone: str) -> Ints:

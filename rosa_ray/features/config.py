@@ -10,10 +10,12 @@ from rosa_ray.arrays import Ints
 from rosa_ray.errors import ConfigError
 from rosa_ray.features.clock import find_zone, to_local_us
 from rosa_ray.features.own import ColumnConfig
+from rosa_ray.features.own_counters import CounterConfig, check_counters
+from rosa_ray.features.parts import MOST_SLOTS, wrong_cross
 from rosa_ray.features.views import VIEWS
 from rosa_ray.schema.behavior import BEHAVIORS, MOST_BEHAVIORS, by_strength
 from rosa_ray.schema.own_columns import ITEM, REQUEST, TABLES_OF, prefix_of
-from rosa_ray.settings import Distinct, OneOf, section, wrong
+from rosa_ray.settings import Distinct, OneOf, SettingError, section, wrong
 from rosa_ray.units import HOUR_US
 
 DEFAULT_BEHAVIORS: dict[str, int] = {name: code for code, name in enumerate(BEHAVIORS)}
@@ -23,6 +25,11 @@ Strength = Annotated[int, Ge(-1_000_000), Le(1_000_000)]
 ADDED_LATER: dict[str, Any] = {
     "time_zone": "",
     "columns": {},
+    "counters": (),
+    "crosses": (),
+    "ad_id": False,
+    "position": False,
+    "serving_position": 0,
     "units_per_impression": 1,
     "conversion_days": 0.0,
     "behaviors": DEFAULT_BEHAVIORS,
@@ -92,12 +99,28 @@ class FeatureConfig:
     """Columns of your own that become features, by name. `request.NAME` is a column of impressions and candidates, and
     is given to `/rank` in `context.columns`. `user.NAME`, `item.NAME` and `ad.NAME` are columns of the users, items and
     ads, as of the request."""
+    counters: tuple[CounterConfig, ...] = ()
+    """Counters of your own, read as dense features behind those of `views`."""
+    crosses: tuple[Annotated[tuple[str, ...], MinLen(1), MaxLen(4), Distinct()], ...] = ()
+    """Combinations that are features, such as `[[request.placement, ad.campaign_id]]`. A part is a declared category or
+    number, or one of `ad_id`, `item_id`, `campaign_id`, `category`, `device`, `region`, `hour` and `weekday`, also with
+    its prefix. Where a part is missing, so is the cross."""
+    ad_id: bool = False
+    """Models also read which ad it is, beside its item, category and campaign."""
+    position: bool = False
+    """Training also reads the slot that an ad was shown in. Wherever a model scores, `serving_position` stands for
+    it."""
+    serving_position: Annotated[int, Ge(0), Lt(MOST_SLOTS)] = 0
+    """The slot that scores are for, 0 at the top: of requests, evaluation and calibration alike."""
 
     def __post_init__(self) -> None:
         for name, column in self.columns.items():
             self._check_column(name, column)
         if fault := _fault_of_behaviors(self.behaviors):
             raise wrong(self, "behaviors", fault)
+        check_counters(self.counters, self.columns, self.bucket_minutes)
+        if problem := wrong_cross(self.crosses, {name: column.type for name, column in self.columns.items()}):
+            raise SettingError("features", ("crosses",), problem)
         if not self.time_zone:
             return
         if self.utc_offset_hours:

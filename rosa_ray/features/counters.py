@@ -5,7 +5,8 @@ integers, so any grouping and any order give the same state. Reading looks at cl
 sees depends on event time, never on when a machine got round to the computation.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -50,6 +51,7 @@ class Counters:
         entity_key: int64 (R,).
         bucket: int64 (R,).
         sums: int64 (R, M), one column per measure; money is in micro-units.
+        owner_key: int64 (R,), the user whom each entity belongs to, where its key does not tell; else None.
 
     >>> one = Counters.fold(np.array([7, 7]), np.array([0, 0]), np.array([[1], [2]]))
     >>> one.merge(one).sums
@@ -59,6 +61,7 @@ class Counters:
     entity_key: np.ndarray
     bucket: np.ndarray
     sums: np.ndarray
+    owner_key: np.ndarray | None = None
 
     @classmethod
     def empty(cls, measures: int) -> "Counters":
@@ -66,16 +69,19 @@ class Counters:
         return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, measures), np.int64))
 
     @classmethod
-    def fold(cls, entity_key: np.ndarray, bucket: np.ndarray, amounts: np.ndarray) -> "Counters":
-        """Sum observations, shape (n,), (n,) and (n, M), by entity and bucket."""
+    def fold(
+        cls, entity_key: np.ndarray, bucket: np.ndarray, amounts: np.ndarray, owner_key: np.ndarray | None = None
+    ) -> "Counters":
+        """Sum observations, shape (n,), (n,) and (n, M), by entity and bucket; every entity has one owner, if any."""
         if len(entity_key) == 0:
-            return cls.empty(amounts.shape[1])
+            return replace(cls.empty(amounts.shape[1]), owner_key=owner_key)
         order = np.lexsort((bucket, entity_key))
         entity, when = entity_key[order], bucket[order]
         begins = np.ones(len(entity), bool)
         begins[1:] = (entity[1:] != entity[:-1]) | (when[1:] != when[:-1])
         first = np.flatnonzero(begins)
-        return cls(entity[first], when[first], np.add.reduceat(amounts[order].astype(np.int64), first, axis=0))
+        sums = np.add.reduceat(amounts[order].astype(np.int64), first, axis=0)
+        return cls(entity[first], when[first], sums, None if owner_key is None else owner_key[order][first])
 
     def merge(self, *others: "Counters") -> "Counters":
         """Sum of this and other counters of the same measures."""
@@ -84,6 +90,7 @@ class Counters:
             np.concatenate([part.entity_key for part in parts]),
             np.concatenate([part.bucket for part in parts]),
             np.concatenate([part.sums for part in parts]),
+            _owners_of(parts),
         )
 
     def read(self, entity_key: np.ndarray, last_bucket: np.ndarray, windows: tuple[int | None, ...]) -> np.ndarray:
@@ -116,17 +123,16 @@ class Counters:
         return read
 
     def to_table(self, view: str) -> pa.Table:
-        """Rows (view, entity_key, bucket, sums) for storage."""
+        """Rows (view, entity_key, bucket, sums) for storage, with owner_key where entities have one."""
         flat = pa.array(self.sums.reshape(-1))
         offsets = pa.array(np.arange(len(self.bucket) + 1, dtype=np.int32) * self.sums.shape[1])
-        return pa.table(
-            {
-                "view": pa.array([view] * len(self.bucket), pa.string()),
-                "entity_key": self.entity_key,
-                "bucket": self.bucket,
-                "sums": pa.ListArray.from_arrays(offsets, flat),
-            }
-        )
+        columns = {
+            "view": pa.array([view] * len(self.bucket), pa.string()),
+            "entity_key": self.entity_key,
+            "bucket": self.bucket,
+            "sums": pa.ListArray.from_arrays(offsets, flat),
+        }
+        return pa.table(columns if self.owner_key is None else {**columns, "owner_key": self.owner_key})
 
     @classmethod
     def from_table(cls, table: pa.Table, measures: int) -> "Counters":
@@ -134,7 +140,15 @@ class Counters:
         if table.num_rows == 0:
             return cls.empty(measures)
         sums = table["sums"].combine_chunks().flatten().to_numpy().reshape(-1, measures)
-        return cls.fold(table["entity_key"].to_numpy(), table["bucket"].to_numpy(), sums)
+        owned = "owner_key" in table.column_names and not table["owner_key"].null_count
+        owner = table["owner_key"].to_numpy() if owned else None
+        return cls.fold(table["entity_key"].to_numpy(), table["bucket"].to_numpy(), sums, owner)
+
+
+def _owners_of(parts: Sequence[Counters]) -> np.ndarray | None:
+    known = [part.owner_key for part in parts if part.owner_key is not None]
+    whole = all(part.owner_key is not None for part in parts if len(part.bucket))
+    return np.concatenate(known) if known and whole else None
 
 
 def _first_of_each(sorted_keys: np.ndarray) -> np.ndarray:

@@ -4,14 +4,16 @@ Folding takes the rows of one log (events or impressions) as columns; reading gi
 where a rate has no denominator (missing is not zero).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
-from rosa_ray.features.views import IMPRESSION_MEASURES, View, views_counting
+from rosa_ray.features.own_counters import own_views
+from rosa_ray.features.views import IMPRESSION_MEASURES, VIEWS, View, counting_behaviors
+from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.units import MICROS_PER_UNIT
 
 CounterStates = dict[str, Counters]
@@ -23,25 +25,29 @@ def buckets_of(config: FeatureConfig) -> Buckets:
     return Buckets.of_minutes(config.bucket_minutes, config.settle_minutes)
 
 
-def views_of(config: FeatureConfig) -> Mapping[str, View]:
-    """All views by name; those of events count the behaviours of a configuration."""
-    return views_counting(config.behavior_names)
-
-
 def dense_names(config: FeatureConfig) -> tuple[str, ...]:
     """Names of the dense feature columns, in the order of `read_dense`.
 
     >>> dense_names(FeatureConfig(views=("ad_impressions",)))[0]
     'ad_impressions.24h.log1p_impressions'
     """
-    views = views_of(config)
-    return tuple(name for view in config.views for name in views[view].feature_names)
+    return tuple(name for view in dense_views(config) for name in view.feature_names)
+
+
+def dense_views(config: FeatureConfig) -> tuple[View, ...]:
+    """Views read as dense features, in order: those of `features.views`, then own counters."""
+    return _counting((*(VIEWS[name] for name in config.views), *own_views(config.counters)), config)
 
 
 def counted_views(config: FeatureConfig) -> tuple[View, ...]:
     """Views that must be kept: those read as features, and ads' and campaigns' costs for the expected cost."""
-    views = views_of(config)
-    return tuple(views[name] for name in dict.fromkeys((*config.views, "ad_impressions", "campaign_impressions")))
+    names = dict.fromkeys((*config.views, "ad_impressions", "campaign_impressions"))
+    return _counting((*(VIEWS[name] for name in names), *own_views(config.counters)), config)
+
+
+def key_columns(config: FeatureConfig) -> tuple[str, ...]:
+    """Key columns that counters are kept or read by."""
+    return tuple(dict.fromkeys(name for view in counted_views(config) for name in view.key_columns))
 
 
 def fold_events(events: Columns, config: FeatureConfig) -> CounterStates:
@@ -49,9 +55,7 @@ def fold_events(events: Columns, config: FeatureConfig) -> CounterStates:
     amounts = np.eye(len(config.behaviors), dtype=np.int64)[events["behavior"]]
     bucket = buckets_of(config).of(events["time_us"])
     return {
-        view.name: Counters.fold(events[view.entity], bucket, amounts)
-        for view in counted_views(config)
-        if view.log == "events"
+        view.name: _fold_view(view, events, bucket, amounts) for view in counted_views(config) if view.log == "events"
     }
 
 
@@ -65,12 +69,28 @@ def read_dense(states: CounterStates, requests: Columns, config: FeatureConfig) 
     """Dense features of n requests at their own times, float32 (n, F), NaN where missing.
 
     Args:
-        requests: key columns user_key, item_key, category_key, ad_key, campaign_key and time_us.
+        requests: key columns user_key, item_key, category_key, ad_key, campaign_key, those of own counters, and
+            time_us.
     """
+    return read_views(dense_views(config), states, requests, config)
+
+
+def read_views(views: Iterable[View], states: CounterStates, requests: Columns, config: FeatureConfig) -> np.ndarray:
+    """Dense features of some views alone, as of `read_dense`."""
     last = buckets_of(config).last_closed(requests["time_us"])
-    views = views_of(config)
-    columns = [_read_view(views[name], states, requests, last, config) for name in config.views]
+    columns = [read_entities(view, states, view.keys(requests), last, config) for view in views]
     return np.concatenate(columns, axis=1) if columns else np.empty((len(last), 0), np.float32)
+
+
+def read_entities(
+    view: View, states: CounterStates, entity_key: np.ndarray, last_bucket: np.ndarray, config: FeatureConfig
+) -> np.ndarray:
+    """Dense features of one view for n entities, each up to its own bucket, float32 (n, F)."""
+    windows = tuple(None if hours is None else hours * 60 // config.bucket_minutes for hours in view.windows_hours)
+    sums = _state_of(states, view).read(entity_key, last_bucket, windows)
+    if view.log == "events":
+        return np.log1p(sums.reshape(len(last_bucket), len(view.feature_names)).astype(np.float64)).astype(np.float32)
+    return _rates(sums / config.units_per_impression, config).astype(np.float32)
 
 
 def expected_cost(states: CounterStates, requests: Columns, config: FeatureConfig) -> np.ndarray:
@@ -85,9 +105,9 @@ def expected_cost(states: CounterStates, requests: Columns, config: FeatureConfi
     bid_micros = to_micros(requests["bid"]).astype(np.float64)
     last = buckets_of(config).last_closed(requests["time_us"])
     prior = config.prior_impressions * bid_micros
-    ratio, views = np.ones(len(last)), views_of(config)
+    ratio = np.ones(len(last))
     for name in ("campaign_impressions", "ad_impressions"):
-        sums = _state_of(states, views[name]).read(requests[views[name].entity], last, (None,))[:, 0]
+        sums = _state_of(states, VIEWS[name]).read(requests[VIEWS[name].entity], last, (None,))[:, 0]
         paid = sums[:, IMPRESSION_MEASURES.index("cost_micros")]
         offered = sums[:, IMPRESSION_MEASURES.index("bid_micros")]
         ratio = (paid + prior * ratio) / (offered + prior)
@@ -99,22 +119,26 @@ def to_micros(amount: np.ndarray) -> np.ndarray:
     return np.rint(np.asarray(amount, np.float64) * MICROS_PER_UNIT).astype(np.int64)
 
 
+def _counting(views: tuple[View, ...], config: FeatureConfig) -> tuple[View, ...]:
+    behaviors = config.behavior_names
+    return views if behaviors == BEHAVIORS else tuple(counting_behaviors(view, behaviors) for view in views)
+
+
+def _fold_view(view: View, events: Columns, bucket: np.ndarray, amounts: np.ndarray) -> Counters:
+    keys = view.keys(events)
+    if not view.parts:
+        return Counters.fold(keys, bucket, amounts)
+    known = keys != MISSING_KEY
+    owner = events["user_key"][known] if view.has_owners else None
+    return Counters.fold(keys[known], bucket[known], amounts[known], owner)
+
+
 def _merge_one(parts: list[Counters]) -> Counters:
     return parts[0].merge(*parts[1:])
 
 
 def _state_of(states: CounterStates, view: View) -> Counters:
     return states.get(view.name) or Counters.empty(len(view.measures))
-
-
-def _read_view(
-    view: View, states: CounterStates, requests: Columns, last: np.ndarray, config: FeatureConfig
-) -> np.ndarray:
-    windows = tuple(None if hours is None else hours * 60 // config.bucket_minutes for hours in view.windows_hours)
-    sums = _state_of(states, view).read(requests[view.entity], last, windows)
-    if view.log == "events":
-        return np.log1p(sums.reshape(len(last), len(view.feature_names)).astype(np.float64)).astype(np.float32)
-    return _rates(sums / config.units_per_impression, config).astype(np.float32)
 
 
 def _rates(sums: np.ndarray, config: FeatureConfig) -> np.ndarray:

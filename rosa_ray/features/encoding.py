@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rosa_ray.arrays import Columns
+from rosa_ray.features.clock import calendar
+from rosa_ray.features.fields import as_served, field_names
 from rosa_ray.features.fit_sums import TABLES
-from rosa_ray.features.own import number_matrix, set_names, shared_names, token_names
+from rosa_ray.features.own import number_matrix, set_names, shared_names
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.state import FeatureState
 from rosa_ray.schema.own_columns import AD, ITEM, prefix_of
-from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
+from rosa_ray.units import SECOND_US
 
 GAP_BUCKETS = 34
 """0 for a first event, then 1 + floor(log2(1 + seconds since the previous event)), at most 33."""
 
 OWN, OWN_SETS, SHARED = "own", "own_sets", "shared"
-"""Names of the declared columns' tokens among the inputs: of columns of one, of several, and of shared ones."""
+"""Names of the tokens among the inputs: of fields of one, of columns of several, and of shared columns."""
 VECTOR_ROWS, GIVEN_VECTORS = "vector_rows", "given_vectors"
 """Rows of the frozen vectors in their tables, and the numbers of vectors that come with the rows."""
 _KEPT = ("impression_key", "request_key", "split", "device_key", "campaign_key", "item_key", "category_key")
@@ -29,8 +31,6 @@ _FIGURES = (
     *("click", "conversion", "revenue", "cost", "expected_cost", "price", "bid", "propensity"),
     *("weight", "conversion_weight"),
 )
-_EPOCH_WEEKDAY = 3
-"""1 January 1970 was a Thursday; Monday is 0."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,16 @@ class EncodedUsers:
         )
         return filtered.take(np.flatnonzero(counts))
 
+    def keep_events(self, kept: np.ndarray) -> "EncodedUsers":
+        """Keep the events of a boolean mask (E,): a run of each user's, as impressions count what is before them."""
+        counts = np.bincount(owners(self.event_offsets)[kept], minlength=len(self))
+        fewer = replace(
+            self,
+            event_offsets=np.r_[0, np.cumsum(counts)],
+            events={name: values[kept] for name, values in self.events.items()},
+        )
+        return replace(fewer, impressions={**self.impressions, "visible": count_visible(fewer)})
+
     def take(self, users: np.ndarray) -> "EncodedUsers":
         """The users at the given positions, in that order."""
         event_rows, event_offsets = gather_segments(self.event_offsets, users)
@@ -118,9 +128,17 @@ class EncodedUsers:
         )
 
 
-def encode_users(rows: UserRows, state: FeatureState) -> EncodedUsers:
-    """Encode user rows with fitted features; impressions of unknown ads are left out."""
+def encode_users(rows: UserRows, state: FeatureState, logged_slots: bool = False) -> EncodedUsers:
+    """Encode user rows with fitted features; impressions of unknown ads are left out.
+
+    Args:
+        logged_slots: read the slot that an impression was shown in, as training does, which tells the slot's share of
+            a click from the ad's. Else `features.serving_position` stands for all, as in a request: what is measured
+            is then what is served.
+    """
     rows = rows.of_known_ads()
+    if not logged_slots:
+        rows = replace(rows, impressions=as_served(rows.impressions, state.config))
     return EncodedUsers(
         user_key=rows.user_key,
         event_offsets=rows.event_offsets,
@@ -149,7 +167,7 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         "category": state.vocabularies["category"].lookup(events["category_key"]),
         "behavior": events["behavior"].astype(np.int64),
         "gap": gap_buckets(time_us, offsets),
-        **_calendar(state.config.local_us(time_us)),
+        **calendar(state.config.local_us(time_us)),
         "item_key": events["item_key"],
         "category_key": events["category_key"],
         **({SHARED: state.shared_rows(events, len(time_us))} if shared_names(state.config.columns) else {}),
@@ -234,7 +252,7 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
         **tables,
         "bid_bucket": cut[:, 0],
         "price_bucket": cut[:, 1],
-        **_calendar(state.config.local_us(shown["time_us"])),
+        **calendar(state.config.local_us(shown["time_us"])),
         **_own_inputs(shown, state),
         **{name: np.asarray(shown[name], np.float64) for name in _FIGURES},
         **{name: shown[name] for name in _KEPT},
@@ -242,9 +260,9 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
 
 
 def _own_inputs(shown: Columns, state: FeatureState) -> dict[str, np.ndarray]:
-    """Inputs of declared columns; nothing is paid for what is not declared."""
+    """Inputs of declared columns and other token fields; nothing is paid for what is not declared."""
     columns, inputs = state.config.columns, _vector_rows({ITEM: shown["item_key"], AD: shown["ad_key"]}, state)
-    if token_names(columns):
+    if field_names(state.config):
         inputs[OWN] = state.own_rows(shown)
     if set_names(columns):
         inputs[OWN_SETS] = state.own_sets(shown)
@@ -274,11 +292,7 @@ def _scaled_log_money(rows: UserRows, state: FeatureState) -> np.ndarray:
     return np.clip((np.log(money) - state.log_money_mean) / state.log_money_scale, -6.0, 6.0)
 
 
-def _calendar(local_us: np.ndarray) -> dict[str, np.ndarray]:
-    return {"hour": local_us % DAY_US // HOUR_US, "weekday": (local_us // DAY_US + _EPOCH_WEEKDAY) % 7}
-
-
-def count_visible(rows: UserRows) -> np.ndarray:
+def count_visible(rows: "UserRows | EncodedUsers") -> np.ndarray:
     """Events of the same user strictly before each impression, int64 (I,)."""
     event_time, time_us = rows.events["time_us"], rows.impressions["time_us"]
     # One search instead of one per user: user·span + rank of the time rises over the whole block, since users come one

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rosa_ray.arrays import Columns, Floats
-from rosa_ray.features.own import ColumnConfig, is_frozen, number_matrix, token_keys, vector_names
+from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.fields import field_keys
+from rosa_ray.features.own import ColumnConfig, is_frozen, number_matrix, set_names, shared_names, vector_names
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.vocabulary import KeyCounts
 
@@ -68,13 +70,13 @@ class FitSums:
     vectors: Moments
 
     @classmethod
-    def of(cls, rows: UserRows, train_until_us: int, own: Mapping[str, ColumnConfig] | None = None) -> "FitSums":
+    def of(cls, rows: UserRows, train_until_us: int, config: FeatureConfig | None = None) -> "FitSums":
         """Fold the training period of a block: events and impressions before `train_until_us`.
 
         Sums, moments and rates are of what the rows stand for. How often an id was seen is a number of rows.
 
         Args:
-            own: declared columns that the rows have.
+            config: says which token fields, numbers and vectors there are; none where it is left out.
         """
         past = rows.events["time_us"] < train_until_us
         train = rows.impressions["split"] == Split.TRAIN
@@ -82,13 +84,11 @@ class FitSums:
         keys = {name: KeyCounts.of(shown[f"{name}_key"]) for name in TABLES}
         for name in ("item", "category"):
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[f"{name}_key"][past]))
-        declared = own or {}
-        keys |= {
-            name: KeyCounts.of(token_keys(shown[name], config).reshape(-1))
-            for name, config in declared.items()
-            if config.type != "vector"
-        }
-        for name in filter(lambda name: declared[name].shared, declared):
+        config = config or FeatureConfig()
+        declared = config.columns
+        keys |= {name: KeyCounts.of(tokens) for name, tokens in field_keys(shown, config).items()}
+        keys |= {name: KeyCounts.of(shown[name].reshape(-1)) for name in set_names(declared)}
+        for name in shared_names(declared):
             keys[name] = keys[name].merge(KeyCounts.of(rows.events[name][past]))
         weight, click, cost, expected = (shown[name] for name in ("weight", "click", "cost", "expected_cost"))
         numbers = Moments.of(number_matrix(shown, declared, len(weight)), weight)

@@ -83,6 +83,17 @@ def own_columns(configs: ColumnConfigs) -> tuple[OwnColumn, ...]:
     return tuple(OwnColumn(name, config.type, config.size) for name, config in configs.items())
 
 
+def category_text(value: object) -> str | None:
+    """A category as the log would hold it, from JSON; empty text is missing.
+
+    >>> category_text(True), category_text(3), category_text("")
+    ('true', '3', None)
+    """
+    if value is None:
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value) or None
+
+
 def number_names(configs: ColumnConfigs) -> tuple[str, ...]:
     """Names of the numbers, in order."""
     return tuple(name for name, config in configs.items() if config.type == "number")

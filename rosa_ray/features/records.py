@@ -5,7 +5,7 @@ impression, its click and its conversion together. `impression_records` takes su
 counts the records of both, so that features are the same offline and live, bit for bit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -17,6 +17,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Counters
 from rosa_ray.features.counting import CounterStates, buckets_of, counted_views, to_micros
+from rosa_ray.features.own_counters import part_columns
 from rosa_ray.features.views import IMPRESSION_MEASURES
 from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
 from rosa_ray.units import DAY_US
@@ -55,9 +56,11 @@ RECORD_COLUMNS: dict[str, np.dtype] = {
 `record_id` (str) is the event id, or the impression id of the other kinds. `time_us` is the record's own time: of the
 event, the request, the click or the conversion; `shown_us` is the request time of the impression. Item, category,
 behavior and price (NaN missing) belong to events, ad, campaign and `shown_us` to the rest, bid and cost (currency
-units) to impressions.
+units) to impressions. Where own counters of impressions need more keys (`part_columns`), the rest has them too, as
+further columns or in those of item and category.
 """
 
+_KEY = np.dtype(np.int64)
 _EMPTY_VALUES: dict[str, object] = {"record_id": "", "price": np.nan}
 
 
@@ -69,21 +72,27 @@ class Contribution:
         row: int64 (c,), positions of the records.
         entity_key, bucket: int64 (c,).
         amounts: int64 (c, M), one column per measure of the view.
+        owner_key: int64 (c,), users whom the entities belong to, of a view with owners; else None.
     """
 
     row: np.ndarray
     entity_key: np.ndarray
     bucket: np.ndarray
     amounts: np.ndarray
+    owner_key: np.ndarray | None = None
 
 
-def empty_records(count: int) -> dict[str, np.ndarray]:
+def empty_records(count: int, parts: Iterable[str] = ()) -> dict[str, np.ndarray]:
     """Return n records of zeros, empty ids and missing prices.
+
+    Args:
+        parts: further key columns that own counters need.
 
     >>> empty_records(1)["price"]
     array([nan], dtype=float32)
     """
-    return {name: np.full(count, _EMPTY_VALUES.get(name, 0), dtype) for name, dtype in RECORD_COLUMNS.items()}
+    dtypes = RECORD_COLUMNS | {name: _KEY for name in parts if name not in RECORD_COLUMNS}
+    return {name: np.full(count, _EMPTY_VALUES.get(name, 0), dtype) for name, dtype in dtypes.items()}
 
 
 def records_of(kind: RecordKind, **given: np.ndarray) -> dict[str, np.ndarray]:
@@ -95,14 +104,30 @@ def records_of(kind: RecordKind, **given: np.ndarray) -> dict[str, np.ndarray]:
     count = len(next(iter(given.values())))
     columns = empty_records(count) | {"kind": np.full(count, kind, np.int8)}
     for name, values in given.items():
-        columns[name] = np.asarray(values).astype(RECORD_COLUMNS[name], copy=False)
+        columns[name] = np.asarray(values).astype(RECORD_COLUMNS.get(name, _KEY), copy=False)
     return columns
 
 
 def concat_records(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the records of all batches, in order."""
+    """Return the records of all batches, in order. Keys that a batch lacks are missing in its records."""
+    parts = own_parts(*batches)
     batches = [empty_records(0), *batches]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in RECORD_COLUMNS}
+    common = {name: np.concatenate([batch[name] for batch in batches]) for name in RECORD_COLUMNS}
+    return common | {name: np.concatenate([_part(batch, name) for batch in batches]) for name in parts}
+
+
+def own_parts(*batches: Columns) -> tuple[str, ...]:
+    """Key columns that records have beside `RECORD_COLUMNS`, for own counters."""
+    return tuple(dict.fromkeys(name for batch in batches for name in batch if name not in RECORD_COLUMNS))
+
+
+def take_records(records: Columns, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
+    """Some of the records, with all their columns."""
+    return {name: records[name][rows] for name in (*RECORD_COLUMNS, *own_parts(records))}
+
+
+def _part(batch: Columns, name: str) -> np.ndarray:
+    return batch[name] if name in batch else np.full(len(batch["kind"]), MISSING_KEY)
 
 
 def event_records(events: Columns) -> dict[str, np.ndarray]:
@@ -111,13 +136,14 @@ def event_records(events: Columns) -> dict[str, np.ndarray]:
     return records_of(RecordKind.EVENT, record_id=events["event_id"], **{name: events[name] for name in names})
 
 
-def impression_records(impressions: Columns) -> dict[str, np.ndarray]:
+def impression_records(impressions: Columns, parts: Iterable[str] = ()) -> dict[str, np.ndarray]:
     """Take the impression rows of a log apart: every impression, then the clicks, then the conversions.
 
     Args:
         impressions: user_key, ad_key, campaign_key, time_us, conversion_time_us, click, conversion, bid, cost, as from
             `keyed_impressions`; click_time_us where it is known, else clicks take the request time; click_cost, what of
             the cost comes with the click; and impression_id (object of str) where the records are to be told apart.
+        parts: further key columns that every record takes along.
     """
     if "click_cost" in impressions:
         paid = np.where(impressions["click"], impressions["click_cost"], 0.0)
@@ -127,9 +153,9 @@ def impression_records(impressions: Columns) -> dict[str, np.ndarray]:
     click_time = "click_time_us" if "click_time_us" in impressions else "time_us"
     return concat_records(
         [
-            _feedback(RecordKind.IMPRESSION, impressions, rows, "time_us", ("bid", "cost")),
-            _feedback(RecordKind.CLICK, impressions, clicked, click_time, paid_in="click_cost"),
-            _feedback(RecordKind.CONVERSION, impressions, bought, "conversion_time_us"),
+            _feedback(RecordKind.IMPRESSION, impressions, rows, "time_us", ("bid", "cost", *parts)),
+            _feedback(RecordKind.CLICK, impressions, clicked, click_time, (*parts,), paid_in="click_cost"),
+            _feedback(RecordKind.CONVERSION, impressions, bought, "conversion_time_us", (*parts,)),
         ]
     )
 
@@ -148,7 +174,8 @@ def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | 
     """Return what each record counts, view by view.
 
     Everything counts at its own time: an event, an impression with its bid and cost at its request, a click with what
-    it cost, and a conversion, when they came. What has no user counts for no user.
+    it cost, and a conversion, when they came. What has no user counts for no user, and what lacks a part of an own
+    counter does not count there.
 
     Args:
         weight: how many records each one stands for, (n,), of feedback alone; None is 1, as of every live record.
@@ -169,8 +196,10 @@ def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | 
         views = [view for view in counted_views(config) if view.log == log]
         amounts = count(records, rows) if len(rows) else np.empty((0, len(views[0].measures) if views else 0), np.int64)
         for view in views:
-            part = Contribution(rows, records[view.entity][rows], bucket[rows], amounts)
-            found[view.name] = _with_users(part) if view.entity == "user_key" else part
+            keys = view.keys({name: _part(records, name)[rows] for name in view.key_columns})
+            owner = records["user_key"][rows] if view.has_owners else None
+            part = Contribution(rows, keys, bucket[rows], amounts, owner)
+            found[view.name] = part if view.counts_missing else _of_entities(part)
     return found
 
 
@@ -180,17 +209,18 @@ def _comes_late(records: Columns, config: FeatureConfig) -> np.ndarray:
     return late & (records["time_us"] - records["shown_us"] > round(config.conversion_days * DAY_US))
 
 
-def _with_users(part: Contribution) -> Contribution:
+def _of_entities(part: Contribution) -> Contribution:
     known = part.entity_key != MISSING_KEY
     if known.all():
         return part
-    return Contribution(part.row[known], part.entity_key[known], part.bucket[known], part.amounts[known])
+    owner = None if part.owner_key is None else part.owner_key[known]
+    return Contribution(part.row[known], part.entity_key[known], part.bucket[known], part.amounts[known], owner)
 
 
 def fold_records(records: Columns, config: FeatureConfig, weight: np.ndarray | None = None) -> CounterStates:
     """Count records, each of them once, into every view; for `weight` see `contributions`."""
     return {
-        name: Counters.fold(part.entity_key, part.bucket, part.amounts)
+        name: Counters.fold(part.entity_key, part.bucket, part.amounts, part.owner_key)
         for name, part in contributions(records, config, weight).items()
     }
 
@@ -199,11 +229,13 @@ def fold_impressions(impressions: Columns, config: FeatureConfig) -> CounterStat
     """Count the impression rows of a log into every impression view: `fold_records` of `impression_records`.
 
     Args:
-        impressions: as of `impression_records`; with `weight`, a row counts so many impressions, clicks and
-            conversions, and so many times its bid and cost.
+        impressions: as of `impression_records`, with the keys that own counters need; with `weight`, a row counts so
+            many impressions, clicks and conversions, and so many times its bid and cost.
     """
-    states = fold_records(impression_records(impressions), config, _record_weights(impressions))
-    return {view.name: states[view.name] for view in counted_views(config) if view.log == "impressions"}
+    views = [view for view in counted_views(config) if view.log == "impressions"]
+    records = impression_records(impressions, part_columns(views))
+    states = fold_records(records, config, _record_weights(impressions))
+    return {view.name: states[view.name] for view in views}
 
 
 def _feedback(

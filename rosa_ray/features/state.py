@@ -13,7 +13,8 @@ import xxhash
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features.config import ADDED_LATER, FeatureConfig
-from rosa_ray.features.counting import dense_names, views_of
+from rosa_ray.features.counting import dense_names
+from rosa_ray.features.fields import field_keys, field_names, wrong_slot
 from rosa_ray.features.fit_sums import TABLES, TOTALS, FitSums
 from rosa_ray.features.frozen import FrozenVectors
 from rosa_ray.features.own import (
@@ -23,10 +24,10 @@ from rosa_ray.features.own import (
     number_names,
     set_names,
     shared_names,
-    token_keys,
-    token_names,
     vector_names,
 )
+from rosa_ray.features.own_counters import CounterConfig
+from rosa_ray.features.parts import POSITION
 from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
@@ -79,7 +80,8 @@ class FeatureState:
             vectors: by name, the declared vectors of items and ads.
 
         Raises:
-            InputError: the training period has no impressions, or none with a click.
+            InputError: the training period has no impressions, or none with a click, or does not show the slot that
+                scores are for.
         """
         if not sums:
             raise InputError("features cannot be fitted: there are no user rows")
@@ -92,6 +94,8 @@ class FeatureState:
                 f"features cannot be fitted: the training period has {totals['impressions']:.0f} impressions and "
                 f"{totals['clicks']:.0f} clicks; move preprocess.valid_fraction or give a longer log"
             )
+        if config.position and (problem := wrong_slot(merged.keys[POSITION], config)):
+            raise InputError(f"features.position cannot be learned: {problem}")
         vocabularies = {
             name: Vocabulary.fit(counts, _min_count(name, config), _oov_buckets(name, config))
             for name, counts in merged.keys.items()
@@ -115,7 +119,7 @@ class FeatureState:
     def table_sizes(self) -> dict[str, int]:
         """Rows of every embedding table, and `dense`, the width of the dense input (values and presence mask).
 
-        Where columns are declared: `own`, the rows of their common table; `own_fields`, columns of one token;
+        Where there are token fields: `own`, the rows of their common table; `own_fields`, fields of one token;
         `own_sets`, columns of several; `shared` and `shared_fields` the same of those that events have too; and
         `vector:NAME`, the numbers of a vector. Where there are not four behaviours, `behaviors` says how many.
         """
@@ -123,8 +127,8 @@ class FeatureState:
         columns = self.config.columns
         dense = 2 * len(dense_names(self.config)) + 2 + 2 * len(number_names(columns))
         counts = {
-            "own": sum(self.vocabularies[name].size for name in (*token_names(columns), *set_names(columns))),
-            "own_fields": len(token_names(columns)),
+            "own": sum(self.vocabularies[name].size for name in self._in_common),
+            "own_fields": len(field_names(self.config)),
             "own_sets": len(set_names(columns)),
             "shared": sum(self.vocabularies[name].size for name in shared_names(columns)),
             "shared_fields": len(shared_names(columns)),
@@ -142,15 +146,19 @@ class FeatureState:
         return tuple(name for name in vector_names(columns) if not is_frozen(name, columns[name]))
 
     @cached_property
+    def _in_common(self) -> tuple[str, ...]:
+        """Names of the fields that have rows in the common table, in order."""
+        return _names_in_common(self.config)
+
+    @cached_property
     def _starts(self) -> dict[str, int]:
-        """Where the rows of each declared column begin in the common table."""
-        names = (*token_names(self.config.columns), *set_names(self.config.columns))
-        sizes = [self.vocabularies[name].size for name in names]
-        return dict(zip(names, np.cumsum([0, *sizes]).tolist(), strict=False))
+        """Where the rows of each field begin in the common table."""
+        sizes = [self.vocabularies[name].size for name in self._in_common]
+        return dict(zip(self._in_common, np.cumsum([0, *sizes]).tolist(), strict=False))
 
     def own_rows(self, columns: Columns) -> np.ndarray:
-        """Rows of columns of one token in their common table, int64 (n, K); `columns` as user rows hold them."""
-        return np.stack([self._rows(name, columns) for name in token_names(self.config.columns)], axis=1)
+        """Rows of fields of one token in their common table, int64 (n, K); `columns` as user rows hold them."""
+        return np.stack([self._rows(*field) for field in field_keys(columns, self.config).items()], axis=1)
 
     def own_sets(self, columns: Columns) -> np.ndarray:
         """Rows of columns of several tokens, int64 (n, Ks, M), -1 behind the last of each.
@@ -164,7 +172,7 @@ class FeatureState:
             keys = columns[name]
             known = keys != MISSING_KEY
             known[:, 0] = True
-            found[:, place, : keys.shape[1]] = np.where(known, self._rows(name, columns), -1)
+            found[:, place, : keys.shape[1]] = np.where(known, self._rows(name, keys), -1)
         return found
 
     def shared_rows(self, columns: Columns, count: int) -> np.ndarray:
@@ -177,8 +185,7 @@ class FeatureState:
             start += vocabulary.size
         return np.stack(rows, axis=1)
 
-    def _rows(self, name: str, columns: Columns) -> np.ndarray:
-        keys = token_keys(columns[name], self.config.columns[name])
+    def _rows(self, name: str, keys: np.ndarray) -> np.ndarray:
         return self._starts[name] + self.vocabularies[name].lookup(keys)
 
     @property
@@ -241,8 +248,7 @@ class FeatureState:
         except (OSError, ValueError) as error:
             raise BundleError(f"{directory}: fitted features cannot be read: {error}") from error
         config = _config_from(document, directory)
-        declared = (*token_names(config.columns), *set_names(config.columns))
-        oov = {name: _oov_buckets(name, config) for name in (*TABLES, *declared)}
+        oov = {name: _oov_buckets(name, config) for name in (*TABLES, *_names_in_common(config))}
         arrays |= {name: np.empty(0) for name in _ARRAYS if name not in arrays}
         state = cls(
             config=config,
@@ -292,6 +298,10 @@ _ARRAYS = (
 _FROZEN, _FROZEN_KEYS = "frozen_", "frozen_keys_"
 
 
+def _names_in_common(config: FeatureConfig) -> tuple[str, ...]:
+    return (*field_names(config), *set_names(config.columns))
+
+
 def _oov_buckets(name: str, config: FeatureConfig) -> int:
     if name in config.columns:
         return config.columns[name].oov_buckets or config.oov_buckets
@@ -305,9 +315,8 @@ def _min_count(name: str, config: FeatureConfig) -> int:
 
 def feature_definition(config: FeatureConfig) -> dict[str, object]:
     """What is computed, as JSON: the configuration, behaviours and every view with its log, entity and windows."""
-    names, known = list(config.behavior_names), views_of(config)
-    read = [known[name] for name in config.views]
-    views = {view.name: [view.log, view.entity, list(view.windows_hours)] for view in read}
+    names = list(config.behavior_names)
+    views = {name: [VIEWS[name].log, VIEWS[name].entity, list(VIEWS[name].windows_hours)] for name in config.views}
     return {"config": config.definition() | {"views": list(config.views)}, "behaviors": names, "views": views}
 
 
@@ -324,4 +333,11 @@ def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
             f"is version {VERSION} with settings {sorted(known)}; train again or install the version that wrote them"
         )
     columns = {name: ColumnConfig(**settings) for name, settings in stored.get("columns", {}).items()}
-    return FeatureConfig(**{**stored, "views": tuple(stored["views"]), "columns": columns})
+    crosses = tuple(tuple(parts) for parts in stored.get("crosses", ()))
+    counters = tuple(_counter_from(settings) for settings in stored.get("counters", ()))
+    lists = {"views": tuple(stored["views"]), "columns": columns, "crosses": crosses, "counters": counters}
+    return FeatureConfig(**{**stored, **lists})
+
+
+def _counter_from(settings: dict[str, Any]) -> CounterConfig:
+    return CounterConfig(settings["of"], tuple(settings["by"]), tuple(settings["windows_h"]))

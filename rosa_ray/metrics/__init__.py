@@ -3,6 +3,7 @@
 from rosa_ray.metrics.bootstrap import (
     BootstrapConfig,
     Interval,
+    Statistic,
     auc_interval,
     auc_statistic,
     interval,
@@ -20,7 +21,8 @@ from rosa_ray.metrics.calibration_error import LOGLOSS_EPS, Ece, LogLoss, Pcoc, 
 from rosa_ray.metrics.checks import conversion_weights
 from rosa_ray.metrics.evaluation import EVALUATED_COLUMNS, Evaluation, evaluate_policy, evaluate_predictions
 from rosa_ray.metrics.off_policy import ESTIMATORS, OffPolicy
-from rosa_ray.metrics.ranking import AucHistogram, Gauc, GroupAuc, group_auc, tied_auc
+from rosa_ray.metrics.permutation import Draws, mean_statistic
+from rosa_ray.metrics.ranking import AucHistogram, Gauc, GroupAuc, group_auc, logit_bins, tied_auc
 from rosa_ray.metrics.ratio import Ratio, ratio_of_sums, student_quantile
 from rosa_ray.metrics.value import (
     SCORE_KINDS,
@@ -37,17 +39,20 @@ from rosa_ray.metrics.value import (
     score_revenue,
     uniform_policy,
 )
-from rosa_ray.metrics.verdict import HeadVerdict, judge_head
+from rosa_ray.metrics.verdict import LEAST_POSITIVES, LEAST_USERS, HeadVerdict, judge_head
 
 __all__ = [
     "BUDGET_FRACTIONS",
     "ESTIMATORS",
     "EVALUATED_COLUMNS",
+    "LEAST_POSITIVES",
+    "LEAST_USERS",
     "LOGLOSS_EPS",
     "SCORE_KINDS",
     "SERVED_SHARES",
     "AucHistogram",
     "BootstrapConfig",
+    "Draws",
     "Ece",
     "Evaluation",
     "Gauc",
@@ -63,6 +68,7 @@ __all__ = [
     "ScoreChoice",
     "ScoreKind",
     "ServingCurve",
+    "Statistic",
     "auc_interval",
     "auc_statistic",
     "best_roi_policy",
@@ -75,6 +81,8 @@ __all__ = [
     "group_auc",
     "interval",
     "judge_head",
+    "logit_bins",
+    "mean_statistic",
     "random_at_budgets",
     "ratio_of_sums",
     "revenue_index",

@@ -110,12 +110,13 @@ class AdEmbedding(nn.Module):
 
 
 class OwnFields(nn.Module):
-    """Declared columns, a vector of width D each; None of them makes no table.
+    """Declared columns and other token fields, a vector of width D each; none of them makes no table.
 
-    A column of several tokens is the sum of theirs by the root of their number. A vector is projected.
+    Crosses, the ad's id and the slot are fields of one token. A column of several tokens is the sum of theirs by the
+    root of their number. A vector is projected.
 
     Attributes:
-        count: K, the columns there are.
+        count: K, the fields there are.
     """
 
     def __init__(self, sizes: TableSizes, width: int) -> None:
@@ -156,7 +157,7 @@ def sum_of_sets(table: nn.Embedding, rows: Tensor) -> Tensor:
 class ContextEncoder(nn.Module):
     """Device, region, hour, weekday and the dense features of a request and ad, projected to (B, N, D).
 
-    Declared columns follow side by side, so that no sum hides one behind another: (B, N, `outputs`) in all.
+    Own fields follow side by side, so that no sum hides one behind another: (B, N, `outputs`) in all.
 
     Args:
         recency: also how long before the request the user's last event was.
@@ -178,14 +179,21 @@ class ContextEncoder(nn.Module):
         return self.join(self.fields(batch))
 
     def join(self, fields: list[Tensor]) -> Tensor:
-        """Sum and normalise what `fields` gave; declared columns are left as they are, behind the sum."""
+        """Sum and normalise what `fields` gave; own fields follow the sum, those of tokens each normalised by itself.
+
+        As small as they are in their table, beside vectors of scale 1, tokens would be learned late.
+        """
         given = len(fields) - self.own.count
         device, region, hour, weekday, dense, *recency = fields[:given]
         summed = self.norm(sum(recency, (device + region) + (hour + weekday) + dense))
-        return torch.cat([summed, *fields[given:]], dim=-1) if self.own.count else summed
+        if not self.own.count:
+            return summed
+        tokens = given + self.own.tokens + self.own.sets
+        own = [functional.layer_norm(field, field.shape[-1:]) for field in fields[given:tokens]]
+        return torch.cat([summed, *own, *fields[tokens:]], dim=-1)
 
     def fields(self, batch: UserBatch) -> list[Tensor]:
-        """The vectors one by one, each (B, N, D); those of declared columns come last."""
+        """The vectors one by one, each (B, N, D); own ones come last."""
         shown = batch.impressions
         where = [self.device(shown["device"]), self.region(shown["region"])]
         when = [self.hour(shown["hour"]), self.weekday(shown["weekday"])]

@@ -22,6 +22,7 @@ from rosa_ray.parity.scores import ScoreParity
 from rosa_ray.run_dir import RunDir
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.serving.model import Catalogue, ServedModel, load_model
+from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import exists, read_parquet
 from rosa_ray.store import StoreConfig
@@ -97,7 +98,7 @@ def check_run(
     _require_live(rows, run_dir)
     model, catalogue = _load_model(run_dir, state), Catalogue.of(read_parquet(run_dir.data.ads))
     context = model.context_events if model else CONTEXT_EVENTS
-    requests = LoggedRequests(rows, context)
+    requests = LoggedRequests(rows, context, asked_columns(state.config))
     delivery = Delivery(chunk_us=store.horizon_us // 2, shuffle_seed=options.shuffle)
     scores = ScoreParity(model, rows, catalogue, len(requests), options.scores) if model and options.scores else None
     names = dense_names(state.config)

@@ -7,7 +7,7 @@ change nothing, which is part of what is checked.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,6 +37,7 @@ class Request:
         events: the last events strictly before, as many as the encoder can use.
         dense: float32 (N, F).
         expected_cost: float64 (N,).
+        columns: what the request says that own counters count by, (N,) by column.
     """
 
     user_id: str
@@ -48,6 +49,7 @@ class Request:
     events: Mapping[str, np.ndarray]
     dense: np.ndarray
     expected_cost: np.ndarray
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class LoggedRequests:
@@ -55,10 +57,11 @@ class LoggedRequests:
 
     Args:
         context_events: events of a timeline that the encoder can use.
+        asked: columns that own counters need of a request.
     """
 
-    def __init__(self, rows: UserRows, context_events: int) -> None:
-        self._rows, self._context = rows, context_events
+    def __init__(self, rows: UserRows, context_events: int, asked: Sequence[str] = ()) -> None:
+        self._rows, self._context, self._asked = rows, context_events, asked
         time_us = rows.impressions["time_us"]
         owner = np.repeat(np.arange(len(rows)), np.diff(rows.impression_offsets))
         self._order = np.lexsort((owner, time_us))
@@ -93,6 +96,7 @@ class LoggedRequests:
             events={name: rows.events[name][seen] for name in EVENT_COLUMNS},
             dense=rows.dense[mine],
             expected_cost=rows.impressions["expected_cost"][mine],
+            columns={name: rows.impressions[name][mine] for name in self._asked},
         )
 
 

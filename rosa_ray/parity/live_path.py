@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureState
 from rosa_ray.features.counting import buckets_of
@@ -53,11 +54,7 @@ class LivePath:
         self._fingerprint = state.fingerprint
         self._kill, self._rng, self._clock_us = kill, np.random.default_rng(kill), 0
         self._parser = RecordParser(
-            catalogue.table,
-            pseudonym=pseudonym,
-            now_us=lambda: self._clock_us,
-            behaviors=state.config.behavior_names,
-            own=state.config.columns,
+            catalogue.table, pseudonym=pseudonym, now_us=lambda: self._clock_us, features=state.config
         )
         self._writer = LogWriter(self._log / "0", _LOG)
         self.metrics, self.restarts = ConsumerMetrics(), 0
@@ -95,12 +92,13 @@ class LivePath:
             together = list(group)
             if len(together) > 1:
                 ad_key = np.unique(np.concatenate([request.ad_key for request in together]))
-                self._read(together[0], ad_key, np.ones(len(ad_key)))
+                self._read(together[0], ad_key, np.ones(len(ad_key)), {})
             for request in together:
-                yield self._read(request, request.ad_key, request.bid)
+                yield self._read(request, request.ad_key, request.bid, request.columns)
 
-    def _read(self, request: Request, ad_key: np.ndarray, bid: np.ndarray) -> Features:
-        found = self.lookup.read_now(FeatureQuery(request.user_key, request.time_us, ad_key, bid, self._fingerprint))
+    def _read(self, request: Request, ad_key: np.ndarray, bid: np.ndarray, columns: Columns) -> Features:
+        query = FeatureQuery(request.user_key, request.time_us, ad_key, bid, self._fingerprint, columns)
+        found = self.lookup.read_now(query)
         if found.degraded:
             raise StoreError("the lookup could not read the store and answered from what it knew")
         return found

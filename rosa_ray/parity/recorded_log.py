@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,10 @@ import pyarrow.compute as pc
 from rosa_ray.data.label_join import join_labels
 from rosa_ray.errors import InputError
 from rosa_ray.features import RecordKind
+from rosa_ray.features.own_counters import said_name
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.schema import ADS, BEHAVIORS, CLICKS, CONVERSIONS, EVENTS, IMPRESSIONS, hash_ids
-from rosa_ray.schema.own_columns import OwnColumn, contract_with
+from rosa_ray.schema.own_columns import OwnColumn, contract_with, prefix_of
 from rosa_ray.sources import Source
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -39,6 +41,7 @@ class RecordedLog:
 
     Attributes:
         events, impressions: contract rows with times as text.
+        counted: columns of impressions that own counters need of every impression, click and conversion.
         kind: int8 (R,), codes of `RecordKind`.
         row: int64 (R,), in `events` or `impressions`.
         time_us: int64 (R,), rising.
@@ -49,9 +52,10 @@ class RecordedLog:
     kind: np.ndarray
     row: np.ndarray
     time_us: np.ndarray
+    counted: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, events: pa.Table, impressions: pa.Table) -> "RecordedLog":
+    def of(cls, events: pa.Table, impressions: pa.Table, counted: Sequence[str] = ()) -> "RecordedLog":
         """From rows of the contracts, whatever their order."""
         shown_us = _us(impressions["request_time"])
         clicked = np.flatnonzero(impressions["click"].to_numpy())
@@ -72,6 +76,7 @@ class RecordedLog:
             np.repeat(np.array([kind for kind, _, _ in parts], np.int8), [len(rows) for _, rows, _ in parts])[order],
             np.concatenate([rows for _, rows, _ in parts])[order],
             time_us[order],
+            tuple(counted),
         )
 
     @classmethod
@@ -80,6 +85,7 @@ class RecordedLog:
         source: Source,
         labels: LabelsConfig = DEFAULT_LABELS,
         own: Sequence[OwnColumn] = (),
+        counted: Sequence[str] = (),
         behaviors: Sequence[str] = BEHAVIORS,
     ) -> "RecordedLog":
         """Read the events and impressions of a source; rows that break their contract are left out.
@@ -87,6 +93,7 @@ class RecordedLog:
         Args:
             own: declared columns, for requests.
             labels: how clicks and conversions of logs of their own are joined.
+            counted: what own counters need of feedback, from `said_columns`.
             behaviors: that an event may have.
 
         Raises:
@@ -102,7 +109,7 @@ class RecordedLog:
         impressions, _, _ = join_labels(impressions, clicks, conversions, ads, labels)
         if not impressions.num_rows:
             raise InputError("the log has no impressions to replay; give one with impressions, or run `rosa simulate`")
-        return cls.of(events, impressions)
+        return cls.of(events, impressions, counted)
 
     def __len__(self) -> int:
         return len(self.time_us)
@@ -121,12 +128,14 @@ class RecordedLog:
             places = np.flatnonzero(kind == code)
             if not len(places):
                 continue
-            table = (self.events if code == RecordKind.EVENT else self.impressions).select(names)
-            label = code.name.lower()
-            said = [_RENAMED.get(name, name) for name in names]
-            rows = table.rename_columns(said).take(pa.array(row[places])).to_pylist()
+            table = self.events if code == RecordKind.EVENT else self.impressions
+            counted = () if code == RecordKind.EVENT else self.counted
+            own = [name for name in counted if prefix_of(name)]
+            plain = dict.fromkeys((*names, *(name for name in counted if name not in own)))
+            said = [_RENAMED.get(name, name) for name in plain]
+            rows = table.select([*plain, *own]).rename_columns([*said, *own]).take(pa.array(row[places])).to_pylist()
             for place, values in zip(places.tolist(), rows, strict=True):
-                lines[place] = _ENCODE({"type": label, **values}).encode()
+                lines[place] = _ENCODE(_as_said(code, values, own)).encode()
         return lines
 
     def user_keys(self) -> np.ndarray:
@@ -145,6 +154,12 @@ class RecordedLog:
             stop = max(min(start + records, in_span), start + 1)
             yield start, stop
             start = stop
+
+
+def _as_said(kind: RecordKind, values: dict[str, Any], own: Sequence[str]) -> dict[str, Any]:
+    """The fields of a record; declared columns stand together in `columns`."""
+    told = {said_name(name): values.pop(name) for name in own}
+    return {"type": kind.name.lower(), **values, **({"columns": told} if told else {})}
 
 
 def iso(time_us: int) -> str:

@@ -148,6 +148,10 @@ Moment = Annotated[str | int | float, _moment()]
 OptionalMoment = Annotated[str | int | float | None, _moment(NULL_WORDS)]
 
 
+OwnValues = dict[Annotated[str, Field(max_length=MAX_ID)], str | bool | int | float | None]
+"""Values of declared columns by name, as JSON has them."""
+
+
 class StrictModel(BaseModel):
     """Types as they are, no unknown fields, no NaN and no infinity."""
 

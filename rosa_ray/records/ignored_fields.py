@@ -1,6 +1,6 @@
 """Fields of live records that no contract knows: ignored, and so named and counted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,6 +28,22 @@ def ignored_fields(records: Iterable[BaseModel]) -> dict[str, int]:
         extra: dict[str, Any] | None = record.model_extra
         if extra:
             add_fields(total, {name[:MAX_CHARACTERS]: 1 for name in extra})
+    return total
+
+
+def undeclared_columns(records: Iterable[BaseModel], declared: Collection[str]) -> dict[str, int]:
+    """Count in how many records each column stands that no setting declares.
+
+    >>> from rosa_ray.records.record_types import EXAMPLES, ImpressionIn
+    >>> shown = ImpressionIn(**EXAMPLES["impression"], columns={"placement": "top"})
+    >>> undeclared_columns([shown], []), undeclared_columns([shown], ["placement"])
+    ({'columns.placement': 1}, {})
+    """
+    total: dict[str, int] = {}
+    for record in records:
+        said = getattr(record, "columns", None) if "columns" in type(record).model_fields else None
+        if said and (odd := [name for name in said if name not in declared]):
+            add_fields(total, {f"columns.{name}"[:MAX_CHARACTERS]: 1 for name in odd})
     return total
 
 

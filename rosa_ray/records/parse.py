@@ -9,16 +9,15 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from rosa_ray.features import AdTable
+from rosa_ray.features import AdTable, FeatureConfig
 from rosa_ray.features.changes import Changes
-from rosa_ray.features.own import ColumnConfigs
+from rosa_ray.features.own_counters import said_name
 from rosa_ray.features.records import empty_records
 from rosa_ray.records.changes import changes_of, read_told
 from rosa_ray.records.columns import Pseudonym, record_columns, unknown_behaviors
-from rosa_ray.records.ignored_fields import add_fields, ignored_fields
+from rosa_ray.records.ignored_fields import add_fields, ignored_fields, undeclared_columns
 from rosa_ray.records.record_types import ChangeModel, CountedRecord, EventIn, LiveRecord, RecordIn
 from rosa_ray.records.times import change_times, record_times
-from rosa_ray.schema import BEHAVIORS
 from rosa_ray.sources.times import TimeForm
 from rosa_ray.units import SECOND_US
 
@@ -47,7 +46,7 @@ class Parsed:
     """What became of n values.
 
     Attributes:
-        columns: `RECORD_COLUMNS` of the k records to count, each (k,).
+        columns: `RECORD_COLUMNS` of the k records to count, and the keys that own counters need, each (k,).
         rows: int64 (k,), their positions among the n, rising.
         refusals: of those that are refused, by position.
         unknown_ads: of the k, those whose ad the catalogue lacks; they count for the user and for the ad.
@@ -81,8 +80,8 @@ class RecordParser:
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
         now_us: the clock, microseconds UTC.
         time_form: of times that are numbers or say no zone.
-        behaviors: in rising strength, as of `FeatureConfig.behavior_names`; an event of another is refused.
-        own: the declared columns, which records of users, items and ads tell.
+        features: its declared columns are those that records may tell; its own counters say which keys are taken;
+            an event of none of its behaviours is refused.
     """
 
     ads: AdTable
@@ -91,8 +90,7 @@ class RecordParser:
     pseudonym: Pseudonym | None = None
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
     time_form: TimeForm = field(default_factory=TimeForm)
-    behaviors: tuple[str, ...] = BEHAVIORS
-    own: ColumnConfigs = field(default_factory=dict)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
 
     def parse_lines(self, lines: Sequence[bytes]) -> Parsed:
         """Parse one JSON value per line; each stands or falls alone. Lines of blanks, such as `rosa forget` leaves,
@@ -138,6 +136,8 @@ class RecordParser:
     def _admit(self, records: list[LiveRecord], rows: np.ndarray, refusals: list[Refusal]) -> Parsed:
         ignored = ignored_fields(records)
         counted, changed = _apart(records)
+        said = {said_name(name) for name in self.features.columns}
+        add_fields(ignored, undeclared_columns((records[at] for at in counted), said))
         parsed = self._count([records[at] for at in counted], rows[counted])  # type: ignore[misc]
         refused = [*refusals, *parsed.refusals]
         if changed:
@@ -151,11 +151,11 @@ class RecordParser:
     def _count(self, records: list[CountedRecord], rows: np.ndarray) -> Parsed:
         """What becomes of records that are counted."""
         times, refused = record_times(records, self.time_form), list[Refusal]()
-        if faults := times.faults | unknown_behaviors(records, self.behaviors):
+        if faults := times.faults | unknown_behaviors(records, self.features.behavior_names):
             refused = _malformed(rows, faults)
             sound = [at for at in range(len(records)) if at not in faults]
             records, rows, times = [records[at] for at in sound], rows[sound], times.take(sound)
-        columns, known = record_columns(records, times, self.ads, self.pseudonym, self.behaviors)
+        columns, known = record_columns(records, times, self.ads, self.pseudonym, self.features)
         ahead = self._is_ahead(columns["time_us"])
         refused += _refusals(rows[ahead], FUTURE, self._future)
         if ahead.any():
@@ -164,14 +164,14 @@ class RecordParser:
 
     def _tell(self, records: list[ChangeModel], rows: np.ndarray) -> Parsed:
         """What becomes of records of users, items and ads."""
-        (time_us, faults), told = change_times(records, self.time_form), read_told(records, self.own)
+        (time_us, faults), told = change_times(records, self.time_form), read_told(records, self.features.columns)
         faults = told.faults | faults
         ahead = self._is_ahead(time_us)
         ahead[list(faults)] = False
         refused = [*_malformed(rows, faults), *_refusals(rows[ahead], FUTURE, self._future)]
         sound = [at for at in np.flatnonzero(~ahead).tolist() if at not in faults]
         chosen, values = [records[at] for at in sound], [told.values[at] for at in sound]
-        changes = changes_of(chosen, values, time_us[sound], self.own, self.pseudonym)
+        changes = changes_of(chosen, values, time_us[sound], self.features.columns, self.pseudonym)
         nothing = empty_records(0)
         return Parsed(nothing, rows[:0], tuple(refused), told.ignored, changes=changes, changed=len(sound))
 

@@ -16,11 +16,18 @@ from rosa_ray.records.fields import (
     OptionalMoment,
     OptionalMoney,
     OptionalShare,
+    OwnValues,
     RecordId,
     RecordModel,
     UserId,
 )
 from rosa_ray.records.own_values import Said
+
+_COLUMNS = (
+    "values of declared columns by name: those of the request by NAME, others by full name; what a counter of your own "
+    "counts by has to be said by impression, click and conversion alike, or it does not count there"
+)
+_COUNTED = "as the impression said it; needed where a counter of your own counts by it"
 
 
 class EventIn(RecordModel):
@@ -51,6 +58,7 @@ class ImpressionIn(RecordModel):
     region: OptionalId = None
     position: OptionalCount = Field(None, description="slot, 0 is the top")
     propensity: OptionalShare = None
+    columns: OwnValues | None = Field(None, description=_COLUMNS)
 
 
 class ClickIn(RecordModel):
@@ -63,6 +71,9 @@ class ClickIn(RecordModel):
     request_time: Moment = Field(description="of the impression")
     click_time: OptionalMoment = Field(None, description="the request time when absent; never before it")
     cost: OptionalMoney = Field(None, description="paid for the click, currency units; 0 when absent")
+    device: OptionalId = Field(None, description=_COUNTED)
+    region: OptionalId = Field(None, description=_COUNTED)
+    columns: OwnValues | None = Field(None, description=_COLUMNS)
 
 
 class ConversionIn(RecordModel):
@@ -75,6 +86,9 @@ class ConversionIn(RecordModel):
     request_time: Moment = Field(description="of the impression")
     conversion_time: Moment = Field(description="never before the request time")
     revenue: OptionalMoney = Field(None, description="of the conversion, currency units")
+    device: OptionalId = Field(None, description=_COUNTED)
+    region: OptionalId = Field(None, description=_COUNTED)
+    columns: OwnValues | None = Field(None, description=_COLUMNS)
 
 
 class ChangeModel(RecordModel):

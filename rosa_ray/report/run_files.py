@@ -64,6 +64,11 @@ class RunFiles:
         return _read_json(self.place.evaluation.metrics)
 
     @cached_property
+    def importance(self) -> dict[str, Any] | None:
+        """What each input is worth to each head."""
+        return _read_json(self.place.evaluation.importance)
+
+    @cached_property
     def data(self) -> dict[str, Any] | None:
         """The data report."""
         return _read_json(self.place.data.report)

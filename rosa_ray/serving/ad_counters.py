@@ -7,13 +7,14 @@ event that lands in a bucket already closed, and the age of the cache, throw the
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from rosa_ray.features import VIEWS, AdTable, Counters, CounterStates, FeatureConfig, dense_names, read_dense
-from rosa_ray.features.counting import buckets_of
-from rosa_ray.features.views import IMPRESSION_MEASURES
+from rosa_ray.features import VIEWS, AdTable, Counters, CounterStates, FeatureConfig
+from rosa_ray.features.counting import buckets_of, dense_views, read_views
+from rosa_ray.features.own_counters import is_of_ads
+from rosa_ray.features.views import CATALOGUE_KEYS, IMPRESSION_MEASURES
 
 KEPT_BUCKETS = 4
 """Requests at other times than now, as a replay sends them, need readings of more than one bucket."""
@@ -43,10 +44,9 @@ class AdCounters:
     """
 
     def __init__(self, ads: AdTable, config: FeatureConfig, read: ReadCounters, ttl_s: float) -> None:
-        self.views = tuple(view for view in config.views if VIEWS[view].entity != "user_key")
-        self._ads, self._read, self._ttl_s = ads, read, ttl_s
-        self._config = replace(config, views=self.views)
-        self._width = len(dense_names(self._config))
+        self.views = tuple(view for view in dense_views(config) if is_of_ads(view))
+        self._ads, self._read, self._ttl_s, self._config = ads, read, ttl_s, config
+        self._width = sum(len(view.feature_names) for view in self.views)
         self._readings: OrderedDict[int, _Readings] = OrderedDict()
 
     def read(self, rows: np.ndarray, time_us: int) -> tuple[np.ndarray, CounterStates]:
@@ -86,18 +86,16 @@ class AdCounters:
         return readings
 
     def _fill(self, readings: _Readings, rows: np.ndarray, time_us: int) -> None:
-        asked = {
-            name: getattr(self._ads, name)[rows] for name in ("ad_key", "item_key", "category_key", "campaign_key")
-        }
+        asked = {name: getattr(self._ads, name)[rows] for name in CATALOGUE_KEYS}
         states: CounterStates = {}
-        for view in dict.fromkeys((*self.views, *COST_VIEWS)):
-            states |= self._read(view, np.unique(asked[VIEWS[view].entity]))
+        for view in dict.fromkeys((*self.views, *(VIEWS[name] for name in COST_VIEWS))):
+            states |= self._read(view.name, np.unique(view.keys(asked)))
         moment = np.full(len(rows), time_us)
-        readings.dense[rows] = read_dense(states, {**asked, "time_us": moment}, self._config)
+        readings.dense[rows] = read_views(self.views, states, {**asked, "time_us": moment}, self._config)
         last = buckets_of(self._config).last_closed(moment)
-        for view in COST_VIEWS:
-            counters = states.get(view) or Counters.empty(len(IMPRESSION_MEASURES))
-            readings.sums[view][rows] = counters.read(asked[VIEWS[view].entity], last, (None,))[:, 0]
+        for name in COST_VIEWS:
+            counters = states.get(name) or Counters.empty(len(IMPRESSION_MEASURES))
+            readings.sums[name][rows] = counters.read(asked[VIEWS[name].entity], last, (None,))[:, 0]
         readings.known[rows] = True
 
     def _cost_states(self, readings: _Readings, rows: np.ndarray, bucket: int) -> CounterStates:

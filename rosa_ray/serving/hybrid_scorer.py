@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import ConfigError, ServingError
 from rosa_ray.features.own import given_columns
 from rosa_ray.metrics import ScoreKind, chosen_score, score
@@ -25,6 +26,7 @@ from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.offline_weight import Decision, LoadMeter, check_rule, decide, explanation_of, freshness_of
+from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import SECOND_US
@@ -77,6 +79,7 @@ class HybridScorer:
         self.score_kind = _score_of(model, config)
         self.lookup, self.encoder = lookup, encoder
         self.pseudonym = None if pseudonyms is None else pseudonyms.of
+        self._asked_columns = asked_columns(model.features.config)
         self._telemetry = telemetry or Telemetry()
         self._scorer = CandidateScorer(model, config.threads)
         self._meter = LoadMeter(config.max_ongoing_requests, config.encoder_deadline_ms)
@@ -92,14 +95,16 @@ class HybridScorer:
 
     async def _rank(self, request: RankRequest, request_id: str) -> dict[str, Any]:
         started_s, trace = time.perf_counter(), _Trace()
-        time_us, given = self._request_time(request), self._given(request)
+        time_us, said = self._request_time(request), self._given(request)
         chosen = self._choose(request, time_us)
+        given = given_columns(said, len(chosen.rows), self.model.features.config.columns)
         query = FeatureQuery(
             self._user_key(request.user_id),
             time_us,
             self.model.catalogue.table.ad_key[chosen.rows],
             chosen.bid,
             self.model.bundle.feature_fingerprint,
+            self._counted_by(request, given, len(chosen.rows)),
         )
         features = await self._read(query, trace)
         freshness, load = freshness_of(features.events, self._usable(features), time_us), self._meter.load()
@@ -174,7 +179,7 @@ class HybridScorer:
     async def _score(
         self,
         request: RankRequest,
-        given: dict[str, Value],
+        given: Columns,
         query: FeatureQuery,
         chosen: _Chosen,
         features: Features,
@@ -200,7 +205,7 @@ class HybridScorer:
             query.time_us,
             request.context.device,
             request.context.region,
-            given_columns(given, len(chosen.rows), self.model.features.config.columns) | {**features.own},
+            {**given, **features.own},
         )
         histories: list[History] = [] if online is None else [online]
         if decision.offline_weight > 0:
@@ -208,6 +213,15 @@ class HybridScorer:
         scores = await self._scorer.score(histories, candidates, features.dense)
         trace.stop("scoring_ms", started_s)
         return scores[0].mix(scores[-1], 1 - decision.offline_weight) if len(scores) > 1 else scores[0], decision
+
+    def _counted_by(self, request: RankRequest, own: Columns, count: int) -> Columns:
+        """What the request says that own counters count by, as the lookup takes it."""
+        said = {"device_key": request.context.device, "region_key": request.context.region}
+        return {
+            name: np.full(count, hash_id(said[name])) if name in said else own[name]
+            for name in self._asked_columns
+            if name in said or name in own
+        }
 
     def _given(self, request: RankRequest) -> dict[str, Value]:
         """What the request says of declared columns."""

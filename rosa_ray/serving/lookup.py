@@ -13,16 +13,25 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates, FeatureState, RecordKind
 from rosa_ray.features.changes import Changes
+from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.serving.ad_counters import AdCounters
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
 from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.own_columns import OwnColumns
 from rosa_ray.serving.recent_users import RecentUsers
-from rosa_ray.serving.request_features import cold_start_features, features_at_request, no_events
+from rosa_ray.serving.request_counters import RequestCounters
+from rosa_ray.serving.request_features import (
+    blocks_of,
+    cold_start_features,
+    events_before,
+    features_at_request,
+    no_events,
+)
 from rosa_ray.store import OnlineStore, UserRecord
 
 Answer = TypeVar("Answer")
@@ -49,6 +58,7 @@ class FeatureLookup:
         self._catalogue, self._context_events = catalogue, context_events
         self._counters = AdCounters(catalogue.table, features.config, self._read_counters, config.counter_ttl_s)
         self._own = OwnColumns(features.config.columns, self._read_columns, config.counter_ttl_s)
+        self._asked = RequestCounters(features.config, self._read_counters, config.counter_ttl_s)
         self._users = RecentUsers[UserRecord](config.cached_users, config.user_memory_s)
         self._retry_s = config.store_retry_s
         self._store: OnlineStore | None = None
@@ -99,7 +109,9 @@ class FeatureLookup:
         result = self._ask(lambda store: store.apply(records, (), changes))
         self._own.forget(changes)
         at_request = np.isin(records["kind"], (RecordKind.IMPRESSION, RecordKind.CLICK))
-        self._counters.forget(np.where(at_request, records["shown_us"], records["time_us"]))
+        changed_us = np.where(at_request, records["shown_us"], records["time_us"])
+        self._counters.forget(changed_us)
+        self._asked.forget(changed_us)
         return Written(result.accepted, result.duplicates, tuple(result.late_rows.tolist()))
 
     async def _run(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
@@ -110,21 +122,23 @@ class FeatureLookup:
 
     def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord, held: bool = False) -> Features:
         ad_dense, cost_states = self._counters.read(row, query.time_us)
-        features = features_at_request(
-            query,
-            record,
-            self._catalogue.table.campaign_key[row],
-            self._counters.views,
-            ad_dense,
-            cost_states,
-            self._features,
-            self._context_events,
-        )
-        if not self._own.declared:
-            return features
-        item_key = self._catalogue.table.item_key[row]
-        own, shared = self._own.read(query, item_key, features.events, record.columns, held)
-        return replace(features, own=own, events={**features.events, **shared})
+        events = events_before(record, query.time_us, self._context_events)
+        own: Columns = {}
+        if self._own.declared:
+            item_key = self._catalogue.table.item_key[row]
+            own, shared = self._own.read(query, item_key, events, record.columns, held)
+            events = {**events, **shared}
+        blocks = blocks_of(self._counters.views, ad_dense)
+        if self._asked.views:
+            columns = {**self._of_ads(row), "user_key": np.full(len(row), query.user_key), **query.columns, **own}
+            blocks |= blocks_of(self._asked.views, self._asked.read(columns, query.time_us))
+        campaign_key = self._catalogue.table.campaign_key[row]
+        features = features_at_request(query, record, events, campaign_key, blocks, cost_states, self._features)
+        return replace(features, own=own) if own else features
+
+    def _of_ads(self, row: np.ndarray) -> dict[str, np.ndarray]:
+        """Keys of catalogue rows that own counters may count by."""
+        return {name: getattr(self._catalogue.table, name)[row] for name in CATALOGUE_KEYS}
 
     def _read_without_store(self, query: FeatureQuery, row: np.ndarray) -> Features:
         """The user as last read and the ads as far as their counters are known; else what an unknown one has."""

@@ -27,6 +27,7 @@ class FeatureQuery:
         ad_key: int64 (N,), distinct.
         bid: float64 (N,), currency units.
         feature_fingerprint: of the asking model; a lookup with other features refuses.
+        columns: what the request says that own counters count by, keys int64 (N,) by column.
     """
 
     user_key: int
@@ -34,6 +35,7 @@ class FeatureQuery:
     ad_key: np.ndarray
     bid: np.ndarray
     feature_fingerprint: str
+    columns: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """One request as the arrays that preprocessing writes for a user: its candidates, its timeline, and their features."""
 
-from dataclasses import replace
-from functools import cache
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -9,15 +8,15 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features import (
     EVENT_COLUMNS,
     IMPRESSION_COLUMNS,
-    VIEWS,
     CounterStates,
     FeatureConfig,
     Split,
     UserRows,
     expected_cost,
     read_dense,
-    views_of,
 )
+from rosa_ray.features.counting import dense_views, key_columns, read_views
+from rosa_ray.features.views import View
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.messages import FeatureQuery, Features, OfflineStates
 from rosa_ray.serving.model import Catalogue
@@ -94,23 +93,28 @@ def one_user(
     )
 
 
+def events_before(record: UserRecord, time_us: int, context_events: int) -> dict[str, np.ndarray]:
+    """The last events of a user strictly before a moment, as many as the encoder can use."""
+    past = record.timeline["time_us"] < time_us
+    return {name: record.timeline[name][past][-context_events:] for name in EVENT_COLUMNS}
+
+
 def features_at_request(
     query: FeatureQuery,
     record: UserRecord,
+    events: Columns,
     campaign_key: np.ndarray,
-    ad_views: tuple[str, ...],
-    ad_dense: np.ndarray,
+    blocks: Mapping[str, np.ndarray],
     cost_states: CounterStates,
     config: FeatureConfig,
-    context_events: int,
 ) -> Features:
     """Put together what `rosa_ray.features.build_user_rows` would compute for the same moment.
 
     Args:
+        events: from `events_before`, with the shared columns of their items.
         campaign_key: int64 (N,), of the candidates.
-        ad_views: views that `ad_dense` (N, F) holds, in order.
+        blocks: dense features of the candidates by view, of all views but users' own, from `blocks_of`.
         cost_states: counters to expect costs from.
-        context_events: events of a timeline that the encoder can use.
     """
     shown = {
         "ad_key": query.ad_key,
@@ -118,15 +122,13 @@ def features_at_request(
         "bid": query.bid,
         "time_us": np.full(len(query.ad_key), query.time_us),
     }
-    past = record.timeline["time_us"] < query.time_us
-    events = {name: record.timeline[name][past][-context_events:] for name in EVENT_COLUMNS}
     return Features(
         user_known=len(record.timeline["time_us"]) > 0
         or any(len(c.bucket) for c in record.counters.values())
         or len(record.columns) > 0,
         events=events,
         offline=_offline_states(record, query.time_us),
-        dense=_interleave(config, ad_views, ad_dense, _read_user(record, query.time_us, config)),
+        dense=_interleave(config, {**blocks, **_read_user(record, query.time_us, config)}, len(query.ad_key)),
         expected_cost=expected_cost(cost_states, shown, config),
     )
 
@@ -134,8 +136,7 @@ def features_at_request(
 def cold_start_features(query: FeatureQuery, config: FeatureConfig) -> Features:
     """Features of an unknown user and of ads never shown: what is left when nothing can be read."""
     count = len(query.ad_key)
-    entities = {VIEWS[view].entity for view in VIEWS}
-    nothing = {name: np.zeros(count, np.int64) for name in entities}
+    nothing = {name: np.zeros(count, np.int64) for name in key_columns(config)}
     moment = {**nothing, "time_us": np.full(count, query.time_us), "bid": query.bid}
     own, shared = unknown_columns(config.columns, count, 0)
     return Features(
@@ -166,22 +167,20 @@ def _offline_states(record: UserRecord, time_us: int) -> OfflineStates | None:
 
 def _read_user(record: UserRecord, time_us: int, config: FeatureConfig) -> dict[str, np.ndarray]:
     moment = {"user_key": np.array([record.user_key]), "time_us": np.array([time_us])}
-    views = [view for view in config.views if VIEWS[view].entity == "user_key"]
-    return {view: read_dense(record.counters, moment, _of_view(config, view)) for view in views}
+    views = [view for view in dense_views(config) if view.entity == "user_key"]
+    return {view.name: read_views([view], record.counters, moment, config) for view in views}
 
 
-def _interleave(
-    config: FeatureConfig, ad_views: tuple[str, ...], ad_dense: np.ndarray, user_dense: dict[str, np.ndarray]
-) -> np.ndarray:
-    views = views_of(config)
-    widths = [len(views[view].feature_names) for view in ad_views]
-    blocks = dict(zip(ad_views, np.split(ad_dense, np.cumsum(widths)[:-1], axis=1), strict=True)) if ad_views else {}
-    blocks |= {view: np.repeat(values, len(ad_dense), axis=0) for view, values in user_dense.items()}
-    columns = [blocks[view] for view in config.views]
-    return np.concatenate(columns, axis=1) if columns else np.empty((len(ad_dense), 0), np.float32)
+def blocks_of(views: Iterable[View], dense: np.ndarray) -> dict[str, np.ndarray]:
+    """Dense features (N, F) of some views, side by side, by view."""
+    views = tuple(views)
+    ends = np.cumsum([len(view.feature_names) for view in views])[:-1]
+    names = [view.name for view in views]
+    return dict(zip(names, np.split(dense, ends, axis=1), strict=True)) if views else {}
 
 
-@cache
-def _of_view(config: FeatureConfig, view: str) -> FeatureConfig:
-    """The same features of one view alone; settings are checked when they are built, which is not for every request."""
-    return replace(config, views=(view,))
+def _interleave(config: FeatureConfig, blocks: dict[str, np.ndarray], count: int) -> np.ndarray:
+    """All views in order, float32 (N, F); what is the same for all candidates has one row."""
+    found = [blocks[view.name] for view in dense_views(config)]
+    columns = [np.broadcast_to(block, (count, block.shape[1])) for block in found]
+    return np.concatenate(columns, axis=1) if columns else np.empty((count, 0), np.float32)

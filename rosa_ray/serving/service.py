@@ -88,8 +88,7 @@ class RankingService:
             pseudonym=scorer.pseudonym,
             now_us=scorer.now_us,
             time_form=self._records.time_form,
-            behaviors=scorer.model.features.config.behavior_names,
-            own=scorer.model.features.config.columns,
+            features=scorer.model.features.config,
         )
         parsed = parser.parse_values(records)
         self._telemetry.unknown_ads(parsed.unknown_ads)

@@ -2,11 +2,14 @@
 
 import json
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, Counters
+from rosa_ray.features.records import own_parts
+from rosa_ray.schema import MISSING_KEY
 from rosa_ray.store.protocol import STATE_EVENT_COLUMNS
 
 EVENT_RECORD = np.dtype(
@@ -30,6 +33,24 @@ def pack_events(events: Columns) -> np.ndarray:
     for name in EVENT_COLUMNS:
         records[name] = events[name]
     return records
+
+
+def part_texts(records: Columns) -> list[str]:
+    """Keys that own counters need beside `RECORD_COLUMNS`, of each record as JSON by name; empty where it has none."""
+    names = sorted(own_parts(records))
+    if not names:
+        return [""] * len(records["kind"])
+    rows = zip(*(records[name].tolist() for name in names), strict=True)
+    # Only what is there, in one order: so a record that was read is written again as the same bytes.
+    said = [{name: key for name, key in zip(names, row, strict=True) if key != MISSING_KEY} for row in rows]
+    return [_ENCODE_IDS(one) if one else "" for one in said]
+
+
+def parts_of_texts(texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Inverse of `part_texts`: columns by name, int64 (n,), `MISSING_KEY` where a record lacks one."""
+    said: list[dict[str, int]] = [json.loads(text) if text else {} for text in texts]
+    names = dict.fromkeys(name for one in said for name in one)
+    return {name: np.array([one.get(name, MISSING_KEY) for one in said], np.int64) for name in names}
 
 
 def unpack_timeline(records: bytes, event_ids: str) -> dict[str, np.ndarray]:

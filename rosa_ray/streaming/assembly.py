@@ -82,8 +82,7 @@ def build_pipeline(
         stream.max_line_bytes,
         None if pseudonyms is None else pseudonyms.of,
         time_form=settings.records.time_form,
-        behaviors=state.config.behavior_names,
-        own=state.config.columns,
+        features=state.config,
     )
     source = open_records(stream, share, settings.files)
     try:

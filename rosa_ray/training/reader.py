@@ -115,7 +115,7 @@ class ShardReader:
             self._valid[number] = users
 
     def _encode(self, table: pa.Table) -> Periods:
-        users = encode_users(UserRows.from_table(table), self._state)
+        users = encode_users(UserRows.from_table(table), self._state, logged_slots=True)
         trained = users
         if self._user_share < 1:
             trained = users.take(np.flatnonzero(in_share(_drawn_by(users), self._user_share)))

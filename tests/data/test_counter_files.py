@@ -12,8 +12,19 @@ from rosa_ray.data.counter_files import (
     read_counters_file,
     write_partition_counters,
 )
-from rosa_ray.features import Counters, CounterStates, merge_states
+from rosa_ray.data.join import own_shared_views, shared_keys
+from rosa_ray.features import (
+    Counters,
+    CounterStates,
+    fold_events,
+    fold_impressions,
+    keyed_events,
+    merge_states,
+    read_dense,
+)
+from rosa_ray.features.own_counters import is_of_ads
 from rosa_ray.features.views import VIEWS
+from tests.own_counters import FEATURES, own_world
 
 PARTS = 3
 ASKED = np.array([-5, 0, 2, 4])
@@ -86,3 +97,34 @@ def test_partitions_without_rows(tmp_path: Path) -> None:
     assert merge_shard([f"{tmp_path}/part"], 0, f"{tmp_path}/shared", ASKED) == 0
     assert combine_counters([f"{tmp_path}/part"], [f"{tmp_path}/shared"], f"{tmp_path}/all") == 0
     assert counters_for_partition(f"{tmp_path}/part", [f"{tmp_path}/shared"], np.array([1])) == {}
+
+
+def test_own_counters_are_read_by_any_entity_and_those_of_users_keep_their_owners(tmp_path: Path) -> None:
+    whole = own_world()
+    users = np.unique(np.r_[whole.shown["user_key"], keyed_events(whole.events)["user_key"]])
+    mine = [users[part::PARTS] for part in range(PARTS)]
+    parts = [f"{tmp_path}/part-{part}" for part in range(PARTS)]
+    shards = [f"{tmp_path}/shared-{shard}" for shard in range(PARTS)]
+    for keys, path in zip(mine, parts, strict=True):
+        logs = (keyed_events(whole.events), whole.shown)
+        events, shown = ({k: v[np.isin(log["user_key"], keys)] for k, v in log.items()} for log in logs)
+        write_partition_counters(fold_events(events, FEATURES) | fold_impressions(shown, FEATURES), path, PARTS)
+    shared = own_shared_views(FEATURES)
+    whole_views = [view.name for view in shared if not is_of_ads(view)]
+    for shard, path in enumerate(shards):
+        merge_shard(parts, shard, path, shared_keys(whole.shown, filter(is_of_ads, shared)), whole_views)
+    asked = shared_keys(whole.shown, shared)
+    for keys, path in zip(mine, parts, strict=True):
+        shown = {name: values[np.isin(whole.shown["user_key"], keys)] for name, values in whole.shown.items()}
+        found = counters_for_partition(path, shards, asked)
+        direct = read_dense(whole.counters, shown, FEATURES)
+        assert read_dense(found, shown, FEATURES).tobytes() == direct.tobytes()
+    combine_counters(parts, shards, f"{tmp_path}/all")
+    together = read_counters_file(f"{tmp_path}/all")
+    assert {name for name in together if together[name].owner_key is not None} == {
+        "impressions(user_id,item_id)",
+        "events(user_id,category)",
+    }
+    for name, counters in together.items():
+        assert equal(counters, whole.counters[name])
+        assert np.array_equal(counters.owner_key, whole.counters[name].owner_key)

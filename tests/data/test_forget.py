@@ -34,7 +34,11 @@ def run(tmp_path: Path) -> Path:
             }
         ),
         "data/counters.parquet": pa.table(
-            {"view": ["user_events", "user_impressions", "item_events"], "entity_key": [hash_id("ann")] * 3}
+            {
+                "view": ["user_events", "user_impressions", "item_events", *["impressions(user_id,device)"] * 2],
+                "entity_key": [hash_id("ann")] * 3 + [77, 78],
+                "owner_key": [None] * 3 + [hash_id("ann"), hash_id("bob")],
+            }
         ),
         "evaluation/predictions/part-0.parquet": pa.table({"user_key": keys, "impression_key": np.arange(4)}),
     }
@@ -52,7 +56,7 @@ def column(run: Path, name: str, column: str) -> list[object]:
 def test_rows_of_the_user_go_from_every_table(run: Path) -> None:
     found = {str(Path(removal.path).relative_to(run)): removal.count for removal in forget_in_files(str(run), ["ann"])}
     assert found == {
-        "data/counters.parquet": 2,
+        "data/counters.parquet": 3,
         "data/users/part-0.parquet": 1,
         "evaluation/predictions/part-0.parquet": 2,
         "log/events/part-0.parquet": 2,
@@ -62,7 +66,7 @@ def test_rows_of_the_user_go_from_every_table(run: Path) -> None:
     assert column(run, "log/impressions/part-0.parquet", "user_id") == ["bob", "cid"]
     assert column(run, "log/truth/part-0.parquet", "p_ctr") == [0.2, 0.4]
     assert column(run, "data/users/part-0.parquet", "user_id") == ["bob"]
-    assert column(run, "data/counters.parquet", "view") == ["item_events"]
+    assert column(run, "data/counters.parquet", "view") == ["item_events", "impressions(user_id,device)"]
     assert column(run, "evaluation/predictions/part-0.parquet", "impression_key") == [1, 3]
     assert column(run, "log/ads/part-0.parquet", "ad_id") == ["ann"]
     assert forget_in_files(str(run), ["ann"]) == []

@@ -27,7 +27,7 @@ def rows_and_state() -> tuple[UserRows, FeatureState]:
         FLOOR: pa.array(rng.lognormal(size=400), mask=rng.random(400) < 0.2),
     }
     rows = user_rows_of(DECLARED, own)
-    return rows, FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, COLUMNS)], DECLARED)
+    return rows, FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, DECLARED)], DECLARED)
 
 
 @settings(deadline=None)
@@ -94,7 +94,7 @@ def test_a_fit_of_parts_is_that_of_the_whole():
     rows, state = rows_and_state()
     table = rows.to_table()
     parts = [
-        FitSums.of(UserRows.from_table(table.slice(at, 4)), BOUNDS.valid_us, COLUMNS) for at in range(0, len(rows), 4)
+        FitSums.of(UserRows.from_table(table.slice(at, 4)), BOUNDS.valid_us, DECLARED) for at in range(0, len(rows), 4)
     ]
     merged = FeatureState.fit(parts, DECLARED)
     np.testing.assert_allclose(merged.number_mean, state.number_mean)

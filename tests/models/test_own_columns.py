@@ -59,7 +59,7 @@ def test_every_ranker_finds_what_a_column_of_several_values_says(name: str, kind
         told = pa.array([[f"n{a}", "yes" if yes else "no", f"n{b}"] for (a, b), yes in zip(noise, click, strict=True)])
     rows = user_rows_of(config, {"request.told": told}, impressions=ROWS)
     rows = UserRows.from_table(rows.to_table())
-    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config.columns)], config)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config)], config)
     assert click_of(name, config, rows, state) > 0.75
 
 
@@ -74,7 +74,7 @@ def test_every_ranker_finds_what_a_frozen_vector_of_ads_says(name: str) -> None:
     rows.impressions["ad_key"][:] = ads
     vectors = rng.normal(size=(ROWS, SIZE)) + np.where(rows.impressions["click"], 1.0, -1.0)[:, None] * [1, 0, -1, 0]
     frozen = {"ad.image": FrozenVectors(ads, vectors.astype(np.float32))}
-    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config.columns)], config, vectors=frozen)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config)], config, vectors=frozen)
     assert click.sum() == rows.impressions["click"].sum()
     assert click_of(name, config, rows, state) > 0.75
 
@@ -107,7 +107,7 @@ def test_shared_columns_tell_events_and_ads_from_one_table() -> None:
     )
     again = UserRows.from_table(rows.to_table())
     np.testing.assert_array_equal(again.events["item.brand"], rows.events["item.brand"])
-    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config.columns)], config)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config)], config)
     users = encode_users(rows, state)
     ranker = build_ranker("rosa", small("rosa", dropout=0.0), state.table_sizes, state.base_rates)
     batch = whole_batch(users)

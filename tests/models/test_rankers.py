@@ -278,7 +278,7 @@ def test_every_ranker_finds_what_a_declared_column_says(name: str, kind: str) ->
     }
     rows = user_rows_of(config, own, impressions=3000)
     assert (rows.impressions["click"] == 1).sum() == click.sum()
-    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, columns)], config)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config)], config)
     batch = whole_batch(encode_users(rows, state))
     torch.manual_seed(0)
     ranker = build_ranker(name, small(name, dropout=0.0), state.table_sizes, state.base_rates)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rosa_ray.features import RECORD_COLUMNS, AdTable, RecordKind, keyed_events, with_categories
+from rosa_ray.features import RECORD_COLUMNS, AdTable, FeatureConfig, RecordKind, keyed_events, with_categories
 from rosa_ray.records import EXAMPLES, RecordParser, late_refusals, to_us
 from rosa_ray.records.config import RecordsConfig
 from rosa_ray.records.ignored_fields import MAX_NAMES, OTHERS, add_fields
@@ -66,7 +66,7 @@ def test_columns_of_each_type() -> None:
 
 
 def test_behaviours_of_a_team_s_own_are_read_and_others_are_refused_by_name() -> None:
-    parser = replace(PARSER, behaviors=("look", "save", "7"))
+    parser = replace(PARSER, features=FeatureConfig(behaviors={"look": 0, "save": 1, "7": 2}))
     lines = [
         event(event_id="e1", behavior="save"),
         event(event_id="e2", behavior="cart"),

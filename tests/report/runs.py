@@ -33,6 +33,47 @@ OFF_POLICY = {
 OFF_POLICY_RANDOM = {**OFF_POLICY, "ips": {"roi": {"estimate": -0.25, "low": -0.4, "high": -0.1}}}
 
 
+IMPORTANCE = {
+    "model_version": "0123456789abcdef",
+    "repeats": 5,
+    "replicates": 200,
+    "level": 0.95,
+    "rows": 1234,
+    "users": 56,
+    "heads": {
+        "clicks": {
+            "rows": 1234,
+            "positives": 200,
+            "users": 56,
+            "measure": "auc_lost",
+            "undefined": None,
+            "baseline": {"auc": 0.75, "logloss": 0.25},
+            "fields": {
+                "campaign": {
+                    "auc_lost": {"mean": 0.0002, "low": -0.001, "high": 0.0014},
+                    "logloss_added": {"mean": -0.00001, "low": -0.0001, "high": 0.0001},
+                    "finding": "within chance",
+                },
+                "<b>history</b>": {
+                    "auc_lost": {"mean": 0.1234, "low": 0.1, "high": 0.15},
+                    "logloss_added": {"mean": 0.02, "low": 0.01, "high": 0.03},
+                    "finding": "matters",
+                },
+            },
+        },
+        "value": {
+            "rows": 0,
+            "positives": 0,
+            "users": 0,
+            "measure": "log_error_added",
+            "undefined": "no conversion with revenue",
+            "baseline": {},
+            "fields": {},
+        },
+    },
+}
+
+
 def write_run(root: Path) -> Path:
     """Write a run that has every file a section reads, but no study."""
     predictions, truth = _predictions()
@@ -49,6 +90,7 @@ def write_run(root: Path) -> Path:
         "off_policy_random": OFF_POLICY_RANDOM,
     }
     write_json({"model_version": "0123456789abcdef", "test": metrics, "valid": valid}, root / "evaluation/metrics.json")
+    write_json(IMPORTANCE, root / "evaluation/importance.json")
     write_json({"best_epoch": 2, "epochs": 3, "seconds": 9.5, "history": _history()}, root / "train.json")
     write_json(_data_report(), root / "data/report.json")
     write_json(

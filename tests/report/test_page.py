@@ -106,6 +106,32 @@ def test_a_learning_curve_is_drawn_over_the_impressions_trained_on(page: str) ->
     assert "ROSA-Rec, twice as wide" in text
 
 
+def test_what_inputs_are_worth_is_drawn_most_important_first(page: str) -> None:
+    section = page[page.index('id="importance"') :]
+    section = section[section.index(">") + 1 : section.index("</section>")]
+    text = Page(section).text
+    assert "exchanged between 1,234 test impressions of 56 users, 5 times" in text
+    assert "1,234 rows, 200 positive; as it is: AUC 0.7500, log loss 0.2500." in text
+    assert text.index("<b>history</b>") < text.index("campaign")
+    assert "0.1000 … 0.1500" in text
+    assert "−0.0000" not in text
+    assert "Nothing can be said of value: no conversion with revenue." in text
+    assert "dot s1" in section
+    assert "dot s0" in section, "what is within chance is grey"
+
+
+def test_what_inputs_were_worth_to_another_model_is_not_shown(run_dir: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(run_dir, tmp_path / "shop")
+    importance = json.loads((root / "evaluation/importance.json").read_text())
+    write_json(importance | {"model_version": "fedcba9876543210"}, root / "evaluation/importance.json")
+    text = Page(render_page(open_run_files(root), TODAY)).text
+    assert "of model fedcba9876543210; those of model 0123456789abcdef are not there yet" in text
+    assert "without an input" not in text
+    (root / "evaluation/importance.json").unlink()
+    text = Page(render_page(open_run_files(root), TODAY)).text
+    assert "Figures by input are not there yet. Run rosa evaluate --importance" in text
+
+
 def test_the_page_refers_to_nothing_outside(page: str) -> None:
     for name, value in Page(page).attributes:
         assert name not in ("src", "srcset", "xlink:href", "action")

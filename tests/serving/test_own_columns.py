@@ -34,7 +34,7 @@ def rows() -> UserRows:
 @pytest.fixture(scope="module")
 def own_scorer(rows: UserRows, tmp_path_factory: pytest.TempPathFactory) -> HybridScorer:
     home = tmp_path_factory.mktemp("own")
-    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, COLUMNS)], DECLARED)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, DECLARED)], DECLARED)
     bundle = write_world_bundle(home, state)
     open_store(StoreConfig(path=str(home / "store.db")), DECLARED, state.fingerprint, create=True).close()
     settings = ServiceSettings(str(bundle), StoreConfig(path=str(home / "store.db")), ServingConfig(rule="online"))

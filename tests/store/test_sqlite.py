@@ -137,22 +137,28 @@ def test_an_older_schema_is_refused(tmp_path: Path) -> None:
         open_at(tmp_path / "s.db")
 
 
-def test_a_store_of_the_version_before_is_brought_to_this_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_store_of_a_version_before_is_brought_to_this_one(tmp_path: Path, version: int) -> None:
     path, day = tmp_path / "s.db", 86_400_000_000
     store = open_at(path, create=True)
     store.apply(events(["e1"]))
     store.close()
     with sqlite3.connect(path) as connection:
-        for statement in ("DROP TABLE spans_a", "DROP TABLE spans_b", "ALTER TABLE slots DROP COLUMN covered_us"):
+        newer = ["ALTER TABLE journal DROP COLUMN parts", "DROP TABLE owned_a", "DROP TABLE owned_b"]
+        if version == 3:
+            newer += ["DROP TABLE spans_a", "DROP TABLE spans_b", "ALTER TABLE slots DROP COLUMN covered_us"]
+        for statement in newer:
             connection.execute(statement)
         for table in ("changes", *(f"{entity}_columns_{slot}" for entity in ("user", "item", "ad") for slot in "ab")):
             connection.execute(f"DROP TABLE {table}")
-        connection.execute("PRAGMA user_version=3")
+        connection.execute(f"PRAGMA user_version={version}")
     connection.close()
     for _ in range(2):
         store = open_at(path)
         assert store.apply(events(["e1"])).duplicates == 1
         store.close()
+    if version == 4:
+        return
     store = open_at(path)
     sent = [
         events([name]) | {"time_us": np.array([T0 + days * day])} for name, days in (("n", 30), ("o", -8), ("g", 9))

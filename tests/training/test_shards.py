@@ -60,9 +60,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     """How often the block of a user was encoded, by the first user of the block."""
     times = Counter[int]()
 
-    def encode(rows: UserRows, state: FeatureState) -> EncodedUsers:
+    def encode(rows: UserRows, state: FeatureState, logged_slots: bool) -> EncodedUsers:
         times[int(rows.user_key[0])] += 1
-        return encode_users(rows, state)
+        return encode_users(rows, state, logged_slots)
 
     monkeypatch.setattr("rosa_ray.training.reader.encode_users", encode)
     return times

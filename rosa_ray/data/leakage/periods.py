@@ -10,7 +10,6 @@ from rosa_ray.data.leakage.findings import LeakFinding
 from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState, FitSums, Split, SplitBounds, UserRows, dense_names
 from rosa_ray.features.encoding import owners
-from rosa_ray.features.fit_sums import TABLES
 from rosa_ray.units import DAY_US
 
 AGAIN = "preprocess again"
@@ -120,12 +119,12 @@ class FitCheck:
 
     def update(self, rows: UserRows) -> None:
         """Add a block."""
-        self.parts.append(FitSums.of(rows, self.valid_us, self.state.config.columns))
+        self.parts.append(FitSums.of(rows, self.valid_us, self.state.config))
 
     def findings(self) -> Iterator[LeakFinding]:
         """Where the stored features know more than the training period tells, or other things."""
         try:
-            again = FeatureState.fit(self.parts, self.state.config)
+            again = FeatureState.fit(self.parts, self.state.config, vectors=self.state.vectors)
         except InputError as error:
             yield self._finding("features", str(error))
             return
@@ -133,7 +132,7 @@ class FitCheck:
             if not np.isclose(total, again.totals[name], rtol=1e-9):
                 seen = f"were fitted on {total:,.10g} {name}; the training period has {again.totals[name]:,.10g}"
                 yield self._finding("features", seen)
-        for table in TABLES:
+        for table in self.state.vocabularies:
             known, due = (fit.vocabularies[table].keys for fit in (self.state, again))
             if extra := len(np.setdiff1d(known, due)):
                 yield self._finding(

@@ -216,7 +216,8 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 def _remedy(feature: str) -> str:
     name = feature.removesuffix(" is present").removeprefix(MEAN_BY)
     if "." in name:
-        return f"drop '{name.split('.')[0]}' from features.views and preprocess again"
+        view = name.rsplit(".", 2)[0]
+        return f"drop '{view}' from features.{'counters' if '(' in view else 'views'} and preprocess again"
     if name in TIMELINE:
         return "stamp events with the time they happened, after the impression they answer"
     column = _SOURCE_COLUMNS.get(name, f"impressions.{name}")

@@ -11,8 +11,10 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.data.leakage.findings import ANYWAY, LeakFinding
-from rosa_ray.features import VIEWS, FeatureConfig, Split, UserRows, is_logged, views_of
+from rosa_ray.features import FeatureConfig, Split, UserRows, is_logged
+from rosa_ray.features.counting import dense_views
 from rosa_ray.features.encoding import count_visible, owners
+from rosa_ray.features.views import View, view_named
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.units import MINUTE_US
 
@@ -40,7 +42,8 @@ class Recount:
         width = config.bucket_minutes * MINUTE_US
         settled = self.requests["time_us"] - config.settle_minutes * MINUTE_US
         self._end_us = settled // width * width
-        self._sums = {name: self._zeros(name) for name in config.views}
+        self._views = dense_views(config)
+        self._sums = {view.name: self._zeros(view) for view in self._views}
 
     def update(self, rows: UserRows) -> None:
         """Count a block."""
@@ -48,9 +51,8 @@ class Recount:
         real = is_logged(rows.impressions["split"])
         shown = {**rows.impressions, "user_key": rows.user_key[owners(rows.impression_offsets)]}
         shown = {name: values[real] for name, values in shown.items()}
-        for name in self.config.views:
-            columns = events if VIEWS[name].log == "events" else shown
-            self._add(name, columns)
+        for view in self._views:
+            self._add(view, events if view.log == "events" else shown)
 
     def findings(self, whole: bool) -> Iterator[LeakFinding]:
         """Where readings differ.
@@ -60,30 +62,29 @@ class Recount:
         """
         yield from self._differ("visible events", "not those strictly before the impression", self.visible)
         place = 0
-        for name in self.config.views:
-            width = len(views_of(self.config)[name].feature_names)
+        for view in self._views:
+            width = len(view.feature_names)
             stored = self.dense[:, place : place + width]
             place += width
-            if whole or VIEWS[name].entity == "user_key":
-                pair = self._events(name, stored) if VIEWS[name].log == "events" else self._impressions(name, stored)
-                yield from self._differ(name, "not what the closed buckets before the request hold", pair)
+            if whole or view.of_users:
+                pair = self._events(view, stored) if view.log == "events" else self._impressions(view, stored)
+                what = "not what the closed buckets before the request hold"
+                yield from self._differ(view.name, what, pair, view.feature_names)
 
-    def _zeros(self, name: str) -> np.ndarray:
-        counts = max(len(self.config.behaviors), 3)
-        return np.zeros((len(self._end_us), len(VIEWS[name].windows_hours), counts), np.int64)
+    def _zeros(self, view: View) -> np.ndarray:
+        return np.zeros((len(self._end_us), len(view.windows_hours), max(len(view.measures), 3)), np.int64)
 
     def _window_us(self, hours: int | None) -> float:
         if hours is None:
             return math.inf
         return hours * 60 // self.config.bucket_minutes * self.config.bucket_minutes * MINUTE_US
 
-    def _add(self, name: str, columns: Columns) -> None:
-        view = VIEWS[name]
-        wanted = self.requests[view.entity]
-        # What has no user counts for no user.
-        counted = columns[view.entity] != MISSING_KEY if view.entity == "user_key" else True
-        near = np.flatnonzero(np.isin(columns[view.entity], wanted) & counted)
-        entity, time_us = columns[view.entity][near], columns["time_us"][near]
+    def _add(self, view: View, columns: Columns) -> None:
+        name, wanted, keys = view.name, view.keys(self.requests), view.keys(columns)
+        # What has no user counts for no user, and what lacks a part of an own counter does not count there.
+        counted = True if view.counts_missing else keys != MISSING_KEY
+        near = np.flatnonzero(np.isin(keys, wanted) & counted)
+        entity, time_us = keys[near], columns["time_us"][near]
         units = self._units(columns) if view.log == "impressions" else np.empty(0)
         for row, key in enumerate(wanted):
             mine = near[(entity == key) & (time_us < self._end_us[row])]
@@ -91,7 +92,7 @@ class Recount:
             for place, hours in enumerate(view.windows_hours):
                 inside = mine[age_us <= self._window_us(hours)]
                 if view.log == "events":
-                    kinds = len(self.config.behaviors)
+                    kinds = len(view.measures)
                     self._sums[name][row, place, :kinds] += np.bincount(columns["behavior"][inside], minlength=kinds)
                 else:
                     since_us = self._end_us[row] - columns["click_time_us"][mine]
@@ -108,13 +109,12 @@ class Recount:
         units: np.ndarray = np.rint(columns["weight"] * self.config.units_per_impression).astype(np.int64)
         return units
 
-    def _events(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        counts = self._sums[name][..., : len(self.config.behaviors)]
-        return stored, np.log1p(counts).reshape(stored.shape)
+    def _events(self, view: View, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return stored, np.log1p(self._sums[view.name][..., : len(view.measures)]).reshape(stored.shape)
 
-    def _impressions(self, name: str, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _impressions(self, view: View, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Impressions and CTR exactly; CVR at most that of all conversions of earlier requests, whenever they were."""
-        sums, config = self._sums[name] / self.config.units_per_impression, self.config
+        sums, config = self._sums[view.name] / self.config.units_per_impression, self.config
         strength, clicks = config.prior_impressions, config.prior_impressions * config.prior_ctr
         ctr = np.log((sums[..., CLICKED] + clicks) / (sums[..., SHOWN] + strength))
         most = np.log((sums[..., BOUGHT] + clicks * config.prior_cvr) / (sums[..., CLICKED] + clicks))
@@ -129,7 +129,9 @@ class Recount:
         )
         return stored, due.reshape(stored.shape)
 
-    def _differ(self, where: str, what: str, pair: tuple[np.ndarray, np.ndarray]) -> Iterator[LeakFinding]:
+    def _differ(
+        self, where: str, what: str, pair: tuple[np.ndarray, np.ndarray], names: tuple[str, ...] = ()
+    ) -> Iterator[LeakFinding]:
         stored, due = (np.asarray(side, np.float64).reshape(len(self._end_us), -1) for side in pair)
         rows, columns = np.nonzero(
             ~np.isclose(stored, due, rtol=READING_TOLERANCE, atol=READING_TOLERANCE, equal_nan=True)
@@ -137,8 +139,7 @@ class Recount:
         if not len(rows):
             return
         row, column = int(rows[0]), int(columns[0])
-        views = views_of(self.config)
-        name = views[where].feature_names[column] if where in views else where
+        name = names[column] if names else where
         yield LeakFinding(
             "point in time",
             "leak",
@@ -151,7 +152,10 @@ class Recount:
 
 
 def _without(where: str) -> str:
-    return f"leave '{where}' out of features.views, {ANYWAY}" if where in VIEWS else ANYWAY.removeprefix("or ")
+    view = view_named(where)
+    if view is None:
+        return ANYWAY.removeprefix("or ")
+    return f"leave '{where}' out of features.{'counters' if view.parts else 'views'}, {ANYWAY}"
 
 
 def _count_before(rows: UserRows, owner: np.ndarray, time_us: np.ndarray) -> np.ndarray:

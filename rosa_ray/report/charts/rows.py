@@ -20,7 +20,7 @@ class Row:
         text: the value as the page writes it, for the pointer's hint.
         low, high: ends of its interval.
         reference: where a hollow mark is: a target, or where training began.
-        style: 1 … 8.
+        style: 1 … 8, or 0, which is grey.
     """
 
     label: str

@@ -67,6 +67,7 @@ def _model(run: RunFiles, model: dict[str, Any]) -> str:
 def _inputs(run: RunFiles) -> str:
     features = (run.config or {}).get("features", {})
     views = [str(view).replace("_", " ") for view in features.get("views", [])]
+    views += [f"{one['of']} by {', '.join(one['by'])}" for one in features.get("counters", [])]
     counters = f"; counters: {plain(views)}" if views else ""
     return f"{_INPUTS}{counters}"
 

@@ -46,7 +46,8 @@ def load_counters(connection: Connection, version: StoreVersion, states: Counter
     with fill_generation(connection, version) as (generation, pipe):
         pipe.hset(connection.key(generation.name, "info"), "counters", 1)
     with connection.guard():
-        remove_keys(connection, connection.key(generation.name, "c:*"))
+        for pattern in ("c:*", "o:*"):
+            remove_keys(connection, connection.key(generation.name, pattern))
     for view, counters in states.items():
         keys, first = np.unique(counters.entity_key, return_index=True)
         bounds = [*first.tolist(), len(counters.bucket)]
@@ -54,8 +55,12 @@ def load_counters(connection: Connection, version: StoreVersion, states: Counter
             with fill_generation(connection, version) as (generation, pipe):
                 for index in range(start, min(start + _ENTITIES, len(keys))):
                     fields = counter_fields(counters, bounds[index], bounds[index + 1])
-                    if fields:
-                        pipe.hset(connection.key(generation.name, f"c:{view}:{keys[index]}"), mapping=fields)
+                    if not fields:
+                        continue
+                    entity = f"{view}:{keys[index]}"
+                    pipe.hset(connection.key(generation.name, f"c:{entity}"), mapping=fields)
+                    if counters.owner_key is not None:
+                        pipe.sadd(connection.key(generation.name, f"o:{counters.owner_key[bounds[index]]}"), entity)
 
 
 def _put_timelines(connection: Connection, generation: Generation, pipe: Any, block: TimelineBlock) -> None:

@@ -14,14 +14,18 @@ from rosa_ray.features import (
     record_keys,
 )
 from rosa_ray.store.backends.redis.connection import Argument
-from rosa_ray.store.packing import EVENT_RECORD
+from rosa_ray.store.packing import EVENT_RECORD, part_texts, parts_of_texts
 
 SEPARATOR = b"\xff"
 """Ends every id of a timeline; no id holds it, since ids are UTF-8, and so ids sort as their bytes do."""
 
 _OTHERS = [name for name in RECORD_COLUMNS if name not in EVENT_COLUMNS and name != "record_id"]
 ENTRY = np.dtype(EVENT_RECORD.descr + [(name, RECORD_COLUMNS[name].newbyteorder("<")) for name in _OTHERS])
-"""One record: first the event as a timeline holds it, then the other columns; its id follows, in UTF-8."""
+"""One record: first the event as a timeline holds it, then the other columns; its id follows, in UTF-8, and after a
+separator the keys that own counters need, where it has some."""
+
+OWNED = "+"
+"""Begins the name of a counter that belongs to the record's user, whom its entity does not tell."""
 
 _MAX_TIME_US = 2**53
 
@@ -32,17 +36,19 @@ def pack_entries(records: Columns) -> list[bytes]:
     for name in ENTRY.names or ():
         entries[name] = records[name]
     packed, size = entries.tobytes(), ENTRY.itemsize
-    ids = records["record_id"].tolist()
-    return [packed[row * size : (row + 1) * size] + record_id.encode() for row, record_id in enumerate(ids)]
+    ids, parts = records["record_id"].tolist(), part_texts(records)
+    ends = [one.encode() + (SEPARATOR + part.encode() if part else b"") for one, part in zip(ids, parts, strict=True)]
+    return [packed[row * size : (row + 1) * size] + end for row, end in enumerate(ends)]
 
 
 def unpack_entries(packed: list[bytes]) -> dict[str, np.ndarray]:
     """Inverse of `pack_entries`."""
     table = np.frombuffer(b"".join(entry[: ENTRY.itemsize] for entry in packed), ENTRY)
     columns = {name: table[name].astype(RECORD_COLUMNS[name]) for name in ENTRY.names or ()}
+    ends = [entry[ENTRY.itemsize :].partition(SEPARATOR) for entry in packed]
     ids = np.empty(len(packed), object)
-    ids[:] = [entry[ENTRY.itemsize :].decode() for entry in packed]
-    return {**columns, "record_id": ids}
+    ids[:] = [end.decode() for end, _, _ in ends]
+    return {**columns, "record_id": ids, **parts_of_texts([parts.decode() for _, _, parts in ends])}
 
 
 def record_arguments(records: Columns, features: FeatureConfig, where: str) -> list[Argument]:
@@ -112,8 +118,9 @@ def _counts(records: Columns, features: FeatureConfig) -> list[str]:
     """Per record, `view:entity bucket:measure amount` of everything that it adds."""
     texts: list[list[str]] = [[] for _ in records["time_us"]]
     for view, part in contributions(records, features).items():
+        name = view if part.owner_key is None else OWNED + view
         which, measure = np.nonzero(part.amounts)
         columns = (part.row[which], part.entity_key[which], part.bucket[which], measure, part.amounts[which, measure])
         for row, entity, bucket, index, amount in zip(*(column.tolist() for column in columns), strict=True):
-            texts[row].append(f"{view}:{entity} {bucket}:{index} {amount}")
+            texts[row].append(f"{name}:{entity} {bucket}:{index} {amount}")
     return ["\n".join(text) for text in texts]

@@ -7,8 +7,10 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features import RECORD_COLUMNS, VIEWS, CounterStates, FeatureConfig, views_of
+from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
 from rosa_ray.features.counting import counted_views
+from rosa_ray.features.records import take_records
+from rosa_ray.features.views import OF_USERS, measures_of, view_named
 from rosa_ray.store.backends.redis import activation, generations, loading
 from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
 from rosa_ray.store.backends.redis.records import counters_of_fields, record_arguments, unpack_ids
@@ -28,7 +30,6 @@ from rosa_ray.store.protocol import (
 
 _EXPIRE_USERS = 20
 _ENTITIES = 1000
-_USER_VIEWS = [name for name, view in VIEWS.items() if view.entity == "user_key"]
 
 
 class Store:
@@ -43,7 +44,6 @@ class Store:
         self, config: StoreConfig, features: FeatureConfig, feature_fingerprint: str | None, *, create: bool
     ) -> None:
         self._config, self._features, self._fingerprint = config, features, feature_fingerprint
-        self._views = views_of(features)
         self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
         self._connection = Connection(config)
         if create:
@@ -72,7 +72,7 @@ class Store:
             timeline=timeline,
             states=states,
             counters={
-                view: counters_of_fields([key], [fields], len(self._views[view].measures))
+                view: counters_of_fields([key], [fields], measures_of(view, len(self._features.behaviors)))
                 for view, fields in zip(self._user_views, counters, strict=True)
             },
             model_version=model,
@@ -80,9 +80,8 @@ class Store:
 
     def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
         """See `OnlineStore.read_counters`."""
-        if view not in self._views:
-            known = ", ".join(self._views)
-            raise StoreError(f"store {self._connection.where}: has no view '{view}'; views are {known}")
+        if view_named(view) is None:
+            raise StoreError(f"store {self._connection.where}: has no view '{view}'; views are {', '.join(VIEWS)}")
         keys = np.unique(np.asarray(entity_keys, np.int64)).tolist()
         fields: list[list[bytes]] = []
         for start in range(0, max(len(keys), 1), _ENTITIES):
@@ -90,14 +89,14 @@ class Store:
             _, identity, found = self._connection.run("read_counters", view, len(chosen), *chosen)
             self._require_identity(identity)
             fields += found
-        return {view: counters_of_fields(keys, fields, len(self._views[view].measures))}
+        return {view: counters_of_fields(keys, fields, measures_of(view, len(self._features.behaviors)))}
 
     def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
         """See `OnlineStore.apply`."""
         count, results, late_rows = len(records["time_us"]), [], [np.empty(0, np.int64)]
         for start in range(0, max(count, 1), activation.BATCH_RECORDS):
             span = slice(start, start + activation.BATCH_RECORDS)
-            part = {name: records[name][span] for name in RECORD_COLUMNS}
+            part = take_records(records, span)
             results.append(self._apply(part, positions if span.stop >= count else ()))
             late_rows.append(results[-1].late_rows + start)
         whole = merge_results(results)
@@ -142,7 +141,7 @@ class Store:
 
     def forget_user(self, user_key: int) -> bool:
         """See `OnlineStore.forget_user`."""
-        return bool(self._connection.run("forget", int(user_key), len(_USER_VIEWS), *_USER_VIEWS)[1])
+        return bool(self._connection.run("forget", int(user_key), len(OF_USERS), *OF_USERS)[1])
 
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`."""
@@ -169,8 +168,8 @@ class Store:
             "apply",
             "*" if self._fingerprint is None else self._fingerprint,
             *limits,
-            len(_USER_VIEWS),
-            *_USER_VIEWS,
+            len(OF_USERS),
+            *OF_USERS,
             len(flat),
             *flat,
             *record_arguments(records, self._features, self._connection.where),

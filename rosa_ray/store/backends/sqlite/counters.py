@@ -7,8 +7,8 @@ from itertools import repeat
 
 import numpy as np
 
-from rosa_ray.features import VIEWS, Counters, CounterStates
-from rosa_ray.features.views import View
+from rosa_ray.features import Counters, CounterStates
+from rosa_ray.features.views import OF_USERS, measures_of
 from rosa_ray.store.packing import pack_counters, unpack_counters
 
 CHUNK_BUCKETS = 128
@@ -18,14 +18,16 @@ _Row = tuple[str, int, int, bytes]
 _Found = list[tuple[int, int, bytes]]
 
 
-def read_counters(connection: sqlite3.Connection, slot: str, view: View, entity_keys: np.ndarray) -> Counters:
-    """All buckets of some entities, in one query."""
+def read_counters(
+    connection: sqlite3.Connection, slot: str, view: str, entity_keys: np.ndarray, behaviors: int
+) -> Counters:
+    """All buckets of some entities, in one query; events have one of so many behaviours."""
     rows = connection.execute(
         f"SELECT entity_key, chunk, packed FROM counters_{slot} WHERE view = ? AND entity_key IN "
         "(SELECT value FROM json_each(?)) ORDER BY entity_key, chunk",
-        (view.name, json.dumps(np.asarray(entity_keys, np.int64).tolist())),
+        (view, json.dumps(np.asarray(entity_keys, np.int64).tolist())),
     )
-    return _join(rows.fetchall(), len(view.measures))
+    return _join(rows.fetchall(), measures_of(view, behaviors))
 
 
 def add_counters(connection: sqlite3.Connection, slot: str, states: CounterStates) -> None:
@@ -42,20 +44,32 @@ def add_counters(connection: sqlite3.Connection, slot: str, states: CounterState
             if present is not None:
                 stored.append((key, chunk, present[0]))
         _write(connection, slot, _split(view, delta.merge(_join(stored, delta.sums.shape[1]))))
+        _note_owners(connection, slot, view, delta)
 
 
 def replace_counters(connection: sqlite3.Connection, slot: str, states: CounterStates) -> None:
     """Hold these counters and no others."""
-    connection.execute(f"DELETE FROM counters_{slot}")
+    for table in ("counters", "owned"):
+        connection.execute(f"DELETE FROM {table}_{slot}")
     for view, counters in states.items():
         _write(connection, slot, _split(view, counters))
+        _note_owners(connection, slot, view, counters)
 
 
-def delete_entity(connection: sqlite3.Connection, slot: str, entity: str, key: int) -> int:
-    """Remove an entity from all views of its kind; returns the rows removed."""
-    views = [name for name, view in VIEWS.items() if view.entity == entity]
+def delete_counters(connection: sqlite3.Connection, slot: str, user_key: int) -> int:
+    """Remove a user's own counters; returns the rows removed."""
+    owned = connection.execute(f"SELECT view, entity_key FROM owned_{slot} WHERE user_key = ?", (user_key,)).fetchall()
     query = f"DELETE FROM counters_{slot} WHERE view = ? AND entity_key = ?"
-    return sum(connection.execute(query, (view, key)).rowcount for view in views)
+    rows = [*((view, user_key) for view in OF_USERS), *owned]
+    connection.execute(f"DELETE FROM owned_{slot} WHERE user_key = ?", (user_key,))
+    return sum(connection.execute(query, row).rowcount for row in rows)
+
+
+def _note_owners(connection: sqlite3.Connection, slot: str, view: str, counters: Counters) -> None:
+    if counters.owner_key is None:
+        return
+    rows = dict.fromkeys(zip(counters.owner_key.tolist(), repeat(view), counters.entity_key.tolist()))
+    connection.executemany(f"INSERT OR IGNORE INTO owned_{slot} VALUES (?, ?, ?)", rows)
 
 
 def _write(connection: sqlite3.Connection, slot: str, rows: Iterator[_Row]) -> None:

@@ -27,7 +27,7 @@ CREATE TABLE journal (
   kind INTEGER NOT NULL, record_id TEXT NOT NULL, user_key INTEGER NOT NULL, time_us INTEGER NOT NULL,
   item_key INTEGER NOT NULL, category_key INTEGER NOT NULL, behavior INTEGER NOT NULL, price REAL,
   ad_key INTEGER NOT NULL, campaign_key INTEGER NOT NULL, shown_us INTEGER NOT NULL, bid REAL NOT NULL,
-  cost REAL NOT NULL
+  cost REAL NOT NULL, parts TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX journal_user ON journal (user_key);
 CREATE TABLE positions (stream TEXT PRIMARY KEY, next_offset INTEGER NOT NULL);
@@ -48,6 +48,13 @@ CREATE TABLE seen_{slot} (record_key INTEGER PRIMARY KEY, day INTEGER NOT NULL);
 CREATE INDEX seen_{slot}_day ON seen_{slot} (day);
 CREATE TABLE parts_{slot} (part TEXT PRIMARY KEY);
 """
+_OWNED_TABLE = """
+CREATE TABLE owned_{slot} (
+  user_key INTEGER NOT NULL, view TEXT NOT NULL, entity_key INTEGER NOT NULL, PRIMARY KEY (user_key, view, entity_key)
+) WITHOUT ROWID;
+"""
+"""Counters that belong to a user, whom their entity does not tell."""
+
 _SPANS_TABLE = """
 CREATE TABLE spans_{slot} (
   bucket INTEGER NOT NULL, day INTEGER NOT NULL, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,
@@ -65,14 +72,16 @@ _COLUMNS_TABLES = "".join(
     for entity in ("user", "item", "ad")
 )
 CONTENT_TABLES = (
-    *("timelines", "states", "counters", "users", "seen", "parts", "spans"),
+    *("timelines", "states", "counters", "owned", "users", "seen", "parts", "spans"),
     *("user_columns", "item_columns", "ad_columns"),
 )
 _UPGRADES = {
     3: "ALTER TABLE slots ADD COLUMN covered_us INTEGER NOT NULL DEFAULT 0; "
     "UPDATE slots SET covered_us = max(as_of_us, newest_us);"
     + "".join(_SPANS_TABLE.format(slot=slot) for slot in SLOTS),
-    4: _CHANGES_TABLE + "".join(_COLUMNS_TABLES.format(slot=slot) for slot in SLOTS),
+    4: _CHANGES_TABLE
+    + "ALTER TABLE journal ADD COLUMN parts TEXT NOT NULL DEFAULT '';"
+    + "".join((_COLUMNS_TABLES + _OWNED_TABLE).format(slot=slot) for slot in SLOTS),
 }
 """Version of a store -> what brings it to the next. Of a store of version 3, ids are remembered by the day of the
 record up to the newest."""
@@ -204,7 +213,7 @@ class Database:
 def _create_tables(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        of_slot = _SLOT_TABLES + _SPANS_TABLE + _COLUMNS_TABLES
+        of_slot = _SLOT_TABLES + _OWNED_TABLE + _SPANS_TABLE + _COLUMNS_TABLES
         script = _SHARED_TABLES + _CHANGES_TABLE + "".join(of_slot.format(slot=slot) for slot in SLOTS)
         for statement in filter(str.strip, script.split(";")):
             connection.execute(statement)

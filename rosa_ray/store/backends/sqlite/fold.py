@@ -8,12 +8,14 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import RECORD_COLUMNS, FeatureConfig, RecordKind, fold_records, record_keys
+from rosa_ray.features.records import take_records
 from rosa_ray.store.backends.sqlite import spans
 from rosa_ray.store.backends.sqlite.counters import add_counters
 from rosa_ray.store.backends.sqlite.slots import Slot, advance_slot
 from rosa_ray.store.backends.sqlite.timelines import append_events
 from rosa_ray.store.backends.sqlite.users import expire_users, touch_users
 from rosa_ray.store.config import StoreConfig
+from rosa_ray.store.packing import part_texts, parts_of_texts
 from rosa_ray.store.protocol import ApplyResult, merge_results
 from rosa_ray.units import DAY_US
 
@@ -37,7 +39,7 @@ def fold_into(
     """Apply a batch of records to one slot, within the caller's transaction."""
     late, day = spans.judge(connection, slot, records["time_us"], config.horizon_us)
     rows = _find_new(connection, slot.name, records, np.flatnonzero(~late), day)
-    accepted = {name: records[name][rows] for name in RECORD_COLUMNS}
+    accepted = take_records(records, rows)
     late_rows = np.flatnonzero(late)
     if len(rows):
         _add(connection, slot, accepted, features)
@@ -58,7 +60,8 @@ def expire_silent(connection: sqlite3.Connection, slot: Slot, fold: Fold, config
 
 def write_journal(connection: sqlite3.Connection, records: Columns, rows: np.ndarray) -> None:
     """Remember live records until a loaded log holds them."""
-    columns = [records[name][rows].tolist() for name in RECORD_COLUMNS]
+    accepted = take_records(records, rows)
+    columns = [*(accepted[name].tolist() for name in RECORD_COLUMNS), part_texts(accepted)]
     marks = ", ".join("?" * len(columns))
     connection.executemany(f"INSERT INTO journal VALUES ({marks})", zip(*columns, strict=True))
 
@@ -115,6 +118,8 @@ def _prune_seen(connection: sqlite3.Connection, slot: str, before_us: int, limit
 
 
 def _read_journal(connection: sqlite3.Connection, rowids: list[int]) -> dict[str, np.ndarray]:
-    query = f"SELECT {', '.join(RECORD_COLUMNS)} FROM json_each(?) JOIN journal ON journal.rowid = value ORDER BY key"
-    columns = list(zip(*connection.execute(query, (json.dumps(rowids),)), strict=True))
-    return {name: np.array(values, RECORD_COLUMNS[name]) for name, values in zip(RECORD_COLUMNS, columns, strict=True)}
+    names = ", ".join([*RECORD_COLUMNS, "parts"])
+    query = f"SELECT {names} FROM json_each(?) JOIN journal ON journal.rowid = value ORDER BY key"
+    *columns, parts = zip(*connection.execute(query, (json.dumps(rowids),)), strict=True)
+    held = {name: np.array(values, RECORD_COLUMNS[name]) for name, values in zip(RECORD_COLUMNS, columns, strict=True)}
+    return held | parts_of_texts(parts)

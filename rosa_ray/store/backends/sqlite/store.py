@@ -8,11 +8,12 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features import CounterStates, FeatureConfig, views_of
+from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
 from rosa_ray.features.changes import Changes
 from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import of_prefix
 from rosa_ray.features.versions import ALWAYS_US
+from rosa_ray.features.views import view_named
 from rosa_ray.schema.own_columns import ENTITIES, USER
 from rosa_ray.store.backends.sqlite import columns, counters, fold, slots, timelines, users
 from rosa_ray.store.backends.sqlite.database import SCHEMA_VERSION, SLOTS, Database
@@ -37,8 +38,8 @@ class Store:
         self, config: StoreConfig, features: FeatureConfig, feature_fingerprint: str | None, *, create: bool
     ) -> None:
         self._config, self._features, self._fingerprint = config, features, feature_fingerprint
-        self._views = views_of(features)
-        self._user_views = [view for view in counted_views(features) if view.entity == "user_key"]
+        self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
+        self._behaviors = len(features.behaviors)
         self._declared = {prefix for prefix in ENTITIES if of_prefix(prefix, features.columns)}
         self._database = Database(config.path, config.busy_timeout_ms, create)
         if create:
@@ -63,7 +64,8 @@ class Store:
                 timeline=timelines.read_timeline(connection, slot.name, user_key),
                 states=timelines.read_states(connection, slot.name, user_key, model),
                 counters={
-                    view.name: counters.read_counters(connection, slot.name, view, key) for view in self._user_views
+                    view: counters.read_counters(connection, slot.name, view, key, self._behaviors)
+                    for view in self._user_views
                 },
                 model_version=model,
                 columns=columns.read_one(connection, slot.name, USER, user_key) if USER in self._declared else b"",
@@ -71,11 +73,11 @@ class Store:
 
     def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
         """See `OnlineStore.read_counters`."""
-        if view not in self._views:
-            raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(self._views)}")
+        if view_named(view) is None:
+            raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(VIEWS)}")
         with self._database.read() as connection:
             slot = self._require_features(slots.read_slot(connection, active=True))
-            return {view: counters.read_counters(connection, slot.name, self._views[view], entity_keys)}
+            return {view: counters.read_counters(connection, slot.name, view, entity_keys, self._behaviors)}
 
     def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
         """See `OnlineStore.read_columns`."""

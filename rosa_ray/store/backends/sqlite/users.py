@@ -5,7 +5,7 @@ import sqlite3
 import numpy as np
 
 from rosa_ray.store.backends.sqlite.columns import delete_changes, delete_columns
-from rosa_ray.store.backends.sqlite.counters import delete_entity
+from rosa_ray.store.backends.sqlite.counters import delete_counters
 
 
 def touch_users(connection: sqlite3.Connection, slot: str, user_key: np.ndarray, time_us: np.ndarray) -> None:
@@ -29,7 +29,7 @@ def expire_users(connection: sqlite3.Connection, slot: str, before_us: int, limi
 
 def delete_user(connection: sqlite3.Connection, slot: str, user_key: int) -> int:
     """Remove a user from one slot; returns the rows removed."""
-    removed = delete_entity(connection, slot, "user_key", user_key) + delete_columns(connection, slot, user_key)
+    removed = delete_counters(connection, slot, user_key) + delete_columns(connection, slot, user_key)
     for table in ("timelines", "states", "users"):
         removed += connection.execute(f"DELETE FROM {table}_{slot} WHERE user_key = ?", (user_key,)).rowcount
     return removed

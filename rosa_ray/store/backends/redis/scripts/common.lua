@@ -63,5 +63,10 @@ local function forget(generation, user, views, meta)
   for _, view in ipairs(views) do
     removed = removed + redis.call('UNLINK', generation_key(generation, 'c:' .. view .. ':' .. user))
   end
+  local owned = generation_key(generation, 'o:' .. user)
+  for _, entity in ipairs(redis.call('SMEMBERS', owned)) do
+    removed = removed + redis.call('UNLINK', generation_key(generation, 'c:' .. entity))
+  end
+  redis.call('UNLINK', owned)
   return removed
 end

@@ -1,5 +1,6 @@
 -- The update of one batch, whole or not at all: which records are new, and what they change.
--- An entry is EVENT bytes of a timeline's event, the rest of the record up to ENTRY bytes, and its id.
+-- An entry is EVENT bytes of a timeline's event, the rest of the record up to ENTRY bytes, its id, and where it has
+-- keys for own counters a separator and these.
 local EVENT, ENTRY, SEPARATOR = 29, 78, '\255'
 local DAY_US, SPAN_US = 86400000000, 600000000
 
@@ -176,6 +177,11 @@ local function count(generation, new)
   local prefix = generation_key(generation, 'c:')
   for _, record in ipairs(new) do
     for entity, field, amount in string.gmatch(record.counts, '(%S+) (%S+) (%S+)') do
+      -- What belongs to a user, whom its key does not tell, is noted, so that it can be removed with the user.
+      if string.sub(entity, 1, 1) == '+' then
+        entity = string.sub(entity, 2)
+        redis.call('SADD', generation_key(generation, 'o:' .. record.user), entity)
+      end
       redis.call('HINCRBY', prefix .. entity, field, amount)
     end
   end
@@ -296,7 +302,8 @@ local function put_all(generation, records, order, keep)
         flush()
         user = record.user
       end
-      record.id, record.bytes = string.sub(record.entry, ENTRY + 1), string.sub(record.entry, 1, EVENT)
+      local stop = string.find(record.entry, SEPARATOR, ENTRY + 1, true) or #record.entry + 1
+      record.id, record.bytes = string.sub(record.entry, ENTRY + 1, stop - 1), string.sub(record.entry, 1, EVENT)
       events[#events + 1] = record
     end
   end

@@ -1,0 +1,68 @@
+"""Own counters, offline and live: equal bit for bit, in both stores, however records come."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rosa_ray.errors import ParityError
+from rosa_ray.features import dense_names
+from rosa_ray.features.counting import counted_views
+from rosa_ray.features.own_counters import said_columns
+from rosa_ray.parity.features import Delivery, LoggedRequests, ParityReport, check_parity
+from rosa_ray.parity.live_path import LivePath
+from rosa_ray.parity.recorded_log import RecordedLog
+from rosa_ray.serving.model import Catalogue
+from rosa_ray.serving.request_counters import asked_columns
+from rosa_ray.store import StoreConfig
+from tests.own_counters import FEATURES, OwnWorld, own_world
+from tests.redis_server import redis_server
+from tests.synthetic import ads_table
+
+CONTEXT = 64
+
+
+@pytest.fixture(scope="module")
+def own() -> OwnWorld:
+    return own_world()
+
+
+@contextmanager
+def store_of(kind: str, folder: Path) -> Iterator[StoreConfig]:
+    if kind == "sqlite":
+        yield StoreConfig(path=str(folder / "store.db"), max_timeline_events=400)
+        return
+    with redis_server() as server:
+        yield StoreConfig(kind="redis", url=server.url, max_timeline_events=400)
+
+
+def compare(
+    own: OwnWorld, folder: Path, store: StoreConfig, said: tuple[str, ...], shuffle: int | None, kill: int
+) -> tuple[ParityReport, int]:
+    log = RecordedLog.of(own.events, own.impressions, said)
+    requests = LoggedRequests(own.rows, CONTEXT, asked_columns(FEATURES))
+    delivery = Delivery(chunk_records=97, chunk_us=store.horizon_us // 2, shuffle_seed=shuffle)
+    with LivePath(folder, store, own.state, Catalogue.of(ads_table()), CONTEXT, kill) as live:
+        report = check_parity(log, requests, delivery, live.deliver, live.answer, dense_names(FEATURES))
+        assert not live.metrics.refused
+        return report, live.restarts
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+@pytest.mark.parametrize(("shuffle", "kill"), [(None, 0), (5, 4)])
+def test_live_readings_are_those_of_the_log(
+    own: OwnWorld, tmp_path: Path, kind: str, shuffle: int | None, kill: int
+) -> None:
+    said = said_columns(counted_views(FEATURES))
+    assert said == ("request.place", "request.page", "device", "region")
+    with store_of(kind, tmp_path) as store:
+        report, restarts = compare(own, tmp_path, store, said, shuffle, kill)
+    assert report.impressions == own.impressions.num_rows
+    assert (restarts > 0) == (kill > 0)
+
+
+def test_feedback_that_does_not_say_the_place_counts_at_none(own: OwnWorld, tmp_path: Path) -> None:
+    store = StoreConfig(path=str(tmp_path / "store.db"), max_timeline_events=400)
+    with pytest.raises(ParityError, match=r"feature 'impressions\(ad_id,request.place\)\.\w+\.log1p_impressions'"):
+        compare(own, tmp_path, store, ("request.page", "device", "region"), None, 0)
