@@ -10,8 +10,9 @@ from rosa_ray.config import RunConfig
 from rosa_ray.features.own import own_columns
 from rosa_ray.intake.check import LogCheck, check_log
 from rosa_ray.intake.printed import summary, tables
+from rosa_ray.schema.own_columns import tables_needed
 from rosa_ray.schema.pseudonyms import open_pseudonyms
-from rosa_ray.sources import open_source
+from rosa_ray.sources import OWN_TABLES, open_source
 from workloads.places import log_of
 
 
@@ -36,7 +37,8 @@ def run(config: RunConfig, options: CheckOptions) -> int:
     """Print what was found; returns 0, 3 or 4."""
     from rosa_ray.data.preprocess import period_of, split_bounds
 
-    source = open_source(log_of(config), open_pseudonyms(config.privacy), own_columns(config.features.columns))
+    log, own = log_of(config), own_columns(config.features.columns)
+    source = open_source(log, open_pseudonyms(config.privacy), own)
     settings = config.preprocess
     check = check_log(
         source,
@@ -46,7 +48,9 @@ def run(config: RunConfig, options: CheckOptions) -> int:
         keep_outliers=settings.time_outliers == "keep",
         labels=config.labels,
         negative_keep_rate=settings.negative_keep_rate,
-        behaviors=config.features.behavior_names,
+        own=own,
+        unused=[table for table in OWN_TABLES if getattr(log, table) and table not in tables_needed(own)],
+        features=config.features,
     )
     if options.as_json:
         print(json.dumps(check.to_dict(), indent=2))

@@ -34,9 +34,10 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
     from rosa_ray.parity.recorded_log import RecordedLog
 
     began_s = time.perf_counter()
-    own = own_columns(config.features.columns)
+    columns = config.features.columns
     counted, behaviors = said_columns(counted_views(config.features)), config.features.behavior_names
-    log = RecordedLog.read(open_source(source_of(config), own=own), config.labels, own, counted, behaviors)
+    source = open_source(source_of(config), own=own_columns(columns))
+    log = RecordedLog.read(source, config.labels, columns, counted, behaviors)
     pseudonyms = open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:

@@ -9,6 +9,9 @@ A log has three tables: `events`, `impressions` and `ads`. `candidates` is a fou
 conversions stand in the rows of the impressions, or in [tables of their own](../how-to/join-clicks-and-conversions.md).
 [Bring your log](../how-to/bring-your-log.md) shows how your columns are mapped to these.
 
+`users` and `items` hold columns that you declare, and `ads`, `impressions` and `candidates` may hold such columns too.
+[Add columns of your own](../how-to/bring-your-log.md#add-columns-of-your-own) has their names and types.
+
 A table that lacks a required column is refused. A row that breaks a rule is set aside and counted with its reason.
 [See what was lost](../how-to/see-what-was-lost.md) says what becomes of rows that share an id.
 """
@@ -19,6 +22,8 @@ _PURPOSE = {
     "ads": "The catalogue of ads. An ad may have several rows, each from its `valid_from` on.",
     "clicks": "Clicks, where they have a log of their own. They are joined to the impressions.",
     "conversions": "Conversions and refunds, where they have a log of their own.",
+    "users": "What is known of users. A user may have several rows, each from its `valid_from` on.",
+    "items": "What is known of items. An item may have several rows, each from its `valid_from` on.",
     "candidates": "Which ads could have been shown for a request. With it the value of a policy can be estimated.",
 }
 

@@ -1,4 +1,4 @@
-"""The four kinds of live records: fields, examples, and the reasons for which one is refused."""
+"""The kinds of live records: fields, examples, and the reasons for which one is refused."""
 
 import json
 
@@ -6,7 +6,17 @@ from pydantic import BaseModel
 
 from docs.reference_from_code.json_schema import fields_table
 from docs.reference_from_code.markdown import code, summary, table
-from rosa_ray.records import EXAMPLES, REASONS, ClickIn, ConversionIn, EventIn, ImpressionIn
+from rosa_ray.records import (
+    EXAMPLES,
+    REASONS,
+    AdIn,
+    ClickIn,
+    ConversionIn,
+    EventIn,
+    ImpressionIn,
+    ItemIn,
+    ProfileIn,
+)
 from rosa_ray.records.parse import FUTURE, LATE, MALFORMED, OVERSIZE
 
 _KINDS: dict[str, type[BaseModel]] = {
@@ -14,18 +24,40 @@ _KINDS: dict[str, type[BaseModel]] = {
     "impression": ImpressionIn,
     "click": ClickIn,
     "conversion": ConversionIn,
+    "profile": ProfileIn,
+    "item": ItemIn,
+    "ad": AdIn,
 }
 
 _INTRODUCTION = """# Live records
 
 A live record is one JSON object: a line of a log, a Kafka message, or an element of `POST /events`.
-There are four kinds. `type` says which one it is, and may be left out of an event.
+There are seven kinds. `type` says which one it is, and may be left out of an event.
+Events, impressions, clicks and conversions say what happened, once. Profiles, items and ads say what is known of a
+user, an item or an ad from some time on: values of columns of your own.
 [Follow a log or Kafka](../how-to/follow-a-stream.md) shows how to send them.
 
 Fields that are not listed are ignored and counted. Optional fields may be null, empty or a word such as `NULL`.
 Numbers may be decimal text. Times are ISO 8601; numbers need `records.time_unit`, and times without a zone
 `records.time_zone`.
 """
+
+_COLUMNS = """`columns` gives values by the NAME of `features.columns`, without its prefix. What a value must be follows
+from the type of its column:
+
+| type | JSON |
+| --- | --- |
+| `category` | text, a number, true or false |
+| `categories` | a list of these |
+| `number` | a number, or one as text |
+| `vector` | a list of `size` numbers |
+
+- Null makes a column missing. Columns that are not named keep what they had.
+- A value of another type refuses the record. The reason names the column and its type.
+- Names that are not declared are ignored and counted, such as `columns.colour`. So are vectors of items and ads, which
+  belong to the model.
+- A request reads the newest value at or before its time. `valid_from: null` holds since ever.
+- These records have no id and are never late. Said again, they change nothing."""
 
 _REFUSED = {
     MALFORMED: "It is not JSON, or a field is missing, of another type, or out of bounds.",
@@ -48,6 +80,10 @@ def page() -> str:
             "A refused record goes to the [dead letters](../glossary.md#dead-letter) with one of these reasons.",
             "",
             refused,
+            "",
+            "## Columns of users, items and ads",
+            "",
+            _COLUMNS,
             "",
             "A record of an ad that the catalogue lacks is not refused. It counts for its user and its ad, without a "
             "campaign, as in preprocessing.",

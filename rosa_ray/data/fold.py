@@ -18,7 +18,7 @@ from rosa_ray.data.coverage import AdSample, count_partition
 from rosa_ray.data.label_join import join_labels
 from rosa_ray.data.label_routes import LABEL_LOGS, read_routed, routed_files
 from rosa_ray.data.own_coverage import coverage_of
-from rosa_ray.data.own_join import keyed_table, read_things, with_shared, with_things
+from rosa_ray.data.own_join import Things, keyed_table, read_things, with_shared, with_things
 from rosa_ray.data.same_id import RULES, unique_rows
 from rosa_ray.data.staging_area import read_staged, staged_files
 from rosa_ray.data.time_bounds import LogBounds, within
@@ -32,7 +32,7 @@ from rosa_ray.features import (
     of_known_ads,
     with_categories,
 )
-from rosa_ray.features.own import of_prefix, own_columns, row_columns
+from rosa_ray.features.own import of_prefix, own_columns
 from rosa_ray.labels import LabelsConfig, count_delays, forget_late
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import CANDIDATES, EVENTS, IMPRESSIONS
@@ -45,6 +45,8 @@ MAX_NAMES = 1000
 
 FORMAT = 5
 """Of what the fold writes; a higher one makes every partition be counted again."""
+
+NOTHING_FROZEN: Columns = {}
 
 FOLDED = (EVENTS, IMPRESSIONS, CANDIDATES)
 """Contracts whose rows belong to users."""
@@ -61,6 +63,7 @@ def fold_partition(
     bounds: LogBounds,
     labels: LabelsConfig,
     negative_keep_rate: float = 1.0,
+    frozen: Columns = NOTHING_FROZEN,
 ) -> tuple[dict[str, Any], bool]:
     """Label, deduplicate, sort, key and count one partition, unless an earlier run did so on the very same files.
 
@@ -68,17 +71,18 @@ def fold_partition(
 
     Args:
         negative_keep_rate: see `keyed_impressions`.
+        frozen: name of each vector that belongs to the model -> keys of the ids that have one.
 
     Returns:
         `counts` of rows, an example of each kind of loss, what it says of `coverage`, the first and last request time
         and the `devices` seen; and whether an earlier run's work stands.
     """
     settings = _FoldSettings(config, partitions, bounds, labels, negative_keep_rate)
-    inputs = _fold_inputs(layout, part, settings)
+    inputs = _fold_inputs(layout, part, settings, frozen)
     former = read_json(layout.folded(part)) if exists(layout.folded(part)) else {}
     if former.get("inputs") == inputs:
         return former["figures"], True
-    figures = _fold(layout, part, settings)
+    figures = _fold(layout, part, settings, frozen)
     write_json({"inputs": inputs, "figures": figures}, layout.folded(part))
     return figures, False
 
@@ -94,14 +98,15 @@ class _FoldSettings:
     negative_keep_rate: float
 
 
-def _fold_inputs(layout: DataDir, part: int, settings: _FoldSettings) -> str:
+def _fold_inputs(layout: DataDir, part: int, settings: _FoldSettings, frozen: Columns) -> str:
     """Digest of all that decides what `fold_partition` writes."""
     paths = [path for contract in FOLDED for path in staged_files(layout.staging, contract, part)]
     tables = {USER: layout.users_table(part), ITEM: layout.items}
     things = [path for prefix, path in tables.items() if of_prefix(prefix, settings.config.columns)]
     # Routed files are written anew by every run, so that their content tells, and not when they were written.
     contents = [_digest(path) for path in (layout.ads, *things, *routed_files(layout, part))]
-    content = [FORMAT, asdict(settings), contents, [fingerprint(path) for path in paths]]
+    vectors = {name: hashlib.sha256(keys.tobytes()).hexdigest() for name, keys in frozen.items()}
+    content = [FORMAT, asdict(settings), contents, [fingerprint(path) for path in paths], vectors]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -110,7 +115,7 @@ def _digest(path: str) -> str:
         return hashlib.sha256(handle.read()).hexdigest()
 
 
-def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]:
+def _fold(layout: DataDir, part: int, settings: _FoldSettings, frozen: Columns) -> dict[str, Any]:
     config, labels = settings.config, settings.labels
     catalogue = read_parquet(layout.ads)
     ads = AdTable.from_table(catalogue)
@@ -123,7 +128,7 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]
     things = read_things(layout, part, catalogue, config.columns)
     said = keyed_events(staged[EVENTS.name], config.behavior_names)
     events = with_shared(with_categories(said, ads), things)
-    own, given = row_columns(config.columns), of_prefix(REQUEST, config.columns)
+    given = of_prefix(REQUEST, config.columns)
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, given, settings.negative_keep_rate)
     impressions, late = forget_late(with_things(impressions, things), labels.as_of_us, labels.window_us)
     asked, unknown_candidates = keyed_impressions(staged[CANDIDATES.name], ads, given)
@@ -162,9 +167,15 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings) -> dict[str, Any]
         "end_us": int(times.max()) if len(times) else None,
         "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
         "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
-        **({"own": coverage_of(impressions, own, {at: known.key for at, known in things.items()})} if own else {}),
+        **({"own": _coverage_of_columns(impressions, config, things, frozen)} if config.columns else {}),
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
+
+
+def _coverage_of_columns(
+    impressions: Columns, config: FeatureConfig, things: Things, frozen: Columns
+) -> dict[str, Any]:
+    return coverage_of(impressions, config.columns, {prefix: known.key for prefix, known in things.items()}, frozen)
 
 
 def _staged(layout: DataDir, name: str, config: FeatureConfig, part: int) -> pa.Table:

@@ -11,8 +11,7 @@ from rosa_ray.features.frozen import FrozenVectors
 from rosa_ray.features.own import ColumnConfigs, frozen_names, of_prefix, shared_names
 from rosa_ray.features.versions import Versions
 from rosa_ray.run_dir import DataDir
-from rosa_ray.schema import USERS
-from rosa_ray.schema.own_columns import AD, ENTITIES, ITEM, USER, prefix_of
+from rosa_ray.schema.own_columns import AD, ENTITIES, ITEM, TABLES_OF, USER, prefix_of
 from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import read_parquet, write_parquet
 
@@ -73,7 +72,18 @@ def table_paths(layout: DataDir, prefix: str) -> list[str]:
     """
     if prefix != USER:
         return [layout.items if prefix == ITEM else layout.ads]
-    return [file.path for file in find_files(layout.users_tables, USERS.name)]
+    return [file.path for file in find_files(layout.users_tables, TABLES_OF[USER][0])]
+
+
+def read_static(layout: DataDir, configs: ColumnConfigs) -> Things:
+    """Read the columns with a static clock, of all users, items and ads; things that have none are left out."""
+    found = {}
+    for prefix, id_column in ID_COLUMNS.items():
+        columns = {name: one for name, one in of_prefix(prefix, configs).items() if one.clock == "static"}
+        if columns:
+            table = pa.concat_tables([read_parquet(path) for path in table_paths(layout, prefix)])
+            found[prefix] = Versions.of(table, id_column, columns)
+    return found
 
 
 def keyed_table(columns: Columns) -> pa.Table:

@@ -137,6 +137,7 @@ def preprocess(
         bounds=limits,
         labels=labels,
         negative_keep_rate=config.negative_keep_rate,
+        frozen={name: one.keys for name, one in vectors.items()},
     )
     outcomes = run_tasks(fold, parts, f"counting {data_dir}")
     folded = [figures for figures, _ in outcomes]

@@ -10,7 +10,7 @@ from rosa_ray.arrays import Columns, Ints
 from rosa_ray.features.clock import calendar
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.own import token_keys, token_names
-from rosa_ray.features.parts import AD_ID, CLOCK, GIVEN_PARTS, MOST_SLOTS, POSITION, cross_name
+from rosa_ray.features.parts import AD_ID, CLOCK, MOST_SLOTS, POSITION, cross_name, part_column
 from rosa_ray.features.vocabulary import KeyCounts
 from rosa_ray.schema import MISSING_KEY, derive_key
 
@@ -35,8 +35,9 @@ def field_keys(columns: Columns, config: FeatureConfig) -> dict[str, Ints]:
         columns: `IMPRESSION_COLUMNS` and declared columns as user rows hold them, each (n,).
     """
     keys = {name: token_keys(columns[name], config.columns[name]) for name in token_names(config.columns)}
+    known = {**keys}
     for parts in config.crosses:
-        keys[cross_name(parts)] = _mixed([_part(part, columns, keys, config) for part in parts])
+        keys[cross_name(parts)] = _mixed([_part(part_column(part), columns, known, config) for part in parts])
     if config.ad_id:
         keys[AD_ID] = columns["ad_key"]
     if config.position:
@@ -80,13 +81,12 @@ def slot_keys(position: np.ndarray) -> Ints:
     return np.where(slot < 0, MISSING_KEY, derive_key(slot, _SLOT))
 
 
-def _part(part: str, columns: Columns, keys: dict[str, Ints], config: FeatureConfig) -> Ints:
-    if part in config.columns:
-        return keys[part]
-    column = GIVEN_PARTS[part]
-    if column in CLOCK:
-        return derive_key(calendar(config.local_us(columns["time_us"]))[column], _MOMENT)
-    return columns[column]
+def _part(column: str, columns: Columns, known: dict[str, Ints], config: FeatureConfig) -> Ints:
+    """Keys of one part; those of the clock are computed once for all crosses and left in `known`."""
+    if column in CLOCK and column not in known:
+        moments = calendar(config.local_us(columns["time_us"]))
+        known |= {name: derive_key(values, _MOMENT) for name, values in moments.items()}
+    return known[column] if column in known else columns[column]
 
 
 def _mixed(parts: list[Ints]) -> Ints:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rosa_ray.features.counting import dense_names
+from rosa_ray.features.counting import dense_names, dense_views
 from rosa_ray.features.encoding import (
     GIVEN_VECTORS,
     OWN,
@@ -19,7 +19,8 @@ from rosa_ray.features.encoding import (
     count_visible,
     gather_segments,
 )
-from rosa_ray.features.own import number_names, set_names, shared_names, token_names
+from rosa_ray.features.fields import field_names
+from rosa_ray.features.own import number_names, set_names, shared_names
 from rosa_ray.features.state import FeatureState
 
 HISTORY, OTHER, DENSE = "history", "other inputs", "dense"
@@ -69,12 +70,13 @@ def input_fields(state: FeatureState) -> list[Field]:
     found.append(impression_field("bid", ("bid_bucket",), {DENSE: (2 * width,)}))
     found.append(impression_field("price", ("price_bucket", "price"), {DENSE: (2 * width + 1,)}))
     found.append(Field(HISTORY, _exchange_timelines, moves_timelines=True))
-    views: dict[str, list[int]] = {}
-    for at, name in enumerate(dense_names(state.config)):
-        views.setdefault(name.rsplit(".", 2)[0], []).append(at)
-    for name, places in views.items():
-        found.append(impression_field(name, within={DENSE: (*places, *(width + at for at in places))}))
-    found += [impression_field(name, within=_of_column(name, state)) for name in state.config.columns]
+    first = 0
+    for view in dense_views(state.config):
+        places = range(first, first + len(view.feature_names))
+        found.append(impression_field(view.name, within={DENSE: (*places, *(width + at for at in places))}))
+        first = places.stop
+    declared = dict.fromkeys((*state.config.columns, *field_names(state.config)))
+    found += [impression_field(name, within=_of_column(name, state)) for name in declared]
     return [*found, *_others(found, state)]
 
 
@@ -93,11 +95,11 @@ def impression_field(name: str, columns: tuple[str, ...] = (), within: Within | 
 
 
 def _of_column(name: str, state: FeatureState) -> Within:
-    """Where a declared column stands among the inputs."""
+    """Where a declared column, a cross, the ad's id or the slot stands among the inputs."""
     columns, width = state.config.columns, len(dense_names(state.config))
     numbers = number_names(columns)
     listed = {
-        OWN: token_names(columns),
+        OWN: field_names(state.config),
         OWN_SETS: set_names(columns),
         SHARED: shared_names(columns),
         VECTOR_ROWS: tuple(state.vectors),

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from rosa_ray.features.views import ID_KEYS, key_column
+from rosa_ray.schema.own_columns import REQUEST
+
 AD_ID, POSITION = "ad_id", "position"
 """Names of the ad's id and of the slot as token fields."""
 
@@ -11,24 +14,17 @@ MOST_SLOTS = 64
 CLOCK = ("hour", "weekday")
 """Parts that are read off the clock of the market at the request."""
 
-_IDS = {
-    "ad_id": ("ad_key", ("ad.",)),
-    "item_id": ("item_key", ("ad.", "item.")),
-    "campaign_id": ("campaign_key", ("ad.",)),
-    "category": ("category_key", ("ad.", "item.")),
-    "device": ("device_key", ("request.",)),
-    "region": ("region_key", ("request.",)),
-}
-
-GIVEN_PARTS: Mapping[str, str] = {
-    **{f"{prefix}{name}": column for name, (column, all_) in _IDS.items() for prefix in ("", *all_)},
-    **{f"{prefix}{name}": name for name in CLOCK for prefix in ("", "request.")},
-}
-"""Parts that every log gives, with and without the prefix of what they are said of -> their impression column, or the
-name of `CLOCK`."""
-
-_USER = ("user_id", "user.user_id")
 _CROSSED = ("category", "number")
+
+
+def part_column(part: str) -> str:
+    """The impression column that a part is read from, or the name of `CLOCK`.
+
+    >>> part_column("ad.campaign_id"), part_column("request.hour"), part_column("request.placement")
+    ('campaign_key', 'hour', 'request.placement')
+    """
+    moment = part.removeprefix(REQUEST)
+    return moment if moment in CLOCK else key_column(part)
 
 
 def cross_name(parts: Sequence[str]) -> str:
@@ -54,22 +50,25 @@ def wrong_cross(crosses: Sequence[Sequence[str]], kinds: Mapping[str, str]) -> s
         name = cross_name(parts)
         if problem := next(filter(None, (_problem(part, kinds) for part in parts)), None):
             return f"has '{name}', but {problem}"
-        meant = frozenset(part if part in kinds else GIVEN_PARTS[part] for part in parts)
+        meant = frozenset(map(part_column, parts))
         if len(meant) < len(parts):
             return f"has '{name}', which names one part twice"
         if meant in seen:
             return f"has '{name}', which is the same as '{seen[meant]}'"
-        if name in kinds or name in _IDS:
+        if name in kinds or name in ID_KEYS:
             return f"has '{name}', which has a vocabulary of its own; cross it with another part"
         seen[meant] = name
     return ""
 
 
 def _problem(part: str, kinds: Mapping[str, str]) -> str:
-    if part in kinds:
-        kind = kinds[part]
-        return "" if kind in _CROSSED else f"'{part}' is of type {kind}; only {' and '.join(_CROSSED)} can be crossed"
-    if part in _USER:
+    column = part_column(part)
+    if column == ID_KEYS["user_id"]:
         return f"a model must not know users by name; count by '{part}' in features.counters instead"
-    known = ", ".join((*_IDS, *CLOCK))
-    return "" if part in GIVEN_PARTS else f"'{part}' is neither a declared column nor one of {known}"
+    if column in CLOCK or column in ID_KEYS.values():
+        return ""
+    kind = kinds.get(part)
+    if kind is None:
+        known = ", ".join((*(name for name in ID_KEYS if name != "user_id"), *CLOCK))
+        return f"'{part}' is neither a declared column nor one of {known}"
+    return "" if kind in _CROSSED else f"'{part}' is of type {kind}; only {' and '.join(_CROSSED)} can be crossed"

@@ -6,18 +6,21 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rosa_ray.features.config import FeatureConfig
 from rosa_ray.intake import figures
+from rosa_ray.intake.declared import Declared, declared
 from rosa_ray.intake.figures import Bulk, Meeting, Periods, Repeats
 from rosa_ray.intake.heads import Head, heads
 from rosa_ray.intake.label_joins import Unjoined, forget_unknown, join_read
 from rosa_ray.intake.remarks import Level, Remark, exit_code, gravest_first
 from rosa_ray.intake.scan import TableScan, row_id_of, scan_log
+from rosa_ray.intake.slots import slot_remarks
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.labels.outcomes import NOT_KNOWN
-from rosa_ray.schema import BEHAVIORS, CONTRACTS
 from rosa_ray.schema.contract import LACKING_REMEDY
 from rosa_ray.schema.contracts import lacking_in_words
 from rosa_ray.schema.overlap import LITTLE
+from rosa_ray.schema.own_columns import TABLES_OF, OwnColumn
 from rosa_ray.schema.spans import ANY_TIME, STRAY, STRAY_REMEDY, TimeBounds
 from rosa_ray.sources import Source
 from rosa_ray.units import DAY_US
@@ -29,7 +32,8 @@ _MUCH_OF_ONE_USER, _MANY_ROWS = 0.1, 1_000
 _MANY_REPEATS = 0.001
 _SOME_CLICKS = 5
 _FEW_WITHOUT_CLICK = 0.001
-_VERSIONS = {"ads": "valid_from", "impressions": "updated_time"}
+_THINGS = {"ads": "ad", "users": "user", "items": "item"}
+_VERSIONS = {**dict.fromkeys(_THINGS, "valid_from"), "impressions": "updated_time"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class LogCheck:
         label_age: None where no conversion has a time.
         repeats: rows whose id is there already, by table.
         meetings: coverage between tables.
+        columns: what declared columns hold, by table and name.
         periods: that preprocessing would cut; empty without impressions.
         heads: parts of the model, and whether the log teaches them.
         remarks: the gravest first.
@@ -57,6 +62,7 @@ class LogCheck:
     label_age: Mapping[str, Any] | None
     repeats: Mapping[str, Repeats]
     meetings: tuple[Meeting, ...]
+    columns: tuple[Declared, ...]
     periods: Mapping[str, Any]
     heads: tuple[Head, ...]
     remarks: tuple[Remark, ...]
@@ -78,6 +84,7 @@ class LogCheck:
             "label_age": self.label_age,
             "repeats": {name: asdict(one) for name, one in self.repeats.items()},
             "coverage": [asdict(meeting) for meeting in self.meetings],
+            "columns": [asdict(one) for one in self.columns],
             "periods": dict(self.periods),
             "heads": [asdict(head) for head in self.heads],
             "seconds": self.seconds,
@@ -92,7 +99,9 @@ def check_log(
     keep_outliers: bool = False,
     labels: LabelsConfig = DEFAULT_LABELS,
     negative_keep_rate: float = 1.0,
-    behaviors: Sequence[str] = BEHAVIORS,
+    own: Sequence[OwnColumn] = (),
+    unused: Sequence[str] = (),
+    features: FeatureConfig | None = None,
 ) -> LogCheck:
     """Read a log and say what it holds.
 
@@ -103,13 +112,15 @@ def check_log(
         keep_outliers: whether it would take rows far outside of the log's time.
         labels: how it would join clicks and conversions of logs of their own.
         negative_keep_rate: share of the impressions without a click that the log kept.
-        behaviors: that an event may have.
+        own: declared columns, which the source brings too.
+        unused: tables that are given and not read, since nobody declares a column of theirs.
+        features: what would be read; the default features where it is left out.
 
     Raises:
         InputError: a location does not exist or holds no files.
     """
     since = time.perf_counter()
-    scans = scan_log(source, rows, behaviors)
+    scans = scan_log(source, rows, own, (features or FeatureConfig()).behavior_names)
     good = {name: scan for name, scan in scans.items() if scan.kept.rows}
     unjoined = join_read(good, labels)
     spans = figures.bulks(good, period, keep_outliers)
@@ -123,14 +134,34 @@ def check_log(
         "label_age": figures.label_age(shown, spans["impressions"]) if shown else None,
         "repeats": {name: figures.repeats(scan) for name, scan in good.items()},
         "meetings": tuple(figures.meetings(good)),
+        "columns": tuple(declared(good)),
         "periods": figures.periods(shown, spans["impressions"], cut) if shown else {},
         "heads": tuple(heads(good, set(scans) - set(good))),
     }
     draft = LogCheck(**parts, remarks=(), seconds=0.0)
     remarks = [*_reading(draft), *_moments(draft), *_ids(draft), *_coverage(draft), *_labels(draft, good)]
+    remarks += [*_of_columns(draft), *_unread(unused)]
     remarks += [*_joins(scans, unjoined), *_unripe(draft, shown, unknown, labels)]
+    remarks += slot_remarks(shown, features or FeatureConfig()) if shown else []
     remarks += [Remark("off", head.name, head.why, head.remedy) for head in draft.heads if not head.on]
     return LogCheck(**parts, remarks=tuple(gravest_first(remarks)), seconds=round(time.perf_counter() - since, 2))
+
+
+def _of_columns(check: LogCheck) -> Iterator[Remark]:
+    """Declared columns that say nothing."""
+    for one in check.columns:
+        if not one.known_share:
+            yield Remark("odd", one.table, f"{one.name} has no value in any row", "name its column in source.columns")
+        elif one.distinct == 1:
+            text = f"{one.name} is the same in every row that has it: {one.examples[0]}"
+            yield Remark("note", one.table, text, "it tells a model only which rows have it")
+
+
+def _unread(unused: Sequence[str]) -> Iterator[Remark]:
+    for table in unused:
+        prefix = next(prefix for prefix, tables in TABLES_OF.items() if table in tables)
+        text = "the table is given, and not read: nobody declares a column of it"
+        yield Remark("note", table, text, f"features.columns: {{{prefix}NAME: {{type: category}}}} declares one")
 
 
 def _unripe(
@@ -204,23 +235,26 @@ def _ids(check: LogCheck) -> Iterator[Remark]:
             text = f"{counted(found.other, 'row')} whose {column} another row has too, with other content{labels}"
             yield Remark("odd", name, f"{text}: {found.example}", _of_conflicts(name))
         if found.same:
-            level: Level = "odd" if found.same > _MANY_REPEATS * rows and name != "ads" else "note"
+            level: Level = "odd" if found.same > _MANY_REPEATS * rows and name not in _THINGS else "note"
             text = f"{counted(found.same, 'row')} repeated, equal in every column"
             yield Remark(level, name, text, "they count once")
 
 
 def _of_versions(check: LogCheck, table: str, others: int) -> Remark:
     """Rows that the log itself says are versions."""
-    if table != "ads":
+    if table not in _THINGS:
         return Remark("note", table, f"{counted(others, 'other version')} of rows", "the newest counts")
     kept = check.tables[table].kept
-    text = f"{counted(kept.distinct('ad_id'), 'ad')} in {counted(kept.rows, 'row')} of different times"
+    text = (
+        f"{counted(kept.distinct(row_id_of(table)), _THINGS[table])} in {counted(kept.rows, 'row')} of different times"
+    )
     return Remark("note", table, text, "a request takes the row of its time")
 
 
 def _of_conflicts(table: str) -> str:
-    if table == "ads":
-        return "are these daily snapshots? Name their day in source.columns.ads.valid_from: a request takes its day's"
+    if table in _THINGS:
+        day_of = f"source.columns.{table}.valid_from"
+        return f"are these daily snapshots? Name their day in {day_of}: a request takes its day's"
     later = "" if table != "impressions" else "are these versions? Name updated_time in source.columns.impressions. "
     return f'{later}If ids restart in every file, name {row_id_of(table)}: "#row" in source.columns.{table}'
 
@@ -336,7 +370,7 @@ def _table_dict(scan: TableScan, bulk: Bulk | None) -> dict[str, Any]:
         "to": day(bulk.end_us) if bulk else None,
         "rows_far_away": bulk.outside if bulk else 0,
         "distinct": {name: kept.distinct(name) for name in ids},
-        "known_share": {entry.name: kept.known_share(entry.name) for entry in CONTRACTS[scan.table].columns},
+        "known_share": {name: kept.known_share(name) for name in kept.names},
     }
 
 

@@ -7,10 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.schema.own_columns import prefix_of
+
 MOST_TEXTS = 200_000
 """Distinct ids that are kept as they are written, for each column."""
 _TEXTS = ("user_id", "item_id", "ad_id", "campaign_id", "category", "request_id", "impression_id", "click_id")
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+EXAMPLES = 3
+"""Values of a declared column that are kept as they are."""
 
 
 class KeptColumns:
@@ -27,6 +31,7 @@ class KeptColumns:
         self._parts: dict[str, list[np.ndarray]] = {name: [] for name in [*schema.names, "#content"]}
         self._texts: dict[str, pa.Array] = {name: pa.array([], pa.string()) for name in _TEXTS if name in schema.names}
         self._known: dict[str, int] = dict.fromkeys(schema.names, 0)
+        self._examples: dict[str, list[str]] = {name: [] for name in schema.names if prefix_of(name)}
         self.rows = 0
 
     def add(self, table: pa.Table) -> None:
@@ -40,6 +45,10 @@ class KeptColumns:
                 content = (content ^ _bits(kept)) * _ODD
                 content ^= content >> np.uint64(29)
         self._parts["#content"].append(content)
+        for name, found in self._examples.items():
+            if len(found) < EXAMPLES:
+                few = table[name].drop_null().slice(0, 1000).to_pylist()
+                found[:] = list(dict.fromkeys([*found, *map(_told, few)]))[:EXAMPLES]
         for name, texts in self._texts.items():
             if len(texts) < MOST_TEXTS:
                 fresh = table[name].unique().drop_null().cast(pa.string())
@@ -70,9 +79,18 @@ class KeptColumns:
         return texts.slice(0, MOST_TEXTS), len(texts) < MOST_TEXTS
 
     def distinct(self, name: str) -> int:
-        """Different ids of a column."""
+        """Different values of a column."""
         keys = self.column(name)
-        return len(np.unique(keys[keys != 0]))
+        return len(np.unique(keys[~np.isnan(keys) if keys.dtype.kind == "f" else keys != 0]))
+
+    def examples(self, name: str) -> tuple[str, ...]:
+        """A few different values of a declared column, in words."""
+        return tuple(self._examples[name])
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Declared columns."""
+        return tuple(self._examples)
 
     def known_share(self, name: str) -> float:
         """Share of the rows in which a column is not null."""
@@ -92,7 +110,31 @@ def _kept(values: pa.ChunkedArray) -> np.ndarray:
         return np.asarray(pc.fill_null(values, False).to_numpy(), bool)
     if pa.types.is_floating(kind) or pa.types.is_integer(kind):
         return np.asarray(pc.fill_null(values.cast(pa.float64()), np.nan).to_numpy())
-    return _keys(values)
+    return _list_keys(values) if pa.types.is_list(kind) else _keys(values)
+
+
+def _list_keys(values: pa.ChunkedArray) -> np.ndarray:
+    """Keys of lists, by their elements in order; 0 where there is none."""
+    lists = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
+    place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    elements = _bits(_kept(pa.chunked_array([lists.flatten()])))
+    keys = np.zeros(len(lists), np.uint64)
+    mixed = (elements + _ODD) * (2 * place + 1).astype(np.uint64) * _ODD
+    np.add.at(keys, np.repeat(np.arange(len(lists)), lengths), mixed ^ (mixed >> np.uint64(29)))
+    return np.where(lists.is_valid().to_numpy(zero_copy_only=False), keys | np.uint64(1), np.uint64(0))
+
+
+def _told(value: object) -> str:
+    """A value in a few characters.
+
+    >>> _told([0.5, 1.25, 3.0]), _told("18-24")
+    ('0.5, 1.25, …', '18-24')
+    """
+    if isinstance(value, list):
+        shown = [f"{one:.3g}" if isinstance(one, float) else str(one) for one in value[:2]]
+        return ", ".join([*shown, *(["…"] if len(value) > len(shown) else [])])
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:30]
 
 
 def _keys(values: pa.ChunkedArray) -> np.ndarray:

@@ -35,6 +35,7 @@ _LEFTOVERS = (
 )
 
 
+_DATED = ("ads", "users", "items")
 _DATED_BY = {"#file": "names", "#folder": "folders"}
 
 
@@ -72,14 +73,15 @@ def draft_config(
     for unread in left:
         text.add(f"  # not used: {unread.location} {unread.reason}")
     text.add("  columns:")
+    left_over = leftovers(tables)
     for table in tables:
-        _columns(text, table, tables)
+        _columns(text, table, tables, [one.found.name for one in left_over if one.table == table.table])
     _headers(text, tables)
     _values(text, tables)
     _times(text, tables)
-    _numbers(text, tables)
+    _numbers(text, tables, left_over)
     _windows(text, tables)
-    _features(text, leftovers(tables), _behaviors(text, tables))
+    _features(text, left_over, tables, _behaviors(text, tables))
     return Draft(text.written(), tuple(text.choices))
 
 
@@ -158,7 +160,7 @@ def _windows(text: _Text, tables: Sequence[TableGuess]) -> None:
     text.add(f"  view_through_hours: {known.view_through_hours:g}", "0 counts no conversion without a click")
 
 
-def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> None:
+def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess], proposed: Sequence[str]) -> None:
     text.add(f"    {guess.table}:")
     absent = {entry.name: entry for entry in guess.missing}
     elsewhere = _elsewhere(guess, tables)
@@ -171,7 +173,7 @@ def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> No
             key = f"columns.{guess.table}.{entry.name}: {found.file_column}"
             written = _scalar(_written(guess, found.file_column))
             text.add(f"      {entry.name}: {written}", f"{doubt}{word}, {found.why}; {_short(examples)}", key)
-        elif (guess.table, entry.name) == ("ads", "valid_from") and _dated_files(guess):
+        elif entry.name == "valid_from" and _dated_files(guess):
             text.add(
                 f"      valid_from: {_scalar(guess.sample.dated_by)}",
                 f"likely, the {_DATED_BY[guess.sample.dated_by]} of the {guess.sample.files} files are days: snapshots",
@@ -180,14 +182,15 @@ def _columns(text: _Text, guess: TableGuess, tables: Sequence[TableGuess]) -> No
             text.add(f"      # {entry.name}: joined from the {elsewhere[entry.name]}")
         elif entry.name in absent:
             _stand_in(text, guess, entry, tables)
-    if guess.others:
-        text.add(f"      # not used: {_short(', '.join(name or repr(name) for name in guess.others), 90)}")
+    others = [name or repr(name) for name in guess.others if name not in proposed]
+    if others:
+        text.add(f"      # not used: {_short(', '.join(others), 90)}")
 
 
 def _dated_files(guess: TableGuess) -> bool:
-    """Whether the files are snapshots of ads, whose day only their names say."""
+    """Whether the files are snapshots of ads, users or items, whose day only their names say."""
     sample = guess.sample
-    return guess.table == "ads" and sample.files > 1 and bool(sample.dated_by) and "valid_from" not in guess.columns
+    return guess.table in _DATED and sample.files > 1 and bool(sample.dated_by) and "valid_from" not in guess.columns
 
 
 def _elsewhere(guess: TableGuess, tables: Sequence[TableGuess]) -> dict[str, str]:
@@ -290,8 +293,9 @@ def _times(text: _Text, tables: Sequence[TableGuess]) -> None:
         _setting(text, "time_zone", naive, len(naive))
 
 
-def _numbers(text: _Text, tables: Sequence[TableGuess]) -> None:
+def _numbers(text: _Text, tables: Sequence[TableGuess], left: Sequence[Leftover]) -> None:
     found = _found(tables, "number", pa.types.is_floating)
+    found |= {f"{one.table}.{one.name}": one.found for one in left if one.active and one.found.kind == "number"}
     _setting(text, "decimal", {key: one.decimal for key, one in found.items() if one.decimal != "."}, len(found))
     _setting(text, "thousands", {key: one.thousands for key, one in found.items() if one.thousands}, len(found))
     _setting(text, "strip", {key: one.strip for key, one in found.items() if one.strip}, len(found))
@@ -319,22 +323,49 @@ def _behaviors(text: _Text, tables: Sequence[TableGuess]) -> bool:
     return True
 
 
-def _features(text: _Text, left: Sequence[Leftover], begun: bool) -> None:
-    """Columns that may be declared, as comments: a person has to know when each is known.
+def _features(text: _Text, left: Sequence[Leftover], tables: Sequence[TableGuess], begun: bool) -> None:
+    """Columns that may be declared: those of impressions as comments, since a person has to know when each is known.
 
     Args:
         begun: whether the text has a section of features, which they then go on.
     """
-    if not left:
+    active, others = [one for one in left if one.active], [one for one in left if not one.active]
+    if active and not begun:
+        text.add("features:")
+    if active:
+        text.add("  columns:", "of tables of users, items and ads; remove what should be no feature")
+        _undated(text, [one.table for one in active], tables)
+    for one in active:
+        _feature(text, one, "    ")
+    if not others:
         return
     for line in _LEFTOVERS:
-        text.add(f"# {line}")
-    if not begun:
+        text.add(f"{'    ' if active else ''}# {line}")
+    if not active and not begun:
         text.add("# features:")
-    text.add("#   columns:")
-    for one in left:
-        examples = ", ".join(one.found.examples[:2])
-        text.add(f"#     {one.name}: {{type: {one.kind}}}", f"{one.found.describe()}; {_short(examples)}")
+    if not active:
+        text.add("#   columns:")
+    for one in others:
+        _feature(text, one, "    # " if active else "#     ")
+
+
+def _undated(text: _Text, declared: Sequence[str], tables: Sequence[TableGuess]) -> None:
+    """Tables whose rows say no time hold since ever, also before what they tell came about."""
+    dated = {one.table for one in tables if "valid_from" in one.columns or _dated_files(one)}
+    undated = [table for table in dict.fromkeys(declared) if table not in dated]
+    if undated:
+        text.choose(
+            f"features.columns: rows of {' and '.join(undated)} say no valid_from, and hold since ever; remove columns "
+            "that tell what happened later",
+            4,
+        )
+
+
+def _feature(text: _Text, one: Leftover, indent: str) -> None:
+    size = f", size: {one.size}" if one.size else ""
+    examples = _short(", ".join(one.found.examples[:2]))
+    told = f"{one.describe()}; {examples}" if examples else one.describe()
+    text.add(f"{indent}{one.name}: {{type: {one.kind}{size}}}", told)
 
 
 def _setting(text: _Text, name: str, values: Mapping[str, str], total: int) -> None:

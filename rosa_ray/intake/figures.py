@@ -19,6 +19,8 @@ MEETINGS = (
     ("ads", "item_id", "events", "item_id", "items of ads occur in events"),
     ("ads", "category", "events", "category", "categories of ads occur in events"),
     ("candidates", "ad_id", "ads", "ad_id", "ads of candidates are in the catalogue"),
+    ("impressions", "user_id", "users", "user_id", "users of impressions are in the table of users"),
+    ("ads", "item_id", "items", "item_id", "items of ads are in the table of items"),
     ("candidates", "request_id", "impressions", "request_id", "requests of candidates have impressions"),
     ("clicks", "impression_id", "impressions", "impression_id", "impressions of clicks are there"),
     ("conversions", "impression_id", "impressions", "impression_id", "impressions of conversions are there"),

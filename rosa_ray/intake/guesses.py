@@ -77,7 +77,7 @@ def guess_tables(samples: Sequence[Sample]) -> tuple[list[TableGuess], list[Unre
     Returns:
         Tables in contract order, and samples that are none of them, each with the reason.
     """
-    options = [guess for sample in samples for guess in _options(sample)]
+    options = _without_items([guess for sample in samples for guess in _options(sample)])
     chosen: list[TableGuess] = []
     for guess in sorted(options, key=lambda one: -one.confidence):
         if all(guess.table != one.table and guess.sample is not one.sample for one in chosen):
@@ -88,6 +88,20 @@ def guess_tables(samples: Sequence[Sample]) -> tuple[list[TableGuess], list[Unre
     left = [Unread(sample.location, _why_none(sample, chosen)) for sample in samples if id(sample) not in taken]
     order = list(CONTRACTS)
     return sorted(chosen, key=lambda one: order.index(one.table)), left
+
+
+def _without_items(options: Sequence[TableGuess]) -> list[TableGuess]:
+    """The options, without ads that are told by items where another file is of ads with ids of their own."""
+    best: dict[int, TableGuess] = {}
+    for one in options:
+        best[id(one.sample)] = max(best.get(id(one.sample), one), one, key=lambda guess: guess.confidence)
+    if not any(one.table == "ads" and _has_ad_ids(one) for one in best.values()):
+        return list(options)
+    return [one for one in options if one.table != "ads" or _has_ad_ids(one)]
+
+
+def _has_ad_ids(ads: TableGuess) -> bool:
+    return "ad_id" in ads.columns and ads.columns["ad_id"].confidence > _ITEM_FOR_AD
 
 
 def _as_impressions(offered: TableGuess) -> TableGuess:
@@ -113,7 +127,9 @@ def _why_none(sample: Sample, chosen: Sequence[TableGuess]) -> str:
     best = max(_options(sample), key=lambda one: one.confidence, default=None)
     if best is None:
         return f"its columns fit none of {', '.join(CONTRACTS)}; it has {', '.join(sample.names[:8])}"
-    other = next(one for one in chosen if one.table == best.table)
+    other = next((one for one in chosen if one.table == best.table), None)
+    if other is None:
+        return f"seems to be {best.table}, and other files are more like it"
     return f"seems to be {best.table}, as {other.sample.location} does; give both in one folder if they are one table"
 
 
@@ -317,6 +333,26 @@ def _telling_conversions(columns: Mapping[str, ColumnGuess], profiles: Mapping[s
     return 0.3 * own + 0.15 * _sure(columns, "conversion_time", "revenue", "click_id", "impression_id", "user_id")
 
 
+def _telling_users(columns: Mapping[str, ColumnGuess], profiles: Mapping[str, Profile]) -> float:
+    other = ("ad_id", "item_id", "click", "behavior", "impression_id", "click_id", "conversion_id")
+    return _telling_things("user_id", columns, profiles, other)
+
+
+def _telling_items(columns: Mapping[str, ColumnGuess], profiles: Mapping[str, Profile]) -> float:
+    return _telling_things("item_id", columns, profiles, ("user_id", "ad_id", "click", "behavior"))
+
+
+def _telling_things(
+    key: str, columns: Mapping[str, ColumnGuess], profiles: Mapping[str, Profile], other: Sequence[str]
+) -> float:
+    """Rows about things have their id, mostly once or at several times, more columns, and nothing that happens."""
+    if key not in columns or len(profiles) == len(columns) or any(_has(profiles, name) for name in other):
+        return 0.0
+    found = columns[key].found
+    dated = "valid_from" in columns and columns["valid_from"].confidence > SURE
+    return 0.15 * columns[key].confidence + 0.15 * (dated or found.distinct >= 0.5 * found.rows)
+
+
 _TELLING = {
     "events": _telling_events,
     "impressions": _telling_impressions,
@@ -324,6 +360,8 @@ _TELLING = {
     "candidates": _telling_candidates,
     "clicks": _telling_clicks,
     "conversions": _telling_conversions,
+    "users": _telling_users,
+    "items": _telling_items,
 }
 
 

@@ -43,7 +43,7 @@ def _parts(check: LogCheck) -> list[Part]:
     parts: list[Part] = [
         ("remarks", "What was found", [_overview(check), _remarks(check)]),
         ("heads", "What the log can teach", _heads(check)),
-        ("tables", "What was read", [_read(check), _set_aside(check), _columns(check)]),
+        ("tables", "What was read", [_read(check), _set_aside(check), _declared(check), _columns(check)]),
     ]
     if check.daily:
         parts.append(("days", "Day by day", _days(check)))
@@ -125,6 +125,16 @@ def _set_aside(check: LogCheck) -> Child:
     if not rows:
         return None
     return [tag("h3", "Rows set aside or odd"), table("Rows", ["Table", "Column", "Rows", "Why"], rows, words=(1, 3))]
+
+
+def _declared(check: LogCheck) -> Child:
+    """What declared columns hold."""
+    rows = [
+        [one.name, one.table, percent(one.known_share), count(one.distinct), "; ".join(one.examples)]
+        for one in check.columns
+    ]
+    head = ["Column", "Table", "Known", "Different", "Such as"]
+    return [tag("h3", "Declared columns"), table("Declared columns", head, rows, words=(1, 4))] if rows else None
 
 
 def _columns(check: LogCheck) -> Child:

@@ -16,6 +16,8 @@ def tables(check: LogCheck) -> Iterator[Table]:
     yield _read(check)
     if check.meetings:
         yield _coverage(check)
+    if check.columns:
+        yield _columns(check)
     if check.periods and "problem" not in check.periods:
         yield _periods(check.periods)
     yield _heads(check)
@@ -68,6 +70,13 @@ def _coverage(check: LogCheck) -> Table:
     for one in check.meetings:
         known = f"{one.overlap.known:,}", f"{one.overlap.ids:,}", f"{one.rows_known:,}", f"{one.rows:,}"
         table.add_row(one.meaning, *known)
+    return table
+
+
+def _columns(check: LogCheck) -> Table:
+    table = _grid("Declared columns", "column", "table", "such as", "known", "different", words=3)
+    for one in check.columns:
+        table.add_row(one.name, one.table, "; ".join(one.examples), percent(one.known_share), f"{one.distinct:,}")
     return table
 
 

@@ -9,7 +9,7 @@ from typing import cast
 from rosa_ray.errors import ContractError, InputError
 from rosa_ray.intake.columns_kept import KeptColumns
 from rosa_ray.schema import BEHAVIORS, CONTRACTS, Contract, Violation
-from rosa_ray.schema.own_columns import contract_with
+from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import RawBatch, Source, SourceFile
 
 MOST_FILES = 400
@@ -59,10 +59,13 @@ class TableScan:
         return ""
 
 
-def scan_log(source: Source, rows: int, behaviors: Sequence[str] = BEHAVIORS) -> dict[str, TableScan]:
+def scan_log(
+    source: Source, rows: int, own: Sequence[OwnColumn] = (), behaviors: Sequence[str] = BEHAVIORS
+) -> dict[str, TableScan]:
     """Read a log's tables.
 
     Args:
+        own: declared columns, which the source brings too.
         rows: to read of each table at most, from the beginnings of files all over the log; 0 reads all.
         behaviors: that an event may have.
 
@@ -74,7 +77,7 @@ def scan_log(source: Source, rows: int, behaviors: Sequence[str] = BEHAVIORS) ->
     """
     files = source.files()
     names = [name for name in CONTRACTS if any(file.contract_name == name for file in files)]
-    contracts = {name: contract_with(name, (), behaviors) for name in names}
+    contracts = {name: contract_with(name, own, behaviors) for name in names}
     return {
         name: _scan_table(source, contract, [file for file in files if file.contract_name == name], rows)
         for name, contract in contracts.items()
@@ -100,13 +103,13 @@ def _scan_table(source: Source, contract: Contract, files: Sequence[SourceFile],
         share = -(-left // (len(chosen) - at)) if rows else 0
         if rows and left <= 0:
             break
-        _scan_file(source, contract, file, share, scan, tally)
+        _scan_file(source, file, contract, share, scan, tally)
     scan.set_aside, scan.noted = tally.violations(tally.rejected), tally.violations(tally.noted)
     return scan
 
 
 def _scan_file(
-    source: Source, contract: Contract, file: SourceFile, most: int, scan: TableScan, tally: "_Tally"
+    source: Source, file: SourceFile, contract: Contract, most: int, scan: TableScan, tally: "_Tally"
 ) -> None:
     before, kept_before = scan.rows_read, scan.kept.rows
     scan.files_read += 1

@@ -81,6 +81,8 @@ TABLE_WORDS: dict[str, str] = {
     "candidates": "candidates candidate slates",
     "clicks": "click clicks clk taps",
     "conversions": "conversion conversions conv convs orders order purchases sales installs attributions transactions",
+    "users": "user users customer customers member members profile profiles visitors audience demographics",
+    "items": "item items product products goods sku skus catalog catalogue assortment embeddings vectors",
 }
 """Table to words of its files' names."""
 

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from rosa_ray.errors import ParityError
-from rosa_ray.features import EVENT_COLUMNS, RecordKind, UserRows
+from rosa_ray.features import RecordKind, UserRows
 from rosa_ray.parity.recorded_log import RecordedLog, iso
+from rosa_ray.schema.own_columns import ENTITIES, prefix_of
 
 
 class LiveFeatures(Protocol):
@@ -26,6 +27,8 @@ class LiveFeatures(Protocol):
     def dense(self) -> np.ndarray: ...
     @property
     def expected_cost(self) -> np.ndarray: ...
+    @property
+    def own(self) -> Mapping[str, np.ndarray]: ...
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,10 @@ class Request:
 
     Attributes:
         rows: int64 (N,), of the impressions in the user rows.
-        events: the last events strictly before, as many as the encoder can use.
+        events: the last events strictly before, as many as the encoder can use, with shared columns of their items.
         dense: float32 (N, F).
         expected_cost: float64 (N,).
+        own: declared columns of the user, the items and the ads, each (N, …).
         columns: what the request says that own counters count by, (N,) by column.
     """
 
@@ -49,6 +53,7 @@ class Request:
     events: Mapping[str, np.ndarray]
     dense: np.ndarray
     expected_cost: np.ndarray
+    own: Mapping[str, np.ndarray]
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -70,6 +75,7 @@ class LoggedRequests:
         begins[1:] = (owner[1:] != owner[:-1]) | (self._time_us[1:] != self._time_us[:-1])
         self._starts = np.r_[np.flatnonzero(begins), len(owner)]
         self._owner = owner
+        self._own = [name for name in rows.impressions if prefix_of(name) in ENTITIES]
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -93,9 +99,10 @@ class LoggedRequests:
             rows=mine,
             ad_key=rows.impressions["ad_key"][mine],
             bid=rows.impressions["bid"][mine],
-            events={name: rows.events[name][seen] for name in EVENT_COLUMNS},
+            events={name: values[seen] for name, values in rows.events.items()},
             dense=rows.dense[mine],
             expected_cost=rows.impressions["expected_cost"][mine],
+            own={name: rows.impressions[name][mine] for name in self._own},
             columns={name: rows.impressions[name][mine] for name in self._asked},
         )
 
@@ -109,14 +116,14 @@ def require_equal(request: Request, found: LiveFeatures, dense_names: Sequence[s
     Raises:
         ParityError: names the first feature that differs, the user, the time, and both values.
     """
-    compared = 0
     for name, expected in request.events.items():
         _require(request, f"timeline.{name}", expected, found.events[name])
-        compared += len(expected)
     for column, name in enumerate(dense_names):
         _require(request, name, request.dense[:, column], found.dense[:, column])
     _require(request, "expected_cost", request.expected_cost, found.expected_cost)
-    return compared + request.dense.size + len(request.expected_cost)
+    for name, expected in request.own.items():
+        _require(request, name, expected, found.own[name])
+    return _size(request)
 
 
 def _same(request: Request, found: LiveFeatures) -> bool:
@@ -125,6 +132,7 @@ def _same(request: Request, found: LiveFeatures) -> bool:
         request.dense.tobytes() == found.dense.tobytes()
         and request.expected_cost.tobytes() == found.expected_cost.tobytes()
         and all(values.tobytes() == found.events[name].tobytes() for name, values in request.events.items())
+        and all(values.tobytes() == found.own[name].tobytes() for name, values in request.own.items())
     )
 
 
@@ -135,7 +143,8 @@ def _require(request: Request, name: str, offline: np.ndarray, online: np.ndarra
     if len(offline) != len(online):
         raise ParityError(f"{where}: {len(offline)} values offline, {len(online)} online")
     bits = offline.view(f"u{offline.itemsize}"), online.astype(offline.dtype).view(f"u{offline.itemsize}")
-    first = int(np.flatnonzero(bits[0] != bits[1])[0]) if (bits[0] != bits[1]).any() else 0
+    differ = (bits[0] != bits[1]).reshape(len(offline), -1).any(axis=1)
+    first = int(np.flatnonzero(differ)[0]) if differ.any() else 0
     raise ParityError(f"{where}, value {first}: {offline[first]} offline, {online[first]} online")
 
 
@@ -215,7 +224,7 @@ def check_parity(
     times_us = requests.time_us
     for lines, complete_us in delivery.deliveries(log):
         began_s = time.perf_counter()
-        deliver(lines, min(complete_us, int(log.time_us[-1])))
+        deliver(lines, max(min(complete_us, int(log.time_us[-1])), log.told_us))
         delivered_s = time.perf_counter()
         records += len(lines)
         stop = int(np.searchsorted(times_us, complete_us, side="right"))
@@ -232,4 +241,5 @@ def check_parity(
 
 
 def _size(request: Request) -> int:
-    return request.dense.size + len(request.expected_cost) + sum(len(values) for values in request.events.values())
+    columns = (*request.events.values(), *request.own.values())
+    return request.dense.size + len(request.expected_cost) + sum(values.size for values in columns)

@@ -76,6 +76,7 @@ class LivePath:
         while True:
             try:
                 self._consumer.run(until_end=True)
+                self.lookup.forget_columns()
                 return
             except SimulatedKill:
                 self._stop()

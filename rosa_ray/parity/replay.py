@@ -119,7 +119,6 @@ def replay(
         progress: called with records and rankings sent since the last call.
     """
     report, began_s = ReplayReport(), time.monotonic()
-    users = UserIds(log)
     for due_us, start, stop, asked in _steps(log, requests, speed):
         if stopped():
             break
@@ -129,28 +128,10 @@ def replay(
             _rank(sink, requests, index, report)
         if stop > start:
             lines = log.lines(start, stop)
-            report.add(len(lines), sink.send(lines, users.of(start, stop)))
+            report.add(len(lines), sink.send(lines, log.ids(start, stop)))
         progress(stop - start, len(asked))
     report.seconds = time.monotonic() - began_s
     return report
-
-
-class UserIds:
-    """Whose record each record of a log is."""
-
-    def __init__(self, log: RecordedLog) -> None:
-        self._log = log
-
-    def of(self, start: int, stop: int) -> list[str]:
-        """User ids of some records, in order."""
-        kind, row = self._log.kind[start:stop], self._log.row[start:stop]
-        ids = np.empty(len(kind), object)
-        for table, chosen in (
-            (self._log.events, kind == RecordKind.EVENT),
-            (self._log.impressions, kind != RecordKind.EVENT),
-        ):
-            ids[chosen] = table["user_id"].take(pa.array(row[chosen])).fill_null("").to_pylist()
-        return ids.tolist()
 
 
 def _steps(log: RecordedLog, requests: RankingRequests | None, speed: float) -> Iterator[tuple[int, int, int, range]]:

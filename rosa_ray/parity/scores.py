@@ -6,6 +6,7 @@ import numpy as np
 
 from rosa_ray.errors import ParityError
 from rosa_ray.features import UserRows, encode_users
+from rosa_ray.features.own import row_columns
 from rosa_ray.inference import predict
 from rosa_ray.parity.features import Request
 from rosa_ray.parity.recorded_log import iso
@@ -90,7 +91,7 @@ class ScoreParity:
             catalogue, places, request.bid, found.expected_cost, request.time_us, None, None
         ) | {
             name: shown[name][request.rows]
-            for name in ("device_key", "region_key", *self._model.features.config.columns)
+            for name in ("device_key", "region_key", *row_columns(self._model.features.config.columns))
         }
         (scores,) = self._scorer.score_now([history], candidates, found.dense)
         return {name: getattr(scores, name) for name in SCORED_HEADS}

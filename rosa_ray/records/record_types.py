@@ -184,7 +184,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "valid_from": "2026-01-31T09:30:00Z",
         "columns": {"age_band": "25-34", "interests": ["shoes", "running"]},
     },
-    "item": {"type": "item", "item_id": "i42", "valid_from": None, "columns": {"brand": "Acme", "weight_kg": 0.4}},
+    "item": {
+        "type": "item",
+        "item_id": "i42",
+        "valid_from": "2026-01-01T00:00:00Z",
+        "columns": {"brand": "Acme", "weight_kg": 0.4},
+    },
     "ad": {"type": "ad", "ad_id": "ad2", "valid_from": "2026-01-31T00:00:00Z", "columns": {"margin": 0.25}},
 }
 """One record of each type, as JSON values."""

@@ -114,6 +114,10 @@ class FeatureLookup:
         self._asked.forget(changed_us)
         return Written(result.accepted, result.duplicates, tuple(result.late_rows.tolist()))
 
+    def forget_columns(self) -> None:
+        """Read columns of items and ads again: another process changed them. Without this they are read when aged."""
+        self._own.clear()
+
     async def _run(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
 

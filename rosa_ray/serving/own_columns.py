@@ -58,6 +58,11 @@ class OwnColumns:
             if change.prefix in self._things:
                 self._things[change.prefix].forget(change.key)
 
+    def clear(self) -> None:
+        """Let go of all items and ads."""
+        for things in self._things.values():
+            things.clear()
+
     def _read_user(self, user: bytes, moment: np.ndarray) -> dict[str, np.ndarray]:
         versions = HeldVersions(USER, self._configs)
         one = versions.read(versions.add([user]), moment[:1])

@@ -17,6 +17,7 @@ from rosa_ray.features.counting import buckets_of, read_entities
 from rosa_ray.features.own_counters import is_of_ads, own_views
 from rosa_ray.features.views import CATALOGUE_KEYS, View
 from rosa_ray.schema import MISSING_KEY
+from rosa_ray.schema.own_columns import ENTITIES, prefix_of
 from rosa_ray.serving.ad_counters import KEPT_BUCKETS, ReadCounters
 
 KEPT_READINGS = 50_000
@@ -24,14 +25,14 @@ KEPT_READINGS = 50_000
 
 
 def asked_columns(config: FeatureConfig) -> tuple[str, ...]:
-    """Key columns that a request has to say, beside user and ads, for own counters.
+    """Key columns that a request has to say for own counters; those of its user, items and ads are known.
 
     >>> asked_columns(FeatureConfig())
     ()
     """
     known = {*CATALOGUE_KEYS, "user_key"}
     names = dict.fromkeys(name for view in own_views(config.counters) for name in view.parts)
-    return tuple(name for name in names if name not in known)
+    return tuple(name for name in names if name not in known and prefix_of(name) not in ENTITIES)
 
 
 @dataclass

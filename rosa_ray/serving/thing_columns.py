@@ -38,7 +38,7 @@ class ThingColumns:
     ) -> None:
         self._prefix, self._configs = prefix, configs
         self._read, self._ttl_s, self._max_bytes, self._clock = read, ttl_s, max_bytes, clock
-        self._clear()
+        self.clear()
 
     def __len__(self) -> int:
         return len(self._number_of)
@@ -49,7 +49,7 @@ class ThingColumns:
         old = self._read_at_s[numbers] < self._clock() - self._ttl_s
         if old.any():
             if self._held.nbytes > self._max_bytes:
-                self._clear()
+                self.clear()
                 old = np.ones(len(key), bool)
             self._fill(np.unique(key[old]))
             numbers = self._numbers(key)
@@ -64,7 +64,8 @@ class ThingColumns:
         for one in key.tolist():
             self._number_of.pop(one, None)
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Let go of everything."""
         self._held = HeldVersions(self._prefix, self._configs)
         self._number_of: dict[int, int] = {}
         self._read_at_s = np.full(1, -np.inf)

@@ -5,11 +5,12 @@ Adding a source is adding one file to this folder: a class that satisfies `Sourc
 """
 
 from rosa_ray.sources.kinds import source_kinds
-from rosa_ray.sources.own_tables import beside, require_tables
+from rosa_ray.sources.own_tables import OWN_TABLES, beside, require_tables
 from rosa_ray.sources.protocol import RawBatch, Source, SourceConfig, SourceFile
 from rosa_ray.sources.registry import brings, features_of, open_source
 
 __all__ = [
+    "OWN_TABLES",
     "RawBatch",
     "Source",
     "SourceConfig",

@@ -33,6 +33,15 @@ def run(tmp_path: Path) -> Path:
                 "impression_impression_key": pa.array([[1, 2], []], pa.large_list(pa.int64())),
             }
         ),
+        "log/users/part-0.parquet": pa.table({"user_id": ["ann", "bob", "ann"], "age_band": ["a", "b", "c"]}),
+        "log/items/part-0.parquet": pa.table({"item_id": ["ann"], "brand": ["ann"]}),
+        "data/users_table/part-00000.parquet": pa.table(
+            {
+                "user_id": ["ann", "ann", "bob"],
+                "user.interests": [["a", "b"], None, ["c"]],
+                "user_key": hash_ids(pa.array(["ann", "ann", "bob"])),
+            }
+        ),
         "data/counters.parquet": pa.table(
             {
                 "view": ["user_events", "user_impressions", "item_events", *["impressions(user_id,device)"] * 2],
@@ -58,11 +67,15 @@ def test_rows_of_the_user_go_from_every_table(run: Path) -> None:
     assert found == {
         "data/counters.parquet": 3,
         "data/users/part-0.parquet": 1,
+        "data/users_table/part-00000.parquet": 2,
         "evaluation/predictions/part-0.parquet": 2,
         "log/events/part-0.parquet": 2,
         "log/impressions/part-0.parquet": 2,
         "log/truth/part-0.parquet": 2,
+        "log/users/part-0.parquet": 2,
     }
+    assert column(run, "data/users_table/part-00000.parquet", "user.interests") == [["c"]]
+    assert column(run, "log/users/part-0.parquet", "age_band") == ["b"]
     assert column(run, "log/impressions/part-0.parquet", "user_id") == ["bob", "cid"]
     assert column(run, "log/truth/part-0.parquet", "p_ctr") == [0.2, 0.4]
     assert column(run, "data/users/part-0.parquet", "user_id") == ["bob"]
@@ -70,7 +83,8 @@ def test_rows_of_the_user_go_from_every_table(run: Path) -> None:
     assert column(run, "evaluation/predictions/part-0.parquet", "impression_key") == [1, 3]
     assert column(run, "log/ads/part-0.parquet", "ad_id") == ["ann"]
     assert forget_in_files(str(run), ["ann"]) == []
-    assert not any(b"ann" in path.read_bytes() for path in run.rglob("*.parquet") if "ads" not in str(path))
+    of_users = [path for path in run.rglob("*.parquet") if path.parent.name not in ("ads", "items")]
+    assert not any(b"ann" in path.read_bytes() for path in of_users)
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(run: Path) -> None:

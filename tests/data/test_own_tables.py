@@ -113,11 +113,12 @@ def test_the_report_tells_of_users_and_items(without_ray, tmp_path):  # noqa: F8
         "age": ["a", "a", "b", "c"],
         "spent": ["1", "1", "1", "x"],
     }
-    items = {"item_id": ["i1"], "brand": ["b"]}
+    items = {"item_id": ["i1", "i2"], "brand": ["b", "b"], "image": [[1.0, 2.0], None]}
     configs = {
         "user.age": ColumnConfig(),
         "user.spent": ColumnConfig(type="number"),
         "item.brand": ColumnConfig(),
+        "item.image": ColumnConfig(type="vector", size=2),
     }
     result = with_columns(tmp_path, configs, users=pa.table(rows), items=pa.table(items))
     assert told(result) == {
@@ -125,7 +126,19 @@ def test_the_report_tells_of_users_and_items(without_ray, tmp_path):  # noqa: F8
         ("users: contradict another row of their user_id", True): 1,
         ("users: are copies of a row", False): 1,
     }
-    assert result.report["own_tables"] == {"users": 1, "items": 1}
+    assert result.report["own_tables"] == {"users": 1, "items": 2}
+    item_of = {row["ad_id"]: row["item_id"] for row in log()["ads"].to_pylist()}
+    shown = [item_of[ad] for ad in log()["impressions"]["ad_id"].to_pylist()]
+    branded = shown.count("i1") + shown.count("i2")
+    assert result.report["own"] == {
+        "impressions": len(shown),
+        "unknown": {"user": len(shown), "item": len(shown) - branded},
+        "known": {"user.age": 0, "user.spent": 0, "item.brand": branded, "item.image": shown.count("i1")},
+    }
+    assert [warning.partition(";")[0] for warning in result.report["warnings"]] == [
+        "users: 50.0% of the rows were lost, more than preprocess.max_lost_share=0.01",
+        f"0 of {len(shown)} impressions have a user of the table users",
+    ]
     examples = {loss["reason"]: loss["example"] for loss in result.report["losses"]}
     assert examples["contradict another row of their user_id"] == "user_id 'nobody': user.age 'a' and 'b'"
     assert result.partial
@@ -138,4 +151,5 @@ def test_tables_that_are_no_longer_declared_leave_nothing_behind(without_ray, tm
     assert sum(read_parquet(layout.users_table(part)).num_rows for part in range(PLAIN.partitions)) == 1
     result = with_columns(tmp_path, {}, users=users)
     assert not (tmp_path / "data" / "users_table").exists()
+    assert "own" not in result.report
     assert "own_tables" not in result.report

@@ -11,6 +11,7 @@ from rosa_ray.features.encoding import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VEC
 from rosa_ray.features.frozen import FrozenVectors
 from rosa_ray.features.input_fields import DENSE, HISTORY, OTHER, Field, input_fields
 from rosa_ray.features.own import ColumnConfig
+from rosa_ray.features.own_counters import CounterConfig, own_views
 from rosa_ray.features.views import VIEWS
 from tests.tiny_users import BOUNDS, FEATURES, tiny_rows, tiny_users
 
@@ -52,8 +53,8 @@ def declared() -> tuple[EncodedUsers, FeatureState]:
         name: FrozenVectors(ids, rng.normal(0, 1, (len(ids), COLUMNS[name].size)).astype(np.float32))
         for name in VECTORS
     }
-    config = replace(FEATURES, columns=COLUMNS)
-    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, COLUMNS)], config, vectors=frozen)
+    config = replace(FEATURES, columns=COLUMNS, crosses=(("request.slot", "hour"),), ad_id=True)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config)], config, vectors=frozen)
     return encode_users(rows, state), state
 
 
@@ -84,8 +85,14 @@ def test_every_view_and_every_declared_column_is_a_field_under_its_name(
     declared: tuple[EncodedUsers, FeatureState],
 ) -> None:
     _, state = declared
-    every = replace(state, config=replace(state.config, views=tuple(VIEWS)))
-    assert {*VIEWS, *COLUMNS} <= {field.name for field in input_fields(every)}
+    counters = (CounterConfig(by=("ad_id", "request.slot"), windows_h=(24, 168)), CounterConfig("events", ("item_id",)))
+    config = replace(state.config, views=tuple(VIEWS), counters=counters, position=True)
+    vocabularies = {**state.vocabularies, "position": state.vocabularies["device"]}
+    fields = named(replace(state, config=config, vocabularies=vocabularies))
+    own = [view.name for view in own_views(counters)]
+    assert {*VIEWS, *own, *COLUMNS, "request.slot*hour", "ad_id", "position"} <= set(fields)
+    assert OTHER not in fields
+    assert len(fields[own[0]].within[DENSE]) == 2 * 2 * 3, "two windows of three figures, each with its presence"
 
 
 def test_an_input_that_no_field_names_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +103,7 @@ def test_an_input_that_no_field_names_is_not_left_out(monkeypatch: pytest.Monkey
     assert other.within == {OWN: (0,), DENSE: (sizes["dense"] - 2, sizes["dense"] - 1)}
 
 
-@pytest.mark.parametrize("name", ["item", "price", "time", "ad_impressions", *COLUMNS])
+@pytest.mark.parametrize("name", ["item", "price", "time", "ad_impressions", *COLUMNS, "request.slot*hour", "ad_id"])
 def test_a_permuted_field_moves_together_and_alone(name: str, declared: tuple[EncodedUsers, FeatureState]) -> None:
     users, state = declared
     field, moved = named(state)[name], permuted(name, users, state)

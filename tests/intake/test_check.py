@@ -9,6 +9,7 @@ import pytest
 from rosa_ray.config import load_config
 from rosa_ray.data.preprocess import period_of, split_bounds
 from rosa_ray.errors import InputError
+from rosa_ray.features.own import own_columns
 from rosa_ray.intake import figures
 from rosa_ray.intake.check import LogCheck, check_log
 from rosa_ray.sources import open_source
@@ -22,8 +23,15 @@ def check(config: Path, rows: int = 0) -> LogCheck:
     loaded = load_config(config)
     settings = loaded.preprocess
     keep = settings.time_outliers == "keep"
+    own = own_columns(loaded.features.columns)
     return check_log(
-        open_source(loaded.source), partial(split_bounds, settings), rows, period_of(settings), keep_outliers=keep
+        open_source(loaded.source, None, own),
+        partial(split_bounds, settings),
+        rows,
+        period_of(settings),
+        keep_outliers=keep,
+        own=own,
+        features=loaded.features,
     )
 
 
@@ -249,3 +257,70 @@ def test_versions_of_a_row_are_no_conflict(tmp_path: Path) -> None:
     found = check(write_log(tmp_path / "dated", ads=dated))
     assert found.exit_code == 0
     assert [line for line in said(found, "note") if "12 ads in 24 rows of different times" in line]
+
+
+def with_users(folder: Path, columns: str, **users: list) -> LogCheck:
+    """Check a log with a table of users, and columns declared in YAML."""
+    config = write_log(folder, users={"user_id": [f"u{at}" for at in range(invented.USERS)], **users})
+    with config.open("a") as file:
+        file.write(f"features:\n  columns:\n{columns}")
+    return check(config)
+
+
+def test_declared_columns_are_told_with_examples(tmp_path: Path) -> None:
+    ages = [("18-24", "25-34", "")[at % 3] for at in range(invented.USERS)]
+    found = with_users(
+        tmp_path,
+        "    user.age: {type: category}\n    user.tags: {type: categories}\n    user.taste: {type: vector, size: 3}\n"
+        "    user.spent: {}\n    user.city: {}\n",
+        age=ages,
+        tags=[("a|b", "b|a", "a|b")[at % 3] for at in range(invented.USERS)],
+        taste=["0.5 1 2"] * invented.USERS,
+        spent=[""] * invented.USERS,
+        city=["Rome"] * invented.USERS,
+    ).columns
+    told = {one.name: (one.table, round(one.known_share, 2), one.distinct, one.examples) for one in found}
+    assert told == {
+        "user.age": ("users", 0.67, 2, ("18-24", "25-34")),
+        "user.tags": ("users", 1.0, 2, ("a, b", "b, a")),
+        "user.taste": ("users", 1.0, 1, ("0.5, 1, …",)),
+        "user.spent": ("users", 0.0, 0, ()),
+        "user.city": ("users", 1.0, 1, ("Rome",)),
+    }
+
+
+def test_declared_columns_that_say_nothing_are_remarked(tmp_path: Path) -> None:
+    found = with_users(
+        tmp_path, "    user.spent: {}\n    user.city: {}\n", spent=[""] * invented.USERS, city=["Rome"] * invented.USERS
+    )
+    assert [text for text in said(found, "odd") if "user." in text] == [
+        "odd: users: user.spent has no value in any row; name its column in source.columns"
+    ]
+    assert any("user.city is the same in every row that has it: Rome" in text for text in said(found, "note"))
+    assert found.to_dict()["columns"][1]["examples"] == ("Rome",)
+
+
+def test_ids_of_users_that_are_written_otherwise_are_odd(tmp_path: Path) -> None:
+    strangers = {"user_id": [f"U-{at}" for at in range(invented.USERS)], "age": ["a", "b"] * (invented.USERS // 2)}
+    found = with_users(tmp_path, "    user.age: {}\n", **strangers)
+    assert any("users of impressions are in the table of users" in text for text in said(found, "odd"))
+
+
+def test_versions_of_users_are_no_conflict(tmp_path: Path) -> None:
+    dated = {
+        "user_id": ["u1", "u1", "u2"],
+        "valid_from": [invented.START, invented.START + DAY, invented.START],
+        "age": ["a", "b", "a"],
+    }
+    found = with_users(tmp_path, "    user.age: {}\n", **dated)
+    assert any("2 users in 3 rows of different times" in text for text in said(found, "note"))
+
+
+def test_a_table_that_nobody_declares_a_column_of_is_said_to_be_unused(tmp_path: Path) -> None:
+    loaded = load_config(write_log(tmp_path, users={"user_id": ["u1"], "age": ["a"]}))
+    found = check_log(open_source(loaded.source), partial(split_bounds, loaded.preprocess), unused=["users"])
+    assert "users" not in found.tables
+    assert (
+        "note: users: the table is given, and not read: nobody declares a column of it; "
+        "features.columns: {user.NAME: {type: category}} declares one"
+    ) in said(found, "note")

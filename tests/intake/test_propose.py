@@ -122,7 +122,7 @@ def test_words_that_are_no_known_behaviours_become_own_ones_for_a_person_to_orde
         choice for choice in proposal.draft.choices if "unfollow, compare" in choice or "compare, unfollow" in choice
     ]
     config = configured(proposal, tmp_path)
-    scans = scan_log(open_source(config.source), 0, names)
+    scans = scan_log(open_source(config.source), 0, (), names)
     assert (scans["events"].kept.rows, scans["events"].set_aside) == (invented.EVENTS, [])
 
 
@@ -384,6 +384,85 @@ def test_a_column_that_candidates_lack_is_no_feature_of_the_request(tmp_path: Pa
     assert "request.placement" not in propose(paths, "shop", "").draft.text
     paths[1] = write_csv(asked | {"placement": shown["placement"]}, tmp_path / "candidates.csv")
     assert "request.placement" in propose(paths, "shop", "").draft.text
+
+
+def people() -> invented.Columns:
+    """A table of users with columns of every type."""
+    count = invented.USERS
+    return {
+        "user_id": [f"u{at}" for at in range(count)],
+        "ageBand": [("18-24", "25-34", "35-44")[at % 3] for at in range(count)],
+        "interests": [("sport|news", "music", "news|music|film")[at % 3] for at in range(count)],
+        "household_budget": [f"${1_000 + 137 * (at % 25)}.50" for at in range(count)],
+        "taste": [f"{at / 8} 0.5 1 -1" for at in range(count)],
+        "email": [f"u{at}@x" for at in range(count)],
+        "purchases": [at % 4 for at in range(count)],
+        "signup": [f"2026-0{1 + at % 9}-01" for at in range(count)],
+    }
+
+
+def goods() -> invented.Columns:
+    """A table of items, one row for each."""
+    return {
+        "item_id": [f"it{at}" for at in range(60)],
+        "brand": [f"b{at % 7}" for at in range(60)],
+        "image": [[at / 60, 0.5, 1.0] for at in range(60)],
+        "labels_on_it": ["x", "y"] * 30,
+    }
+
+
+def test_tables_of_users_and_items_are_found_and_their_columns_declared(tmp_path: Path) -> None:
+    paths = [
+        write_csv(columns, tmp_path / f"part{at}.csv") for at, columns in enumerate([*tables().values(), people()])
+    ]
+    paths.append(write_parquet(goods(), tmp_path / "part9.parquet"))
+    proposal = propose(paths, "shop", "")
+    assert [one.table for one in proposal.tables] == ["events", "impressions", "ads", "users", "items"]
+    config = configured(proposal, tmp_path)
+    assert {name: (column.type, column.size) for name, column in config.features.columns.items()} == {
+        "user.ageBand": ("category", 0),
+        "user.interests": ("categories", 0),
+        "user.household_budget": ("number", 0),
+        "user.taste": ("vector", 4),
+        "item.brand": ("category", 0),
+        "item.image": ("vector", 3),
+    }
+    own = own_columns(config.features.columns)
+    scans = scan_log(open_source(config.source, own=own), 0, own)
+    assert (scans["users"].kept.rows, scans["items"].kept.rows) == (invented.USERS, 60)
+    assert all(not scan.set_aside and not scan.unreadable for scan in scans.values())
+    assert all(
+        scans[table].kept.known_share(name) == 1 for table in ("users", "items") for name in scans[table].kept.own
+    )
+    (asked,) = [choice for choice in proposal.draft.choices if "valid_from" in choice]
+    assert asked.startswith("features.columns: rows of users and items say no valid_from")
+
+
+def test_columns_of_requests_stay_comments_beside_declared_ones(tmp_path: Path) -> None:
+    shown = invented.impressions() | {"placement": ["top", "side"] * (invented.SHOWN // 2)}
+    paths = [write_csv(shown, tmp_path / "shown.csv"), write_csv(people(), tmp_path / "users.csv")]
+    proposal = propose(paths, "shop", "")
+    assert "request.placement" not in configured(proposal, tmp_path).features.columns
+    (tmp_path / "all.yaml").write_text(proposal.draft.text.replace("    # request.", "    request."))
+    assert "request.placement" in load_config(tmp_path / "all.yaml").features.columns
+
+
+def test_snapshots_of_users_take_the_day_of_their_files(tmp_path: Path) -> None:
+    for day in ("2026-09-21", "2026-09-22"):
+        write_csv(people(), tmp_path / "users" / f"users_{day}.csv")
+    shown = write_csv(invented.impressions(), tmp_path / "shown.csv")
+    proposal = propose([shown, str(tmp_path / "users")], "shop", "")
+    config = configured(proposal, tmp_path)
+    assert config.source.columns["users"]["valid_from"] == "#file"
+    own = own_columns(config.features.columns)
+    scans = scan_log(open_source(config.source, own=own), 0, own)
+    assert scans["users"].kept.known_share("valid_from") == 1
+    assert not [choice for choice in proposal.draft.choices if choice.startswith("features.columns")]
+
+
+def test_items_stay_ads_where_no_file_has_ads_of_its_own(tmp_path: Path) -> None:
+    paths = [write_csv(invented.events(), tmp_path / "part0.csv"), write_parquet(goods(), tmp_path / "part1.parquet")]
+    assert [one.table for one in propose(paths, "shop", "").tables] == ["events", "ads"]
 
 
 def test_a_file_that_is_no_log_is_refused_with_its_columns(tmp_path: Path) -> None:

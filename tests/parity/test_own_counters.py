@@ -8,15 +8,16 @@ import pytest
 
 from rosa_ray.errors import ParityError
 from rosa_ray.features import dense_names
-from rosa_ray.features.counting import counted_views
+from rosa_ray.features.counting import counted_views, dense_views
 from rosa_ray.features.own_counters import said_columns
 from rosa_ray.parity.features import Delivery, LoggedRequests, ParityReport, check_parity
 from rosa_ray.parity.live_path import LivePath
 from rosa_ray.parity.recorded_log import RecordedLog
+from rosa_ray.parity.told_columns import with_told
 from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.store import StoreConfig
-from tests.own_counters import FEATURES, OwnWorld, own_world
+from tests.own_counters import FEATURES, TOLD_FEATURES, OwnWorld, own_world, things_told
 from tests.redis_server import redis_server
 from tests.synthetic import ads_table
 
@@ -40,7 +41,7 @@ def store_of(kind: str, folder: Path) -> Iterator[StoreConfig]:
 def compare(
     own: OwnWorld, folder: Path, store: StoreConfig, said: tuple[str, ...], shuffle: int | None, kill: int
 ) -> tuple[ParityReport, int]:
-    log = RecordedLog.of(own.events, own.impressions, said)
+    log = RecordedLog.of(own.events, own.impressions, counted=said)
     requests = LoggedRequests(own.rows, CONTEXT, asked_columns(FEATURES))
     delivery = Delivery(chunk_records=97, chunk_us=store.horizon_us // 2, shuffle_seed=shuffle)
     with LivePath(folder, store, own.state, Catalogue.of(ads_table()), CONTEXT, kill) as live:
@@ -66,3 +67,22 @@ def test_feedback_that_does_not_say_the_place_counts_at_none(own: OwnWorld, tmp_
     store = StoreConfig(path=str(tmp_path / "store.db"), max_timeline_events=400)
     with pytest.raises(ParityError, match=r"feature 'impressions\(ad_id,request.place\)\.\w+\.log1p_impressions'"):
         compare(own, tmp_path, store, ("request.page", "device", "region"), None, 0)
+
+
+def test_columns_of_users_items_and_ads_are_counted_by_as_of_each_request(tmp_path: Path) -> None:
+    """Live, feedback says them, and the lookup knows those of a ranking."""
+    own, things, said = own_world(TOLD_FEATURES), things_told(), said_columns(counted_views(TOLD_FEATURES))
+    assert said == ("user.band", "ad.kind", "item.brand", "request.place", "region")
+    assert asked_columns(TOLD_FEATURES) == ("request.place", "region_key")
+    columns = TOLD_FEATURES.columns
+    told = with_told(own.impressions, ads_table(), things, columns, said)
+    log = RecordedLog.of(own.events, told, things, columns, said)
+    requests = LoggedRequests(own.rows, CONTEXT, asked_columns(TOLD_FEATURES))
+    store = StoreConfig(path=str(tmp_path / "store.db"), max_timeline_events=400, dedup_horizon_days=20)
+    delivery = Delivery(chunk_records=97, chunk_us=store.horizon_us // 2, shuffle_seed=5)
+    with LivePath(tmp_path, store, own.state, Catalogue.of(ads_table()), CONTEXT, 4) as live:
+        report = check_parity(log, requests, delivery, live.deliver, live.answer, dense_names(TOLD_FEATURES))
+        assert not live.metrics.refused
+    assert report.impressions == own.impressions.num_rows
+    for view in dense_views(TOLD_FEATURES)[1:]:
+        assert len(own.counters[view.name].bucket) > 100, view.name

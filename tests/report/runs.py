@@ -208,6 +208,7 @@ def _data_report() -> dict[str, Any]:
             }
         ],
         "coverage": [{"what": "users with impressions have events", "have": 0, "of": 40, "hint": "ids differ by case"}],
+        "own": {"impressions": 240, "unknown": {"user": 60}, "known": {"user.age_band": 180, "item.<b>": 0}},
         "warnings": ["events: 10.2% of the rows were lost"],
         "splits": {"test": split},
         "leakage": {"timelines_out_of_order": 0},

@@ -100,6 +100,8 @@ def test_what_was_lost_is_listed_with_its_reason(run_dir: Path) -> None:
     html = section(run_dir, "data")
     assert ["events", "user_id are &lt;null&gt;", "52", "10.18 %", "yes", "row 7"] in rows(html)
     assert ["users with impressions have events", "0", "40", "ids differ by case"] in rows(html)
+    assert ["user.age_band", "180", "75.0 %"] in rows(html)
+    assert ["item.&lt;b&gt;", "0", "0.0 %"] in rows(html)
     assert "Warning: events: 10.2% of the rows were lost." in html
 
 
