@@ -3,13 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-ANYWAY = "or set leak_guard.action=warn to train all the same"
+from rosa_ray.schema.own_columns import REQUEST, prefix_of
 
-KNOWN_THEN = (
-    "give '{name}' as it was known before the request, dated by valid_from, or leave it out of features.columns, "
-    "and preprocess again; " + ANYWAY
-)
-"""What to do about a declared column, by `name`."""
+ANYWAY = "or set leak_guard.action=warn to train all the same"
 
 
 @dataclass(frozen=True)
@@ -104,3 +100,15 @@ class LeakReport:
             turned = " the other way round" if top.auc < 0.5 else ""
             head += f"; strongest single input {top.feature} -> {top.label}, AUC {top.power:.3f}{turned}"
         return [f"{head} ({self.seconds:.1f} s)", *(f"  {item.severity}: {item}" for item in self.findings)]
+
+
+def remedy_of_column(name: str) -> str:
+    """What to do about a declared column that knows too much.
+
+    >>> remedy_of_column("request.dwell_s").partition(",")[0]
+    "read as 'request.dwell_s' what was known before the request"
+    """
+    told = f"give '{name}' as it was known before the request, dated by valid_from"
+    if prefix_of(name) == REQUEST:
+        told = f"read as '{name}' what was known before the request"
+    return f"{told}, or leave it out of features.columns, and preprocess again"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rosa_ray.data.leakage.findings import KNOWN_THEN, LeakFinding
+from rosa_ray.data.leakage.findings import ANYWAY, LeakFinding, remedy_of_column
 from rosa_ray.data.leakage.ranks import rank_correlation
 from rosa_ray.features import Split, UserRows
 from rosa_ray.features.encoding import owners
@@ -98,7 +98,7 @@ def check_static(things: Mapping[str, Versions], start_us: int) -> Iterator[Leak
                     name,
                     f"is static, though {changed} of {len(np.unique(versions.key))} {prefix_of(name)[:-1]}s changed it "
                     "while the log ran, so that requests read what came after them",
-                    f"set features.columns: {{{name}: {{clock: valid_from}}}}, or " + KNOWN_THEN.format(name=name),
+                    f"set features.columns: {{{name}: {{clock: valid_from}}}}, or {remedy_of_column(name)}, {ANYWAY}",
                 )
 
 
@@ -133,7 +133,7 @@ def _judge(name: str, seen: Mapping[str, np.ndarray], kind: str, cut_us: int) ->
                 f"as read before the middle of the labelled period, goes with the rate of {outcome} after it (rank "
                 f"correlation {r:.2f} over {len(chosen)} {prefix_of(name)[:-1]}s), more than their own past does "
                 f"({p:.2f})",
-                KNOWN_THEN.format(name=name),
+                f"{remedy_of_column(name)}, {ANYWAY}",
             )
 
 

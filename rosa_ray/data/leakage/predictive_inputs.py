@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.data.leakage.findings import ANYWAY, KNOWN_THEN, FeaturePower, LeakFinding
+from rosa_ray.data.leakage.findings import ANYWAY, FeaturePower, LeakFinding, remedy_of_column
 from rosa_ray.data.leakage.ranks import rank_correlation
 from rosa_ray.features import FeatureConfig, Split, UserRows, dense_names
 from rosa_ray.features.encoding import owners
@@ -233,7 +233,7 @@ def _label(name: str, sample: Columns) -> tuple[np.ndarray, np.ndarray]:
 def _remedy(feature: str) -> str:
     name = feature.removesuffix(" is present").removeprefix(MEAN_BY).partition("[")[0]
     if prefix_of(name):
-        return KNOWN_THEN.format(name=name)
+        return remedy_of_column(name)
     if "." in name:
         view = name.rsplit(".", 2)[0]
         return f"drop '{view}' from features.{'counters' if '(' in view else 'views'} and preprocess again"

@@ -388,3 +388,4 @@ def test_declared_columns_that_give_the_click_away_are_named(tmp_path: Path) -> 
     named = {finding.where.removeprefix("mean of the label by ") for finding in report.leaks}
     assert named == {"request.answered", "request.source", "request.tags"}
     assert all("known before the request" in finding.remedy for finding in report.leaks)
+    assert all(str(finding).count("train all the same") == 1 for finding in report.leaks)
