@@ -77,7 +77,7 @@ class Store:
             timeline=timeline,
             states=states,
             counters={
-                view: counters_of_fields([key], [fields], measures_of(view))
+                view: counters_of_fields([key], [fields], measures_of(view, len(self._features.behaviors)))
                 for view, fields in zip(self._user_views, counters, strict=True)
             },
             model_version=model,
@@ -95,7 +95,7 @@ class Store:
             _, identity, found = self._connection.run("read_counters", view, len(chosen), *chosen)
             self._require_identity(identity)
             fields += found
-        return {view: counters_of_fields(keys, fields, measures_of(view))}
+        return {view: counters_of_fields(keys, fields, measures_of(view, len(self._features.behaviors)))}
 
     def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
         """See `OnlineStore.read_columns`."""
