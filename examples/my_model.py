@@ -46,7 +46,7 @@ class Ranker(nn.Module):
         super().__init__()
         self.config = config
         self.tables = SharedTables(sizes, config.width)
-        self.events = EventEmbedding(config.width, config.dropout)
+        self.events = EventEmbedding(sizes, config.width, config.dropout)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         inputs = 2 * config.width + self.context.outputs

@@ -12,6 +12,7 @@ from rosa_ray.cluster.config import RayConfig
 from rosa_ray.data.leakage.guard import LeakGuardConfig
 from rosa_ray.data.materialize import MaterializeConfig
 from rosa_ray.data.preprocess import PreprocessConfig
+from rosa_ray.errors import ConfigError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.own import ColumnConfig
@@ -98,6 +99,11 @@ class RunConfig:
         known = _columns_of(self.source)
         if known and not self.features.columns:
             object.__setattr__(self, "features", replace(self.features, columns=known))
+        behaviors = self.features.behavior_names
+        for value, behavior in self.source.behaviors.items():
+            if behavior not in behaviors:
+                right = f"it is one of {', '.join(behaviors)}, or features.behaviors names it"
+                raise ConfigError(f"source.behaviors.{value} is '{behavior}'; {right}")
 
 
 def _columns_of(source: SourceConfig) -> dict[str, ColumnConfig]:

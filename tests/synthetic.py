@@ -1,5 +1,7 @@
 """Small synthetic logs and batches for tests: random, seeded, with ties and users without events."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -19,8 +21,9 @@ from rosa_ray.features import (
     keyed_impressions,
 )
 from rosa_ray.features.own import row_columns
-from rosa_ray.schema import ADS, BEHAVIORS, EVENTS, IMPRESSIONS
+from rosa_ray.schema import ADS, BEHAVIORS, IMPRESSIONS
 from rosa_ray.schema.contract import TIMESTAMP
+from rosa_ray.schema.contracts import events_with
 from rosa_ray.units import DAY_US, MINUTE_US
 
 START_US = 1_700_000_000_000_000
@@ -34,7 +37,13 @@ def times(rng: np.random.Generator, count: int) -> np.ndarray:
     return START_US + rng.integers(0, DAYS * 144, count) * 10 * MINUTE_US
 
 
-def events_table(rng: np.random.Generator, users: int = 12, events: int = 300, items: int = 30) -> pa.Table:
+def events_table(
+    rng: np.random.Generator,
+    users: int = 12,
+    events: int = 300,
+    items: int = 30,
+    behaviors: Sequence[str] = BEHAVIORS,
+) -> pa.Table:
     """Events of users u1 … (u0 has none); item i is of category i mod 5."""
     item = rng.integers(0, items, events)
     table = pa.table(
@@ -42,13 +51,13 @@ def events_table(rng: np.random.Generator, users: int = 12, events: int = 300, i
             "event_id": [f"e{number:06d}" for number in range(events)],
             "user_id": [f"u{number}" for number in rng.integers(1, users, events)],
             "item_id": [f"i{number}" for number in item],
-            "behavior": [BEHAVIORS[code] for code in rng.integers(0, 4, events)],
+            "behavior": [behaviors[code] for code in rng.integers(0, len(behaviors), events)],
             "event_time": pa.array(times(rng, events)).cast(TIMESTAMP),
             "category": [f"c{number % 5}" for number in item],
             "price": rng.uniform(1, 100, events),
         }
     )
-    return EVENTS.check(table, "synthetic")[0]
+    return events_with(behaviors).check(table, "synthetic")[0]
 
 
 def ads_table(items: int = 30) -> pa.Table:
@@ -92,10 +101,13 @@ def impressions_table(rng: np.random.Generator, users: int = 12, impressions: in
     return IMPRESSIONS.check(table, "synthetic")[0]
 
 
-def user_rows(seed: int = 0, config: FeatureConfig = CONFIG, **sizes: int) -> UserRows:
-    """User rows of a synthetic log."""
+def user_rows(
+    seed: int = 0, config: FeatureConfig = CONFIG, behaviors: Sequence[str] = BEHAVIORS, **sizes: int
+) -> UserRows:
+    """User rows of a synthetic log whose events have some behaviours."""
     rng = np.random.default_rng(seed)
-    events = keyed_events(events_table(rng, **{k: v for k, v in sizes.items() if k in ("users", "events")}))
+    wanted = {k: v for k, v in sizes.items() if k in ("users", "events")}
+    events = keyed_events(events_table(rng, behaviors=behaviors, **wanted), config.behavior_names)
     table = impressions_table(rng, **{k: v for k, v in sizes.items() if k in ("users", "impressions")})
     impressions, _ = keyed_impressions(table, AdTable.from_table(ads_table()))
     counters = fold_events(events, config) | fold_impressions(impressions, config)

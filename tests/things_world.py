@@ -23,7 +23,7 @@ from rosa_ray.features import (
     keyed_impressions,
 )
 from rosa_ray.features.frozen import FrozenVectors
-from rosa_ray.features.own import ColumnConfig, of_prefix, own_columns, row_columns
+from rosa_ray.features.own import ColumnConfig, of_prefix, own_columns
 from rosa_ray.features.versions import Versions
 from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.schema.own_columns import AD, ITEM, REQUEST, TABLES_OF, USER, contract_with
@@ -92,7 +92,7 @@ def make_world(home: Path) -> ThingsWorld:
     counters = fold_events(keyed, CONFIG) | fold_impressions(shown, CONFIG)
     rows = build_user_rows(keyed, shown, None, counters, CONFIG, BOUNDS)
     frozen = {"item.image": FrozenVectors.of(things[ITEM], "item_id", "item.image", COLUMNS["item.image"])}
-    sums = [FitSums.of(rows, BOUNDS.valid_us, row_columns(COLUMNS))]
+    sums = [FitSums.of(rows, BOUNDS.valid_us, CONFIG)]
     features = FeatureState.fit(sums, CONFIG, vectors=frozen)
     return ThingsWorld(events, impressions, things, counters, rows, features, write_world_bundle(home, features))
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.run_dir import RunDir
-from workloads.places import record_config, source_of
+from workloads.places import record_config, require_bundle_behaviors, source_of
 
 
 def run(config: RunConfig, *, every: bool = False, importance: bool = False) -> int:
@@ -22,6 +22,7 @@ def run(config: RunConfig, *, every: bool = False, importance: bool = False) -> 
     from rosa_ray.evaluation.evaluate import evaluate, findings, metrics_table
     from rosa_ray.evaluation.off_policy_table import off_policy_table
 
+    require_bundle_behaviors(config)
     run_dir = record_config(config)
     with connected(config.ray):
         metrics = evaluate(

@@ -15,7 +15,7 @@ from rosa_ray.records.ignored_fields import add_fields, in_words
 from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from rosa_ray.streaming.log_layout import EXPECTED, require_files, require_layout
-from workloads.places import stream_settings
+from workloads.places import require_bundle_behaviors, stream_settings
 from workloads.signals import stop_signals
 
 POLL_S = 0.5
@@ -45,6 +45,7 @@ def run(config: RunConfig, options: IngestOptions) -> int:
     Raises:
         InputError: the stream or a file holds no records.
     """
+    require_bundle_behaviors(config)
     settings, until_end = stream_settings(config), options.until_end or bool(options.files)
     if options.files:
         settings = replace(settings, files=tuple(require_files(options.files)))

@@ -35,13 +35,13 @@ def run(config: RunConfig, options: "ParityOptions") -> int:
 
     began_s = time.perf_counter()
     columns = config.features.columns
-    counted = said_columns(counted_views(config.features))
+    counted, behaviors = said_columns(counted_views(config.features)), config.features.behavior_names
     source = open_source(source_of(config), own=own_columns(columns))
-    log = RecordedLog.read(source, config.labels, columns, counted)
+    log = RecordedLog.read(source, config.labels, columns, counted, behaviors)
     pseudonyms = open_pseudonyms(config.privacy)
     pseudonym = pseudonyms.of if pseudonyms else None
     with _bars() as start:
-        checked = check_run(RunDir(config.run_dir), log, config.store, options, pseudonym, start)
+        checked = check_run(RunDir(config.run_dir), log, config.store, options, pseudonym, start, behaviors)
     print("\n".join(_lines(checked, time.perf_counter() - began_s)))
     return 0
 

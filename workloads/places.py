@@ -82,6 +82,22 @@ def stream_settings(config: RunConfig) -> "StreamSettings":
     return StreamSettings(bundle, store_of(config), stream_of(config), config.privacy, config.records).absolute()
 
 
+def require_bundle_behaviors(config: RunConfig) -> None:
+    """Refuse a bundle of other behaviours than the config names.
+
+    Raises:
+        BundleError: the bundle is missing or damaged.
+        ConfigError: the behaviours differ.
+    """
+    from rosa_ray.bundle import open_bundle
+    from rosa_ray.features.config import same_behaviors
+    from rosa_ray.features.state import read_feature_config
+
+    bundle = RunDir(config.run_dir).bundle
+    stored = open_bundle(bundle).features(read_feature_config)
+    same_behaviors(config.features.behavior_names, stored.behavior_names, f"bundle {bundle} was trained with")
+
+
 def source_of(config: RunConfig) -> SourceConfig:
     """The log that a run works on: the source's own where it brings impressions, else what `rosa simulate` wrote.
 

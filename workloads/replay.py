@@ -104,9 +104,9 @@ def run(config: RunConfig, options: ReplayOptions) -> int:
         0, or `EXIT_PARTIAL` when records were rejected or rankings failed.
     """
     columns = config.features.columns
-    counted = said_columns(counted_views(config.features))
+    counted, behaviors = said_columns(counted_views(config.features)), config.features.behavior_names
     source = open_source(source_of(config), own=own_columns(columns))
-    log = _chosen(RecordedLog.read(source, config.labels, columns, counted), options)
+    log = _chosen(RecordedLog.read(source, config.labels, columns, counted, behaviors), options)
     sink = open_sink(config, options)
     requests = RankingRequests.of(log) if options.to == "http" and options.rank else None
     console, done = Console(stderr=True), [0, 0]

@@ -2,7 +2,7 @@
 
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
-from workloads.places import service_settings
+from workloads.places import require_bundle_behaviors, service_settings
 from workloads.signals import interrupted_by_sigterm, stop_signals
 
 
@@ -10,6 +10,7 @@ def run(config: RunConfig) -> int:
     """Serve until SIGINT or SIGTERM."""
     from rosa_ray.serving.server import running
 
+    require_bundle_behaviors(config)
     with (
         connected(config.ray),
         interrupted_by_sigterm(),

@@ -27,7 +27,7 @@ def run(config: RunConfig) -> int:
             summary = simulate(config.simulation, run_dir.log.root)
         else:
             source = open_source(config.source, open_pseudonyms(config.privacy), own_columns(config.features.columns))
-            summary, report = expose(source, config.exposure, run_dir.log.root)
+            summary, report = expose(source, config.exposure, run_dir.log.root, config.features.behavior_names)
             partial = report.partial
             for file in report.set_aside:
                 print_set_aside(file.path, file.reason)

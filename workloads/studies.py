@@ -101,11 +101,13 @@ def prepare(config: RunConfig, run_dir: RunDir) -> None:
 
     Raises:
         InputError: the data is of a log thinned otherwise.
+        ConfigError: it was preprocessed with other behaviours.
     """
-    from rosa_ray.data.user_rows import require_keep_rate
+    from rosa_ray.data.user_rows import require_behaviors, require_keep_rate
 
     if exists(run_dir.data.spec):
         require_keep_rate(run_dir.data, config.preprocess.negative_keep_rate)
+        require_behaviors(run_dir.data, config.features)
         return
     if not brings_impressions(config.source):
         simulate.run(config)

@@ -9,11 +9,12 @@ from workloads.places import record_config
 def run(config: RunConfig) -> int:
     """Train, or go on with a training that stopped."""
     from rosa_ray.data.leakage.guard import guard
-    from rosa_ray.data.user_rows import require_keep_rate
+    from rosa_ray.data.user_rows import require_behaviors, require_keep_rate
     from rosa_ray.training.trainer import train
 
     run_dir = record_config(config)
     require_keep_rate(run_dir.data, config.preprocess.negative_keep_rate)
+    require_behaviors(run_dir.data, config.features)
     if config.leak_guard.action != "off":
         print("\n".join(guard(run_dir.data.root, config.leak_guard, config.source).lines()))
     with connected(config.ray):

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rosa_ray.features import Counters, CounterStates
-from rosa_ray.features.views import is_of_users, measures_of
+from rosa_ray.features.views import is_of_users
 from rosa_ray.storage import read_parquet, readable, write_row_groups
 
 MOST_SHARDS = 64
@@ -51,10 +51,12 @@ def read_counters_file(path: str) -> CounterStates:
 def split_counters(table: pa.Table) -> CounterStates:
     """Inverse of `counters_table`."""
     names = table["view"].to_numpy(zero_copy_only=False)
-    return {
-        str(name): Counters.from_table(table.filter(pa.array(names == name)), measures_of(name))
-        for name in np.unique(names.astype(str))
-    }
+    return {str(name): _counters_of(table.filter(pa.array(names == name))) for name in np.unique(names.astype(str))}
+
+
+def _counters_of(rows: pa.Table) -> Counters:
+    """Counters of the rows of one view, one or more; each row says how much it counts."""
+    return Counters.from_table(rows, len(rows["sums"][0]))
 
 
 def write_partition_counters(states: CounterStates, path: str, shards: int) -> None:

@@ -126,7 +126,7 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings, frozen: Columns) 
     counts = Counter(joined)
     staged = {name: _clean(rows, name, settings.bounds, counts, examples) for name, rows in logs.items()}
     things = read_things(layout, part, catalogue, config.columns)
-    said = keyed_events(staged[EVENTS.name])
+    said = keyed_events(staged[EVENTS.name], config.behavior_names)
     events = with_shared(with_categories(said, ads), things)
     given = of_prefix(REQUEST, config.columns)
     impressions, unknown = keyed_impressions(staged[IMPRESSIONS.name], ads, given, settings.negative_keep_rate)

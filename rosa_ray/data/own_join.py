@@ -75,6 +75,17 @@ def table_paths(layout: DataDir, prefix: str) -> list[str]:
     return [file.path for file in find_files(layout.users_tables, TABLES_OF[USER][0])]
 
 
+def read_static(layout: DataDir, configs: ColumnConfigs) -> Things:
+    """Read the columns with a static clock, of all users, items and ads; things that have none are left out."""
+    found = {}
+    for prefix, id_column in ID_COLUMNS.items():
+        columns = {name: one for name, one in of_prefix(prefix, configs).items() if one.clock == "static"}
+        if columns:
+            table = pa.concat_tables([read_parquet(path) for path in table_paths(layout, prefix)])
+            found[prefix] = Versions.of(table, id_column, columns)
+    return found
+
+
 def keyed_table(columns: Columns) -> pa.Table:
     """Keyed columns as a table; those of several values a row become lists of one size."""
     return pa.table({name: _arrow(values) for name, values in columns.items()})

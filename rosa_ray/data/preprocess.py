@@ -111,8 +111,8 @@ def preprocess(
     """
     layout, clock = DataDir(data_dir), _Clock()
     period = period_of(config)
-    own = own_columns(features.columns)
-    staged = stage_source(source, layout.staging, config.partitions, own)
+    own, behaviors = own_columns(features.columns), features.behavior_names
+    staged = stage_source(source, layout.staging, config.partitions, own, behaviors)
     _require_impressions(staged)
     remove_tree(layout.spec)
     remove_tree(layout.users)
@@ -284,7 +284,7 @@ def _spec(
         "partitions": config.partitions,
         "negative_keep_rate": config.negative_keep_rate,
         "feature_config": features.definition(),
-        "contracts": {name: contract.fingerprint for name, contract in CONTRACTS.items()},
+        "contracts": {name: contract_with(name, (), features.behavior_names).fingerprint for name in CONTRACTS},
     }
 
 

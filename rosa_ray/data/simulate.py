@@ -5,7 +5,7 @@ log is incomplete. `candidates` and `truth` exist for the simulator only.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,7 @@ from rosa_ray.data.staging_area import read_staged
 from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import InputError
 from rosa_ray.run_dir import LogDir
-from rosa_ray.schema import EVENTS
+from rosa_ray.schema import BEHAVIORS, EVENTS
 from rosa_ray.simulation import (
     ExposureConfig,
     SimulationConfig,
@@ -76,7 +76,9 @@ def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
     return summary
 
 
-def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[str, Any], StageReport]:
+def expose(
+    source: Source, config: ExposureConfig, log_dir: str, behaviors: Sequence[str] = BEHAVIORS
+) -> tuple[dict[str, Any], StageReport]:
     """Put simulated exposure on a source's real timelines, replacing what an earlier run left in `log_dir`.
 
     Ray must be initialised. The events of one source must fit in one worker's memory.
@@ -85,6 +87,7 @@ def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[s
         source: read for its events; damaged files are set aside.
         config: what to show.
         log_dir: local directory that all nodes share, or a URL.
+        behaviors: that an event may have, in rising strength; the strongest is a purchase.
 
     Returns:
         What `log.json` holds, and what became of each input file.
@@ -94,8 +97,9 @@ def expose(source: Source, config: ExposureConfig, log_dir: str) -> tuple[dict[s
     """
     _clear(log_dir)
     staging = LogDir(log_dir).staging
-    report = stage_source(source, staging, partitions=1)
-    (counts,) = run_tasks(partial(_expose_part, config, staging, log_dir), [0], f"writing {log_dir}")
+    report = stage_source(source, staging, partitions=1, behaviors=behaviors)
+    write = partial(_expose_part, config, staging, log_dir, behaviors[-1])
+    (counts,) = run_tasks(write, [0], f"writing {log_dir}")
     remove_tree(staging)
     summary = {
         "kind": "exposure",
@@ -121,11 +125,11 @@ def _simulate_chunks(config: SimulationConfig, log_dir: str, chunks: Iterable[in
     return totals
 
 
-def _expose_part(config: ExposureConfig, staging: str, log_dir: str, part: int) -> dict[str, Any]:
+def _expose_part(config: ExposureConfig, staging: str, log_dir: str, purchase: str, part: int) -> dict[str, Any]:
     events = read_staged(staging, EVENTS, part).select(EVENTS.schema.names)
     if not events.num_rows:
         raise InputError("the source has no events; exposure needs the timelines of real users")
-    impressions, ads = build_exposure(events, config)
+    impressions, ads = build_exposure(events, config, purchase)
     tables = {"events": events, "impressions": impressions, "ads": ads}
     for name, table in tables.items():
         write_parquet(table, LogDir(log_dir).part(name, part))

@@ -6,7 +6,7 @@ to files: Ray Data's own shuffle would move every row through the object store.
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from rosa_ray.data.staging_area import StagedWriter
 from rosa_ray.data.staging_marks import keep_unchanged, mark_staged, setup_digest
 from rosa_ray.data.time_bounds import add_days, count_days, days_to_plain
 from rosa_ray.errors import ConfigError, InputError, RosaError
-from rosa_ray.schema import Violation
+from rosa_ray.schema import BEHAVIORS, Violation
 from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import RawBatch, Source, SourceFile, require_tables
 from rosa_ray.storage import fingerprint
@@ -28,7 +28,13 @@ from rosa_ray.storage import fingerprint
 TASKS_PER_CPU = 4
 
 
-def stage_source(source: Source, staging_dir: str, partitions: int, own: tuple[OwnColumn, ...] = ()) -> StageReport:
+def stage_source(
+    source: Source,
+    staging_dir: str,
+    partitions: int,
+    own: tuple[OwnColumn, ...] = (),
+    behaviors: Sequence[str] = BEHAVIORS,
+) -> StageReport:
     """Check every file of a source and write its good rows to `staging_dir`; what lies there unchanged stays.
 
     Ray must be initialised. What the staging area holds in the end depends on the source alone, neither on earlier
@@ -39,6 +45,7 @@ def stage_source(source: Source, staging_dir: str, partitions: int, own: tuple[O
         staging_dir: local directory that all nodes share, or a URL such as `s3://bucket/run/staging`.
         partitions: number of hash partitions P of users.
         own: declared columns that the source brings beside those of the contracts.
+        behaviors: that an event may have.
 
     Returns:
         What became of each file; `partial` when some were set aside.
@@ -52,24 +59,29 @@ def stage_source(source: Source, staging_dir: str, partitions: int, own: tuple[O
         raise ConfigError(f"preprocess.partitions is {partitions}; give 1 or more")
     files = source.files()
     require_tables({file.contract_name for file in files}, own)
-    setup = setup_digest(source, partitions, own)
+    setup = setup_digest(source, partitions, own, behaviors)
     kept = keep_unchanged(staging_dir, setup, files)
     fresh = [file for file in files if file not in kept]
-    reports = kept | (_stage_all(source, fresh, staging_dir, partitions, setup, own) if fresh else {})
+    reports = kept | (_stage_all(source, fresh, staging_dir, partitions, setup, own, behaviors) if fresh else {})
     report = StageReport(staging_dir, partitions, tuple(reports[file] for file in files), files_reused=len(kept))
     _require_usable(report)
     return report
 
 
 def stage_file(
-    source: Source, file: SourceFile, staging_dir: str, partitions: int, own: tuple[OwnColumn, ...] = ()
+    source: Source,
+    file: SourceFile,
+    staging_dir: str,
+    partitions: int,
+    own: tuple[OwnColumn, ...] = (),
+    behaviors: Sequence[str] = BEHAVIORS,
 ) -> FileReport:
     """Check one file and stage its good rows; a file that fails half way leaves nothing behind.
 
     Returns:
         Status `set_aside` with a reason when the file cannot be read, breaks its contract, or keeps no row.
     """
-    contract = contract_with(file.contract_name, own)
+    contract = contract_with(file.contract_name, own, behaviors)
     tally = _Tally()
     with StagedWriter(staging_dir, contract, file.name, partitions) as writer:
         try:
@@ -161,9 +173,18 @@ def _stage_all(
     partitions: int,
     setup: str,
     own: tuple[OwnColumn, ...],
+    behaviors: Sequence[str],
 ) -> dict[SourceFile, FileReport]:
     tasks = min(len(files), TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1))))
-    stage = partial(_stage_row, source=source, staging_dir=staging_dir, partitions=partitions, setup=setup, own=own)
+    stage = partial(
+        _stage_row,
+        source=source,
+        staging_dir=staging_dir,
+        partitions=partitions,
+        setup=setup,
+        own=own,
+        behaviors=behaviors,
+    )
     dataset = ray.data.from_items([asdict(file) for file in files], override_num_blocks=tasks).map(stage)
     rows = dataset.take_all()
     failure = next((row["failure"] for row in rows if row["failure"]), "")
@@ -180,12 +201,13 @@ def _stage_row(
     partitions: int,
     setup: str,
     own: tuple[OwnColumn, ...],
+    behaviors: Sequence[str],
 ) -> dict[str, str]:
     file = SourceFile(**row)
     answer = {"contract_name": file.contract_name, "name": file.name, "report": "", "failure": ""}
     try:
         identity = fingerprint(file.path)
-        report = stage_file(source, file, staging_dir, partitions, own)
+        report = stage_file(source, file, staging_dir, partitions, own, behaviors)
         mark_staged(staging_dir, setup, file, identity, report)
     except (OSError, InputError) as error:
         return answer | {"failure": f"{type(error).__name__}: {error}".splitlines()[0]}

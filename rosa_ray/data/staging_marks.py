@@ -8,14 +8,14 @@ on after the last whole file.
 import hashlib
 import os
 import pickle
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import fsspec
 
 from rosa_ray.data.stage_report import OK, FileReport
 from rosa_ray.data.staging_area import all_staged_files, file_hash, leftovers
-from rosa_ray.schema import CONTRACTS
-from rosa_ray.schema.own_columns import OwnColumn
+from rosa_ray.schema import BEHAVIORS, CONTRACTS
+from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import Source, SourceFile
 from rosa_ray.storage import fingerprint, full_path, make_parent, read_json, writable, write_json
 
@@ -23,9 +23,11 @@ FORMAT = 2
 """Of the staged files; a higher one makes every file be staged again."""
 
 
-def setup_digest(source: Source, partitions: int, own: tuple[OwnColumn, ...] = ()) -> str:
+def setup_digest(
+    source: Source, partitions: int, own: tuple[OwnColumn, ...] = (), behaviors: Sequence[str] = BEHAVIORS
+) -> str:
     """Digest of what decides the staged rows of a file beside its content."""
-    contracts = {name: contract.fingerprint for name, contract in CONTRACTS.items()}
+    contracts = {name: contract_with(name, (), behaviors).fingerprint for name in CONTRACTS}
     return hashlib.sha256(pickle.dumps([FORMAT, source, partitions, contracts, own])).hexdigest()
 
 

@@ -14,7 +14,8 @@ import ray
 from ray.data import Dataset
 
 from rosa_ray.errors import InputError
-from rosa_ray.features import FeatureState
+from rosa_ray.features import FeatureConfig, FeatureState
+from rosa_ray.features.config import behaviors_of, same_behaviors
 from rosa_ray.run_dir import DataDir
 from rosa_ray.storage import exists, read_json, read_parquet, readable
 
@@ -113,6 +114,17 @@ def require_keep_rate(layout: DataDir, negative_keep_rate: float) -> None:
             f"{layout.root}: was preprocessed with preprocess.negative_keep_rate {found:g}, the config says "
             f"{negative_keep_rate:g}; run `rosa preprocess` again"
         )
+
+
+def require_behaviors(layout: DataDir, features: FeatureConfig) -> None:
+    """Refuse data that was preprocessed with other behaviours than the config names.
+
+    Raises:
+        ConfigError: their names or their order differ.
+        InputError: there is no preprocessed data.
+    """
+    stored = behaviors_of(read_spec(layout).get("feature_config", {}))
+    same_behaviors(features.behavior_names, stored, f"{layout.root} was preprocessed with")
 
 
 def read_feature_state(directory: str) -> FeatureState:

@@ -12,7 +12,14 @@ from rosa_ray.features.build import (
 from rosa_ray.features.catalogue import AdTable
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
-from rosa_ray.features.counting import CounterStates, dense_names, expected_cost, fold_events, merge_states, read_dense
+from rosa_ray.features.counting import (
+    CounterStates,
+    dense_names,
+    expected_cost,
+    fold_events,
+    merge_states,
+    read_dense,
+)
 from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_events, encode_timeline, encode_users
 from rosa_ray.features.fit_sums import FitSums
 from rosa_ray.features.pieces import cut_long_users

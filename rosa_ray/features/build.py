@@ -4,6 +4,7 @@ No feature sees the future, by construction. Timelines are sorted, and counters 
 the request. Which events an impression may see (`t_j < t`, strictly) follows from the times alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,13 +53,14 @@ def with_categories(events: Columns, ads: AdTable) -> Columns:
     return {**events, "category_key": filled}
 
 
-def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
+def keyed_events(table: pa.Table, behaviors: Sequence[str] = BEHAVIORS) -> dict[str, np.ndarray]:
     """Event columns of contract rows, each event once, sorted by user, time and event id.
 
     Rows are the same event where they agree in id, user, item and behaviour.
 
     Args:
         table: events contract; staged key columns (user_key, item_key, category_key) are used where present.
+        behaviors: names in rising strength, as of `FeatureConfig.behavior_names`.
 
     Returns:
         `EVENT_COLUMNS` plus user_key and, as object columns, user_id and event_id.
@@ -67,7 +69,7 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
         table = table.append_column("user_key", pa.array(hash_ids(table["user_id"])))
     order = [("user_key", "ascending"), ("event_time", "ascending"), ("event_id", "ascending")]
     table = table.take(pc.sort_indices(table, sort_keys=order))
-    ids, behavior = hash_ids(table["event_id"]), behavior_codes(table["behavior"])
+    ids, behavior = hash_ids(table["event_id"]), behavior_codes(table["behavior"], behaviors)
     first = _first_of_each(ids, table["user_key"].to_numpy(), _keys(table, "item_key", "item_id"), behavior)
     table = table.take(pa.array(first))
     return {
@@ -77,7 +79,7 @@ def keyed_events(table: pa.Table) -> dict[str, np.ndarray]:
         "time_us": table["event_time"].cast(pa.int64()).to_numpy(),
         "item_key": _keys(table, "item_key", "item_id"),
         "category_key": _keys(table, "category_key", "category"),
-        "behavior": behavior_codes(table["behavior"]),
+        "behavior": behavior_codes(table["behavior"], behaviors),
         "price": table["price"].cast(pa.float32()).fill_null(float("nan")).to_numpy(),
     }
 
@@ -134,9 +136,9 @@ def of_known_ads(impressions: Columns) -> dict[str, np.ndarray]:
     return {name: values if known.all() else values[known] for name, values in impressions.items()}
 
 
-def behavior_codes(behavior: pa.ChunkedArray) -> np.ndarray:
-    """Behaviour names to int8 codes of `rosa_ray.schema.Behavior`."""
-    return pc.index_in(behavior, pa.array(BEHAVIORS)).to_numpy().astype(np.int8)
+def behavior_codes(behavior: pa.ChunkedArray, names: Sequence[str] = BEHAVIORS) -> np.ndarray:
+    """Behaviours as int8 codes, the places of their names, (n,)."""
+    return pc.index_in(behavior, pa.array(names, pa.string())).to_numpy().astype(np.int8)
 
 
 def build_user_rows(

@@ -1,20 +1,26 @@
 """Which features are computed, and how finely. Every field is part of the feature fingerprint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 from rosa_ray.arrays import Ints
+from rosa_ray.errors import ConfigError
 from rosa_ray.features.clock import find_zone, to_local_us
 from rosa_ray.features.own import ColumnConfig
 from rosa_ray.features.own_counters import CounterConfig, check_counters
 from rosa_ray.features.parts import MOST_SLOTS, wrong_cross
 from rosa_ray.features.views import VIEWS
+from rosa_ray.schema.behavior import BEHAVIORS, MOST_BEHAVIORS, by_strength
 from rosa_ray.schema.own_columns import ITEM, REQUEST, TABLES_OF, prefix_of
 from rosa_ray.settings import Distinct, OneOf, SettingError, section, wrong
 from rosa_ray.units import HOUR_US
+
+DEFAULT_BEHAVIORS: dict[str, int] = {name: code for code, name in enumerate(BEHAVIORS)}
+
+Strength = Annotated[int, Ge(-1_000_000), Le(1_000_000)]
 
 ADDED_LATER: dict[str, Any] = {
     "time_zone": "",
@@ -26,6 +32,7 @@ ADDED_LATER: dict[str, Any] = {
     "serving_position": 0,
     "units_per_impression": 1,
     "conversion_days": 0.0,
+    "behaviors": DEFAULT_BEHAVIORS,
 }
 """Settings that fitted features of earlier versions do not have -> what these mean by that."""
 
@@ -82,7 +89,12 @@ class FeatureConfig:
     prior_cvr: Annotated[float, Gt(0), Lt(1)] = 0.1
     """Rate that a smoothed CVR starts from, conversions per click."""
 
-    # No part of the hash, as a mapping has none; configs that differ in it alone are still told apart.
+    # Mappings are no part of the hash, as they have none; configs that differ in them alone are still told apart.
+    behaviors: Annotated[Mapping[str, Strength], MinLen(1), MaxLen(MOST_BEHAVIORS)] = field(
+        default_factory=lambda: dict(DEFAULT_BEHAVIORS), hash=False
+    )
+    """What users do to items, by name, with its strength. Any names and any whole numbers do, no two alike. What counts
+    is their order: the weakest is a mere look, such as `view`."""
     columns: Mapping[str, ColumnConfig] = field(default_factory=dict, hash=False)
     """Columns of your own that become features, by name. `request.NAME` is a column of impressions and candidates, and
     is given to `/rank` in `context.columns`. `user.NAME`, `item.NAME` and `ad.NAME` are columns of the users, items and
@@ -104,6 +116,8 @@ class FeatureConfig:
     def __post_init__(self) -> None:
         for name, column in self.columns.items():
             self._check_column(name, column)
+        if fault := _fault_of_behaviors(self.behaviors):
+            raise wrong(self, "behaviors", fault)
         check_counters(self.counters, self.columns, self.bucket_minutes)
         if problem := wrong_cross(self.crosses, {name: column.type for name, column in self.columns.items()}):
             raise SettingError("features", ("crosses",), problem)
@@ -116,6 +130,15 @@ class FeatureConfig:
         except ValueError as error:
             right = "it must be a name such as Europe/Berlin or an offset such as +05:30"
             raise wrong(self, "time_zone", right) from error
+
+    @property
+    def behavior_names(self) -> tuple[str, ...]:
+        """Behaviours in rising strength; the place of a name is its code.
+
+        >>> FeatureConfig().behavior_names
+        ('view', 'click', 'cart', 'purchase')
+        """
+        return by_strength(self.behaviors)
 
     def _check_column(self, name: str, column: ColumnConfig) -> None:
         prefix = prefix_of(name)
@@ -140,7 +163,47 @@ class FeatureConfig:
     def definition(self) -> dict[str, Any]:
         """Return what decides a feature's value, by setting; those of `ADDED_LATER` only where they are set.
 
-        So features of a config that does not use a later setting keep their fingerprint.
+        So features of a config that does not use a later setting keep their fingerprint. Of behaviours it is the
+        order that decides.
         """
-        plain = asdict(self) | {"columns": {name: column.definition() for name, column in self.columns.items()}}
+        plain = asdict(self) | {
+            "columns": {name: column.definition() for name, column in self.columns.items()},
+            "behaviors": {name: code for code, name in enumerate(self.behavior_names)},
+        }
         return {name: value for name, value in plain.items() if name not in ADDED_LATER or value != ADDED_LATER[name]}
+
+
+def behaviors_of(definition: Mapping[str, Any]) -> tuple[str, ...]:
+    """Behaviours of what `FeatureConfig.definition` returned, in rising strength.
+
+    >>> behaviors_of(FeatureConfig(behaviors={"order": 9, "look": 0}).definition())
+    ('look', 'order')
+    """
+    return by_strength(definition.get("behaviors", DEFAULT_BEHAVIORS))
+
+
+def same_behaviors(configured: Sequence[str], names: Sequence[str], where: str) -> None:
+    """Refuse a config whose behaviours are not those that something was made with.
+
+    Args:
+        configured: what the config names, in rising strength.
+        names: what it has to name.
+        where: what has them, with a verb.
+
+    Raises:
+        ConfigError: names or order differ.
+    """
+    if tuple(configured) != tuple(names):
+        raise ConfigError(
+            f"features.behaviors are {', '.join(configured)}; {where} {', '.join(names)}; name these, or "
+            "preprocess and train again"
+        )
+
+
+def _fault_of_behaviors(behaviors: Mapping[str, int]) -> str:
+    """What behaviours must be and are not; empty where they are right."""
+    if any(not name or name != name.strip() for name in behaviors):
+        return "each name must be a text without blanks around it"
+    if len(set(behaviors.values())) < len(behaviors):
+        return "each must have a strength of its own"
+    return ""

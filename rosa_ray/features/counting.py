@@ -12,7 +12,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.features.own_counters import own_views
-from rosa_ray.features.views import IMPRESSION_MEASURES, VIEWS, View
+from rosa_ray.features.views import IMPRESSION_MEASURES, VIEWS, View, counting_behaviors
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.units import MICROS_PER_UNIT
 
@@ -36,13 +36,13 @@ def dense_names(config: FeatureConfig) -> tuple[str, ...]:
 
 def dense_views(config: FeatureConfig) -> tuple[View, ...]:
     """Views read as dense features, in order: those of `features.views`, then own counters."""
-    return *(VIEWS[name] for name in config.views), *own_views(config.counters)
+    return _counting((*(VIEWS[name] for name in config.views), *own_views(config.counters)), config)
 
 
 def counted_views(config: FeatureConfig) -> tuple[View, ...]:
     """Views that must be kept: those read as features, and ads' and campaigns' costs for the expected cost."""
     names = dict.fromkeys((*config.views, "ad_impressions", "campaign_impressions"))
-    return *(VIEWS[name] for name in names), *own_views(config.counters)
+    return _counting((*(VIEWS[name] for name in names), *own_views(config.counters)), config)
 
 
 def key_columns(config: FeatureConfig) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def key_columns(config: FeatureConfig) -> tuple[str, ...]:
 
 def fold_events(events: Columns, config: FeatureConfig) -> CounterStates:
     """Count events (columns user_key, item_key, category_key, time_us, behavior), each once, into every event view."""
-    amounts = np.eye(len(BEHAVIORS), dtype=np.int64)[events["behavior"]]
+    amounts = np.eye(len(config.behaviors), dtype=np.int64)[events["behavior"]]
     bucket = buckets_of(config).of(events["time_us"])
     return {
         view.name: _fold_view(view, events, bucket, amounts) for view in counted_views(config) if view.log == "events"
@@ -117,6 +117,11 @@ def expected_cost(states: CounterStates, requests: Columns, config: FeatureConfi
 def to_micros(amount: np.ndarray) -> np.ndarray:
     """Currency units to int64 micro-units, rounded half to even."""
     return np.rint(np.asarray(amount, np.float64) * MICROS_PER_UNIT).astype(np.int64)
+
+
+def _counting(views: tuple[View, ...], config: FeatureConfig) -> tuple[View, ...]:
+    behaviors = config.behavior_names
+    return views if behaviors == BEHAVIORS else tuple(counting_behaviors(view, behaviors) for view in views)
 
 
 def _fold_view(view: View, events: Columns, bucket: np.ndarray, amounts: np.ndarray) -> Counters:

@@ -19,7 +19,7 @@ from rosa_ray.features.counters import Counters
 from rosa_ray.features.counting import CounterStates, buckets_of, counted_views, to_micros
 from rosa_ray.features.own_counters import part_columns
 from rosa_ray.features.views import IMPRESSION_MEASURES
-from rosa_ray.schema import BEHAVIORS, MISSING_KEY, derive_key, hash_ids
+from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
 from rosa_ray.units import DAY_US
 
 
@@ -182,7 +182,10 @@ def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | 
     """
     kind, bucket = records["kind"], buckets_of(config).of(records["time_us"])
     of_log: dict[str, tuple[np.ndarray, Callable[[Columns, np.ndarray], np.ndarray]]] = {
-        "events": (np.flatnonzero(kind == RecordKind.EVENT), _count_events),
+        "events": (
+            np.flatnonzero(kind == RecordKind.EVENT),
+            partial(_count_events, behaviors=len(config.behaviors)),
+        ),
         "impressions": (
             np.flatnonzero((kind != RecordKind.EVENT) & ~_comes_late(records, config)),
             partial(_count_feedback, units=config.units_per_impression, weight=weight),
@@ -260,8 +263,8 @@ def _record_weights(impressions: Columns) -> np.ndarray | None:
     return np.concatenate([weight, *(weight[impressions[name] != 0] for name in ("click", "conversion"))])
 
 
-def _count_events(records: Columns, rows: np.ndarray) -> np.ndarray:
-    return np.eye(len(BEHAVIORS), dtype=np.int64)[records["behavior"][rows]]
+def _count_events(records: Columns, rows: np.ndarray, behaviors: int) -> np.ndarray:
+    return np.eye(behaviors, dtype=np.int64)[records["behavior"][rows]]
 
 
 def _count_feedback(records: Columns, rows: np.ndarray, units: int, weight: np.ndarray | None) -> np.ndarray:

@@ -97,8 +97,8 @@ class FeatureState:
         if config.position and (problem := wrong_slot(merged.keys[POSITION], config)):
             raise InputError(f"features.position cannot be learned: {problem}")
         vocabularies = {
-            name: Vocabulary.fit(counts, _min_count(name, config), _oov_buckets(name, config))
-            for name, counts in merged.keys.items()
+            name: Vocabulary.fit(merged.keys[name], _min_count(name, config), _oov_buckets(name, config))
+            for name in (*TABLES, *_names_in_common(config))
         }
         return cls(
             config,
@@ -121,7 +121,7 @@ class FeatureState:
 
         Where there are token fields: `own`, the rows of their common table; `own_fields`, fields of one token;
         `own_sets`, columns of several; `shared` and `shared_fields` the same of those that events have too; and
-        `vector:NAME`, the numbers of a vector.
+        `vector:NAME`, the numbers of a vector. Where there are not four behaviours, `behaviors` says how many.
         """
         sizes = {name: self.vocabularies[name].size for name in TABLES}
         columns = self.config.columns
@@ -134,6 +134,8 @@ class FeatureState:
             "shared_fields": len(shared_names(columns)),
         }
         declared = {name: count for name, count in counts.items() if count}
+        behaviors = len(self.config.behaviors)
+        declared |= {"behaviors": behaviors} if behaviors != len(BEHAVIORS) else {}
         declared |= {f"vector:{name}": columns[name].size for name in (*self.vectors, *self.given_vectors)}
         return {**sizes, "money": self.config.money_buckets + 1, "dense": dense, **declared}
 
@@ -239,8 +241,8 @@ class FeatureState:
         Raises:
             BundleError: files are missing, or were written for another definition of the features than this code's.
         """
+        document = _read_document(directory)
         try:
-            document = json.loads((directory / _STATE_FILE).read_text())
             with np.load(directory / _TABLE_FILE) as archive:
                 arrays = dict(archive)
         except (OSError, ValueError) as error:
@@ -265,6 +267,23 @@ class FeatureState:
                 f"{state.fingerprint}; train again with this version or install the version that wrote the bundle"
             )
         return state
+
+
+def read_feature_config(directory: Path) -> FeatureConfig:
+    """Read the configuration of what `FeatureState.save` wrote, and not what was fitted.
+
+    Raises:
+        BundleError: as of `FeatureState.load`.
+    """
+    return _config_from(_read_document(directory), directory)
+
+
+def _read_document(directory: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads((directory / _STATE_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{directory}: fitted features cannot be read: {error}") from error
+    return document
 
 
 _ARRAYS = (
@@ -296,8 +315,9 @@ def _min_count(name: str, config: FeatureConfig) -> int:
 
 def feature_definition(config: FeatureConfig) -> dict[str, object]:
     """What is computed, as JSON: the configuration, behaviours and every view with its log, entity and windows."""
+    names = list(config.behavior_names)
     views = {name: [VIEWS[name].log, VIEWS[name].entity, list(VIEWS[name].windows_hours)] for name in config.views}
-    return {"config": config.definition() | {"views": list(config.views)}, "behaviors": list(BEHAVIORS), "views": views}
+    return {"config": config.definition() | {"views": list(config.views)}, "behaviors": names, "views": views}
 
 
 def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:

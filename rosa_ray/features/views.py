@@ -5,7 +5,7 @@ folds logs into them and reads them.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -25,6 +25,7 @@ class View:
         entity: key column that names the entity; empty where several do.
         windows_hours: lengths read, in hours; None is the whole past.
         parts: key columns that name the entity together, of a counter of a team's own.
+        behaviors: what a view of events counts.
     """
 
     name: str
@@ -32,6 +33,7 @@ class View:
     entity: str
     windows_hours: tuple[int | None, ...]
     parts: tuple[str, ...] = ()
+    behaviors: tuple[str, ...] = BEHAVIORS
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -66,7 +68,7 @@ class View:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        return BEHAVIORS if self.log == "events" else IMPRESSION_MEASURES
+        return self.behaviors if self.log == "events" else IMPRESSION_MEASURES
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -89,6 +91,7 @@ VIEWS: dict[str, View] = {
         View("campaign_impressions", "impressions", "campaign_key", (24, None)),
     )
 }
+"""With the default behaviours; `counting_behaviors` makes those of others."""
 
 OF_USERS = (*(view.name for view in VIEWS.values() if view.of_users), "events(user_id)", "impressions(user_id)")
 """Views whose entities are users, by name."""
@@ -146,13 +149,23 @@ def view_named(name: str) -> View | None:
     return own_view(found[1], tuple(found[2].split(",")), ()) if found else VIEWS.get(name)
 
 
+@cache
+def counting_behaviors(view: View, behaviors: tuple[str, ...]) -> View:
+    """The view where events have some behaviours.
+
+    >>> counting_behaviors(VIEWS["item_events"], ("look", "order")).measures
+    ('look', 'order')
+    """
+    return replace(view, behaviors=behaviors) if view.log == "events" else view
+
+
 def is_of_users(name: str) -> bool:
     """Whether each entity of the view of a name belongs to one user."""
     view = view_named(name)
     return view is not None and view.of_users
 
 
-def measures_of(name: str) -> int:
-    """Number of sums that the view of a name holds."""
+def measures_of(name: str, behaviors: int) -> int:
+    """Number of sums that the view of a name holds where there are so many behaviours."""
     view = view_named(name)
-    return 0 if view is None else len(view.measures)
+    return 0 if view is None else behaviors if view.log == "events" else len(view.measures)

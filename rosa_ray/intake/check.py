@@ -120,7 +120,7 @@ def check_log(
         InputError: a location does not exist or holds no files.
     """
     since = time.perf_counter()
-    scans = scan_log(source, rows, own)
+    scans = scan_log(source, rows, own, (features or FeatureConfig()).behavior_names)
     good = {name: scan for name, scan in scans.items() if scan.kept.rows}
     unjoined = join_read(good, labels)
     spans = figures.bulks(good, period, keep_outliers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import yaml
 
-from rosa_ray.intake.guesses import TABLE_DOUBT, TableGuess, behavior_map, confidence_word
+from rosa_ray.intake.guesses import TABLE_DOUBT, TableGuess, behavior_map, confidence_word, own_behaviors
 from rosa_ray.intake.leftovers import Leftover, leftovers
 from rosa_ray.intake.profiles import Profile
 from rosa_ray.intake.samples import Unread
@@ -81,7 +81,7 @@ def draft_config(
     _times(text, tables)
     _numbers(text, tables, left_over)
     _windows(text, tables)
-    _features(text, left_over, tables)
+    _features(text, left_over, tables, _behaviors(text, tables))
     return Draft(text.written(), tuple(text.choices))
 
 
@@ -250,7 +250,7 @@ def _values(text: _Text, tables: Sequence[TableGuess]) -> None:
             text.add("  behaviors:")
         for value, behavior in meanings.items():
             text.add(f"    {_scalar(value)}: {behavior}", _share(table.columns["behavior"].found, value))
-        if unknown:
+        if unknown and not own_behaviors(table.columns["behavior"].found):
             words = ", ".join(unknown[:8])
             text.choose(f"behaviors: {words} are none of {', '.join(BEHAVIORS)}; map them, or their rows are set aside")
     mapped = [(t.table, c.column, c.found.meanings) for t in tables for c in t.columns.values() if c.found.meanings]
@@ -305,11 +305,34 @@ def _numbers(text: _Text, tables: Sequence[TableGuess], left: Sequence[Leftover]
         _setting(text, "encoding", encodings, len(encodings))
 
 
-def _features(text: _Text, left: Sequence[Leftover], tables: Sequence[TableGuess]) -> None:
-    """Columns that may be declared: those of impressions as comments, since a person has to know when each is known."""
+def _behaviors(text: _Text, tables: Sequence[TableGuess]) -> bool:
+    """Behaviours of the log's own, where the words of a column are not all known; tells whether there are any."""
+    found = next((table.columns["behavior"].found for table in tables if "behavior" in table.columns), None)
+    _, unknown = behavior_map(found) if found else ({}, [])
+    ordered = own_behaviors(found) if found and unknown else []
+    if not found or not ordered:
+        return False
+    text.add("features:")
+    text.add(
+        "  behaviors:",
+        f"choose: is this the order of strength? {', '.join(unknown[:8])} were put into it by how often they are",
+        "features.behaviors",
+    )
+    for strength, name in enumerate(ordered):
+        text.add(f"    {_scalar(name)}: {strength}", _share(found, name) if name in unknown else "")
+    return True
+
+
+def _features(text: _Text, left: Sequence[Leftover], tables: Sequence[TableGuess], begun: bool) -> None:
+    """Columns that may be declared: those of impressions as comments, since a person has to know when each is known.
+
+    Args:
+        begun: whether the text has a section of features, which they then go on.
+    """
     active, others = [one for one in left if one.active], [one for one in left if not one.active]
-    if active:
+    if active and not begun:
         text.add("features:")
+    if active:
         text.add("  columns:", "of tables of users, items and ads; remove what should be no feature")
         _undated(text, [one.table for one in active], tables)
     for one in active:
@@ -318,8 +341,9 @@ def _features(text: _Text, left: Sequence[Leftover], tables: Sequence[TableGuess
         return
     for line in _LEFTOVERS:
         text.add(f"{'    ' if active else ''}# {line}")
-    if not active:
+    if not active and not begun:
         text.add("# features:")
+    if not active:
         text.add("#   columns:")
     for one in others:
         _feature(text, one, "    # " if active else "#     ")

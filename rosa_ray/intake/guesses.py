@@ -7,8 +7,9 @@ import pyarrow as pa
 
 from rosa_ray.intake.profiles import Profile, profile
 from rosa_ray.intake.samples import Sample, Unread
-from rosa_ray.intake.vocabulary import TABLE_WORDS, behavior_of, name_score, plain
-from rosa_ray.schema import CONTRACTS, Column
+from rosa_ray.intake.vocabulary import TABLE_WORDS, behavior_of, name_score, plain, takes_back
+from rosa_ray.schema import BEHAVIORS, CONTRACTS, Column
+from rosa_ray.schema.behavior import MOST_BEHAVIORS
 
 SURE, LIKELY = 0.85, 0.6
 """From here on a guess is `sure`, or `likely`; below it is `unsure`."""
@@ -374,7 +375,7 @@ def _has(profiles: Mapping[str, Profile], column: str) -> bool:
 
 
 def behavior_map(found: Profile) -> tuple[dict[str, str], list[str]]:
-    """Return what the values of a column of behaviours mean, and those that mean none of the four.
+    """Return what the values of a column of behaviours mean, and those that mean none of the default ones.
 
     >>> behavior_map(Profile("type", "text", 3, words={"pv": 2, "view": 1, "remove": 1}))
     ({'pv': 'view'}, ['remove'])
@@ -384,6 +385,30 @@ def behavior_map(found: Profile) -> tuple[dict[str, str], list[str]]:
         {value: meaning for value, meaning in known.items() if meaning and meaning != value},
         [value for value, meaning in known.items() if not meaning],
     )
+
+
+def own_behaviors(found: Profile) -> list[str]:
+    """Return behaviours for a column whose values are not all known words, in rising strength; empty where none fit.
+
+    The default ones keep their order, and nothing is put above a purchase. Of the others a rarer one is taken to be
+    stronger, and one that takes something back to be the weakest.
+
+    >>> own_behaviors(Profile("type", "text", 9, words={"view": 90, "share": 20, "buy": 3, "unlike": 2}))
+    ['unlike', 'view', 'click', 'cart', 'share', 'purchase']
+    """
+    unknown = [value for value in found.words if not behavior_of(value)]
+    counts = dict.fromkeys(BEHAVIORS, 0)
+    for value, count in found.words.items():
+        if name := behavior_of(value):
+            counts[name] += count
+    ordered = list(BEHAVIORS) if any(counts.values()) else []
+    if len(ordered) + len(unknown) > MOST_BEHAVIORS or any(value != value.strip() for value in unknown):
+        return []
+    for value in unknown:
+        rarer = (at for at, name in enumerate(ordered) if 0 < counts.get(name, 0) < found.words[value])
+        last = len(ordered) - 1 if ordered[-1:] == ["purchase"] else len(ordered)
+        ordered.insert(0 if takes_back(value) else min(next(rarer, last), last), value)
+    return ordered
 
 
 def confidence_word(confidence: float) -> str:

@@ -8,7 +8,7 @@ from typing import cast
 
 from rosa_ray.errors import ContractError, InputError
 from rosa_ray.intake.columns_kept import KeptColumns
-from rosa_ray.schema import CONTRACTS, Contract, Violation
+from rosa_ray.schema import BEHAVIORS, CONTRACTS, Contract, Violation
 from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import RawBatch, Source, SourceFile
 
@@ -59,12 +59,15 @@ class TableScan:
         return ""
 
 
-def scan_log(source: Source, rows: int, own: Sequence[OwnColumn] = ()) -> dict[str, TableScan]:
+def scan_log(
+    source: Source, rows: int, own: Sequence[OwnColumn] = (), behaviors: Sequence[str] = BEHAVIORS
+) -> dict[str, TableScan]:
     """Read a log's tables.
 
     Args:
         own: declared columns, which the source brings too.
         rows: to read of each table at most, from the beginnings of files all over the log; 0 reads all.
+        behaviors: that an event may have.
 
     Returns:
         The tables that the source has, in contract order.
@@ -74,9 +77,10 @@ def scan_log(source: Source, rows: int, own: Sequence[OwnColumn] = ()) -> dict[s
     """
     files = source.files()
     names = [name for name in CONTRACTS if any(file.contract_name == name for file in files)]
+    contracts = {name: contract_with(name, own, behaviors) for name in names}
     return {
-        name: _scan_table(source, name, [file for file in files if file.contract_name == name], rows, own)
-        for name in names
+        name: _scan_table(source, contract, [file for file in files if file.contract_name == name], rows)
+        for name, contract in contracts.items()
     }
 
 
@@ -89,10 +93,8 @@ def row_id_of(table: str) -> str:
     return CONTRACTS[table].columns[0].name
 
 
-def _scan_table(
-    source: Source, table: str, files: Sequence[SourceFile], rows: int, own: Sequence[OwnColumn]
-) -> TableScan:
-    contract = contract_with(table, own)
+def _scan_table(source: Source, contract: Contract, files: Sequence[SourceFile], rows: int) -> TableScan:
+    table = contract.name
     scan = TableScan(table, KeptColumns(contract.schema, row_id_of(table)), files=len(files))
     chosen = _spread(files)[:MOST_FILES] if rows else files
     tally = _Tally()

@@ -99,6 +99,9 @@ BEHAVIOR_WORDS: dict[str, str] = {
 """Behaviour to its words in logs."""
 
 
+_TAKES_BACK = re.compile(r"^(un(?!i)|dis(?!c)|remove|delete|cancel|return|refund|hide|skip|block|report|reject)")
+
+
 def plain(name: str) -> str:
     """A name without case, spaces and signs.
 
@@ -139,6 +142,15 @@ def is_known_name(name: str) -> bool:
     (True, False)
     """
     return bool(plain(name)) and any(name_score(name, column) >= 0.5 for column in ALIASES)
+
+
+def takes_back(value: str) -> bool:
+    """Tell whether a value says that something was undone or turned down.
+
+    >>> takes_back("remove_from_cart"), takes_back("Unlike"), takes_back("share")
+    (True, True, False)
+    """
+    return bool(_TAKES_BACK.match(plain(value)))
 
 
 def behavior_of(value: str) -> str:

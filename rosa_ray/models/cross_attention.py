@@ -11,24 +11,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rosa_ray.models.decay import BehaviorDecayBias
-from rosa_ray.schema import Behavior
+from rosa_ray.schema import BEHAVIORS
 
-KEY_KINDS = 1 + len(Behavior)
 _LEAST_MASS, _ODDS_SCALE = 1e-6, 5.0
 
 
 class CandidateAttention(nn.Module):
     """(B, N, D) ads over (B, T, D) states."""
 
-    def __init__(self, width: int, heads: int, window: int, behavior_bias: bool = True, decay: bool = True) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        window: int,
+        behavior_bias: bool = True,
+        decay: bool = True,
+        behaviors: int = len(BEHAVIORS),
+    ) -> None:
         super().__init__()
-        self.heads, self.window = heads, window
+        self.heads, self.window, self.key_kinds = heads, window, 1 + behaviors
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.null_key_value = nn.Parameter(torch.randn(2 * width) * width**-0.5)
         self.project_out = nn.Linear(width, width)
-        self.bias = BehaviorDecayBias(heads, behavior_bias, decay)
-        self.intensities = heads * len(Behavior)
+        self.bias = BehaviorDecayBias(heads, behavior_bias, decay, behaviors)
+        self.intensities = heads * behaviors
         self._start_as_matching(width)
 
     def _start_as_matching(self, width: int) -> None:
@@ -78,12 +85,12 @@ class CandidateAttention(nn.Module):
         with_null = functional.pad(bias, (1, 0)).to(query.dtype)
         labelled = torch.cat([value, self._kinds(behavior_BT, value)], dim=-1)
         mixed = functional.scaled_dot_product_attention(query, key, labelled, with_null)
-        interest, mass = mixed.split([width // self.heads, KEY_KINDS], dim=-1)
+        interest, mass = mixed.split([width // self.heads, self.key_kinds], dim=-1)
         return self.project_out(interest.transpose(1, 2).flatten(2)), self._intensity(mass)
 
     def _kinds(self, behavior_BT: Tensor, value: Tensor) -> Tensor:
-        """What each key is, one-hot: the null token, then the behaviours; (B, H, 1 + T, KEY_KINDS)."""
-        kind = functional.one_hot(functional.pad(behavior_BT + 1, (1, 0)), KEY_KINDS).to(value.dtype)
+        """What each key is, one-hot: the null token, then the behaviours; (B, H, 1 + T, `key_kinds`)."""
+        kind = functional.one_hot(functional.pad(behavior_BT + 1, (1, 0)), self.key_kinds).to(value.dtype)
         return kind[:, None].expand(-1, self.heads, -1, -1)
 
     def _intensity(self, mass_BHNK: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rosa_ray.schema import Behavior
+from rosa_ray.schema import BEHAVIORS
 
 _US_PER_HOUR = 3.6e9
 
@@ -25,12 +25,15 @@ class BehaviorDecayBias(nn.Module):
         heads: H.
         behavior_bias: False leaves ω out (ablation).
         decay: False leaves λ out (ablation).
+        behaviors: how many an event may have.
     """
 
-    def __init__(self, heads: int, behavior_bias: bool = True, decay: bool = True) -> None:
+    def __init__(
+        self, heads: int, behavior_bias: bool = True, decay: bool = True, behaviors: int = len(BEHAVIORS)
+    ) -> None:
         super().__init__()
         starting = _inverse_softplus(math.log(2) / _starting_half_lives_h(heads))
-        self.omega_BhH = nn.Parameter(torch.zeros(len(Behavior), heads)) if behavior_bias else None
+        self.omega_BhH = nn.Parameter(torch.zeros(behaviors, heads)) if behavior_bias else None
         self.raw_lambda_H = nn.Parameter(starting) if decay else None
 
     @property

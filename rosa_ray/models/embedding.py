@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rosa_ray.models.batch import UserBatch
-from rosa_ray.schema import Behavior
+from rosa_ray.schema import BEHAVIORS
 from rosa_ray.units import SECOND_US
 
 HOURS, WEEKDAYS, GAP_BUCKETS = 24, 7, 34
@@ -24,10 +24,20 @@ an ad and an event of the same item are alike before anything is learned."""
 TableSizes = Mapping[str, int]
 """Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F.
 
-Where columns are declared, see `rosa_ray.features.FeatureState.table_sizes`."""
+Where columns are declared, and where there are not four behaviours, see `FeatureState.table_sizes` of
+`rosa_ray.features`."""
 
 VECTOR = "vector:"
 """Prefix of the sizes of declared vectors."""
+
+
+def behavior_count(sizes: TableSizes) -> int:
+    """How many behaviours an event may have.
+
+    >>> behavior_count({}), behavior_count({"behaviors": 5})
+    (4, 5)
+    """
+    return sizes.get("behaviors", len(BEHAVIORS))
 
 
 class SharedTables(nn.Module):
@@ -52,9 +62,9 @@ class SharedTables(nn.Module):
 class EventEmbedding(nn.Module):
     """`E_i + E_c + E_b + E_t` of an event; time is the gap to the previous event, hour of day and weekday."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, sizes: TableSizes, width: int, dropout: float) -> None:
         super().__init__()
-        self.behavior = _table(len(Behavior), width)
+        self.behavior = _table(behavior_count(sizes), width)
         self.gap = _table(GAP_BUCKETS, width)
         self.hour = _table(HOURS, width)
         self.weekday = _table(WEEKDAYS, width)

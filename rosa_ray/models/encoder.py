@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.models.decay import BehaviorDecayBias
+from rosa_ray.schema import BEHAVIORS
 
 Events = Mapping[str, Tensor]
 
@@ -131,13 +132,22 @@ class CausalEncoder(nn.Module):
     """L layers and a final norm: event embeddings (B, T, D) to states (B, T, D)."""
 
     def __init__(
-        self, *, width: int, layers: int, heads: int, window: int, dropout: float, behavior_bias: bool, decay: bool
+        self,
+        *,
+        width: int,
+        layers: int,
+        heads: int,
+        window: int,
+        dropout: float,
+        behavior_bias: bool,
+        decay: bool,
+        behaviors: int = len(BEHAVIORS),
     ) -> None:
         super().__init__()
         self.width, self.heads, self.window = width, heads, window
         self.layers = nn.ModuleList(
             EncoderLayer(
-                WindowAttention(width, heads, window, BehaviorDecayBias(heads, behavior_bias, decay)),
+                WindowAttention(width, heads, window, BehaviorDecayBias(heads, behavior_bias, decay, behaviors)),
                 width,
                 dropout,
             )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from rosa_ray.schema import MISSING_KEY, Behavior
+from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.units import HOUR_US
 
 MATCHED = ("item_key", "category_key")
@@ -21,13 +21,16 @@ HALF_LIVES_HOURS = (1.0, 12.0, 96.0, 1440.0)
 
 
 class ExactMatch(nn.Module):
-    """Decayed counts of the history's events on the ad's item and category."""
+    """Decayed counts of the history's events on the ad's item and category.
 
-    width = len(MATCHED) * len(HALF_LIVES_HOURS) * len(Behavior)
+    Attributes:
+        width: how many counts an ad has, one per half-life, kind of id and behaviour.
+    """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, behaviors: int = len(BEHAVIORS)) -> None:
         super().__init__()
-        self.window = window
+        self.window, self.behaviors = window, behaviors
+        self.width = len(MATCHED) * len(HALF_LIVES_HOURS) * behaviors
         rates = torch.tensor([math.log(2) / hours for hours in HALF_LIVES_HOURS])
         self.log_rate_H = nn.Parameter(torch.log(rates))
 
@@ -38,7 +41,7 @@ class ExactMatch(nn.Module):
         visible_BN1 = shown["visible"][..., None]
         seen_BNT = (position_T < visible_BN1) & (position_T >= visible_BN1 - self.window)
         elapsed_h_BNT = (shown["time_us"][..., None] - events["time_us"][:, None]).clamp_min(0).float() / HOUR_US
-        kind_BTK = nn.functional.one_hot(behavior_BT, len(Behavior)).float()
+        kind_BTK = nn.functional.one_hot(behavior_BT, self.behaviors).float()
         counts = []
         for rate in torch.exp(self.log_rate_H):
             freshness_BNT = torch.exp(-rate * elapsed_h_BNT)

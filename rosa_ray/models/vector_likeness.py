@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rosa_ray.models.embedding import VECTOR, TableSizes
+from rosa_ray.models.embedding import VECTOR, TableSizes, behavior_count
 from rosa_ray.models.exact_match import HALF_LIVES_HOURS
 from rosa_ray.models.history import window_mask
-from rosa_ray.schema import Behavior
 from rosa_ray.schema.own_columns import ITEM
 from rosa_ray.units import HOUR_US
 
@@ -36,8 +35,8 @@ class VectorLikeness(nn.Module):
 
     def __init__(self, sizes: TableSizes, window: int) -> None:
         super().__init__()
-        self.window, self.sizes = window, item_vectors(sizes)
-        self.width = len(self.sizes) * len(HALF_LIVES_HOURS) * len(Behavior)
+        self.window, self.sizes, self.behaviors = window, item_vectors(sizes), behavior_count(sizes)
+        self.width = len(self.sizes) * len(HALF_LIVES_HOURS) * self.behaviors
         rates = torch.tensor([math.log(2) / hours for hours in HALF_LIVES_HOURS])
         self.log_rate_H = nn.Parameter(torch.log(rates))
 
@@ -45,7 +44,7 @@ class VectorLikeness(nn.Module):
         """Mean cosines in [-1, 1], (B, N, `width`); 0 where no event has such a behaviour and a vector."""
         seen_BNT = window_mask(shown["visible"], events["behavior"].shape[1], self.window)
         elapsed_h_BNT = (shown["time_us"][..., None] - events["time_us"][:, None]).clamp_min(0).float() / HOUR_US
-        kind_BTK = functional.one_hot(events["behavior"], len(Behavior)).float()
+        kind_BTK = functional.one_hot(events["behavior"], self.behaviors).float()
         scalars = []
         ads, things = (side["vectors"].split(self._split(side), dim=-1) for side in (shown, events))
         # Those of items come first; ads may have more.

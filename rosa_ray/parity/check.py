@@ -2,7 +2,7 @@
 
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState, UserRows, dense_names
+from rosa_ray.features.config import same_behaviors
 from rosa_ray.parity.features import Delivery, LoggedRequests, ParityReport, Request, check_parity
 from rosa_ray.parity.live_path import LivePath
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.scores import ScoreParity
 from rosa_ray.run_dir import RunDir
-from rosa_ray.schema import MISSING_KEY
+from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.serving.model import Catalogue, ServedModel, load_model
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.sources.paths import find_files
@@ -79,17 +80,21 @@ def check_run(
     options: ParityOptions,
     pseudonym: Callable[[str], str] | None = None,
     started: Callable[[int, int], StepsDone] = lambda records, requests: lambda *done: None,
+    behaviors: Sequence[str] = BEHAVIORS,
 ) -> RunParity:
     """Compare every logged request of a run, in a scratch store of the configured kind.
 
     Args:
         started: called with the records and requests to come; returns what is called with those done since.
+        behaviors: that the log was read with.
 
     Raises:
         ParityError: the first feature or score that differs.
         InputError: the run has no data, rows with weights, or a model of other features.
+        ConfigError: its features have other behaviours.
     """
     rows, state = _read_rows(run_dir, options.users), read_feature_state(run_dir.data.features)
+    same_behaviors(behaviors, state.config.behavior_names, f"{run_dir.data.root} was preprocessed with")
     _require_live(rows, run_dir)
     model, catalogue = _load_model(run_dir, state), Catalogue.of(read_parquet(run_dir.data.ads))
     context = model.context_events if model else CONTEXT_EVENTS

@@ -19,7 +19,7 @@ from rosa_ray.features.own import ColumnConfigs, of_prefix, own_columns
 from rosa_ray.features.own_counters import said_name
 from rosa_ray.labels import LabelsConfig
 from rosa_ray.parity.told_columns import with_told
-from rosa_ray.schema import ADS, CLICKS, CONVERSIONS, EVENTS, IMPRESSIONS, MISSING_KEY, hash_ids
+from rosa_ray.schema import ADS, BEHAVIORS, CLICKS, CONVERSIONS, EVENTS, IMPRESSIONS, MISSING_KEY, hash_ids
 from rosa_ray.schema.own_columns import AD, ITEM, TABLES_OF, USER, contract_with, prefix_of
 from rosa_ray.sources import Source
 
@@ -118,6 +118,7 @@ class RecordedLog:
         labels: LabelsConfig = DEFAULT_LABELS,
         columns: ColumnConfigs | None = None,
         counted: Sequence[str] = (),
+        behaviors: Sequence[str] = BEHAVIORS,
     ) -> "RecordedLog":
         """Read the events and impressions of a source; rows that break their contract are left out.
 
@@ -125,13 +126,16 @@ class RecordedLog:
             columns: declared columns; those of users, items and ads are records too.
             labels: how clicks and conversions of logs of their own are joined.
             counted: what own counters need of feedback, from `said_columns`.
+            behaviors: that an event may have.
 
         Raises:
             InputError: a file is missing, unreadable, or of another contract; there are no impressions.
         """
         declared = {prefix: names for prefix in ID_COLUMNS if (names := of_prefix(prefix, columns or {}))}
         told = {prefix: TABLES_OF[prefix][0] for prefix in declared}
-        contracts = {name: contract_with(name, own_columns(columns or {})) for name in {*_READ, *told.values()}}
+        contracts = {
+            name: contract_with(name, own_columns(columns or {}), behaviors) for name in {*_READ, *told.values()}
+        }
         tables = {name: [contract.schema.empty_table()] for name, contract in contracts.items()}
         for file in source.files():
             if file.contract_name in tables:

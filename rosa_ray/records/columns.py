@@ -15,7 +15,7 @@ from rosa_ray.features.records import RecordKind, empty_records
 from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.records.record_types import ClickIn, ConversionIn, CountedRecord, EventIn, ImpressionIn
 from rosa_ray.records.times import RecordTimes
-from rosa_ray.schema import MISSING_KEY, Behavior, hash_ids
+from rosa_ray.schema import MISSING_KEY, hash_ids
 
 Pseudonym = Callable[[str], str]
 
@@ -25,7 +25,6 @@ _KINDS: dict[type, RecordKind] = {
     ClickIn: RecordKind.CLICK,
     ConversionIn: RecordKind.CONVERSION,
 }
-_BEHAVIORS = {behavior.name.lower(): int(behavior) for behavior in Behavior}
 _NAN = float("nan")
 DEFAULT_FEATURES = FeatureConfig()
 
@@ -44,7 +43,7 @@ def record_columns(
     Args:
         times: of these records, without faults.
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
-        features: whose own counters need further keys of feedback.
+        features: whose own counters need further keys of feedback; events have one of its behaviours.
 
     Returns:
         `RECORD_COLUMNS` and those keys, each (n,), and a boolean (n,) that is True for events.
@@ -60,7 +59,7 @@ def record_columns(
     is_event = columns["kind"] == RecordKind.EVENT
     events, shown = np.flatnonzero(is_event).tolist(), np.flatnonzero(~is_event).tolist()
     if events:
-        _put(columns, events, with_categories(_event_columns([records[row] for row in events]), ads))
+        _put(columns, events, with_categories(_event_columns([records[row] for row in events], features), ads))
     if shown:
         feedback = [records[row] for row in shown]
         values, known[shown], row = _shown_columns(feedback, times.shown_us[shown], ads)
@@ -69,12 +68,19 @@ def record_columns(
     return columns, known
 
 
-def _event_columns(events: list[Any]) -> dict[str, np.ndarray]:
+def unknown_behaviors(records: Sequence[CountedRecord], behaviors: Sequence[str]) -> dict[int, str]:
+    """Position of an event to what is wrong with its behaviour, where it is none of those named."""
+    strange = [at for at, one in enumerate(records) if isinstance(one, EventIn) and one.behavior not in behaviors]
+    return dict.fromkeys(strange, f"behavior: is none of {', '.join(behaviors)}")
+
+
+def _event_columns(events: list[Any], features: FeatureConfig) -> dict[str, np.ndarray]:
+    codes = {name: code for code, name in enumerate(features.behavior_names)}
     return {
         "record_id": np.array([event.event_id for event in events], object),
         "item_key": _keys([event.item_id for event in events]),
         "category_key": _keys([event.category for event in events]),
-        "behavior": np.array([_BEHAVIORS[event.behavior] for event in events], np.int8),
+        "behavior": np.array([codes[event.behavior] for event in events], np.int8),
         "price": np.array([_NAN if event.price is None else event.price for event in events], np.float32),
     }
 

@@ -14,7 +14,7 @@ from rosa_ray.features.changes import Changes
 from rosa_ray.features.own_counters import said_name
 from rosa_ray.features.records import empty_records
 from rosa_ray.records.changes import changes_of, read_told
-from rosa_ray.records.columns import Pseudonym, record_columns
+from rosa_ray.records.columns import Pseudonym, record_columns, unknown_behaviors
 from rosa_ray.records.ignored_fields import add_fields, ignored_fields, undeclared_columns
 from rosa_ray.records.record_types import ChangeModel, CountedRecord, EventIn, LiveRecord, RecordIn
 from rosa_ray.records.times import change_times, record_times
@@ -80,7 +80,8 @@ class RecordParser:
         pseudonym: what a user id becomes before it is hashed; the id itself when absent.
         now_us: the clock, microseconds UTC.
         time_form: of times that are numbers or say no zone.
-        features: its declared columns are those that records may tell; its own counters say which keys are taken.
+        features: its declared columns are those that records may tell; its own counters say which keys are taken;
+            an event of none of its behaviours is refused.
     """
 
     ads: AdTable
@@ -150,9 +151,9 @@ class RecordParser:
     def _count(self, records: list[CountedRecord], rows: np.ndarray) -> Parsed:
         """What becomes of records that are counted."""
         times, refused = record_times(records, self.time_form), list[Refusal]()
-        if times.faults:
-            refused = _malformed(rows, times.faults)
-            sound = [at for at in range(len(records)) if at not in times.faults]
+        if faults := times.faults | unknown_behaviors(records, self.features.behavior_names):
+            refused = _malformed(rows, faults)
+            sound = [at for at in range(len(records)) if at not in faults]
             records, rows, times = [records[at] for at in sound], rows[sound], times.take(sound)
         columns, known = record_columns(records, times, self.ads, self.pseudonym, self.features)
         ahead = self._is_ahead(columns["time_us"])

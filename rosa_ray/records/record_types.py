@@ -37,7 +37,7 @@ class EventIn(RecordModel):
     event_id: RecordId = Field(description="unique; a repeated id changes nothing")
     user_id: RecordId
     item_id: RecordId
-    behavior: Literal["view", "click", "cart", "purchase"]
+    behavior: RecordId = Field(description="one of features.behaviors: view, click, cart or purchase by default")
     event_time: Moment
     category: OptionalId = Field(None, description="that of the item in the catalogue when absent")
     price: OptionalMoney = Field(None, description="price of the item, currency units")

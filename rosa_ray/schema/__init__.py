@@ -1,6 +1,6 @@
 """Data contracts of the three logs, and the stable hash that turns ids into keys; `pseudonyms` stands by itself."""
 
-from rosa_ray.schema.behavior import BEHAVIORS, Behavior
+from rosa_ray.schema.behavior import BEHAVIORS, WEAKEST, Behavior
 from rosa_ray.schema.contract import Column, Contract, Violation
 from rosa_ray.schema.contracts import ADS, CANDIDATES, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS, ITEMS, USERS
 from rosa_ray.schema.keys import MISSING_KEY, derive_key, hash_id, hash_ids, pseudonym
@@ -17,6 +17,7 @@ __all__ = [
     "ITEMS",
     "MISSING_KEY",
     "USERS",
+    "WEAKEST",
     "Behavior",
     "Column",
     "Contract",

@@ -1,6 +1,7 @@
 """The contracts of the logs: what was shown and done, labels in logs of their own, and what is known of things."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import reduce
 
 import pyarrow as pa
@@ -15,11 +16,6 @@ _POSITIVE = ColumnRule("are NaN, infinite, zero or negative", lambda a: pc.and_(
 _PROBABILITY = ColumnRule("are not in (0, 1]", lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, 1)))
 _WEIGHT = ColumnRule(
     "lie outside of 0.001 to 1,000,000", lambda a: pc.and_(pc.greater_equal(a, 0.001), pc.less_equal(a, 1_000_000))
-)
-_BEHAVIOR = ColumnRule(
-    f"are none of {', '.join(BEHAVIORS)}",
-    lambda a: pc.is_in(a, pa.array(BEHAVIORS)),
-    "source.behaviors maps a value to one of them",
 )
 _AFTER_1990 = ColumnRule(
     "lie before 1990 or after 2100 (is the unit right?)",
@@ -49,6 +45,16 @@ def _money(
     return Column(name, pa.float64(), required, meaning, (rule,), may_lack, absent)
 
 
+def _behavior(names: Sequence[str]) -> Column:
+    rule = ColumnRule(
+        f"are none of {', '.join(names)}",
+        lambda a: pc.is_in(a, pa.array(names, pa.string())),
+        "source.behaviors maps a value to one of them",
+    )
+    said = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
+    return Column("behavior", pa.string(), True, said, (rule,))
+
+
 EVENTS = Contract(
     "events",
     1,
@@ -56,12 +62,24 @@ EVENTS = Contract(
         _id("event_id", "unique id; orders events of one microsecond"),
         _id("user_id", "who"),
         _id("item_id", "to what"),
-        Column("behavior", pa.string(), True, "view, click, cart or purchase", (_BEHAVIOR,)),
+        _behavior(BEHAVIORS),
         _time("event_time", "when, UTC"),
         _id("category", "category of the item", required=False),
         _money("price", "price of the item, currency units", _NOT_NEGATIVE, required=False),
     ),
 )
+"""With the default behaviours."""
+
+
+def events_with(behaviors: Sequence[str]) -> Contract:
+    """The events contract of a team's own behaviours.
+
+    >>> events_with(["view", "order"]).columns[3].meaning
+    'view or order'
+    """
+    columns = (_behavior(behaviors) if column.name == "behavior" else column for column in EVENTS.columns)
+    return replace(EVENTS, columns=tuple(columns))
+
 
 IMPRESSIONS = Contract(
     "impressions",

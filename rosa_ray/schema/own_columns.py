@@ -1,6 +1,6 @@
 """Columns that a team declares beside those of a contract: what they are called, and which tables bring them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rosa_ray.schema.behavior import BEHAVIORS
 from rosa_ray.schema.contract import Column, ColumnRule, Contract
-from rosa_ray.schema.contracts import ADS, CANDIDATES, CONTRACTS, IMPRESSIONS, ITEMS, USERS
+from rosa_ray.schema.contracts import ADS, CANDIDATES, CONTRACTS, EVENTS, IMPRESSIONS, ITEMS, USERS, events_with
 
 OwnKind = Literal["category", "categories", "number", "vector"]
 
@@ -72,15 +73,16 @@ def prefix_of(name: str) -> str:
     return next((prefix for prefix in TABLES_OF if name.startswith(prefix) and len(name) > len(prefix)), "")
 
 
-def contract_with(name: str, own: Iterable[OwnColumn]) -> Contract:
-    """The contract of a table with the declared columns that it brings.
+def contract_with(name: str, own: Iterable[OwnColumn], behaviors: Sequence[str] = BEHAVIORS) -> Contract:
+    """The contract of a table with the declared columns that it brings; events have one of some behaviours.
 
     >>> contract_with("impressions", [OwnColumn("request.placement", "category")]).schema.names[-1]
     'request.placement'
     """
     brought = [column for column in own if name in TABLES_OF.get(prefix_of(column.name), ())]
     more = [Column(one.name, _TYPES[one.kind], False, "of your own", _rules(one)) for one in brought]
-    return CONTRACTS[name].with_columns(more)
+    base = events_with(behaviors) if name == EVENTS.name else CONTRACTS[name]
+    return base.with_columns(more)
 
 
 def tables_needed(own: Iterable[OwnColumn]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import BundleError
 from rosa_ray.models.gate import HISTORY_INPUTS, Gate
-from rosa_ray.schema import Behavior
+from rosa_ray.schema import WEAKEST
 from rosa_ray.serving.config import RuleName
 from rosa_ray.serving.messages import OfflineStates
 from rosa_ray.units import HOUR_US, SECOND_US
@@ -40,7 +40,7 @@ class Freshness:
         events_since: events after the last encoded one; all of them without states.
         stale: a late event landed among the encoded ones.
         staleness_s: request time minus the time of the last encoded event, None without states.
-        actions_since: those of `events_since` that are more than a view.
+        actions_since: those of `events_since` that are stronger than the weakest behaviour, such as a view.
         idle_s: request time minus the time of the last event, None without history.
         events_last_hour: events within an hour before the request, as many as the encoder can use.
     """
@@ -78,7 +78,7 @@ def freshness_of(events: Columns, offline: OfflineStates | None, time_us: int) -
         events_since=since,
         stale=stored is not None and stored.stale,
         staleness_s=None if stored is None else (time_us - int(stored.events["time_us"][-1])) / SECOND_US,
-        actions_since=int((events["behavior"][count - since :] != Behavior.VIEW).sum()),
+        actions_since=int((events["behavior"][count - since :] != WEAKEST).sum()),
         idle_s=(time_us - int(event_us[-1])) / SECOND_US if count else None,
         events_last_hour=count - int(np.searchsorted(event_us, time_us - HOUR_US, side="left")),
     )

@@ -17,7 +17,9 @@ import pyarrow as pa
 
 from rosa_ray.data.catalogue import ads_at
 from rosa_ray.errors import ServingError
+from rosa_ray.features.config import behaviors_of
 from rosa_ray.run_dir import DataDir
+from rosa_ray.schema import BEHAVIORS
 from rosa_ray.serving.client import RankingClient, measure_latency
 from rosa_ray.storage import read_json, read_parquet
 
@@ -42,11 +44,13 @@ class SampleRequests:
         user_ids: users with events, in a fixed order.
         ads: the catalogue at the log's end, ads contract.
         log_end: the last request of the log; all bodies are of moments after it.
+        behaviors: of the run's features, in rising strength.
     """
 
     user_ids: list[str]
     ads: pa.Table
     log_end: datetime
+    behaviors: tuple[str, ...] = BEHAVIORS
 
     @classmethod
     def of(cls, data: DataDir) -> "SampleRequests":
@@ -54,9 +58,11 @@ class SampleRequests:
         users = read_parquet(data.user_rows(0)).select(["user_id", "event_time_us"])
         lengths = np.diff(users["event_time_us"].combine_chunks().offsets.to_numpy())
         with_history = users["user_id"].to_numpy()[lengths > 0]
-        end_us = read_json(data.spec)["end_us"]
+        spec = read_json(data.spec)
+        end_us = spec["end_us"]
         ads = ads_at(read_parquet(data.ads), end_us)
-        return cls(with_history[:50].tolist(), ads, datetime.fromtimestamp(end_us / 1e6, UTC))
+        log_end, behaviors = datetime.fromtimestamp(end_us / 1e6, UTC), behaviors_of(spec["feature_config"])
+        return cls(with_history[:50].tolist(), ads, log_end, behaviors)
 
     @property
     def candidates(self) -> list[str]:
@@ -77,7 +83,8 @@ class SampleRequests:
         }
 
     def events(self, user_id: str, ad_id: str) -> list[dict[str, Any]]:
-        """A view and a cart of an advertised item, just after the log's end."""
+        """A view and a cart of an advertised item, just after the log's end: the weakest and the second strongest."""
+        done = self.behaviors[0], self.behaviors[max(len(self.behaviors) - 2, 0)]
         ad = self.ads.filter(pa.compute.equal(self.ads["ad_id"], ad_id)).to_pylist()[0]
         return [
             {
@@ -89,7 +96,7 @@ class SampleRequests:
                 "event_time": _iso(self.log_end + timedelta(minutes=2 + minute)),
                 "price": ad["price"],
             }
-            for minute, behavior in enumerate(("view", "cart"))
+            for minute, behavior in enumerate(done)
         ]
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from annotated_types import Ge, Gt, Le
 
 from rosa_ray.errors import InputError
-from rosa_ray.schema import ADS, IMPRESSIONS, hash_ids
+from rosa_ray.schema import ADS, BEHAVIORS, IMPRESSIONS, hash_ids
 from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.settings import section
 from rosa_ray.simulation.keyed_random import hash_uniform, mix64
@@ -66,12 +66,15 @@ class _Log:
     price_I: np.ndarray
 
 
-def build_exposure(events: pa.Table, config: ExposureConfig) -> tuple[pa.Table, pa.Table]:
+def build_exposure(
+    events: pa.Table, config: ExposureConfig, purchase: str = BEHAVIORS[-1]
+) -> tuple[pa.Table, pa.Table]:
     """Build impressions and ads from real events.
 
     Args:
         events: a table of the events contract; any row order.
         config: what to show; equal events and configs give equal tables.
+        purchase: behaviour by which an item is bought.
 
     Returns:
         impressions and ads under their contracts. Every item is an ad of the same id. A request has one clicked row
@@ -80,7 +83,7 @@ def build_exposure(events: pa.Table, config: ExposureConfig) -> tuple[pa.Table, 
     Raises:
         InputError: no user has `min_events` events, or nobody acted on the same day.
     """
-    log = _read(events)
+    log = _read(events, purchase)
     positive = _positive_events(log.user_N, config)
     day_N = (log.time_us_N + config.day_offset_hours * HOUR_US) // DAY_US
     other = draw_negatives(log.user_N, log.item_N, day_N, positive, config.negatives, config.seed)
@@ -94,7 +97,7 @@ def build_exposure(events: pa.Table, config: ExposureConfig) -> tuple[pa.Table, 
     return _impressions_table(log, positive[found], other[found], ads, config), ads
 
 
-def _read(events: pa.Table) -> _Log:
+def _read(events: pa.Table, purchase: str) -> _Log:
     order = pc.sort_indices(events, [(name, "ascending") for name in ("user_id", "event_time", "event_id")])
     events = _without_repeats(events.take(order))
     user, user_ids = _codes(events["user_id"])
@@ -105,7 +108,7 @@ def _read(events: pa.Table) -> _Log:
         time_us_N=events["event_time"].cast(pa.int64()).to_numpy(),
         item_N=item,
         category_N=category,
-        purchase_N=pc.equal(events["behavior"], "purchase").to_numpy(),
+        purchase_N=pc.equal(events["behavior"], purchase).to_numpy(),
         event_ids=events["event_id"].combine_chunks(),
         user_ids=user_ids,
         item_ids=item_ids,

@@ -9,7 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.schema import BEHAVIORS, CONTRACTS, ITEMS, USERS
+from rosa_ray.schema import CONTRACTS, ITEMS, USERS
 from rosa_ray.schema.own_columns import contract_with, prefix_of, tables_needed
 from rosa_ray.sources.column_forms import CONSTANT, ROW_NUMBER, OwnColumns, constant, forms_of, shared_null_words
 from rosa_ray.sources.columns import FileColumns
@@ -166,9 +166,6 @@ def check_tables(config: SourceConfig, own: OwnColumns = ()) -> None:
         for key in value if isinstance(value, Mapping) else ():
             table, _, column = key.partition(".")
             _check_key(name, table, column if name in PER_COLUMN or column else "", own)
-    for value, behavior in config.behaviors.items():
-        if behavior not in BEHAVIORS:
-            raise ConfigError(f"source.behaviors.{value} is '{behavior}'; it is one of {', '.join(BEHAVIORS)}")
 
 
 def check_writing(config: SourceConfig, own: OwnColumns = ()) -> None:

@@ -66,7 +66,7 @@ class SourceConfig:
     time_zone: str | Mapping[str, str] = ""
     """Zone of times written without one, such as `UTC`, `Europe/Paris` or `+05:30`. Empty refuses them."""
     behaviors: Mapping[str, str] = field(default_factory=dict)
-    """Value in the file to `view`, `click`, `cart` or `purchase`; values left out stay as they are."""
+    """Value in the file to one of `features.behaviors`; values left out stay as they are."""
     values: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     """Table to {column: {value in the file: value}}, for any column; null is a value too. Values left out stay as they
     are."""

@@ -16,7 +16,7 @@ from rosa_ray.features import EncodedUsers
 from rosa_ray.features.encoding import owners
 from rosa_ray.inference import context_events, predict
 from rosa_ray.models.gate import HISTORY_INPUTS
-from rosa_ray.schema import Behavior
+from rosa_ray.schema import WEAKEST
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 GATE_HEADS = ("p_ctr", "p_ctcvr")
@@ -167,8 +167,8 @@ def _age_s(users: EncodedUsers, events: np.ndarray) -> np.ndarray:
 
 
 def _actions(users: EncodedUsers, first: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """How many of the timeline's events from `first` on and before `end` are more than a view, int64 (I,)."""
-    running = np.r_[0, np.cumsum(users.events["behavior"] != Behavior.VIEW)]
+    """How many of the timeline's events from `first` on and before `end` are stronger than the weakest, int64 (I,)."""
+    running = np.r_[0, np.cumsum(users.events["behavior"] != WEAKEST)]
     start = users.event_offsets[owners(users.impression_offsets)]
     actions: np.ndarray = running[start + end] - running[start + first]
     return actions

@@ -31,7 +31,7 @@ COLUMNS = {
 FEATURES = FeatureConfig(columns=COLUMNS)
 OTHER = FeatureConfig(columns={"user.tags": COLUMNS["user.tags"], "ad.margin": ColumnConfig(type="number")})
 LATER = StoreVersion("model-2", FINGERPRINT, T0 + HOUR_US, "log-2")
-PARSER = RecordParser(AdTable.from_table(ads_table()), now_us=lambda: T0 + 365 * DAY_US, own=COLUMNS)
+PARSER = RecordParser(AdTable.from_table(ads_table()), now_us=lambda: T0 + 365 * DAY_US, features=FEATURES)
 
 
 def profile(user: str, time_us: int | None, **columns: object) -> dict[str, object]:

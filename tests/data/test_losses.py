@@ -45,8 +45,10 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     def run_tasks(work: Callable[[Any], Any], items: Any, doing: str) -> list[Any]:
         return [work(item) for item in items]
 
-    def stage_all(source: Any, files: Any, staging_dir: str, partitions: int, setup: str, own: Any) -> dict[Any, Any]:
-        return {file: stage_module.stage_file(source, file, staging_dir, partitions, own) for file in files}
+    def stage_all(
+        source: Any, files: Any, staging_dir: str, partitions: int, setup: str, *declared: Any
+    ) -> dict[Any, Any]:
+        return {file: stage_module.stage_file(source, file, staging_dir, partitions, *declared) for file in files}
 
     monkeypatch.setattr(preprocess_module, "run_tasks", run_tasks)
     monkeypatch.setattr(own_tables_module, "run_tasks", run_tasks)

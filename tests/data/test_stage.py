@@ -12,7 +12,7 @@ from rosa_ray.data.stage import _stage_row, stage_file, stage_source
 from rosa_ray.data.stage_report import FileReport, StageReport
 from rosa_ray.data.staging_area import read_staged
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.schema import ADS, EVENTS, IMPRESSIONS, Violation
+from rosa_ray.schema import ADS, BEHAVIORS, EVENTS, IMPRESSIONS, Violation
 from rosa_ray.sources import SourceConfig, open_source, text_files
 from tests.synthetic import impressions_table
 
@@ -105,7 +105,15 @@ def test_staged_bytes_do_not_depend_on_where_the_log_lies(raw, tmp_path):
 def test_staging_that_cannot_be_written_is_a_failure_of_the_job_not_of_the_file(raw, tmp_path):
     source = open_source(SourceConfig(kind="taobao", path=str(raw)))
     row = asdict(source.files()[0])
-    answer = _stage_row(row, source=source, staging_dir=str(tmp_path / "missing"), partitions=2, setup="any", own=())
+    answer = _stage_row(
+        row,
+        source=source,
+        staging_dir=str(tmp_path / "missing"),
+        partitions=2,
+        setup="any",
+        own=(),
+        behaviors=BEHAVIORS,
+    )
     assert answer["report"] == ""
     assert "FileNotFoundError" in answer["failure"]
 

@@ -12,6 +12,7 @@ import yaml
 
 from rosa_ray.config import RunConfig, load_config
 from rosa_ray.errors import InputError
+from rosa_ray.features import FeatureConfig
 from rosa_ray.features.own import own_columns
 from rosa_ray.intake.propose import Proposal, propose
 from rosa_ray.intake.scan import TableScan, scan_log
@@ -111,10 +112,46 @@ def test_words_for_behaviours_are_mapped(tmp_path: Path) -> None:
     assert not proposal.draft.choices
 
 
-def test_a_word_that_is_no_behaviour_is_left_to_a_person(tmp_path: Path) -> None:
-    columns = changed(invented.events(), behavior=lambda word: "remove_from_cart" if word == "click" else word)
+def test_words_that_are_no_known_behaviours_become_own_ones_for_a_person_to_order(tmp_path: Path) -> None:
+    columns = changed(invented.events(), behavior=lambda word: {"click": "unfollow", "cart": "compare"}.get(word, word))
     proposal = propose([write_csv(columns, tmp_path / "events.csv")], "shop", "")
-    assert [choice for choice in proposal.draft.choices if "remove_from_cart" in choice]
+    names = configured(proposal, tmp_path).features.behavior_names
+    assert set(names) == {"unfollow", "view", "click", "compare", "cart", "purchase"}
+    assert (names[0], names[-1]) == ("unfollow", "purchase")
+    assert [
+        choice for choice in proposal.draft.choices if "unfollow, compare" in choice or "compare, unfollow" in choice
+    ]
+    config = configured(proposal, tmp_path)
+    scans = scan_log(open_source(config.source), 0, (), names)
+    assert (scans["events"].kept.rows, scans["events"].set_aside) == (invented.EVENTS, [])
+
+
+def test_a_log_of_other_words_alone_has_its_own_behaviours_alone(tmp_path: Path) -> None:
+    """The commonest is the weakest."""
+    words = {"view": "hover", "click": "hover", "cart": "compare", "purchase": "hover"}
+    columns = changed(invented.events(), behavior=lambda word: words[str(word)])
+    proposal = propose([write_csv(columns, tmp_path / "events.csv")], "shop", "")
+    assert configured(proposal, tmp_path).features.behaviors == {"hover": 0, "compare": 1}
+
+
+def test_own_behaviours_and_columns_are_one_section(tmp_path: Path) -> None:
+    events = changed(invented.events(), behavior=lambda word: "compare" if word == "cart" else word)
+    shown = invented.impressions() | {"placement": ["top", "side"] * (invented.SHOWN // 2)}
+    paths = [write_csv(events, tmp_path / "events.csv"), write_csv(shown, tmp_path / "impressions.csv")]
+    text = propose(paths, "shop", "").draft.text
+    start = text.index("#   columns:")
+    (tmp_path / "active.yaml").write_text(text[:start] + re.sub(r"(?m)^# ?", "", text[start:]))
+    config = load_config(tmp_path / "active.yaml")
+    assert "compare" in config.features.behaviors
+    assert set(config.features.columns) == {"request.placement"}
+
+
+def test_more_words_than_there_may_be_behaviours_are_left_to_a_person(tmp_path: Path) -> None:
+    rows = invented.EVENTS
+    columns = invented.events() | {"behavior": ["view", *(f"deed{at % 34}" for at in range(rows - 1))]}
+    proposal = propose([write_csv(columns, tmp_path / "events.csv")], "shop", "")
+    assert configured(proposal, tmp_path).features.behaviors == FeatureConfig().behaviors
+    assert [choice for choice in proposal.draft.choices if "their rows are set aside" in choice]
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_the_wide_part_counts_the_window_s_events_of_the_same_item_and_category(
         events={name: torch.tensor(values) for name, values in events.items()},
         impressions={"item": torch.tensor([[7]]), "category": torch.tensor([[1]])},
     )
-    item, category = shared_counts(batch, window_mask(torch.tensor([[3]]), 4, 2))
+    item, category = shared_counts(batch, window_mask(torch.tensor([[3]]), 4, 2), 4)
     assert item.expm1().round().tolist() == [[[1, 0, 0, 0]]]
     assert category.expm1().round().tolist() == [[[1, 0, 1, 0]]]
 

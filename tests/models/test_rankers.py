@@ -25,7 +25,7 @@ from rosa_ray.models import (
     ranker_names,
     task_weights,
 )
-from tests.synthetic import BOUNDS, CONFIG, encoded_users, impressions_table, user_rows_of
+from tests.synthetic import BOUNDS, CONFIG, encoded_users, impressions_table, user_rows, user_rows_of
 from tests.tiny_users import tiny_users
 
 WINDOW = 6
@@ -220,6 +220,30 @@ def test_predictions_start_at_the_base_rates_and_training_lowers_every_loss(name
         optimizer.step()
     assert history[-1]["ctr"] < 0.8 * history[0]["ctr"]
     assert all(history[-1][task] < history[0][task] for task in ("cvr", "roi", "value"))
+
+
+@pytest.mark.parametrize("name", [*ranker_names(), *(name for name, _ in OUTSIDE)])
+@pytest.mark.parametrize("count", [1, 5])
+def test_every_ranker_takes_as_many_behaviours_as_there_are(name: str, count: int) -> None:
+    behaviors = {f"b{code}": code for code in range(count)}
+    config = dataclasses.replace(CONFIG, behaviors=behaviors)
+    rows = user_rows(config=config, behaviors=config.behavior_names, events=600)
+    state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], config)
+    users = encode_users(rows, state)
+    torch.manual_seed(1)
+    ranker = build_ranker(name, small(name, dropout=0.0), state.table_sizes, state.base_rates)
+    with torch.no_grad():
+        for parameter in ranker.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    batch, optimizer = whole_batch(users), torch.optim.SGD(ranker.parameters(), 1e-3)
+    before = ranker.events.behavior.weight.detach().clone()
+    terms = loss_terms(ranker(batch), batch, LossConfig(), LossScales(2.0, 10.0, 0.05))
+    torch.stack([loss for loss, _ in terms.values()]).sum().backward()
+    optimizer.step()
+    assert before.shape[0] == count
+    assert (ranker.events.behavior.weight != before).any(dim=1).all()
+    turned = dataclasses.replace(users, events={**users.events, "behavior": count - 1 - users.events["behavior"]})
+    assert (count == 1) == np.array_equal(scores(ranker.eval(), users), scores(ranker, turned))
 
 
 def test_an_unknown_setting_is_named() -> None:

@@ -1,6 +1,7 @@
 """Parsing of live records: columns by hand, reasons of refusal, and the same verdict as the contracts give."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rosa_ray.features import RECORD_COLUMNS, AdTable, RecordKind, keyed_events, with_categories
+from rosa_ray.features import RECORD_COLUMNS, AdTable, FeatureConfig, RecordKind, keyed_events, with_categories
 from rosa_ray.records import EXAMPLES, RecordParser, late_refusals, to_us
 from rosa_ray.records.config import RecordsConfig
 from rosa_ray.records.ignored_fields import MAX_NAMES, OTHERS, add_fields
@@ -62,6 +63,23 @@ def test_columns_of_each_type() -> None:
     assert np.isnan(columns["price"]).all()
     assert columns["bid"].tolist() == [0, 0, 0.5, 0]
     assert columns["cost"].tolist() == [0, 0, 0.25, 0]
+
+
+def test_behaviours_of_a_team_s_own_are_read_and_others_are_refused_by_name() -> None:
+    parser = replace(PARSER, features=FeatureConfig(behaviors={"look": 0, "save": 1, "7": 2}))
+    lines = [
+        event(event_id="e1", behavior="save"),
+        event(event_id="e2", behavior="cart"),
+        event(event_id="e3", behavior=7),
+        event(event_id="e4", behavior="cart", event_time="noon"),
+    ]
+    parsed = parser.parse_lines(lines)
+    assert parsed.columns["behavior"].tolist() == [1, 2]
+    assert parsed.rows.tolist() == [0, 2]
+    assert [(one.index, one.reason, one.detail) for one in parsed.refusals] == [
+        (1, "malformed", "behavior: is none of look, save, 7"),
+        (3, "malformed", "behavior: is none of look, save, 7"),
+    ]
 
 
 def test_a_click_has_a_time_of_its_own_and_counts_at_the_request() -> None:

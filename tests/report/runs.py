@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import torch
 
 from rosa_ray.bundle import write_bundle
-from rosa_ray.features import Split
+from rosa_ray.features import FeatureConfig, Split
+from rosa_ray.features.state import VERSION
 from rosa_ray.metrics import evaluate_policy, evaluate_predictions
 from rosa_ray.models.decay import BehaviorDecayBias
 from rosa_ray.schema import hash_ids
@@ -228,7 +229,9 @@ def _write_bundle(directory: Path) -> None:
         directory,
         weights=weights,
         model={"name": "rosa", "config": {"heads": HEADS}, "sizes": {}, "base_rates": {}},
-        features_saver=lambda path: (path / "features.json").write_text("{}"),
+        features_saver=lambda path: (path / "features.json").write_text(
+            json.dumps({"version": VERSION, "config": FeatureConfig().definition()})
+        ),
         feature_fingerprint="f" * 16,
         metrics={},
         config={"seed": 7},

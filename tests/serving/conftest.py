@@ -1,6 +1,7 @@
 """A small trained-looking service: a log, its user rows, a bundle with random weights, and a filled store."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rosa_ray.features import (
     EVENT_COLUMNS,
     AdTable,
     CounterStates,
+    FeatureConfig,
     FeatureState,
     FitSums,
     UserRows,
@@ -26,7 +28,7 @@ from rosa_ray.features import (
     keyed_impressions,
 )
 from rosa_ray.models import build_ranker
-from rosa_ray.schema import hash_ids
+from rosa_ray.schema import BEHAVIORS, hash_ids
 from rosa_ray.serving.assembly import ServiceSettings, build_scorer
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
@@ -79,14 +81,18 @@ class World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return build_world(tmp_path_factory.mktemp("world"))
+
+
+def build_world(home: Path, config: FeatureConfig = CONFIG) -> World:
+    """A log with the behaviours of a config, and what is computed of it."""
     rng = np.random.default_rng(3)
-    events, impressions = events_table(rng), impressions_table(rng)
+    events, impressions = events_table(rng, behaviors=config.behavior_names), impressions_table(rng)
     shown, _ = keyed_impressions(impressions, AdTable.from_table(ads_table()))
-    keyed = keyed_events(events)
-    counters = fold_events(keyed, CONFIG) | fold_impressions(shown, CONFIG)
-    rows = build_user_rows(keyed, shown, None, counters, CONFIG, BOUNDS)
-    features = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], CONFIG)
-    home = tmp_path_factory.mktemp("world")
+    keyed = keyed_events(events, config.behavior_names)
+    counters = fold_events(keyed, config) | fold_impressions(shown, config)
+    rows = build_user_rows(keyed, shown, None, counters, config, BOUNDS)
+    features = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], config)
     bundle = write_world_bundle(home, features)
     model = load_model(bundle)
     _fill_store(home / "store.db", events, counters, model)
@@ -139,11 +145,14 @@ def write_world_bundle(home: Path, features: FeatureState) -> Path:
 
 def _fill_store(path: Path, events: pa.Table, counters: CounterStates, model: ServedModel) -> None:
     store = open_store(
-        StoreConfig(path=str(path), states_dtype="float32"), CONFIG, model.features.fingerprint, create=True
+        StoreConfig(path=str(path), states_dtype="float32"),
+        model.features.config,
+        model.features.fingerprint,
+        create=True,
     )
     version = StoreVersion(model.version, model.features.fingerprint, NOW_US, "log")
     store.begin_load(version, 1000)
-    block = timelines(events)
+    block = timelines(events, model.features.config.behavior_names)
     store.load_users(version, block)
     store.load_counters(version, counters)
     store.write_states(version, states(block, model))
@@ -151,7 +160,7 @@ def _fill_store(path: Path, events: pa.Table, counters: CounterStates, model: Se
     store.close()
 
 
-def timelines(events: pa.Table) -> TimelineBlock:
+def timelines(events: pa.Table, behaviors: Sequence[str] = BEHAVIORS) -> TimelineBlock:
     """All events as the store takes them."""
     events = events.append_column("user_key", pa.array(hash_ids(events["user_id"])))
     events = events.sort_by([(name, "ascending") for name in ("user_key", "event_time", "event_id")])
@@ -159,7 +168,7 @@ def timelines(events: pa.Table) -> TimelineBlock:
     return TimelineBlock(
         user_key=user_key,
         event_offsets=np.r_[0, np.cumsum(counts)],
-        events={**keyed_events(events), "event_id": events["event_id"].to_numpy()},
+        events={**keyed_events(events, behaviors), "event_id": events["event_id"].to_numpy()},
         last_us=events["event_time"].cast(pa.int64()).to_numpy()[np.cumsum(counts) - 1],
         seen_key=hash_ids(events["event_id"]),
         seen_time_us=events["event_time"].cast(pa.int64()).to_numpy(),

@@ -122,7 +122,6 @@ def test_foreign_parquet_lacks_contract_columns(tmp_path):
         ({"events": "e", "time_zone": "Mars"}, "time_zone 'Mars'"),
         ({"events": "e", "columns": {"shops": {}}}, "source.columns.shops"),
         ({"events": "e", "columns": {"events": {"user": "uid"}}}, "source.columns.events.user"),
-        ({"events": "e", "behaviors": {"pv": "look"}}, "source.behaviors.pv is 'look'"),
         ({"events": "e", "time_unit": {"shops": "ms"}}, "source.time_unit.shops is in no contract; known are events"),
         ({"events": "e", "decimal": {"events.cost": ","}}, "source.decimal.events.cost is in no contract"),
         ({"events": "e", "time_unit": {"events": "h"}}, "time_unit.events is 'h'"),

@@ -83,8 +83,8 @@ def test_rees46_maps_its_columns(tmp_path):
     }
     assert events["behavior"].to_pylist() == ["view", "purchase", "cart"]
     assert events["price"].to_pylist() == [35.79, None, None]
-    assert [(v.column, v.rows, v.reason.split(",")[0], v.example) for v in violations] == [
-        ("behavior", 1, "are remove_from_cart", "row 2, remove_from_cart"),
+    assert [(v.column, v.rows, v.reason, v.example.split(";")[0]) for v in violations] == [
+        ("behavior", 1, "are none of view, click, cart, purchase", "row 2, 'remove_from_cart'"),
     ]
 
 

@@ -37,6 +37,23 @@ def test_init_writes_a_config_that_check_accepts(rosa: CliRunner, tmp_path: Path
     assert "users with impressions have events" in checked.output
 
 
+def test_check_shows_declared_columns_and_names_a_table_without_any(rosa: CliRunner, tmp_path: Path) -> None:
+    people = {"user_id": [f"u{at}" for at in range(invented.USERS)], "age": ["18-24", "25-34"] * (invented.USERS // 2)}
+    config = write_log(tmp_path, users=people)
+    unused = rosa.invoke(app, ["check", str(config)])
+    assert unused.exit_code == 0, unused.output
+    assert "not read: nobody declares a column of it" in unused.output
+    config.write_text(f"{config.read_text()}features:\n  columns:\n    user.age: {{type: category}}\n")
+    told = rosa.invoke(app, ["check", str(config), "--out", "check.html"])
+    assert told.exit_code == 0, told.output
+    assert "18-24; 25-34" in told.output
+    assert "18-24; 25-34" in Path("check.html").read_text()
+    config.write_text(config.read_text().replace("user.age", "item.age"))
+    refused = rosa.invoke(app, ["check", str(config)])
+    assert refused.exit_code == 2
+    assert "features.columns declares item.age, but the source has no table of items" in refused.output
+
+
 def test_init_overwrites_only_when_told_to(rosa: CliRunner, tmp_path: Path) -> None:
     files = write_files(tmp_path)
     Path("shop.yaml").write_text("kept")

@@ -9,7 +9,16 @@ from rosa_ray.config import RunConfig, load_config
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.sources import SourceConfig
 from rosa_ray.store import StoreConfig
-from workloads.places import brings_impressions, record_config, store_of
+from workloads.places import brings_impressions, record_config, source_of, store_of
+
+
+def test_a_simulated_log_keeps_the_tables_of_its_source() -> None:
+    source = SourceConfig(kind="taobao", path="log", users="users.csv", columns={"users": {"valid_from": "since"}})
+    simulated = source_of(RunConfig(run_dir="runs/demo", source=source))
+    assert (simulated.kind, simulated.path, simulated.users) == ("log", "runs/demo/log", "users.csv")
+    assert simulated.columns == source.columns
+    bare = source_of(RunConfig(run_dir="runs/demo", source=replace(source, users="")))
+    assert bare == SourceConfig(kind="log", path="runs/demo/log")
 
 
 def test_the_recorded_config_is_the_config(tmp_path: Path) -> None:

@@ -5,6 +5,12 @@ from typing import Any, Literal
 
 ANYWAY = "or set leak_guard.action=warn to train all the same"
 
+KNOWN_THEN = (
+    "give '{name}' as it was known before the request, dated by valid_from, or leave it out of features.columns, "
+    "and preprocess again; " + ANYWAY
+)
+"""What to do about a declared column, by `name`."""
+
 
 @dataclass(frozen=True)
 class LeakFinding:

@@ -1,10 +1,11 @@
 """The leak guard: looks at preprocessed data before a model is trained on it, and says what should not be there.
 
-A leak makes offline figures shine and online ones fall. The guard looks for four kinds:
+A leak makes offline figures shine and online ones fall. The guard looks for five kinds:
 
 - one input that predicts a label by itself,
 - labels, or fields known only after a click, among the inputs,
 - times that lie in the future or in the wrong period,
+- declared columns of users, items and ads that tell what came after the request,
 - features that saw more than the training period, a counter bucket that was still open, or an ad as it was later.
 
 Blocks are streamed; a seeded sample bounds the work.
@@ -23,6 +24,7 @@ from annotated_types import Ge, Gt, Lt
 from rosa_ray.arrays import Columns
 from rosa_ray.data.leakage.catalogue import CatalogueCheck
 from rosa_ray.data.leakage.findings import FeaturePower, LeakFinding, LeakReport
+from rosa_ray.data.leakage.foresight import ForesightCheck, check_static
 from rosa_ray.data.leakage.mapping import check_mapping
 from rosa_ray.data.leakage.periods import FitCheck, PeriodCheck, Span
 from rosa_ray.data.leakage.predictive_inputs import (
@@ -34,6 +36,7 @@ from rosa_ray.data.leakage.predictive_inputs import (
     labelled_columns,
 )
 from rosa_ray.data.leakage.recount import Recount
+from rosa_ray.data.own_join import read_static
 from rosa_ray.data.user_rows import read_spec
 from rosa_ray.errors import InputError
 from rosa_ray.features import AdTable, FeatureState, Split, SplitBounds, UserRows
@@ -113,6 +116,8 @@ class _Inspection:
         spec, self.state = read_spec(layout), _load_state(layout.features)
         span = Span(SplitBounds(**spec["bounds"]), spec["start_us"], spec["end_us"])
         self.periods, self.fit = PeriodCheck(span, latest_us), FitCheck(self.state, span.bounds.valid_us)
+        labelled_us = (span.start_us + span.bounds.test_us) // 2
+        self.foresight = ForesightCheck(self.state.config.columns, labelled_us)
         # Data of an earlier version, or made by hand, may have no catalogue beside it.
         ads = [read_parquet(layout.ads)] if exists(layout.ads) else []
         self.catalogues = [CatalogueCheck(AdTable.from_table(table)) for table in ads]
@@ -155,6 +160,8 @@ class _Inspection:
         yield from self.periods.findings()
         for catalogue in self.catalogues:
             yield from catalogue.findings()
+        yield from self.foresight.findings()
+        yield from check_static(read_static(self.layout, self.state.config.columns), self.periods.span.start_us)
         yield from _early_conversions(self.report)
         for warning in self.report.get("warnings", ()):
             yield LeakFinding("data report", "warning", "rosa preprocess", warning, f"see {self.layout.report}")
@@ -174,6 +181,7 @@ class _Inspection:
         features = self.state.config
         self.periods.update(rows)
         self.fit.update(rows)
+        self.foresight.update(rows)
         for catalogue in self.catalogues:
             catalogue.update(rows)
         if self.recount is None and (rows.impressions["split"] < Split.POLICY).any():

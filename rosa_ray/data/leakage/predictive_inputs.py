@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.data.leakage.findings import ANYWAY, FeaturePower, LeakFinding
+from rosa_ray.data.leakage.findings import ANYWAY, KNOWN_THEN, FeaturePower, LeakFinding
+from rosa_ray.data.leakage.ranks import rank_correlation
 from rosa_ray.features import FeatureConfig, Split, UserRows, dense_names
 from rosa_ray.features.encoding import owners
+from rosa_ray.features.own import number_names, row_columns
 from rosa_ray.metrics import tied_auc
 from rosa_ray.schema import MISSING_KEY
+from rosa_ray.schema.own_columns import prefix_of
 from rosa_ray.units import DAY_US, HOUR_US, SECOND_US
 
 IDS = ("ad", "item", "campaign", "category", "device", "region", "user")
@@ -20,6 +23,9 @@ CORRELATED_ROWS = 20_000
 MEAN_BY = "mean of the label by "
 _MISLEADING = 0.1
 _ODD = np.uint64(0x9E3779B97F4A7C15)
+MOST_COORDINATES = 256
+"""Numbers of a vector that are looked at one by one."""
+
 TIMELINE = ("seconds since the last event", "seconds since the last event on the ad's item")
 
 
@@ -52,6 +58,7 @@ def labelled_columns(rows: UserRows, config: FeatureConfig) -> dict[str, np.ndar
         "user_key": rows.user_key[owner],
         "hour_key": local_us % DAY_US // HOUR_US + 1,
         "weekday_key": local_us // DAY_US % 7 + 1,
+        **{name: shown[name][kept] for name in row_columns(config.columns)},
         "dense": rows.dense.reshape(len(shown["time_us"]), len(dense_names(config)))[kept],
         **_last_event(rows, owner, kept),
     }
@@ -98,7 +105,10 @@ def feature_powers(sample: Columns, config: FeatureConfig, limits: Limits) -> li
         for power in _against_labels(name, values, sample, np.isfinite(values), limits)
     ]
     for name in (*IDS, "hour", "weekday"):
-        powers += _target_means(name, sample, limits)
+        powers += _target_means(name, sample[f"{name}_key"], sample, limits)
+    for name, column in row_columns(config.columns).items():
+        if column.type in ("category", "categories"):
+            powers += _target_means(name, sample[name], sample, limits)
     return sorted(powers, key=lambda power: -power.power)
 
 
@@ -106,8 +116,10 @@ def check_correlations(sample: Columns, config: FeatureConfig, limits: Limits) -
     """Findings on dense features that rank impressions as their revenue or cost does."""
     for amount in AMOUNTS:
         paid = np.flatnonzero(sample[amount] > 0)[:CORRELATED_ROWS]
-        for place, name in enumerate(dense_names(config)):
-            found = _rank_correlation(sample["dense"][paid, place], sample[amount][paid], limits.positives)
+        numbers = [(name, sample["dense"][:, place]) for place, name in enumerate(dense_names(config))]
+        numbers += [(name, sample[name]) for name in number_names(config.columns)]
+        for name, values in numbers:
+            found = rank_correlation(values[paid], sample[amount][paid], limits.positives)
             if abs(found) > limits.correlation:
                 yield LeakFinding(
                     "label among the inputs",
@@ -152,24 +164,44 @@ def _single_inputs(sample: Columns, config: FeatureConfig) -> Iterator[tuple[str
     columns = [(name, sample["dense"][:, place]) for place, name in enumerate(dense_names(config))]
     columns += [(name, sample[name].astype(np.float64)) for name in ("bid", "price", *TIMELINE)]
     columns += [(name, np.where(sample[f"{name}_key"] == MISSING_KEY, np.nan, 0.0)) for name in IDS]
+    columns += _own_inputs(sample, config)
     for name, values in columns:
         present = np.isfinite(values)
-        if name not in IDS:
+        if len(values) and values[present].any():
             yield name, values
         if not present.all():
             yield f"{name} is present", present.astype(np.float64)
 
 
-def _target_means(name: str, sample: Columns, limits: Limits) -> Iterator[FeaturePower]:
-    """The mean label per id, of the training period, against the labels of the validation period."""
-    keys, place = np.unique(sample[f"{name}_key"], return_inverse=True)
+def _own_inputs(sample: Columns, config: FeatureConfig) -> Iterator[tuple[str, np.ndarray]]:
+    """Declared columns as numbers: those of categories tell by themselves only whether they are there."""
+    for name, column in row_columns(config.columns).items():
+        values = sample[name]
+        if column.type == "vector":
+            yield from ((f"{name}[{place}]", values[:, place]) for place in range(min(column.size, MOST_COORDINATES)))
+        elif column.type == "number":
+            yield name, values
+        else:
+            first = values[:, 0] if values.ndim > 1 else values
+            yield name, np.where(first == MISSING_KEY, np.nan, 0.0)
+
+
+def _target_means(name: str, keys: np.ndarray, sample: Columns, limits: Limits) -> Iterator[FeaturePower]:
+    """The mean label per key, of the training period, against the labels of the validation period.
+
+    Args:
+        keys: (n,), or (n, M) of lists, which are as telling as the most telling of their values.
+    """
+    known, place = np.unique(keys, return_inverse=True)
+    place = place.reshape(len(keys), -1)
     train, valid = sample["split"] == Split.TRAIN, sample["split"] == Split.VALID
     for label in OUTCOMES:
         values, chosen = _label(label, sample)
-        counts = np.bincount(place[train & chosen], minlength=len(keys))
-        sums = np.bincount(place[train & chosen], values[train & chosen], minlength=len(keys))
+        rows = place[train & chosen]
+        counts = np.bincount(rows.ravel(), minlength=len(known))
+        sums = np.bincount(rows.ravel(), np.repeat(values[train & chosen], rows.shape[1]), minlength=len(known))
         overall = sums.sum() / max(counts.sum(), 1)
-        means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)[place]
+        means = np.where(counts > 0, sums / np.maximum(counts, 1), overall)[place].max(axis=1)
         title = f"{MEAN_BY}{name}"
         yield from _against_labels(title, means, sample, valid, limits, only=label)
 
@@ -198,23 +230,10 @@ def _label(name: str, sample: Columns) -> tuple[np.ndarray, np.ndarray]:
     return (click & conversion).astype(float), click if name == "conversion given click" else np.ones(len(click), bool)
 
 
-def _rank_correlation(values: np.ndarray, amounts: np.ndarray, least: int) -> float:
-    """Spearman's rank correlation of the rows that have a value; 0 where there are too few different ones."""
-    present = np.isfinite(values)
-    first, second = (_ranks(column[present]) for column in (values, amounts))
-    if min(len(np.unique(first)), len(np.unique(second))) < least:
-        return 0.0
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    _, level, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[level]
-    return ranks
-
-
 def _remedy(feature: str) -> str:
-    name = feature.removesuffix(" is present").removeprefix(MEAN_BY)
+    name = feature.removesuffix(" is present").removeprefix(MEAN_BY).partition("[")[0]
+    if prefix_of(name):
+        return KNOWN_THEN.format(name=name)
     if "." in name:
         view = name.rsplit(".", 2)[0]
         return f"drop '{view}' from features.{'counters' if '(' in view else 'views'} and preprocess again"

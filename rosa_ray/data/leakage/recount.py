@@ -15,7 +15,7 @@ from rosa_ray.features import FeatureConfig, Split, UserRows, is_logged
 from rosa_ray.features.counting import dense_views
 from rosa_ray.features.encoding import count_visible, owners
 from rosa_ray.features.views import View, view_named
-from rosa_ray.schema import BEHAVIORS, MISSING_KEY
+from rosa_ray.schema import MISSING_KEY
 from rosa_ray.units import MINUTE_US
 
 READING_TOLERANCE = 1e-4
@@ -72,7 +72,7 @@ class Recount:
                 yield from self._differ(view.name, what, pair, view.feature_names)
 
     def _zeros(self, view: View) -> np.ndarray:
-        return np.zeros((len(self._end_us), len(view.windows_hours), max(len(BEHAVIORS), 3)), np.int64)
+        return np.zeros((len(self._end_us), len(view.windows_hours), max(len(view.measures), 3)), np.int64)
 
     def _window_us(self, hours: int | None) -> float:
         if hours is None:
@@ -92,7 +92,8 @@ class Recount:
             for place, hours in enumerate(view.windows_hours):
                 inside = mine[age_us <= self._window_us(hours)]
                 if view.log == "events":
-                    self._sums[name][row, place] += np.bincount(columns["behavior"][inside], minlength=len(BEHAVIORS))
+                    kinds = len(view.measures)
+                    self._sums[name][row, place, :kinds] += np.bincount(columns["behavior"][inside], minlength=kinds)
                 else:
                     since_us = self._end_us[row] - columns["click_time_us"][mine]
                     clicked = mine[(since_us > 0) & (since_us <= self._window_us(hours))]
@@ -109,7 +110,7 @@ class Recount:
         return units
 
     def _events(self, view: View, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return stored, np.log1p(self._sums[view.name][..., : len(BEHAVIORS)]).reshape(stored.shape)
+        return stored, np.log1p(self._sums[view.name][..., : len(view.measures)]).reshape(stored.shape)
 
     def _impressions(self, view: View, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Impressions and CTR exactly; CVR at most that of all conversions of earlier requests, whenever they were."""

@@ -50,7 +50,7 @@ class Ranker(nn.Module):
         super().__init__()
         self.config = config
         self.tables = SharedTables(sizes, config.width)
-        self.events = EventEmbedding(config.width, config.dropout)
+        self.events = EventEmbedding(sizes, config.width, config.dropout)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.first_order = FirstOrder(sizes)

@@ -29,6 +29,7 @@ from rosa_ray.models.embedding import (
     SharedTables,
     TableSizes,
     attribute_table,
+    behavior_count,
     elapsed_buckets,
 )
 from rosa_ray.models.exact_match import ExactMatch
@@ -96,12 +97,12 @@ class Ranker(nn.Module):
         super().__init__()
         self.config = config
         self.tables = SharedTables(sizes, config.width)
-        self.events = EventEmbedding(config.width, config.dropout)
+        self.events = EventEmbedding(sizes, config.width, config.dropout)
         self.elapsed = attribute_table(GAP_BUCKETS, config.width)
         self.activation = ActivationUnit(FIELDS * config.width, config.units, config.window)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
-        self.exact_match = ExactMatch(config.match_window) if config.exact_match else None
+        self.exact_match = ExactMatch(config.match_window, behavior_count(sizes)) if config.exact_match else None
         matches = 3 + (self.exact_match.width if self.exact_match else 0)
         inputs = 5 * FIELDS * config.width + self.context.outputs
         self.heads = TaskHeads(

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.cross_attention import CandidateAttention
-from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
+from rosa_ray.models.embedding import (
+    AdEmbedding,
+    ContextEncoder,
+    EventEmbedding,
+    SharedTables,
+    TableSizes,
+    behavior_count,
+)
 from rosa_ray.models.encoder import CausalEncoder, EncoderCache, require_whole_heads
 from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
@@ -74,8 +81,9 @@ class Ranker(nn.Module):
     def __init__(self, config: Config, sizes: TableSizes, base_rates: Mapping[str, float]) -> None:
         super().__init__()
         self.config = config
+        behaviors = behavior_count(sizes)
         self.tables = SharedTables(sizes, config.width)
-        self.events = EventEmbedding(config.width, config.dropout)
+        self.events = EventEmbedding(sizes, config.width, config.dropout)
         self.encoder = CausalEncoder(
             width=config.width,
             layers=config.layers,
@@ -84,17 +92,18 @@ class Ranker(nn.Module):
             dropout=config.dropout,
             behavior_bias=config.behavior_bias,
             decay=config.decay,
+            behaviors=behaviors,
         )
         self.ads = AdEmbedding(sizes, config.width, config.dropout, config.shared_tables)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.attention = (
-            CandidateAttention(config.width, config.heads, config.window, config.behavior_bias, config.decay)
+            CandidateAttention(config.width, config.heads, config.window, config.behavior_bias, config.decay, behaviors)
             if config.cross_attention
             else None
         )
         self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
         self.next_event = NextEvent(config.width)
-        self.exact_match = ExactMatch(config.match_window) if config.exact_match else None
+        self.exact_match = ExactMatch(config.match_window, behaviors) if config.exact_match else None
         matches = 3 + (self.attention.intensities if self.attention else 0)
         matches += self.exact_match.width if self.exact_match else 0
         likeness = VectorLikeness(sizes, config.match_window) if item_vectors(sizes) else None

@@ -100,7 +100,7 @@ class Ranker(nn.Module):
         super().__init__()
         self.config = config
         self.tables = SharedTables(sizes, config.width)
-        self.events = EventEmbedding(config.width, config.dropout)
+        self.events = EventEmbedding(sizes, config.width, config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)

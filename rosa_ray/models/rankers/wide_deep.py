@@ -16,11 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rosa_ray.models.batch import Predictions, UserBatch
-from rosa_ray.models.embedding import AdEmbedding, ContextEncoder, EventEmbedding, SharedTables, TableSizes
+from rosa_ray.models.embedding import (
+    AdEmbedding,
+    ContextEncoder,
+    EventEmbedding,
+    SharedTables,
+    TableSizes,
+    behavior_count,
+)
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import WindowPairs, window_mask, window_mean
 from rosa_ray.models.linear import FirstOrder, add_logits, zero_table
-from rosa_ray.schema import Behavior
 from rosa_ray.settings import section
 
 _MULTIPLIER = 1_000_003
@@ -54,11 +60,12 @@ class Ranker(nn.Module):
     def __init__(self, config: Config, sizes: TableSizes, base_rates: Mapping[str, float]) -> None:
         super().__init__()
         self.config = config
+        self.behaviors = behavior_count(sizes)
         self.tables = SharedTables(sizes, config.width)
-        self.events = EventEmbedding(config.width, config.dropout)
+        self.events = EventEmbedding(sizes, config.width, config.dropout)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
-        self.wide = FirstOrder(sizes, extra=2 * len(Behavior))
+        self.wide = FirstOrder(sizes, extra=2 * self.behaviors)
         self.cross = zero_table(config.cross_rows)
         self.heads = TaskHeads(
             2 * config.width + self.context.outputs,
@@ -83,7 +90,8 @@ class Ranker(nn.Module):
         ads_BND = self.ads(self.tables, batch.impressions)
         match = (history_BND * ads_BND).sum(-1, keepdim=True) / self.config.width**0.5
         deep = self.heads(torch.cat([history_BND, ads_BND, self.context(batch)], dim=-1), match, batch)
-        shared = shared_counts(batch, window_mask(visible_BN, length, self.config.match_window))
+        matched_BNT = window_mask(visible_BN, length, self.config.match_window)
+        shared = shared_counts(batch, matched_BNT, self.behaviors)
         return add_logits(deep, self.wide(batch, *shared) + self._crosses(batch))
 
     def _crosses(self, batch: UserBatch) -> Tensor:
@@ -95,9 +103,9 @@ class Ranker(nn.Module):
         return total / visible.clamp(1, self.config.window)[..., None]
 
 
-def shared_counts(batch: UserBatch, mask_BNT: Tensor) -> list[Tensor]:
+def shared_counts(batch: UserBatch, mask_BNT: Tensor, behaviors: int) -> list[Tensor]:
     """`log1p` of the masked events that share the ad's item, and its category; two of (B, N, behaviours)."""
-    behavior = functional.one_hot(batch.events["behavior"], len(Behavior)).float()
+    behavior = functional.one_hot(batch.events["behavior"], behaviors).float()
     same = (
         mask_BNT & (batch.impressions[name][..., None] == batch.events[name][:, None]) for name in ("item", "category")
     )

@@ -1,14 +1,15 @@
 """What the attention of ROSA-Rec learned: how fast each head forgets, and which behaviours it looks for."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rosa_ray.features.state import read_feature_config
 from rosa_ray.report.blocks import figure, figures, heat, missing, table
 from rosa_ray.report.charts import Axis, Row, row_chart
 from rosa_ray.report.markup import Child, Markup, tag
 from rosa_ray.report.numbers import hours, number
 from rosa_ray.report.run_files import RunFiles
-from rosa_ray.schema import BEHAVIORS
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,8 @@ def render(run: RunFiles) -> Child:
     layers = attentions(run.bundle.weights())
     if not layers:
         return tag("p", f"Model '{run.bundle.model['name']}' has neither time decay nor behaviour weights.")
-    return figures(_half_lives(layers), _weights(layers))
+    behaviors = run.bundle.features(read_feature_config).behavior_names
+    return figures(_half_lives(layers), _weights(layers, behaviors))
 
 
 def attentions(weights: "dict[str, torch.Tensor]") -> list[Attention]:
@@ -57,7 +59,9 @@ def _attention(place: str, weights: "dict[str, torch.Tensor]") -> Attention:
 
     parts = {part: weights.get(place + part) for part in (_DECAY, _BIAS)}
     heads = next(part.shape[-1] for part in parts.values() if part is not None)
-    bias = BehaviorDecayBias(heads, parts[_BIAS] is not None, parts[_DECAY] is not None)
+    given = parts[_BIAS]
+    behaviors = 0 if given is None else given.shape[0]
+    bias = BehaviorDecayBias(heads, given is not None, parts[_DECAY] is not None, behaviors)
     starting = bias.half_life_hours_H.tolist() if parts[_DECAY] is not None else []
     bias.load_state_dict({part.removeprefix("bias."): value for part, value in parts.items() if value is not None})
     learned = bias.half_life_hours_H.tolist() if starting else []
@@ -93,7 +97,7 @@ def _half_lives(layers: list[Attention]) -> Markup | None:
     )
 
 
-def _weights(layers: list[Attention]) -> Markup | None:
+def _weights(layers: list[Attention], behaviors: Sequence[str]) -> Markup | None:
     shown = [layer for layer in layers if layer.omega]
     if not shown:
         return None
@@ -104,6 +108,6 @@ def _weights(layers: list[Attention]) -> Markup | None:
     ]
     return figure(
         "Which behaviours each head looks for",
-        heat("Behaviour weights", ["Head", *BEHAVIORS], rows),
+        heat("Behaviour weights", ["Head", *behaviors], rows),
         "ω, added to the attention logit of an event of that behaviour: +0.69 doubles its weight. It starts at 0.",
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -27,10 +28,11 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
 )
+from rosa_ray.features.own import ColumnConfig
 from rosa_ray.sources import SourceConfig
 from rosa_ray.storage import read_json, write_json
 from rosa_ray.units import DAY_US, SECOND_US
-from tests.synthetic import BOUNDS, CONFIG, DAYS, START_US, ads_table, events_table, impressions_table
+from tests.synthetic import BOUNDS, CONFIG, DAYS, START_US, ads_table, events_table, impressions_table, user_rows_of
 
 WARN = LeakGuardConfig(action="warn")
 NOW_US = START_US + (DAYS + 1) * DAY_US
@@ -360,3 +362,29 @@ def test_an_input_that_tells_a_label_backwards_is_as_strong() -> None:
     power = FeaturePower("bid", "click", 0.25, 10, 40)
     (line,) = LeakReport(rows=40, labelled=40, files=1, files_read=1, features=(power,)).lines()
     assert "strongest single input bid -> click, AUC 0.750 the other way round" in line
+
+
+def test_declared_columns_that_give_the_click_away_are_named(tmp_path: Path) -> None:
+    columns = {
+        "request.answered": ColumnConfig(type="number"),
+        "request.source": ColumnConfig(),
+        "request.tags": ColumnConfig(type="categories", most=2),
+        "request.place": ColumnConfig(),
+    }
+    config = replace(CONFIG, columns=columns)
+    rng = np.random.default_rng(0)
+    click = impressions_table(np.random.default_rng(0), impressions=2000)["click"].to_numpy()
+    noise = rng.integers(0, 3, 2000)
+    own = {
+        "request.answered": pa.array(click + rng.uniform(0, 0.5, 2000)),
+        "request.source": pa.array([f"ad-{at}" if yes else f"{at}" for yes, at in zip(click, noise, strict=True)]),
+        "request.tags": pa.array(
+            [[f"t{at}", *(["bought"] if yes else [])] for yes, at in zip(click, noise, strict=True)]
+        ),
+        "request.place": pa.array([f"p{at}" for at in noise]),
+    }
+    rows = user_rows_of(config, own, impressions=2000)
+    report = found(tmp_path, rows, FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, config)], config))
+    named = {finding.where.removeprefix("mean of the label by ") for finding in report.leaks}
+    assert named == {"request.answered", "request.source", "request.tags"}
+    assert all("known before the request" in finding.remedy for finding in report.leaks)

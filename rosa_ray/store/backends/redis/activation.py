@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureConfig
+from rosa_ray.store.backends.redis.columns import NotesReplay
 from rosa_ray.store.backends.redis.connection import Connection
 from rosa_ray.store.backends.redis.generations import Generation, read_generation, remove_replaced, replaced
 from rosa_ray.store.backends.redis.records import record_arguments, unpack_entries
@@ -32,17 +33,22 @@ def activate(
     if active is None or target is None or target.version != version:
         raise replaced(connection, version)
     replay = _JournalReplay(connection, active.name, target, features, horizon_us, make_result)
+    notes = NotesReplay(connection, target, features.columns, horizon_us)
     with connection.guard():
+        notes.replay_all()
         replay.replay_users(connection.client.sscan_iter(connection.key(active.name, "journal"), count=1000))
     for _ in range(_ROUNDS):
         answer = connection.run("swap", target.name)
         if answer[0] == b"ok":
+            with connection.guard():
+                notes.drop_said()
             remove_replaced(connection)
             return merge_results(replay.results)
         if answer[0] == b"replaced":
             break
         with connection.guard():
             replay.replay_users(connection.client.smembers(connection.key(target.name, "dirty")))
+            notes.replay_dirty()
     else:
         raise StoreError(f"store {connection.where}: live records came faster than they could be replayed; try again")
     raise replaced(connection, version)

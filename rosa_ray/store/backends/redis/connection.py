@@ -31,6 +31,9 @@ _SCRIPTS = {
     "read_user": ("common",),
     "read_counters": ("common",),
     "forget": ("common",),
+    "read_columns": ("common",),
+    "write_columns": ("common",),
+    "replay_columns": ("common",),
 }
 """Scripts, and the sources that come before each."""
 

@@ -8,10 +8,13 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
+from rosa_ray.features.changes import Changes
 from rosa_ray.features.counting import counted_views
+from rosa_ray.features.own import of_prefix
 from rosa_ray.features.records import take_records
 from rosa_ray.features.views import OF_USERS, measures_of, view_named
-from rosa_ray.store.backends.redis import activation, generations, loading
+from rosa_ray.schema.own_columns import ENTITIES, USER
+from rosa_ray.store.backends.redis import activation, columns, generations, loading
 from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
 from rosa_ray.store.backends.redis.records import counters_of_fields, record_arguments, unpack_ids
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
@@ -37,7 +40,7 @@ class Store:
 
     A batch of more than `activation.BATCH_RECORDS` records is applied in parts, in order, each whole or not at all. The
     positions of streams move with the last. One that breaks off is repeated whole: records once applied are
-    duplicates then.
+    duplicates then. Changes of users, items and ads come before the records, each thing by itself.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Store:
     ) -> None:
         self._config, self._features, self._fingerprint = config, features, feature_fingerprint
         self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
+        self._declared = {prefix for prefix in ENTITIES if of_prefix(prefix, features.columns)}
         self._connection = Connection(config)
         if create:
             bound = config.max_timeline_events or DEFAULT_TIMELINE_EVENTS
@@ -60,7 +64,8 @@ class Store:
     def read_user(self, user_key: int) -> UserRecord:
         """See `OnlineStore.read_user`."""
         key = int(user_key)
-        _, identity, held, counters = self._connection.run("read_user", key, len(self._user_views), *self._user_views)
+        asked: list[Argument] = [len(self._user_views), *self._user_views, int(USER in self._declared)]
+        _, identity, held, counters, packed_columns = self._connection.run("read_user", key, *asked)
         model = self._require_identity(identity)
         records, ids, packed, last_id, stale = held
         timeline = unpack_records(records or b"") | {"event_id": np.array(unpack_ids(ids or b""), dtype=object)}
@@ -72,10 +77,11 @@ class Store:
             timeline=timeline,
             states=states,
             counters={
-                view: counters_of_fields([key], [fields], measures_of(view))
+                view: counters_of_fields([key], [fields], measures_of(view, len(self._features.behaviors)))
                 for view, fields in zip(self._user_views, counters, strict=True)
             },
             model_version=model,
+            columns=packed_columns,
         )
 
     def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
@@ -89,10 +95,28 @@ class Store:
             _, identity, found = self._connection.run("read_counters", view, len(chosen), *chosen)
             self._require_identity(identity)
             fields += found
-        return {view: counters_of_fields(keys, fields, measures_of(view))}
+        return {view: counters_of_fields(keys, fields, measures_of(view, len(self._features.behaviors)))}
 
-    def apply(self, records: Columns, positions: Sequence[StreamPosition] = ()) -> ApplyResult:
+    def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
+        """See `OnlineStore.read_columns`."""
+        asked = np.asarray(keys, np.int64).tolist()
+        if prefix not in self._declared:
+            return [b""] * len(asked)
+        packed: list[bytes] = []
+        for start in range(0, len(asked), _ENTITIES):
+            chosen = asked[start : start + _ENTITIES]
+            _, identity, _, _, found = self._connection.run("read_columns", prefix, len(chosen), *chosen)
+            self._require_identity(identity)
+            packed += found
+        return packed
+
+    def apply(
+        self, records: Columns, positions: Sequence[StreamPosition] = (), changes: Sequence[Changes] = ()
+    ) -> ApplyResult:
         """See `OnlineStore.apply`."""
+        if changes:
+            self._require_features(self._active().version.feature_fingerprint)
+            columns.apply_changes(self._connection, changes, self._features.columns, self._config.horizon_us)
         count, results, late_rows = len(records["time_us"]), [], [np.empty(0, np.int64)]
         for start in range(0, max(count, 1), activation.BATCH_RECORDS):
             span = slice(start, start + activation.BATCH_RECORDS)
@@ -128,6 +152,10 @@ class Store:
     def load_counters(self, version: StoreVersion, states: CounterStates) -> None:
         """See `OnlineStore.load_counters`."""
         loading.load_counters(self._connection, version, states)
+
+    def load_columns(self, version: StoreVersion, prefix: str, keys: np.ndarray, packed: Sequence[bytes]) -> None:
+        """See `OnlineStore.load_columns`."""
+        columns.load_columns(self._connection, version, prefix, keys, packed)
 
     def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
         """See `OnlineStore.mark_loaded`."""

@@ -18,14 +18,16 @@ _Row = tuple[str, int, int, bytes]
 _Found = list[tuple[int, int, bytes]]
 
 
-def read_counters(connection: sqlite3.Connection, slot: str, view: str, entity_keys: np.ndarray) -> Counters:
-    """All buckets of some entities, in one query."""
+def read_counters(
+    connection: sqlite3.Connection, slot: str, view: str, entity_keys: np.ndarray, behaviors: int
+) -> Counters:
+    """All buckets of some entities, in one query; events have one of so many behaviours."""
     rows = connection.execute(
         f"SELECT entity_key, chunk, packed FROM counters_{slot} WHERE view = ? AND entity_key IN "
         "(SELECT value FROM json_each(?)) ORDER BY entity_key, chunk",
         (view, json.dumps(np.asarray(entity_keys, np.int64).tolist())),
     )
-    return _join(view, rows.fetchall())
+    return _join(rows.fetchall(), measures_of(view, behaviors))
 
 
 def add_counters(connection: sqlite3.Connection, slot: str, states: CounterStates) -> None:
@@ -41,7 +43,7 @@ def add_counters(connection: sqlite3.Connection, slot: str, states: CounterState
             present = connection.execute(query, (view, key, chunk)).fetchone()
             if present is not None:
                 stored.append((key, chunk, present[0]))
-        _write(connection, slot, _split(view, delta.merge(_join(view, stored))))
+        _write(connection, slot, _split(view, delta.merge(_join(stored, delta.sums.shape[1]))))
         _note_owners(connection, slot, view, delta)
 
 
@@ -79,6 +81,6 @@ def _split(view: str, counters: Counters) -> Iterator[_Row]:
     return zip(repeat(view), keys.tolist(), chunks.tolist(), packed)
 
 
-def _join(view: str, found: _Found) -> Counters:
+def _join(found: _Found, measures: int) -> Counters:
     keys, chunks, packed = ([row[column] for row in found] for column in range(3))
-    return unpack_counters(keys, chunks, packed, measures_of(view), CHUNK_BUCKETS)  # type: ignore[arg-type]
+    return unpack_counters(keys, chunks, packed, measures, CHUNK_BUCKETS)  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ class Store:
     ) -> None:
         self._config, self._features, self._fingerprint = config, features, feature_fingerprint
         self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
+        self._behaviors = len(features.behaviors)
         self._declared = {prefix for prefix in ENTITIES if of_prefix(prefix, features.columns)}
         self._database = Database(config.path, config.busy_timeout_ms, create)
         if create:
@@ -62,7 +63,10 @@ class Store:
                 user_key=user_key,
                 timeline=timelines.read_timeline(connection, slot.name, user_key),
                 states=timelines.read_states(connection, slot.name, user_key, model),
-                counters={view: counters.read_counters(connection, slot.name, view, key) for view in self._user_views},
+                counters={
+                    view: counters.read_counters(connection, slot.name, view, key, self._behaviors)
+                    for view in self._user_views
+                },
                 model_version=model,
                 columns=columns.read_one(connection, slot.name, USER, user_key) if USER in self._declared else b"",
             )
@@ -73,7 +77,7 @@ class Store:
             raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(VIEWS)}")
         with self._database.read() as connection:
             slot = self._require_features(slots.read_slot(connection, active=True))
-            return {view: counters.read_counters(connection, slot.name, view, entity_keys)}
+            return {view: counters.read_counters(connection, slot.name, view, entity_keys, self._behaviors)}
 
     def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
         """See `OnlineStore.read_columns`."""

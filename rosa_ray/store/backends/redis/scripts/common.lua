@@ -30,6 +30,32 @@ local function generation_key(generation, name)
   return NAMESPACE .. ':' .. generation .. ':' .. name
 end
 
+-- What is known of a user, an item or an ad: versions of columns, and live changes until a loaded version says them.
+local function things_key(generation, prefix, key)
+  return generation_key(generation, 'v:' .. prefix .. key)
+end
+
+local function notes_key(prefix, key)
+  return NAMESPACE .. ':n:' .. prefix .. key
+end
+
+-- Writes versions of a thing if they are still the old ones. A user who was unknown is heard of now.
+local function put_columns(generation, prefix, key, old, new, heard, since)
+  local place = things_key(generation, prefix, key)
+  if (redis.call('GET', place) or '') ~= old then
+    return false
+  end
+  if new ~= old then
+    redis.call('SET', place, new)
+  end
+  if prefix == 'user.' then
+    local last = generation_key(generation, 'last')
+    redis.call('ZADD', last, 'NX', heard, key)
+    redis.call('ZADD', last, 'XX', 'GT', since, key)
+  end
+  return true
+end
+
 -- Returns the meta fields active and loading, or a refusal.
 local function open(schema)
   local meta = redis.call('HMGET', NAMESPACE .. ':meta', 'schema', 'active', 'loading')
@@ -58,8 +84,10 @@ local function forget(generation, user, views, meta)
     end
   end
   redis.call('SREM', generation_key(generation, 'journal'), user)
+  redis.call('SREM', NAMESPACE .. ':noted', 'user.' .. user)
   redis.call('ZREM', generation_key(generation, 'last'), user)
-  local removed = redis.call('UNLINK', timeline, journal)
+  local columns = things_key(generation, 'user.', user)
+  local removed = redis.call('UNLINK', timeline, journal, columns, notes_key('user.', user))
   for _, view in ipairs(views) do
     removed = removed + redis.call('UNLINK', generation_key(generation, 'c:' .. view .. ':' .. user))
   end

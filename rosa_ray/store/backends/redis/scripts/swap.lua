@@ -9,7 +9,8 @@ if meta.loading ~= generation then
 end
 local journaled = redis.call('HGET', generation_key(meta.active, 'info'), 'journaled') or '0'
 local replayed = redis.call('HGET', generation_key(generation, 'info'), 'replayed') or '0'
-if tonumber(journaled) ~= tonumber(replayed) then
+local dirty_things = redis.call('SCARD', generation_key(generation, 'dirty_things'))
+if tonumber(journaled) ~= tonumber(replayed) or dirty_things > 0 then
   return {'more'}
 end
 redis.call('SADD', NAMESPACE .. ':dead', meta.active)

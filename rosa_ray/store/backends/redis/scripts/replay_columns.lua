@@ -1,0 +1,20 @@
+-- The notes of one thing to the generation being loaded; refused when either changed meanwhile.
+local meta, refusal = open(take())
+if not meta then
+  return refusal
+end
+local generation, prefix, key, old, new, heard, since = take(), take(), take(), take(), take(), take(), take()
+local notes = list()
+if meta.loading ~= generation then
+  return {'replaced'}
+end
+local noted = notes_key(prefix, key)
+local changed = redis.call('SCARD', noted) ~= #notes
+for _, note in ipairs(notes) do
+  changed = changed or redis.call('SISMEMBER', noted, note) == 0
+end
+if changed or not put_columns(generation, prefix, key, old, new, heard, since) then
+  return {'changed'}
+end
+redis.call('SREM', generation_key(generation, 'dirty_things'), prefix .. key)
+return {'ok'}
