@@ -35,6 +35,9 @@ from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
 
+FIELDS_VERSION = 2
+"""Raise it when models read declared columns in another way, so that those of an earlier version are refused."""
+
 _STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
 
 
@@ -264,7 +267,7 @@ class FeatureState:
         if state.fingerprint != document["fingerprint"]:
             raise BundleError(
                 f"{directory}: features have fingerprint {document['fingerprint']}, this code computes "
-                f"{state.fingerprint}; train again with this version or install the version that wrote the bundle"
+                f"{state.fingerprint}; preprocess and train again with this version, or install the one that wrote them"
             )
         return state
 
@@ -317,7 +320,13 @@ def feature_definition(config: FeatureConfig) -> dict[str, object]:
     """What is computed, as JSON: the configuration, behaviours and every view with its log, entity and windows."""
     names = list(config.behavior_names)
     views = {name: [VIEWS[name].log, VIEWS[name].entity, list(VIEWS[name].windows_hours)] for name in config.views}
-    return {"config": config.definition() | {"views": list(config.views)}, "behaviors": names, "views": views}
+    declared = {"fields": FIELDS_VERSION} if config.columns else {}
+    return {
+        "config": config.definition() | {"views": list(config.views)},
+        "behaviors": names,
+        "views": views,
+        **declared,
+    }
 
 
 def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
