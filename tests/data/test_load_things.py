@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.data.materialize import load_things
-from rosa_ray.data.own_join import ID_COLUMNS, table_paths
+from rosa_ray.data.own_join import ID_COLUMNS, read_static, table_paths
 from rosa_ray.data.user_encoding import UserEncoder, state_block, with_events
 from rosa_ray.features.held_versions import HeldVersions
 from rosa_ray.features.own import of_prefix
@@ -52,6 +52,19 @@ def test_all_versions_are_in_the_store(things: ThingsWorld, tmp_path: Path) -> N
                 assert held.read(numbers, when)[name].tobytes() == values.tobytes(), name
     assert len(store.read_user(int(versions.key[0])).columns) == 0  # an ad is no user
     store.close()
+
+
+def test_static_columns_are_read_of_all_users_though_a_partition_says_no_times(
+    things: ThingsWorld, tmp_path: Path
+) -> None:
+    layout, users = DataDir(str(tmp_path)), things.things[USER]
+    (tmp_path / "users_table").mkdir()
+    undated = users.slice(0, 3).drop_columns("valid_from")
+    for part, table in enumerate((undated, users.slice(3))):
+        pq.write_table(table, layout.users_table(part))
+    read = read_static(layout, COLUMNS)
+    assert list(read) == [USER]
+    assert len(read[USER]) == users.num_rows
 
 
 def test_stored_states_are_those_of_the_history_with_its_shared_columns(things: ThingsWorld) -> None:
