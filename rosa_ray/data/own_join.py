@@ -81,7 +81,9 @@ def read_static(layout: DataDir, configs: ColumnConfigs) -> Things:
     for prefix, id_column in ID_COLUMNS.items():
         columns = {name: one for name, one in of_prefix(prefix, configs).items() if one.clock == "static"}
         if columns:
-            table = pa.concat_tables([read_parquet(path) for path in table_paths(layout, prefix)])
+            tables = [read_parquet(path) for path in table_paths(layout, prefix)]
+            # A partition without dates has no column for them.
+            table = pa.concat_tables(tables, promote_options="default")
             found[prefix] = Versions.of(table, id_column, columns)
     return found
 

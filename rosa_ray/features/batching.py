@@ -48,6 +48,10 @@ def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:
         batch[f"impression_{name}"] = _fill(users.impressions[name], row, mask, np.int64)
     for name in filter(users.impressions.__contains__, (OWN, OWN_SETS, SHARED)):
         batch[f"impression_{name}"] = _fill(users.impressions[name], row, mask, np.int64)
+    if OWN_SETS in users.impressions:
+        sets = batch[f"impression_{OWN_SETS}"]
+        longest = int((sets >= 0).sum(axis=-1).max(initial=1))
+        batch[f"impression_{OWN_SETS}"] = sets[..., :longest]
     if SHARED in users.events:
         batch[f"event_{SHARED}"] = _fill(users.events[SHARED], event_row, event_mask, np.int64)
     batch |= _vectors(users.events, users.vectors, event_row, event_mask, "event")

@@ -9,7 +9,7 @@ import numpy as np
 from rosa_ray.arrays import Columns, Ints
 from rosa_ray.features.clock import calendar
 from rosa_ray.features.config import FeatureConfig
-from rosa_ray.features.own import token_keys, token_names
+from rosa_ray.features.own import interval_keys, number_matrix, number_names, token_names
 from rosa_ray.features.parts import AD_ID, CLOCK, MOST_SLOTS, POSITION, cross_name, part_column
 from rosa_ray.features.vocabulary import KeyCounts
 from rosa_ray.schema import MISSING_KEY, derive_key
@@ -34,7 +34,7 @@ def field_keys(columns: Columns, config: FeatureConfig) -> dict[str, Ints]:
     Args:
         columns: `IMPRESSION_COLUMNS` and declared columns as user rows hold them, each (n,).
     """
-    keys = {name: token_keys(columns[name], config.columns[name]) for name in token_names(config.columns)}
+    keys = _column_keys(columns, config)
     known = {**keys}
     for parts in config.crosses:
         keys[cross_name(parts)] = _mixed([_part(part_column(part), columns, known, config) for part in parts])
@@ -43,6 +43,16 @@ def field_keys(columns: Columns, config: FeatureConfig) -> dict[str, Ints]:
     if config.position:
         keys[POSITION] = slot_keys(columns["position"])
     return keys
+
+
+def _column_keys(columns: Columns, config: FeatureConfig) -> dict[str, Ints]:
+    """Keys of declared columns of one token; those of all numbers are found at once."""
+    numbers = number_names(config.columns)
+    of_numbers: dict[str, Ints] = {}
+    if numbers:
+        matrix = interval_keys(number_matrix(columns, config.columns, len(columns[numbers[0]])))
+        of_numbers = dict(zip(numbers, matrix.T, strict=True))
+    return {name: of_numbers[name] if name in of_numbers else columns[name] for name in token_names(config.columns)}
 
 
 def as_served(columns: Columns, config: FeatureConfig) -> Columns:

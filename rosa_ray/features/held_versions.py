@@ -6,7 +6,7 @@ import numpy as np
 
 from rosa_ray.features.own import ColumnConfigs, missing_columns, of_prefix
 from rosa_ray.features.search import search_spans
-from rosa_ray.features.versions import field_name, layout, unpack
+from rosa_ray.features.versions import field_name, layout
 
 UNKNOWN = 0
 """The number of a thing of which nothing is known."""
@@ -28,8 +28,13 @@ class HeldVersions:
     def __init__(self, prefix: str, configs: ColumnConfigs) -> None:
         self._configs = of_prefix(prefix, configs)
         self._nothing = missing_columns(1, self._configs)
+        self._layout = layout(self._configs)
+        self.clear()
+
+    def clear(self) -> None:
+        """Hold nothing."""
         self._versions, self._things = 0, 1
-        self._rows = np.empty(0, layout(self._configs))
+        self._rows = np.empty(0, self._layout)
         self._told = np.empty((len(self._configs), 0), np.int64)
         self._first, self._stop = np.zeros(1, np.int64), np.zeros(1, np.int64)
 
@@ -44,7 +49,7 @@ class HeldVersions:
         Returns:
             int64 (E,), the numbers by which they are read.
         """
-        rows = unpack(b"".join(packed), self._configs)
+        rows = np.frombuffer(b"".join(packed), self._layout)
         low, high = self._versions, self._versions + len(rows)
         first, stop = self._things, self._things + len(packed)
         self._rows, self._told = _room(self._rows, high), _room(self._told, high)

@@ -186,11 +186,14 @@ def column_type(config: ColumnConfig) -> pa.DataType:
 
 def token_keys(values: np.ndarray, config: ColumnConfig) -> Ints:
     """Keys of the tokens of a column as user rows hold it, int64 of the same shape."""
-    if config.type != "number":
-        return values
-    known = np.isfinite(values)
-    place = np.floor(on_scale(np.where(known, values, 0.0), config) * INTERVALS_PER_FOLD).astype(np.int64)
-    return np.where(known, derive_key(place, _TOKEN), MISSING_KEY)
+    return values if config.type != "number" else interval_keys(on_scale(values, config))
+
+
+def interval_keys(scaled: Floats) -> Ints:
+    """Keys of the intervals that numbers on their scale lie in, int64 of the same shape; of NaN `MISSING_KEY`."""
+    known = np.isfinite(scaled)
+    place = np.floor(np.where(known, scaled, 0.0) * INTERVALS_PER_FOLD).astype(np.int64)
+    return np.where(known, derive_key(place.ravel(), _TOKEN).reshape(place.shape), MISSING_KEY)
 
 
 def on_scale(values: np.ndarray, config: ColumnConfig) -> Floats:
@@ -205,8 +208,12 @@ def on_scale(values: np.ndarray, config: ColumnConfig) -> Floats:
 def number_matrix(columns: Columns, configs: ColumnConfigs, count: int) -> Floats:
     """All numbers on their scales, float64 (count, K), NaN where missing."""
     names = number_names(configs)
-    scaled = [on_scale(columns[name], configs[name]) for name in names]
-    return np.stack(scaled, axis=1) if scaled else np.empty((count, 0))
+    if not names:
+        return np.empty((count, 0))
+    matrix: Floats = np.stack([columns[name] for name in names], axis=1).astype(np.float64)
+    logs = [place for place, name in enumerate(names) if configs[name].scale == "log"]
+    matrix[:, logs] = np.arcsinh(matrix[:, logs])
+    return matrix
 
 
 def _keyed(table: pa.Table, name: str, config: ColumnConfig) -> np.ndarray:

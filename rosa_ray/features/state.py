@@ -12,6 +12,7 @@ import xxhash
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import BundleError, InputError
+from rosa_ray.features.common_table import CommonTable
 from rosa_ray.features.config import ADDED_LATER, FeatureConfig
 from rosa_ray.features.counting import dense_names
 from rosa_ray.features.fields import field_keys, field_names, wrong_slot
@@ -34,6 +35,9 @@ from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 
 VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
+
+FIELDS_VERSION = 2
+"""Raise it when models read declared columns in another way, so that those of an earlier version are refused."""
 
 _STATE_FILE, _TABLE_FILE = "features.json", "features.npz"
 
@@ -156,9 +160,14 @@ class FeatureState:
         sizes = [self.vocabularies[name].size for name in self._in_common]
         return dict(zip(self._in_common, np.cumsum([0, *sizes]).tolist(), strict=False))
 
+    @cached_property
+    def _fields(self) -> CommonTable:
+        """The fields of one token, which begin the common table."""
+        return CommonTable.of([self.vocabularies[name] for name in field_names(self.config)])
+
     def own_rows(self, columns: Columns) -> np.ndarray:
         """Rows of fields of one token in their common table, int64 (n, K); `columns` as user rows hold them."""
-        return np.stack([self._rows(*field) for field in field_keys(columns, self.config).items()], axis=1)
+        return self._fields.lookup(np.stack([*field_keys(columns, self.config).values()], axis=1))
 
     def own_sets(self, columns: Columns) -> np.ndarray:
         """Rows of columns of several tokens, int64 (n, Ks, M), -1 behind the last of each.
@@ -169,10 +178,11 @@ class FeatureState:
         most = max(self.config.columns[name].most for name in names)
         found = np.full((len(columns[names[0]]), len(names), most), -1)
         for place, name in enumerate(names):
-            keys = columns[name]
-            known = keys != MISSING_KEY
+            known = columns[name] != MISSING_KEY
+            longest = max(int(known.any(axis=0).sum()), 1)
+            known, keys = known[:, :longest], columns[name][:, :longest]
             known[:, 0] = True
-            found[:, place, : keys.shape[1]] = np.where(known, self._rows(name, keys), -1)
+            found[:, place, :longest] = np.where(known, self._rows(name, keys), -1)
         return found
 
     def shared_rows(self, columns: Columns, count: int) -> np.ndarray:
@@ -264,7 +274,7 @@ class FeatureState:
         if state.fingerprint != document["fingerprint"]:
             raise BundleError(
                 f"{directory}: features have fingerprint {document['fingerprint']}, this code computes "
-                f"{state.fingerprint}; train again with this version or install the version that wrote the bundle"
+                f"{state.fingerprint}; preprocess and train again with this version, or install the one that wrote them"
             )
         return state
 
@@ -317,7 +327,13 @@ def feature_definition(config: FeatureConfig) -> dict[str, object]:
     """What is computed, as JSON: the configuration, behaviours and every view with its log, entity and windows."""
     names = list(config.behavior_names)
     views = {name: [VIEWS[name].log, VIEWS[name].entity, list(VIEWS[name].windows_hours)] for name in config.views}
-    return {"config": config.definition() | {"views": list(config.views)}, "behaviors": names, "views": views}
+    declared = {"fields": FIELDS_VERSION} if config.columns else {}
+    return {
+        "config": config.definition() | {"views": list(config.views)},
+        "behaviors": names,
+        "views": views,
+        **declared,
+    }
 
 
 def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:

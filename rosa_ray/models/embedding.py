@@ -21,6 +21,9 @@ IDENTITY_STD, ATTRIBUTE_STD = 0.3, 0.05
 """Starting spread of item and category rows, and of all other tables. Item and category outweigh the rest, so that
 an ad and an event of the same item are alike before anything is learned."""
 
+OWN_WIDTH = 16
+"""Numbers that a declared column, a cross or another own field becomes, beside the sum of all that every log has."""
+
 TableSizes = Mapping[str, int]
 """Rows per table: item, category, campaign, device, region, money; and `dense`, the dense width F.
 
@@ -151,19 +154,23 @@ def sum_of_sets(table: nn.Embedding, rows: Tensor) -> Tensor:
     """
     there = (rows >= 0)[..., None]
     total = (table(rows.clamp_min(0)) * there).sum(-2)
-    return total / there.sum(-2).clamp_min(1).sqrt()
+    return total * there.sum(-2).clamp_min(1).to(total.dtype).rsqrt()
 
 
 class ContextEncoder(nn.Module):
     """Device, region, hour, weekday and the dense features of a request and ad, projected to (B, N, D).
 
-    Own fields follow side by side, so that no sum hides one behind another: (B, N, `outputs`) in all.
+    Own fields follow side by side, so that no sum hides one behind another: (B, N, `outputs`) in all. They are
+    narrower, as there may be many, and a head reads all of them for every candidate.
 
     Args:
         recency: also how long before the request the user's last event was.
+        own_width: numbers of each own field, `OWN_WIDTH` or the width where that is less.
     """
 
-    def __init__(self, sizes: TableSizes, width: int, dropout: float, recency: bool) -> None:
+    def __init__(
+        self, sizes: TableSizes, width: int, dropout: float, recency: bool, own_width: int = OWN_WIDTH
+    ) -> None:
         super().__init__()
         self.device = _table(sizes["device"], width)
         self.region = _table(sizes["region"], width)
@@ -172,8 +179,8 @@ class ContextEncoder(nn.Module):
         self.recency = _table(GAP_BUCKETS + 1, width) if recency else None
         self.dense = nn.Sequential(nn.Linear(sizes["dense"], width), nn.ReLU(), nn.Dropout(dropout))
         self.norm = nn.LayerNorm(width)
-        self.own = OwnFields(sizes, width)
-        self.outputs = (1 + self.own.count) * width
+        self.own = OwnFields(sizes, min(own_width, width))
+        self.outputs = width + self.own.count * min(own_width, width)
 
     def forward(self, batch: UserBatch) -> Tensor:
         return self.join(self.fields(batch))
@@ -189,11 +196,13 @@ class ContextEncoder(nn.Module):
         if not self.own.count:
             return summed
         tokens = given + self.own.tokens + self.own.sets
-        own = [functional.layer_norm(field, field.shape[-1:]) for field in fields[given:tokens]]
-        return torch.cat([summed, *own, *fields[tokens:]], dim=-1)
+        if tokens == given:
+            return torch.cat([summed, *fields[tokens:]], dim=-1)
+        own = functional.layer_norm(torch.stack(fields[given:tokens], dim=-2), fields[given].shape[-1:])
+        return torch.cat([summed, own.flatten(-2), *fields[tokens:]], dim=-1)
 
     def fields(self, batch: UserBatch) -> list[Tensor]:
-        """The vectors one by one, each (B, N, D); own ones come last."""
+        """The vectors one by one, each (B, N, D); own ones come last, each (B, N, own width)."""
         shown = batch.impressions
         where = [self.device(shown["device"]), self.region(shown["region"])]
         when = [self.hour(shown["hour"]), self.weekday(shown["weekday"])]

@@ -110,7 +110,9 @@ def check_run(
             report = check_parity(log, requests, delivery, live.deliver, live.answer, names, answered, progress)
     ads, worst = scores.compare() if scores else (None, None)
     users = int((rows.user_key != MISSING_KEY).sum())
-    return RunParity(report, users, len(names) + 1, dict(live.metrics.refused), live.restarts, ads, worst)
+    return RunParity(
+        report, users, len(names) + len(requests.own) + 1, dict(live.metrics.refused), live.restarts, ads, worst
+    )
 
 
 def _read_rows(run_dir: RunDir, users: int) -> UserRows:

@@ -60,6 +60,9 @@ class Request:
 class LoggedRequests:
     """The requests of user rows, by time.
 
+    Attributes:
+        own: names of the declared columns of users, items and ads.
+
     Args:
         context_events: events of a timeline that the encoder can use.
         asked: columns that own counters need of a request.
@@ -75,7 +78,7 @@ class LoggedRequests:
         begins[1:] = (owner[1:] != owner[:-1]) | (self._time_us[1:] != self._time_us[:-1])
         self._starts = np.r_[np.flatnonzero(begins), len(owner)]
         self._owner = owner
-        self._own = [name for name in rows.impressions if prefix_of(name) in ENTITIES]
+        self.own = [name for name in rows.impressions if prefix_of(name) in ENTITIES]
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -102,7 +105,7 @@ class LoggedRequests:
             events={name: values[seen] for name, values in rows.events.items()},
             dense=rows.dense[mine],
             expected_cost=rows.impressions["expected_cost"][mine],
-            own={name: rows.impressions[name][mine] for name in self._own},
+            own={name: rows.impressions[name][mine] for name in self.own},
             columns={name: rows.impressions[name][mine] for name in self._asked},
         )
 

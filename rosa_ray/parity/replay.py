@@ -11,7 +11,7 @@ import pyarrow as pa
 from rosa_ray.features import RecordKind
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.replay_sinks import Sent, Sink
-from rosa_ray.schema.own_columns import prefix_of
+from rosa_ray.schema.own_columns import REQUEST
 from rosa_ray.units import SECOND_US
 
 MAX_BATCH = 500
@@ -31,7 +31,7 @@ class RankingRequests:
     @classmethod
     def of(cls, log: RecordedLog) -> "RankingRequests":
         """Group the impressions of a log by user and request."""
-        own = [name for name in log.impressions.column_names if prefix_of(name)]
+        own = [name for name in log.impressions.column_names if name.startswith(REQUEST)]
         names = ["request_time", "user_id", "request_id", "ad_id", "bid", "device", "region", *own]
         order = [(name, "ascending") for name in ("request_time", "user_id", "request_id")]
         shown = np.sort(log.row[log.kind == RecordKind.IMPRESSION])
@@ -52,7 +52,8 @@ class RankingRequests:
         rows = self.table.slice(start, stop - start).to_pylist()
         first, bids = rows[0], {row["ad_id"]: row["bid"] for row in rows}
         context = {name: first[name] for name in ("device", "region") if first[name] is not None}
-        own = {name.partition(".")[2]: value for name, value in first.items() if prefix_of(name) and value is not None}
+        said = {name: value for name, value in first.items() if name.startswith(REQUEST) and value is not None}
+        own = {name.removeprefix(REQUEST): value for name, value in said.items()}
         context |= {"columns": own} if own else {}
         return {
             "user_id": first["user_id"],

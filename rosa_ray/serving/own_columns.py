@@ -25,8 +25,8 @@ class OwnColumns:
 
     def __init__(self, configs: ColumnConfigs, read: Callable[[str, np.ndarray], list[bytes]], ttl_s: float) -> None:
         declared = [prefix for prefix in (USER, ITEM, AD) if of_prefix(prefix, configs)]
-        self._configs, self._shared = configs, shared_names(configs)
-        self._has_user = USER in declared
+        self._shared = shared_names(configs)
+        self._user = HeldVersions(USER, configs) if USER in declared else None
         self._things = {
             prefix: ThingColumns(prefix, configs, partial(read, prefix), ttl_s) for prefix in declared if prefix != USER
         }
@@ -34,7 +34,7 @@ class OwnColumns:
     @property
     def declared(self) -> bool:
         """Whether there are any."""
-        return self._has_user or bool(self._things)
+        return self._user is not None or bool(self._things)
 
     def read(
         self, query: FeatureQuery, item_key: np.ndarray, events: Columns, user: bytes, held: bool = False
@@ -48,7 +48,7 @@ class OwnColumns:
             held: do not ask the store: of what is not held nothing is known.
         """
         moment = np.full(len(query.ad_key), query.time_us)
-        of_user = self._read_user(user, moment) if self._has_user else {}
+        of_user = {} if self._user is None else _read_user(self._user, user, moment)
         items, shared = self._read_items(item_key, moment, events, held)
         return {**of_user, **items, **self._read_things(AD, query.ad_key, moment, held)}, shared
 
@@ -62,11 +62,6 @@ class OwnColumns:
         """Let go of all items and ads."""
         for things in self._things.values():
             things.clear()
-
-    def _read_user(self, user: bytes, moment: np.ndarray) -> dict[str, np.ndarray]:
-        versions = HeldVersions(USER, self._configs)
-        one = versions.read(versions.add([user]), moment[:1])
-        return {name: np.repeat(value, len(moment), axis=0) for name, value in one.items()}
 
     def _read_items(
         self, item_key: np.ndarray, moment: np.ndarray, events: Columns, held: bool
@@ -83,6 +78,12 @@ class OwnColumns:
             return {}
         things = self._things[prefix]
         return things.read_held(key, time_us) if held else things.read(key, time_us)
+
+
+def _read_user(versions: HeldVersions, user: bytes, moment: np.ndarray) -> dict[str, np.ndarray]:
+    versions.clear()
+    one = versions.read(versions.add([user]), moment[:1])
+    return {name: np.repeat(value, len(moment), axis=0) for name, value in one.items()}
 
 
 def unknown_columns(configs: ColumnConfigs, candidates: int, events: int) -> tuple[Columns, Columns]:

@@ -5,6 +5,7 @@ A change that this process writes takes effect at once. Those of other processes
 
 import time
 from collections.abc import Callable
+from itertools import repeat
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class ThingColumns:
         max_bytes: int = MAX_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._prefix, self._configs = prefix, configs
+        self._held = HeldVersions(prefix, configs)
         self._read, self._ttl_s, self._max_bytes, self._clock = read, ttl_s, max_bytes, clock
         self.clear()
 
@@ -66,13 +67,12 @@ class ThingColumns:
 
     def clear(self) -> None:
         """Let go of everything."""
-        self._held = HeldVersions(self._prefix, self._configs)
+        self._held.clear()
         self._number_of: dict[int, int] = {}
         self._read_at_s = np.full(1, -np.inf)
 
     def _numbers(self, key: np.ndarray) -> np.ndarray:
-        number_of = self._number_of.get
-        return np.array([number_of(one, UNKNOWN) for one in key.tolist()], np.int64)
+        return np.fromiter(map(self._number_of.get, key.tolist(), repeat(UNKNOWN)), np.int64, len(key))
 
     def _fill(self, keys: np.ndarray) -> None:
         packed, now_s = self._read(keys), self._clock()

@@ -9,6 +9,7 @@ import pytest
 
 from rosa_ray.features import (
     CounterStates,
+    RecordKind,
     concat_records,
     event_records,
     fold_records,
@@ -111,3 +112,24 @@ def test_a_forgotten_user_s_own_counters_are_gone(own_store: OnlineStore, record
     keys = np.unique(whole[shared].entity_key)
     require_equal_counters(own_store.read_counters(shared, keys)[shared], whole[shared])
     assert not own_store.forget_user(user)
+
+
+@pytest.mark.parametrize("kind", store_kinds())
+def test_a_silent_user_s_own_counters_expire_with_the_user(
+    records: Records, kind: str, redis_url: str, tmp_path: Path
+) -> None:
+    where = {"path": str(tmp_path / "s.db"), "url": redis_url, "namespace": uuid.uuid4().hex}
+    config = StoreConfig(kind=kind, dedup_horizon_days=20, user_ttl_days=9, **where)
+    silent, other = np.unique(records["user_key"][records["kind"] == RecordKind.IMPRESSION])[:2]
+    late = take_records(records, np.flatnonzero((records["user_key"] == other) & (records["kind"] == RecordKind.EVENT)))
+    late |= {
+        "time_us": late["time_us"] + 15 * DAY_US,
+        "record_id": np.array([f"l{x}" for x in late["record_id"]], object),
+    }
+    name = "impressions(user_id,item_id)"
+    keys = np.unique(fold_records(take_records(records, records["user_key"] == silent), FEATURES)[name].entity_key)
+    with open_store(config, FEATURES, "f" * 16, create=True) as store:
+        store.apply(records)
+        assert len(store.read_counters(name, keys)[name].bucket)
+        store.apply(late)
+        assert not len(store.read_counters(name, keys)[name].bucket)

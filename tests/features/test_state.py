@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features import FeatureState, FitSums, encode_users
-from tests.synthetic import BOUNDS, CONFIG, user_rows
+from rosa_ray.features.own import ColumnConfig
+from tests.synthetic import BOUNDS, CONFIG, user_rows, user_rows_of
 
 
 @pytest.fixture
@@ -64,3 +66,17 @@ def test_no_training_data_is_an_error_that_says_so() -> None:
     rows.impressions["click"][:] = 0
     with pytest.raises(InputError, match="clicks"):
         FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], CONFIG)
+
+
+def test_declared_columns_that_an_earlier_version_read_otherwise_are_refused_and_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, columns={"request.place": ColumnConfig()})
+    rows = user_rows_of(config, {"request.place": pa.array(["top"] * 400)})
+    for name, of_rows, settings in (("plain", user_rows(), CONFIG), ("declared", rows, config)):
+        with monkeypatch.context() as before:
+            before.setattr("rosa_ray.features.state.FIELDS_VERSION", 1)
+            FeatureState.fit([FitSums.of(of_rows, BOUNDS.valid_us, settings)], settings).save(tmp_path / name)
+    assert FeatureState.load(tmp_path / "plain").config == CONFIG
+    with pytest.raises(BundleError, match="preprocess and train again with this version"):
+        FeatureState.load(tmp_path / "declared")

@@ -24,7 +24,7 @@ from rosa_ray.units import DAY_US
 from tests.models.test_own_columns import EVERY, click_of
 from tests.synthetic import BOUNDS, CONFIG, DAYS, START_US, ads_table, events_table, impressions_table
 
-ROWS, ADS, PLACES = 2400, 6, 6
+ROWS, ADS, PLACES = 1600, 4, 6
 PLAIN = dataclasses.replace(CONFIG, columns={"request.place": ColumnConfig()})
 COUNTED = dataclasses.replace(PLAIN, counters=(CounterConfig(by=("ad_id", "request.place"), windows_h=(24,)),))
 

@@ -1,18 +1,21 @@
 """Own counters, offline and live: equal bit for bit, in both stores, however records come."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rosa_ray.errors import ParityError
-from rosa_ray.features import dense_names
+from rosa_ray.features import RecordKind, dense_names
 from rosa_ray.features.counting import counted_views, dense_views
 from rosa_ray.features.own_counters import said_columns
 from rosa_ray.parity.features import Delivery, LoggedRequests, ParityReport, check_parity
 from rosa_ray.parity.live_path import LivePath
 from rosa_ray.parity.recorded_log import RecordedLog
+from rosa_ray.parity.replay import RankingRequests
 from rosa_ray.parity.told_columns import with_told
 from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.request_counters import asked_columns
@@ -67,6 +70,26 @@ def test_feedback_that_does_not_say_the_place_counts_at_none(own: OwnWorld, tmp_
     store = StoreConfig(path=str(tmp_path / "store.db"), max_timeline_events=400)
     with pytest.raises(ParityError, match=r"feature 'impressions\(ad_id,request.place\)\.\w+\.log1p_impressions'"):
         compare(own, tmp_path, store, ("request.page", "device", "region"), None, 0)
+
+
+def test_a_replay_says_in_a_record_what_counters_need_and_in_a_ranking_what_a_request_knows() -> None:
+    own, said = own_world(TOLD_FEATURES), said_columns(counted_views(TOLD_FEATURES))
+    told = with_told(own.impressions, ads_table(), things_told(), TOLD_FEATURES.columns, said)
+    log = RecordedLog.of(own.events, told, counted=said)
+    requests = RankingRequests.of(log)
+    columns = [set(requests.body(index)["context"].get("columns", {})) for index in range(len(requests))]
+    assert set.union(*columns) == {"place", "page"}
+    for kind in (RecordKind.IMPRESSION, RecordKind.CLICK, RecordKind.CONVERSION):
+        at = int(np.flatnonzero(log.kind == kind)[0])
+        record = json.loads(log.lines(at, at + 1)[0])
+        assert record["columns"] == {
+            name.removeprefix("request."): told[name][int(log.row[at])].as_py() for name in said[:-1]
+        }
+        assert record["region"] == told["region"][int(log.row[at])].as_py()
+        assert ("device" in record) == (kind == RecordKind.IMPRESSION)
+    plain = RecordedLog.of(own.events, own.impressions)
+    at = int(np.flatnonzero(plain.kind == RecordKind.CLICK)[0])
+    assert {"columns", "device", "region"}.isdisjoint(json.loads(plain.lines(at, at + 1)[0]))
 
 
 def test_columns_of_users_items_and_ads_are_counted_by_as_of_each_request(tmp_path: Path) -> None:

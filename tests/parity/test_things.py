@@ -11,9 +11,10 @@ from typer.testing import CliRunner, Result
 
 import workloads.cli as cli
 from rosa_ray.errors import ParityError
+from rosa_ray.features import dense_names
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.schema.own_columns import AD, ITEM, USER
-from tests.things_world import COLUMNS, ThingsWorld, make_world
+from tests.things_world import COLUMNS, CONFIG, ThingsWorld, make_world
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,7 @@ def parity(config: Path, *arguments: str) -> Result:
 def test_a_run_agrees_however_it_is_delivered(things: ThingsWorld, tmp_path: Path, arguments: list[str]) -> None:
     answer = parity(things.write_run(tmp_path), *arguments, "--scores", "40")
     assert (answer.exit_code, answer.exception) == (0, None), answer.stderr
+    assert f"all {len(dense_names(CONFIG)) + 7 + 1} features" in answer.stdout
     assert "records delivered, refused none, " in answer.stdout
     assert "scores equal within" in answer.stdout
 

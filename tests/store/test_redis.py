@@ -11,11 +11,27 @@ import redis
 
 from rosa_ray.errors import ConfigError, StoreError
 from rosa_ray.features import FeatureConfig, RecordKind, records_of
+from rosa_ray.features.changes import Changes, change_rows
+from rosa_ray.features.own import ColumnConfig
+from rosa_ray.features.versions import layout
+from rosa_ray.schema.own_columns import USER
 from rosa_ray.store import OnlineStore, StoreConfig, StoreVersion, open_store
+from rosa_ray.store.backends.redis import activation
+from rosa_ray.store.backends.redis.connection import Argument, Connection
 from tests.redis_server import RedisServer, redis_server
 
 FEATURES = FeatureConfig()
+TOLD = FeatureConfig(columns={"user.age": ColumnConfig(type="number")})
 T0 = 1_700_000_000_000_000
+
+
+def age_of(user: int, age: float, time_us: int = T0) -> Changes:
+    values, said = {"user.age": np.array([age])}, np.ones((1, 1), bool)
+    return Changes(USER, np.array([user]), change_rows(np.array([time_us]), values, said, TOLD.columns))
+
+
+def broken(*_: object) -> None:
+    raise StoreError("broken off")
 
 
 def config_at(url: str, **settings: object) -> StoreConfig:
@@ -182,8 +198,6 @@ def test_a_replaced_version_leaves_no_keys(redis_url: str, client: redis.Redis) 
 
 
 def test_a_broken_off_activation_goes_on(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rosa_ray.store.backends.redis import activation
-
     store = open_at(config_at(redis_url), create=True)
     for user in range(1, 7):
         store.apply(events([f"e{user}"], user=user))
@@ -209,6 +223,63 @@ def test_a_broken_off_activation_goes_on(redis_url: str, monkeypatch: pytest.Mon
     store.begin_load(again, 8)
     assert store.activate(again).accepted == 7
     store.close()
+
+
+def test_changes_are_noted_until_a_log_says_them_though_an_activation_breaks_off(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, versions = config_at(redis_url), [StoreVersion(f"m{number}", "f1", T0) for number in range(2)]
+    store = open_store(config, TOLD, "f1", create=True)
+    store.apply(events([]), (), [age_of(7, 30.0)])
+    for version in versions:
+        store.begin_load(version, 8)
+        with monkeypatch.context() as patch:
+            patch.setattr(activation._JournalReplay, "replay_users", broken)
+            with pytest.raises(StoreError, match="broken off"):
+                store.activate(version)
+        store.activate(version)
+        assert store.read_user(7).columns == age_of(7, 30.0).rows.tobytes()
+    store.close()
+
+
+def test_a_change_that_comes_while_a_version_is_activated_is_in_it(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, version, swaps = config_at(redis_url), StoreVersion("m", "f1", T0), []
+    store, other = (open_store(config, TOLD, "f1", create=True) for _ in range(2))
+    run = Connection.run
+
+    def change_before_swap(self: Connection, script: str, *arguments: Argument) -> list[object]:
+        if script == "swap" and len(swaps) < 3:
+            swaps.append(len(swaps))
+            other.apply(events([]), (), [age_of(7 + len(swaps), 30.0)])
+        return run(self, script, *arguments)
+
+    store.begin_load(version, 8)
+    monkeypatch.setattr(Connection, "run", change_before_swap)
+    store.activate(version)
+    assert [len(store.read_user(user).columns) > 0 for user in range(7, 12)] == [False, True, True, True, False]
+    store.close()
+    other.close()
+
+
+def test_writers_of_one_thing_lose_nothing(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, writes = config_at(redis_url), []
+    store, other = (open_store(config, TOLD, "f1", create=True) for _ in range(2))
+    run = Connection.run
+
+    def change_before_write(self: Connection, script: str, *arguments: Argument) -> list[object]:
+        if script == "write_columns" and len(writes) < 3:
+            writes.append(len(writes))
+            other.apply(events([]), (), [age_of(7, float(len(writes)), T0 + len(writes))])
+        return run(self, script, *arguments)
+
+    monkeypatch.setattr(Connection, "run", change_before_write)
+    store.apply(events([]), (), [age_of(7, 30.0), age_of(8, 31.0)])
+    size = layout(TOLD.columns).itemsize
+    assert (len(store.read_user(7).columns) // size, len(store.read_user(8).columns) // size) == (4, 1)
+    store.close()
+    other.close()
 
 
 def test_times_that_a_script_cannot_count_are_refused(redis_url: str) -> None:

@@ -1,6 +1,7 @@
 """The fold loop: one pass whatever the deliveries, the batches, and the moments at which it is killed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,15 @@ from rosa_ray.features import (
     keyed_events,
     keyed_impressions,
 )
+from rosa_ray.features.changes import merge_changes
+from rosa_ray.features.held_versions import HeldVersions
+from rosa_ray.features.own import ColumnConfig
 from rosa_ray.records import EXAMPLES, RecordParser
 from rosa_ray.records.dead_letters import DeadLetters
 from rosa_ray.store import StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
+from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from tests.streaming.fakes import Killer, KillingStore, MemorySource, MemoryStore, run_until_done
 from tests.synthetic import CONFIG, ads_table, events_table, impressions_table
 
@@ -208,3 +213,38 @@ def test_progress_is_a_line() -> None:
     consumer.run(until_end=True)
     assert "3 records" in seen[-1]
     assert "1 new, 1 repeated, 1 malformed; newest 2026-01-31 09:30:00Z, 0 waiting" in seen[-1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_told_of_users_is_as_one_pass_gives_it_however_it_comes(tmp_path: Path, seed: int) -> None:
+    declared = {"user.age": ColumnConfig(type="number"), "user.plan": ColumnConfig()}
+    features, rng = replace(CONFIG, columns=declared), np.random.default_rng(seed)
+    told = [
+        {
+            "type": "profile",
+            "user_id": f"u{user}",
+            "valid_from": f"2023-11-{day:02d}T00:00:00Z",
+            "columns": {"age": float(age)} if age % 2 else {"plan": f"p{age}", "colour": "red"},
+        }
+        for user, day, age in zip(rng.integers(0, 5, 60), rng.integers(1, 10, 60), rng.integers(0, 9, 60), strict=True)
+    ]
+    parser, lines = RecordParser(ADS, features=features), [json.dumps(record).encode() for record in told]
+    (change,) = parser.parse_lines(lines).changes
+    store = open_store(StoreConfig(path=str(tmp_path / "store.db")), features, "f", create=True)
+    killer, metrics = Killer(seed, 4), ConsumerMetrics()
+    delivered = dealt([*lines, json.dumps(EXAMPLES["event"]).encode()], rng, 2, 2)
+    make = lambda: Consumer(  # noqa: E731
+        MemorySource(delivered, killer), KillingStore(store, killer), parser, config=QUICK, metrics=metrics
+    )
+    assert run_until_done(make)
+    for user, rows in change.by_key().items():
+        held, expected = (HeldVersions("user.", declared) for _ in range(2))
+        found = held.add([store.read_user(user).columns])
+        whole = expected.add([merge_changes(b"", rows, declared)])
+        now = np.array([1_800_000_000_000_000])
+        for name, values in expected.read(whole, now).items():
+            assert held.read(found, now)[name].tobytes() == values.tobytes()
+    snapshot = metrics.snapshot()
+    assert snapshot["accepted"] + snapshot["duplicates"] == snapshot["records"] > 0
+    assert set(snapshot["ignored_fields"]) == {"columns.colour"}
+    store.close()

@@ -52,7 +52,7 @@ class Ranker(nn.Module):
         self.tables = SharedTables(sizes, config.width)
         self.events = EventEmbedding(sizes, config.width, config.dropout)
         self.ads = AdEmbedding(sizes, config.width, config.dropout)
-        self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
+        self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency, own_width=config.width)
         self.first_order = FirstOrder(sizes)
         self.heads = TaskHeads(
             2 * config.width + self.context.outputs,

@@ -51,6 +51,7 @@ def load_columns(
     with fill_generation(connection, version) as (generation, pipe):
         for key, versions in zip(keys.tolist(), packed, strict=True):
             pipe.set(_place(connection, generation.name, prefix, key), versions)
+            pipe.hdel(connection.key(generation.name, "loaded"), f"{prefix}{key}")
         if prefix == USER and len(keys):
             last = dict.fromkeys(keys.tolist(), generation.newest_us)
             pipe.zadd(connection.key(generation.name, "last"), last, nx=True)
@@ -79,7 +80,8 @@ class NotesReplay:
     def drop_said(self) -> None:
         """Drop the notes that the version, now active, says."""
         for place, notes in self.said.items():
-            self._connection.client.srem(place, *notes)
+            if notes:
+                self._connection.client.srem(place, *notes)
 
     @property
     def _dirty(self) -> str:
@@ -100,21 +102,19 @@ class NotesReplay:
         place = connection.key("n", f"{prefix}{key}")
         notes = sorted(connection.client.smembers(place))
         told = [_read_note(note) for note in notes]
-        loaded = connection.client.get(_place(connection, self._target.name, prefix, key)) or b""
+        held = connection.client.get(_place(connection, self._target.name, prefix, key)) or b""
+        before = connection.client.hget(connection.key(self._target.name, "loaded"), f"{prefix}{key}")
+        loaded = held if before is None else before
         rows = retold([time_us for time_us, _ in told], [text for _, text in told], declared)
         superseded_us = self._target.newest_us - self._horizon_us if prefix == USER else None
         replayed = replay_notes(loaded, rows, declared, superseded_us)
-        heard: list[Argument] = [*_heard(rows, self._target.newest_us)]
-        answer = connection.run(
-            "replay_columns", self._target.name, prefix, key, loaded, replayed.packed, *heard, len(notes), *notes
-        )
+        versions: list[Argument] = [loaded, held, replayed.packed, *_heard(rows, self._target.newest_us)]
+        answer = connection.run("replay_columns", self._target.name, prefix, key, *versions, len(notes), *notes)
         if answer[0] == b"replaced":
             raise replaced(connection, self._target.version)
         if answer[0] == b"changed":
             return False
-        # Only of the first time is known what the version said without the notes.
-        if replayed.said_already and place not in self.said:
-            self.said[place] = [notes[at] for at in replayed.said_already]
+        self.said[place] = [notes[at] for at in replayed.said_already]
         return True
 
 

@@ -85,6 +85,7 @@ local function forget(generation, user, views, meta)
   end
   redis.call('SREM', generation_key(generation, 'journal'), user)
   redis.call('SREM', NAMESPACE .. ':noted', 'user.' .. user)
+  redis.call('HDEL', generation_key(generation, 'loaded'), 'user.' .. user)
   redis.call('ZREM', generation_key(generation, 'last'), user)
   local columns = things_key(generation, 'user.', user)
   local removed = redis.call('UNLINK', timeline, journal, columns, notes_key('user.', user))

@@ -1,10 +1,11 @@
--- The notes of one thing to the generation being loaded; refused when either changed meanwhile.
+-- The notes of one thing to the generation being loaded; refused when either changed meanwhile. What was loaded is kept
+-- until the swap, so that an activation that is repeated can tell what was loaded from what was replayed.
 local meta, refusal = open(take())
 if not meta then
   return refusal
 end
-local generation, prefix, key, old, new, heard, since = take(), take(), take(), take(), take(), take(), take()
-local notes = list()
+local generation, prefix, key, loaded, old, new = take(), take(), take(), take(), take(), take()
+local heard, since, notes = take(), take(), list()
 if meta.loading ~= generation then
   return {'replaced'}
 end
@@ -16,5 +17,6 @@ end
 if changed or not put_columns(generation, prefix, key, old, new, heard, since) then
   return {'changed'}
 end
+redis.call('HSETNX', generation_key(generation, 'loaded'), prefix .. key, loaded)
 redis.call('SREM', generation_key(generation, 'dirty_things'), prefix .. key)
 return {'ok'}

@@ -18,4 +18,5 @@ redis.call('HSET', NAMESPACE .. ':meta', 'active', generation)
 redis.call('HDEL', NAMESPACE .. ':meta', 'loading')
 redis.call('HDEL', generation_key(generation, 'info'), 'replayed')
 redis.call('UNLINK', generation_key(generation, 'replayed'), generation_key(generation, 'dirty'))
+redis.call('UNLINK', generation_key(generation, 'loaded'), generation_key(generation, 'dirty_things'))
 return {'ok'}
