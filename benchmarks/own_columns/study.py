@@ -14,6 +14,8 @@ import argparse
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,39 +44,40 @@ def main() -> None:
     parser.add_argument("out_dir", help="where planted logs and runs go")
     parser.add_argument("--laws", nargs="+", choices=PLANTED, default=[*PLANTED])
     parser.add_argument("--rankers", nargs="+", choices=RANKERS, default=[*RANKERS])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of every run")
     parser.add_argument("--out")
     options = parser.parse_args()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for law in options.laws:
         place = Path(options.out_dir) / law
         log = read_log(options.log)
         write(log, place, *plant(log, law, seed=0), Path(options.log) / "events")
-        rows += study(law, place, options.rankers)
-        save(record("own_columns", rows=rows), options.out)
+        for row in study(law, place, options.rankers, options.set):
+            rows.append(row)
+            save(record("own_columns", settings=options.set, rows=rows), options.out)
     print(json.dumps(rows, indent=2))
 
 
-def study(law: str, place: Path, rankers: list[str]) -> list[dict[str, Any]]:
-    """A row for each ranker on one planted log."""
+def study(law: str, place: Path, rankers: list[str], settings: list[str]) -> Iterator[dict[str, Any]]:
+    """A row for each ranker on one planted log, and one of ROSA-Rec without what is planted."""
     config = place / "config.yaml"
-    rosa("preprocess", config)
-    found = [measure(law, config, ranker) for ranker in rankers]
+    rosa("preprocess", config, settings)
+    for ranker in rankers:
+        yield measure(law, config, ranker, settings)
     bare = yaml.safe_load(config.read_text())
     WITHOUT[law](bare["features"])
     bare["run_dir"] = str(place / "without")
     (place / "without.yaml").write_text(yaml.safe_dump(bare, sort_keys=False))
-    rosa("preprocess", place / "without.yaml")
-    rosa("train", place / "without.yaml")
-    rosa("evaluate", place / "without.yaml")
-    worth = auc_of(place / "without")
-    return [{**row, "auc_without": worth if row["ranker"] == "rosa" else None} for row in found]
+    for verb in ("preprocess", "train", "evaluate"):
+        rosa(verb, place / "without.yaml", settings)
+    yield {"law": law, "ranker": "rosa, without it", "auc": auc_of(place / "without")}
 
 
-def measure(law: str, config: Path, ranker: str) -> dict[str, Any]:
+def measure(law: str, config: Path, ranker: str, settings: list[str]) -> dict[str, Any]:
     """Train and evaluate one ranker, with importance."""
-    chosen = () if ranker == "rosa" else ("--set", f"model={{name: {ranker}}}")
-    rosa("train", config, *chosen)
-    rosa("evaluate", config, "--importance", *chosen)
+    chosen = settings if ranker == "rosa" else [*settings, f"model={{name: {ranker}}}"]
+    rosa("train", config, chosen)
+    rosa("evaluate", config, chosen, "--importance")
     run = config.parent / "run"
     fields = json.loads((run / "evaluation" / "importance.json").read_text())["heads"]["clicks"]["fields"]
     declared = {name: one["auc_lost"] for name, one in fields.items() if "." in name or "(" in name}
@@ -97,11 +100,14 @@ def auc_of(run: Path) -> float:
     return float(json.loads((run / "evaluation" / "metrics.json").read_text())["test"]["auc"])
 
 
-def rosa(verb: str, config: Path, *more: str) -> None:
-    """Run a verb and show its last lines."""
-    program = str(Path(sys.executable).with_name("rosa"))
-    done = subprocess.run([program, verb, str(config), *more], capture_output=True, text=True, check=False)
-    print(f"rosa {verb} {config} {' '.join(more)}: exit code {done.returncode}", flush=True)
+def rosa(verb: str, config: Path, settings: list[str], *more: str) -> None:
+    """Run a verb and say how it ended."""
+    chosen = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "workloads", verb, str(config), *chosen, *more]
+    began_s = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - began_s
+    print(f"rosa {' '.join(command[3:])}: exit code {done.returncode}, {seconds:.0f} s", flush=True)
     if done.returncode not in (0, 4):
         raise SystemExit(done.stdout + done.stderr)
 

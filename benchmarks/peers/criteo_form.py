@@ -35,6 +35,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.features import Split, UserRows
+from rosa_ray.features.own_inputs import own_rows
 from rosa_ray.run_dir import RunDir
 from rosa_ray.schema import derive_key
 from rosa_ray.sources.criteo_display import CATEGORIES, COUNTS
@@ -221,7 +222,7 @@ def tokens(options: argparse.Namespace) -> tuple[dict[str, np.ndarray], list[int
     parts: dict[str, list[np.ndarray]] = {"TRAIN": [], "VALID": [], "TEST": []}
     for path in sorted(Path(layout.users).glob("*.parquet")):
         shown = UserRows.from_table(pq.read_table(path)).impressions
-        rows = np.c_[state.own_rows(shown) - starts, shown["click"]].astype(np.int32)
+        rows = np.c_[own_rows(shown, state) - starts, shown["click"]].astype(np.int32)
         for name, found in parts.items():
             found.append(rows[shown["split"] == int(Split[name])])
     return {name: np.concatenate(found) for name, found in parts.items()}, sizes

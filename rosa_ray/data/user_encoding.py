@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, FeatureState, RecordKind, encode_events, is_logged
 from rosa_ray.features.batching import EVENT_INPUTS
-from rosa_ray.features.encoding import SHARED, gather_segments
+from rosa_ray.features.encoding import gather_segments
 from rosa_ray.features.own import shared_names
+from rosa_ray.features.own_inputs import SHARED
 from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, TimelineBlock
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features.encoding import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VECTOR_ROWS, EncodedUsers
+from rosa_ray.features.encoding import EncodedUsers
+from rosa_ray.features.own_inputs import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VECTOR_ROWS
 from rosa_ray.features.pieces import WHOLE_CELLS
 
 EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday", "item_key", "category_key")

@@ -9,21 +9,17 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features.clock import calendar
-from rosa_ray.features.fields import as_served, field_names
+from rosa_ray.features.fields import as_served
 from rosa_ray.features.fit_sums import TABLES
-from rosa_ray.features.own import number_matrix, set_names, shared_names
+from rosa_ray.features.own import number_matrix
+from rosa_ray.features.own_inputs import event_inputs, own_inputs
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.state import FeatureState
-from rosa_ray.schema.own_columns import AD, ITEM, prefix_of
 from rosa_ray.units import SECOND_US
 
 GAP_BUCKETS = 34
 """0 for a first event, then 1 + floor(log2(1 + seconds since the previous event)), at most 33."""
 
-OWN, OWN_SETS, SHARED = "own", "own_sets", "shared"
-"""Names of the tokens among the inputs: of fields of one, of columns of several, and of shared columns."""
-VECTOR_ROWS, GIVEN_VECTORS = "vector_rows", "given_vectors"
-"""Rows of the frozen vectors in their tables, and the numbers of vectors that come with the rows."""
 _KEPT = ("impression_key", "request_key", "split", "device_key", "campaign_key", "item_key", "category_key")
 """Columns of an impression that are passed on as they are."""
 
@@ -170,15 +166,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         **calendar(state.config.local_us(time_us)),
         "item_key": events["item_key"],
         "category_key": events["category_key"],
-        **({SHARED: state.shared_rows(events, len(time_us))} if shared_names(state.config.columns) else {}),
-        **_vector_rows({ITEM: events["item_key"]}, state),
+        **event_inputs(events, state),
     }
-
-
-def _vector_rows(keys: Columns, state: FeatureState) -> dict[str, np.ndarray]:
-    """Rows of the frozen vectors of things, by prefix of their columns; nothing where none are declared."""
-    found = [frozen.rows(keys[prefix_of(name)]) for name, frozen in state.vectors.items() if prefix_of(name) in keys]
-    return {VECTOR_ROWS: np.stack(found, axis=1)} if found else {}
 
 
 def encode_timeline(timeline: Columns, state: FeatureState, keep: int) -> dict[str, np.ndarray]:
@@ -253,25 +242,10 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
         "bid_bucket": cut[:, 0],
         "price_bucket": cut[:, 1],
         **calendar(state.config.local_us(shown["time_us"])),
-        **_own_inputs(shown, state),
+        **own_inputs(shown, state),
         **{name: np.asarray(shown[name], np.float64) for name in _FIGURES},
         **{name: shown[name] for name in _KEPT},
     }
-
-
-def _own_inputs(shown: Columns, state: FeatureState) -> dict[str, np.ndarray]:
-    """Inputs of declared columns and other token fields; nothing is paid for what is not declared."""
-    columns, inputs = state.config.columns, _vector_rows({ITEM: shown["item_key"], AD: shown["ad_key"]}, state)
-    if field_names(state.config):
-        inputs[OWN] = state.own_rows(shown)
-    if set_names(columns):
-        inputs[OWN_SETS] = state.own_sets(shown)
-    if shared_names(columns):
-        inputs[SHARED] = state.shared_rows(shown, len(shown["time_us"]))
-    if state.given_vectors:
-        scaled = [shown[name] / scale for name, scale in zip(state.given_vectors, state.vector_scale, strict=True)]
-        inputs[GIVEN_VECTORS] = np.nan_to_num(np.concatenate(scaled, axis=1)).astype(np.float32)
-    return inputs
 
 
 def _encode_dense(rows: UserRows, state: FeatureState) -> np.ndarray:

@@ -9,18 +9,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from rosa_ray.features.counting import dense_names, dense_views
-from rosa_ray.features.encoding import (
-    GIVEN_VECTORS,
-    OWN,
-    OWN_SETS,
-    SHARED,
-    VECTOR_ROWS,
-    EncodedUsers,
-    count_visible,
-    gather_segments,
-)
+from rosa_ray.features.encoding import EncodedUsers, count_visible, gather_segments
 from rosa_ray.features.fields import field_names
 from rosa_ray.features.own import number_names, set_names, shared_names
+from rosa_ray.features.own_inputs import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VECTOR_ROWS
 from rosa_ray.features.state import FeatureState
 
 HISTORY, OTHER, DENSE = "history", "other inputs", "dense"

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from rosa_ray.arrays import Columns
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features.common_table import CommonTable
 from rosa_ray.features.config import ADDED_LATER, FeatureConfig
 from rosa_ray.features.counting import dense_names
-from rosa_ray.features.fields import field_keys, field_names, wrong_slot
+from rosa_ray.features.fields import field_names, wrong_slot
 from rosa_ray.features.fit_sums import TABLES, TOTALS, FitSums
 from rosa_ray.features.frozen import FrozenVectors
 from rosa_ray.features.own import (
@@ -31,7 +30,7 @@ from rosa_ray.features.own_counters import CounterConfig
 from rosa_ray.features.parts import POSITION
 from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import Vocabulary
-from rosa_ray.schema import BEHAVIORS, MISSING_KEY
+from rosa_ray.schema import BEHAVIORS
 
 VERSION = 1
 """Raise it when the meaning of a feature changes without any change of configuration."""
@@ -131,7 +130,7 @@ class FeatureState:
         columns = self.config.columns
         dense = 2 * len(dense_names(self.config)) + 2 + 2 * len(number_names(columns))
         counts = {
-            "own": sum(self.vocabularies[name].size for name in self._in_common),
+            "own": sum(self.vocabularies[name].size for name in _names_in_common(self.config)),
             "own_fields": len(field_names(self.config)),
             "own_sets": len(set_names(columns)),
             "shared": sum(self.vocabularies[name].size for name in shared_names(columns)),
@@ -150,53 +149,17 @@ class FeatureState:
         return tuple(name for name in vector_names(columns) if not is_frozen(name, columns[name]))
 
     @cached_property
-    def _in_common(self) -> tuple[str, ...]:
-        """Names of the fields that have rows in the common table, in order."""
-        return _names_in_common(self.config)
-
-    @cached_property
-    def _starts(self) -> dict[str, int]:
-        """Where the rows of each field begin in the common table."""
-        sizes = [self.vocabularies[name].size for name in self._in_common]
-        return dict(zip(self._in_common, np.cumsum([0, *sizes]).tolist(), strict=False))
-
-    @cached_property
-    def _fields(self) -> CommonTable:
+    def fields_table(self) -> CommonTable:
         """The fields of one token, which begin the common table."""
         return CommonTable.of([self.vocabularies[name] for name in field_names(self.config)])
 
-    def own_rows(self, columns: Columns) -> np.ndarray:
-        """Rows of fields of one token in their common table, int64 (n, K); `columns` as user rows hold them."""
-        return self._fields.lookup(np.stack([*field_keys(columns, self.config).values()], axis=1))
-
-    def own_sets(self, columns: Columns) -> np.ndarray:
-        """Rows of columns of several tokens, int64 (n, Ks, M), -1 behind the last of each.
-
-        A list without a value is the column's one token for that.
-        """
-        names = set_names(self.config.columns)
-        most = max(self.config.columns[name].most for name in names)
-        found = np.full((len(columns[names[0]]), len(names), most), -1)
-        for place, name in enumerate(names):
-            known = columns[name] != MISSING_KEY
-            longest = max(int(known.any(axis=0).sum()), 1)
-            known, keys = known[:, :longest], columns[name][:, :longest]
-            known[:, 0] = True
-            found[:, place, :longest] = np.where(known, self._rows(name, keys), -1)
-        return found
-
-    def shared_rows(self, columns: Columns, count: int) -> np.ndarray:
-        """Rows of shared columns in the table of history and ads, int64 (count, Ksh); absent columns are missing."""
-        rows, start = [], 0
-        for name in shared_names(self.config.columns):
-            vocabulary = self.vocabularies[name]
-            keys = columns[name] if name in columns else np.full(count, MISSING_KEY)
-            rows.append(start + vocabulary.lookup(keys))
-            start += vocabulary.size
-        return np.stack(rows, axis=1)
-
-    def _rows(self, name: str, keys: np.ndarray) -> np.ndarray:
-        return self._starts[name] + self.vocabularies[name].lookup(keys)
+    @cached_property
+    def set_starts(self) -> dict[str, int]:
+        """Where the rows of each column of several tokens begin in the common table."""
+        names = _names_in_common(self.config)
+        ends = np.cumsum([self.vocabularies[name].size for name in names]).tolist()
+        starts = dict(zip(names, [0, *ends], strict=False))
+        return {name: starts[name] for name in set_names(self.config.columns)}
 
     @property
     def base_rates(self) -> dict[str, float]:

@@ -26,8 +26,8 @@ from rosa_ray.evaluation.importance_job import draw_users
 from rosa_ray.evaluation.predictions import calibrated_columns
 from rosa_ray.evaluation.scoring import UserScorer
 from rosa_ray.features import Split
-from rosa_ray.features.encoding import OWN
 from rosa_ray.features.input_fields import HISTORY, Field, impression_field, input_fields
+from rosa_ray.features.own_inputs import OWN
 from rosa_ray.inference import context_events, predict
 from rosa_ray.metrics import evaluate_predictions
 from rosa_ray.models import Predictions, UserBatch, build_ranker

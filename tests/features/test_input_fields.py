@@ -7,11 +7,12 @@ import pytest
 
 from rosa_ray.features import EncodedUsers, FeatureState, FitSums, encode_users
 from rosa_ray.features.batching import IMPRESSION_INPUTS
-from rosa_ray.features.encoding import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VECTOR_ROWS, owners
+from rosa_ray.features.encoding import owners
 from rosa_ray.features.frozen import FrozenVectors
 from rosa_ray.features.input_fields import DENSE, HISTORY, OTHER, Field, input_fields
 from rosa_ray.features.own import ColumnConfig
 from rosa_ray.features.own_counters import CounterConfig, own_views
+from rosa_ray.features.own_inputs import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VECTOR_ROWS
 from rosa_ray.features.views import VIEWS
 from tests.tiny_users import BOUNDS, FEATURES, tiny_rows, tiny_users
 
