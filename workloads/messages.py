@@ -8,6 +8,9 @@ import typer
 from rosa_ray.schema.contract import LACKING_REMEDY
 from rosa_ray.schema.contracts import lacking_in_words
 
+MOST_COLUMNS = 8
+"""Declared columns whose shares are printed; `data/report.json` and the report page have all."""
+
 
 def print_set_aside(path: str, reason: str) -> None:
     """Name an input file that was set aside, and why, on stderr."""
@@ -40,12 +43,17 @@ def print_losses(report: dict[str, Any]) -> None:
 
 
 def columns_line(own: dict[str, Any]) -> str:
-    """Say for each declared column which share of the impressions has a value; empty where none is declared.
+    """Say for declared columns which share of the impressions has a value; of many, those least known.
 
     >>> columns_line({"impressions": 200, "known": {"user.age_band": 150, "item.brand": 200}})
     'impressions with a value: user.age_band 75 %, item.brand 100 %'
+    >>> columns_line({"impressions": 2, "known": {f"user.c{place:02}": 2 - (place == 7) for place in range(12)}})[-30:]
+    '100 %, 4 more at least so much'
     """
-    shares = [f"{name} {100 * count / own['impressions']:.3g} %" for name, count in own.get("known", {}).items()]
+    known = own.get("known", {})
+    chosen = [*known] if len(known) <= MOST_COLUMNS else sorted(known, key=lambda name: known[name])[:MOST_COLUMNS]
+    shares = [f"{name} {100 * known[name] / own['impressions']:.3g} %" for name in chosen]
+    shares += [f"{len(known) - len(chosen)} more at least so much"] if len(chosen) < len(known) else []
     return f"impressions with a value: {', '.join(shares)}" if shares else ""
 
 
