@@ -97,18 +97,20 @@ def _useless(log: Log, rng: np.random.Generator, counts: dict[str, int], *, date
                 columns[name]["shared"] = True
             if dated and prefix == "user" and place == 1:
                 columns[name]["clock"] = "static"
-    _hold_vectors_still(log["items"], columns, log)
+    still = [name for name, column in columns.items() if column["type"] == "vector" or "clock" in column]
+    for table, id_name in (("users", "user_id"), ("items", "item_id")):
+        log[table] = _held_still(log[table], id_name, still)
     return columns
 
 
-def _hold_vectors_still(items: pa.Table, columns: dict[str, Any], log: Log) -> None:
-    """Vectors of items are frozen: a later row repeats the first one's."""
-    ids = items["item_id"].to_pylist()
-    first = {item: row for row, item in reversed([*enumerate(ids)])}
-    rows = pa.array([first[item] for item in ids])
-    for name in (name for name, column in columns.items() if name.startswith("item.") and column["type"] == "vector"):
-        items = items.set_column(items.column_names.index(name), name, items[name].take(rows))
-    log["items"] = items
+def _held_still(table: pa.Table, id_name: str, still: list[str]) -> pa.Table:
+    """Vectors of items are frozen and static columns do not change: a later row repeats the first one's."""
+    ids = table[id_name].to_pylist()
+    first = {one: row for row, one in reversed([*enumerate(ids)])}
+    rows = pa.array([first[one] for one in ids])
+    for name in filter(table.column_names.__contains__, still):
+        table = table.set_column(table.column_names.index(name), name, table[name].take(rows))
+    return table
 
 
 def _drawn(kind: str, count: int, rng: np.random.Generator) -> pa.Array:
