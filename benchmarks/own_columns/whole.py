@@ -7,17 +7,29 @@ log, and the log is compared bit for bit between the offline and the live path, 
 """
 
 import argparse
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
+
+from rosa_ray.run_dir import DataDir
+from rosa_ray.serving.client import measure_latency
+from rosa_ray.serving.read_your_writes import SampleRequests
 
 sys.path.append(str(Path(__file__).parents[1]))
 from record import record, save
+
+PORT = 8123
+VALUES: dict[str, Any] = {"category": "3", "number": 2.5, "categories": ["1", "7", "9"], "vector": [0.5] * 8}
+"""What requests say of a column of each type."""
 
 VERBS = ("preprocess", "train", "evaluate", "materialize")
 PARITY = ("--shuffle", "1", "--kill", "20", "--users", "200")
@@ -61,8 +73,40 @@ def loop(config: Path, settings: list[str]) -> dict[str, Any]:
         "seconds": {verb: round(took, 1) for verb, took in seconds.items()},
         "bytes": {name: size_of(run / name) for name in ("data/users", "bundle", "store.db")},
         "auc": metrics["auc"],
+        "rank": latency(config, run),
         "parity": [line for line in told.splitlines() if "equal" in line or "scores" in line],
     }
+
+
+def latency(config: Path, run: Path) -> dict[str, Any]:
+    """What requests of 100 candidates take a client, one after another; those of the log say their columns."""
+    samples = SampleRequests.of(DataDir(str(run / "data")))
+    declared = yaml.safe_load(config.read_text()).get("features", {}).get("columns", {})
+    columns = {
+        name.removeprefix("request."): VALUES[one["type"]] for name, one in declared.items() if "request." in name
+    }
+    bodies = [samples.rank_body(user, 1) for user in samples.user_ids]
+    for body in bodies:
+        body["context"]["columns"] = columns
+    command = [sys.executable, "-m", "workloads", "serve", str(config), "--set", f"serving.port={PORT}"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
+        try:
+            url = f"http://127.0.0.1:{PORT}"
+            wait_until_ready(url)
+            measure_latency(url, bodies, 100)
+            return asdict(measure_latency(url, bodies, 500))
+        finally:
+            service.send_signal(signal.SIGINT)
+
+
+def wait_until_ready(url: str) -> None:
+    """Wait for a service, two minutes at most."""
+    for _ in range(240):
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+                return
+        time.sleep(0.5)
+    raise SystemExit(f"{url}: not ready within two minutes")
 
 
 def size_of(path: Path) -> int:

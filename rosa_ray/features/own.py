@@ -6,7 +6,7 @@ on its scale and standardised. A vector is read as it is.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from annotated_types import Ge, Le
 
 from rosa_ray.arrays import Columns, Floats, Ints
-from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
+from rosa_ray.schema import MISSING_KEY, derive_key, hash_id, hash_ids
 from rosa_ray.schema.own_columns import AD, ITEM, REQUEST, OwnColumn, OwnKind, prefix_of
 from rosa_ray.settings import section, wrong
 
@@ -169,9 +169,7 @@ def given_columns(values: Mapping[str, object], count: int, configs: ColumnConfi
             missing.
         configs: all declared columns; those of a request are taken.
     """
-    asked = of_prefix(REQUEST, configs)
-    one = {name: pa.array([values.get(name)], column_type(config)) for name, config in asked.items()}
-    columns = keyed_columns(pa.table(one), asked) if one else {}
+    columns = {name: _keyed_one(values.get(name), config) for name, config in of_prefix(REQUEST, configs).items()}
     return {name: np.repeat(column, count, axis=0) for name, column in columns.items()}
 
 
@@ -229,6 +227,24 @@ def _keyed(table: pa.Table, name: str, config: ColumnConfig) -> np.ndarray:
     if config.type == "category":
         return hash_ids(whole)
     return whole.cast(pa.float64()).fill_null(float("nan")).to_numpy(zero_copy_only=False)
+
+
+def _keyed_one(value: Any, config: ColumnConfig) -> np.ndarray:
+    """One value as `_keyed` gives it in a row, without building a table: requests wait for it."""
+    if config.type == "vector":
+        return np.full((1, config.size), np.nan if value is None else value, np.float32)
+    if config.type == "categories":
+        first = dict.fromkeys(one for one in value or () if one is not None)
+        keys = [hash_id(one) for one in [*first][: config.most]] or [hash_id(_text(config.fill))]
+        return np.array([keys + [MISSING_KEY] * (config.most - len(keys))])
+    value = config.fill if value is None else value
+    if config.type == "category":
+        return np.array([hash_id(_text(value))])
+    return np.array([np.nan if value is None else value], np.float64)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _matrix(vectors: pa.ListArray, size: int) -> np.ndarray:

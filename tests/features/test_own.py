@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.features import FeatureConfig, FeatureState, FitSums, UserRows, encode_users
-from rosa_ray.features.own import ColumnConfig, given_columns, keyed_columns, on_scale, token_keys
+from rosa_ray.features.own import ColumnConfig, column_type, given_columns, keyed_columns, on_scale, token_keys
 from rosa_ray.schema import MISSING_KEY, hash_id
 from tests.synthetic import BOUNDS, CONFIG, user_rows_of
 
@@ -44,6 +44,28 @@ def test_a_request_and_a_log_give_the_same_columns(values):
         asked = given_columns({PLACE: place, FLOOR: floor}, 2, COLUMNS)
         for name in COLUMNS:
             assert asked[name].tobytes() == np.repeat(logged[name][at], 2).tobytes()
+
+
+LISTS = {
+    "request.tags": ColumnConfig(type="categories", most=2),
+    "request.filled": ColumnConfig(type="categories", most=3, fill="none"),
+    "request.query": ColumnConfig(type="vector", size=2),
+    "request.kind": ColumnConfig(fill="unknown"),
+    "request.bid": ColumnConfig(type="number", fill=1.5),
+}
+tags = st.none() | st.lists(st.none() | st.sampled_from(["a", "b", "c", "d"]), max_size=5)
+vectors = st.none() | st.lists(st.floats(-9, 9, width=32), min_size=2, max_size=2)
+
+
+@settings(deadline=None)
+@given(tags, tags, vectors, texts, numbers)
+def test_lists_and_filled_values_of_a_request_are_those_of_a_log(first, second, query, kind, bid):
+    values = dict(zip(LISTS, (first, second, query, kind, bid), strict=True))
+    table = pa.table({name: pa.array([values[name]], column_type(config)) for name, config in LISTS.items()})
+    logged, asked = keyed_columns(table, LISTS), given_columns(values, 3, LISTS)
+    for name in LISTS:
+        assert asked[name].dtype == logged[name].dtype
+        assert asked[name].tobytes() == np.repeat(logged[name], 3, axis=0).tobytes(), name
 
 
 def test_what_a_request_does_not_say_is_missing():
