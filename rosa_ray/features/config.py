@@ -144,6 +144,8 @@ class FeatureConfig:
         prefix = prefix_of(name)
         if not prefix:
             raise wrong(self, "columns", f"'{name}' must begin with {', '.join(TABLES_OF)} and a name")
+        if prefix == REQUEST and prefix_of(name.removeprefix(REQUEST)):
+            raise wrong(self, "columns", f"'{name}' would be called as a column of another table; give another name")
         if column.shared and prefix != ITEM:
             raise wrong(self, "columns", f"'{name}' cannot be shared; only columns of items are of the history too")
         if column.clock == "static" and prefix == REQUEST:

@@ -139,3 +139,8 @@ def test_a_saved_state_has_its_columns_and_another_declaration_another_fingerpri
 def test_a_column_without_a_known_prefix_is_refused():
     with pytest.raises(ConfigError, match=r"'place' must begin with request\., user\., item\., ad\. and a name"):
         FeatureConfig(columns={"place": ColumnConfig()})
+
+
+def test_a_request_column_that_is_called_as_another_table_s_is_refused():
+    with pytest.raises(ConfigError, match=r"'request\.user\.age' would be called as a column of another table"):
+        FeatureConfig(columns={"request.user.age": ColumnConfig()})
