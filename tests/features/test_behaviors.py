@@ -96,7 +96,8 @@ def test_the_default_ones_keep_definition_and_fingerprint_however_they_are_writt
     assert written.definition() == CONFIG.definition()
     assert behaviors_of(CONFIG.definition()) == ("view", "click", "cart", "purchase")
     state = FeatureState.fit([FitSums.of(user_rows(), BOUNDS.valid_us)], CONFIG)
-    assert replace(state, config=written).fingerprint == state.fingerprint == "52aa632f56371805"
+    assert replace(state, config=written).fingerprint == state.fingerprint
+    assert int(state.fingerprint, 16) == 0x52AA632F56371805
     renamed = replace(CONFIG, behaviors={"look": 0, "click": 1, "cart": 2, "purchase": 3})
     turned = replace(CONFIG, behaviors={"click": 0, "view": 1, "cart": 2, "purchase": 3})
     assert len({replace(state, config=config).fingerprint for config in (CONFIG, renamed, turned)}) == 3
