@@ -6,8 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
-from torch.nn import functional
 
 from rosa_ray.features import FeatureConfig, FeatureState, FitSums, UserRows, encode_users
 from rosa_ray.features.frozen import FrozenVectors
@@ -17,6 +15,7 @@ from rosa_ray.models.exact_match import HALF_LIVES_HOURS
 from rosa_ray.models.vector_likeness import VectorLikeness
 from rosa_ray.schema import BEHAVIORS, hash_ids
 from rosa_ray.units import HOUR_US
+from tests.models.fitting import fit_clicks
 from tests.models.test_rankers import small, whole_batch
 from tests.synthetic import BOUNDS, CONFIG, impressions_table, user_rows_of
 
@@ -30,18 +29,7 @@ def click_of(name: str, config: FeatureConfig, rows: UserRows, state: FeatureSta
     batch = whole_batch(encode_users(rows, state))
     torch.manual_seed(0)
     ranker = build_ranker(name, small(name, dropout=0.0), state.table_sizes, state.base_rates)
-    optimizer = torch.optim.Adam(ranker.parameters(), 1e-2)
-    mask = batch.impression_mask
-    held = mask & (batch.row % 4 == 0)
-    for _ in range(60):
-        loss = functional.binary_cross_entropy_with_logits(
-            ranker(batch).ctr_logit[mask & ~held], batch.labels["click"][mask & ~held]
-        )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    found = ranker.eval()(batch).ctr_logit[held].detach().numpy()
-    return float(roc_auc_score(batch.labels["click"][held].numpy(), found))
+    return fit_clicks(ranker, batch, steps=60)
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -7,9 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import nn
-from torch.nn import functional
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.features import EncodedUsers, FeatureState, FitSums, collate, cut_long_users, encode_users
@@ -25,6 +23,7 @@ from rosa_ray.models import (
     ranker_names,
     task_weights,
 )
+from tests.models.fitting import fit_clicks
 from tests.synthetic import BOUNDS, CONFIG, encoded_users, impressions_table, user_rows, user_rows_of
 from tests.tiny_users import tiny_users
 
@@ -282,16 +281,4 @@ def test_every_ranker_finds_what_a_declared_column_says(name: str, kind: str) ->
     batch = whole_batch(encode_users(rows, state))
     torch.manual_seed(0)
     ranker = build_ranker(name, small(name, dropout=0.0), state.table_sizes, state.base_rates)
-    optimizer = torch.optim.Adam(ranker.parameters(), 1e-2)
-    mask = batch.impression_mask
-    held = mask & (batch.row % 4 == 0)
-    for _ in range(40):
-        loss = functional.binary_cross_entropy_with_logits(
-            ranker(batch).ctr_logit[mask & ~held], batch.labels["click"][mask & ~held]
-        )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    ranker.eval()
-    found = ranker(batch).ctr_logit[held].detach().numpy()
-    assert roc_auc_score(batch.labels["click"][held].numpy(), found) > 0.75
+    assert fit_clicks(ranker, batch, steps=40) > 0.75

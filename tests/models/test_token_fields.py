@@ -5,14 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import nn
-from torch.nn import functional
 
 from rosa_ray.features import EncodedUsers, FeatureConfig, FeatureState, FitSums, UserRows, encode_users
 from rosa_ray.features.own import ColumnConfig
 from rosa_ray.inference import predict
 from rosa_ray.models import build_ranker, ranker_names
+from tests.models.fitting import fit_clicks
 from tests.models.test_rankers import OUTSIDE, small, whole_batch
 from tests.synthetic import BOUNDS, CONFIG, user_rows_of
 
@@ -42,17 +41,7 @@ def fitted(name: str, rows: UserRows, config: FeatureConfig) -> tuple[nn.Module,
     batch = whole_batch(users)
     torch.manual_seed(0)
     ranker = build_ranker(name, small(name, dropout=0.0), state.table_sizes, state.base_rates)
-    optimizer = torch.optim.Adam(ranker.parameters(), 1e-2)
-    held = batch.impression_mask & (batch.row % 4 == 0)
-    known = batch.impression_mask & ~held
-    for _ in range(40):
-        loss = functional.binary_cross_entropy_with_logits(ranker(batch).ctr_logit[known], batch.labels["click"][known])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    with torch.inference_mode():
-        found = ranker.eval()(batch).ctr_logit[held].numpy()
-    return ranker, state, users, roc_auc_score(batch.labels["click"][held].numpy(), found)
+    return ranker, state, users, fit_clicks(ranker, batch, steps=40)
 
 
 @pytest.mark.parametrize("name", RANKERS)
