@@ -10,7 +10,7 @@ from annotated_types import MinLen
 from rosa_ray.records import RecordsConfig
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.serving.encoder import Encoder
+from rosa_ray.serving.encoder import Encoder, NoEncoder
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import EncoderPort, LookupPort
@@ -67,13 +67,17 @@ def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup
         lambda: open_store(store, model.features.config, model.features.fingerprint),
         model.features,
         model.catalogue,
-        model.context_events,
+        model.timeline_events,
         serving,
     )
 
 
-def build_encoder(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> Encoder:
-    """Build the encoder with its cache of active users."""
+def build_encoder(
+    settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None
+) -> Encoder | NoEncoder:
+    """Build the encoder with its cache of active users; of a ranker that keeps no states there is none."""
+    if not model.keeps_states:
+        return NoEncoder(model)
     serving = settings.serving
     return Encoder(model, serving.threads, serving.encoder_cache_mb, serving.user_memory_s, telemetry)
 

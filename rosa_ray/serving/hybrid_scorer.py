@@ -25,7 +25,17 @@ from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.offline_weight import Decision, LoadMeter, check_rule, decide, explanation_of, freshness_of
+from rosa_ray.serving.offline_weight import (
+    Decision,
+    Freshness,
+    LoadMeter,
+    check_rule,
+    check_states,
+    decide,
+    explanation_of,
+    freshness_of,
+    read_whole,
+)
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
@@ -74,6 +84,8 @@ class HybridScorer:
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
         pseudonyms: Pseudonyms | None = None,
     ) -> None:
+        if not model.keeps_states:
+            check_states(config.rule, model.name, str(model.bundle.path))
         check_rule(config.rule, model.gate is not None, str(model.bundle.path))
         self.model, self.config, self.now_us = model, config, now_us
         self.score_kind = _score_of(model, config)
@@ -108,7 +120,7 @@ class HybridScorer:
         )
         features = await self._read(query, trace)
         freshness, load = freshness_of(features.events, self._usable(features), time_us), self._meter.load()
-        decided = decide(self.config.rule, freshness, load, self.model.gate)
+        decided = self._decide(freshness, load)
         scores, decision = await self._score(request, given, query, chosen, features, decided, trace)
         answer = self._answer(request, chosen, features, scores)
         answer |= {"request_id": request_id, "lambda": decision.offline_weight, "degraded": trace.degraded}
@@ -119,6 +131,11 @@ class HybridScorer:
             time.perf_counter() - started_s, len(chosen.rows), decision.offline_weight, trace.degraded
         )
         return answer
+
+    def _decide(self, freshness: Freshness, load: float) -> Decision:
+        if not self.model.keeps_states:
+            return read_whole(self.model.name)
+        return decide(self.config.rule, freshness, load, self.model.gate)
 
     def _user_key(self, user_id: str | None) -> int:
         return hash_id(user_id if user_id is None or self.pseudonym is None else self.pseudonym(user_id))
@@ -188,7 +205,7 @@ class HybridScorer:
     ) -> tuple[Scores, Decision]:
         online = None
         if decision.offline_weight < 1:
-            online = await self._encode(query.user_key, features, trace)
+            online = await self._online(query.user_key, features, trace)
             if online is None:
                 decision = replace(
                     decision, offline_weight=1.0, reason="the encoder did not answer in time", cause="encoder_failed"
@@ -237,6 +254,12 @@ class HybridScorer:
             except ValueError as error:
                 raise Problem(422, f"context.columns.{name} {error}") from None
         return said
+
+    async def _online(self, user_key: int, features: Features, trace: _Trace) -> History | None:
+        """The newest history, None where the encoder did not answer."""
+        if not self.model.keeps_states:
+            return self._scorer.whole_history(features.events)
+        return await self._encode(user_key, features, trace)
 
     async def _encode(self, user_key: int, features: Features, trace: _Trace) -> History | None:
         started_s = time.perf_counter()

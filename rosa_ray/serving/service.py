@@ -174,6 +174,8 @@ class RankingService:
             "feature_fingerprint": manifest.feature_fingerprint,
             "ads": len(model.catalogue),
             "window": model.window,
+            "context_events": model.context_events,
+            "keeps_states": model.keeps_states,
             "rule": self.config.rule,
             "score": self.scorer.score_kind,
             "metrics": model.bundle.metrics,
