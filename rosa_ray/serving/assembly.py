@@ -54,7 +54,7 @@ class ServiceSettings:
         return replace(self, bundle=absolute(self.bundle), store=store, serving=serving)
 
 
-def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup:
+def build_lookup(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> FeatureLookup:
     """Build the feature lookup; it connects to the store at the first request."""
     serving = settings.serving
     patience_ms = max(serving.lookup_deadline_ms // 2, 1)
@@ -69,6 +69,7 @@ def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup
         model.catalogue,
         model.timeline_events,
         serving,
+        telemetry,
     )
 
 
@@ -98,7 +99,7 @@ def build_scorer(
     require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
     return HybridScorer(
         model,
-        lookup or build_lookup(settings, model),
+        lookup or build_lookup(settings, model, telemetry),
         encoder or build_encoder(settings, model, telemetry),
         settings.serving,
         telemetry,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.errors import ConfigError, ServingError
+from rosa_ray.errors import ConfigError, OverloadError, ServingError
 from rosa_ray.features.own import given_columns
 from rosa_ray.metrics import ScoreKind, chosen_score, score
 from rosa_ray.records.own_values import Value, as_declared
@@ -54,9 +54,10 @@ class _Chosen:
 
 @dataclass
 class _Trace:
-    """What one request met on its way."""
+    """What one request met on its way; `late` once the encoder had no time for it."""
 
     degraded: list[str] = field(default_factory=list)
+    late: bool = False
     elapsed_ms: dict[str, float] = field(default_factory=dict)
 
     def stop(self, name: str, started_s: float) -> None:
@@ -100,7 +101,8 @@ class HybridScorer:
         """Answer one request, as the fields of `rosa_ray.serving.api.RankResponse`.
 
         Raises:
-            Problem: the request is for no ad that can be ranked, for too many, or for the future.
+            Problem: the request is for no ad that can be ranked, for too many, or for the future; or there was no
+                time for it, and a ranking without the user's history would be all that is left.
         """
         with self._meter.request():
             return await self._rank(request, request_id)
@@ -181,6 +183,9 @@ class HybridScorer:
         try:
             async with asyncio.timeout(self.config.lookup_deadline_ms / 1000):
                 features = await self.lookup.read(query)
+        except (TimeoutError, OverloadError) as error:
+            self._telemetry.failed("lookup", error)
+            raise self._busy() from error
         except Exception as error:
             self._telemetry.failed("store", error)
             features = cold_start_features(query, self.model.features.config)
@@ -189,9 +194,15 @@ class HybridScorer:
         trace.stop("lookup_ms", started_s)
         return features
 
+    def _busy(self) -> Problem:
+        """The answer to a request there was no time for: no ranking, rather than one as of an unknown user."""
+        return Problem(503, "the service has more requests than it can answer; try again", self.config.retry_after_s)
+
     def _usable(self, features: Features) -> OfflineStates | None:
         offline = features.offline
-        return offline if offline is not None and offline.model_version == self.model.version else None
+        if offline is None or offline.model_version != self.model.version or not self.model.keeps_states:
+            return None
+        return offline if offline.states.shape[1] == self.model.states.width else None
 
     async def _score(
         self,
@@ -212,6 +223,8 @@ class HybridScorer:
                 )
         offline = self._usable(features)
         if decision.offline_weight > 0 and len(features.events["time_us"]) and offline is None:
+            if trace.late:
+                raise self._busy()
             trace.degraded.append("states")
         started_s = time.perf_counter()
         candidates = candidate_columns(
@@ -269,6 +282,7 @@ class HybridScorer:
             if encoded.model_version != self.model.version:
                 raise ServingError(f"encoder serves model {encoded.model_version}, scorer {self.model.version}")
         except Exception as error:
+            trace.late = isinstance(error, TimeoutError | OverloadError)
             self._telemetry.failed("encoder", error)
             trace.degraded.append("encoder")
             self._meter.encoded(self.config.encoder_deadline_ms)

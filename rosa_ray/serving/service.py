@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rosa_ray.errors import RosaError
+from rosa_ray.errors import OverloadError, RosaError
 from rosa_ray.records import Parsed, RecordParser, RecordsConfig, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.serving.api import EventsResponse, Problem, RankRequest, RejectedEvent
@@ -124,6 +124,9 @@ class RankingService:
         try:
             async with asyncio.timeout(self.config.request_timeout_ms / 1000):
                 return await scorer.lookup.write(parsed.columns, parsed.changes)
+        except OverloadError as error:
+            detail = "too many events wait for the store; send them again, repeated ids change nothing"
+            raise Problem(503, detail, self.config.retry_after_s) from error
         except Exception as error:
             logger.warning("events not stored: %s: %s", type(error).__name__, first_line(error))
             detail = "the store did not take the events; send them again, repeated ids change nothing"
