@@ -11,6 +11,7 @@ from rosa_ray.records import RecordsConfig
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder, NoEncoder
+from rosa_ray.serving.fallback import EncoderWithFallback, LookupWithFallback
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import EncoderPort, LookupPort
@@ -89,7 +90,7 @@ def build_scorer(
     encoder: EncoderPort | None = None,
     telemetry: Telemetry | None = None,
 ) -> HybridScorer:
-    """Load the model and build the scorer; parts that are not given run in this process.
+    """Load the model and build the scorer; parts that are not given run in this process, and stand in for the others.
 
     Raises:
         BundleError: the bundle is missing, damaged, or does not fit this code.
@@ -99,9 +100,29 @@ def build_scorer(
     require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
     return HybridScorer(
         model,
-        lookup or build_lookup(settings, model, telemetry),
-        encoder or build_encoder(settings, model, telemetry),
+        build_lookup(settings, model, telemetry)
+        if lookup is None
+        else _lookup_beside(lookup, settings, model, telemetry),
+        build_encoder(settings, model, telemetry)
+        if encoder is None
+        else _encoder_beside(encoder, settings, model, telemetry),
         settings.serving,
         telemetry,
         pseudonyms=pseudonyms,
     )
+
+
+def _lookup_beside(
+    remote: LookupPort, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
+) -> LookupPort:
+    serving, read_here = settings.serving, settings.store.kind == "sqlite"
+    half = serving if read_here else replace(serving, lookup_deadline_ms=max(serving.lookup_deadline_ms // 2, 1))
+    local = build_lookup(replace(settings, serving=half), model, telemetry)
+    return LookupWithFallback(remote, local, serving, read_here, telemetry)
+
+
+def _encoder_beside(
+    remote: EncoderPort, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
+) -> EncoderPort:
+    local = build_encoder(settings, model, telemetry)
+    return EncoderWithFallback(remote, local, model.version, settings.serving, telemetry)

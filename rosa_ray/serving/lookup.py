@@ -136,12 +136,16 @@ class FeatureLookup:
     def write_now(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written:
         """`write` in the calling thread."""
         result = self._of_events.ask(lambda store: store.apply(records, (), changes))
+        self.forget(records if result.accepted else {}, changes)
+        return Written(result.accepted, result.duplicates, tuple(result.late_rows.tolist()))
+
+    def forget(self, records: Columns, changes: Sequence[Changes] = ()) -> None:
+        """Let go of what records and changes in the store made old; without records, of what changes did."""
         self._own.forget(changes)
-        if result.accepted:
+        if records:
             changed = fold_records(records, self._features)
             self._counters.forget(changed)
             self._asked.forget(changed)
-        return Written(result.accepted, result.duplicates, tuple(result.late_rows.tolist()))
 
     def forget_columns(self) -> None:
         """Read columns of items and ads again: another process changed them. Without this they are read when aged."""

@@ -21,6 +21,9 @@ from rosa_ray.serving.telemetry import Telemetry, first_line
 
 logger = logging.getLogger(__name__)
 
+WRITE_SHARE = 0.8
+"""Of the time that a request may take; so a write that waits is answered 503 here, and not 408 by Serve."""
+
 
 class RankingService:
     """What the HTTP interface calls.
@@ -122,7 +125,7 @@ class RankingService:
 
     async def _store(self, scorer: HybridScorer, parsed: Parsed) -> Written:
         try:
-            async with asyncio.timeout(self.config.request_timeout_ms / 1000):
+            async with asyncio.timeout(self.config.request_timeout_ms / 1000 * WRITE_SHARE):
                 return await scorer.lookup.write(parsed.columns, parsed.changes)
         except OverloadError as error:
             detail = "too many events wait for the store; send them again, repeated ids change nothing"
