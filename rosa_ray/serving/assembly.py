@@ -100,12 +100,8 @@ def build_scorer(
     require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
     return HybridScorer(
         model,
-        build_lookup(settings, model, telemetry)
-        if lookup is None
-        else _lookup_beside(lookup, settings, model, telemetry),
-        build_encoder(settings, model, telemetry)
-        if encoder is None
-        else _encoder_beside(encoder, settings, model, telemetry),
+        _lookup_beside(lookup, settings, model, telemetry),
+        _encoder_beside(encoder, settings, model, telemetry),
         settings.serving,
         telemetry,
         pseudonyms=pseudonyms,
@@ -113,16 +109,20 @@ def build_scorer(
 
 
 def _lookup_beside(
-    remote: LookupPort, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
+    remote: LookupPort | None, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
 ) -> LookupPort:
     serving, read_here = settings.serving, settings.store.kind == "sqlite"
+    if remote is None:
+        return build_lookup(settings, model, telemetry)
     half = serving if read_here else replace(serving, lookup_deadline_ms=max(serving.lookup_deadline_ms // 2, 1))
     local = build_lookup(replace(settings, serving=half), model, telemetry)
     return LookupWithFallback(remote, local, serving, read_here, telemetry)
 
 
 def _encoder_beside(
-    remote: EncoderPort, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
+    remote: EncoderPort | None, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
 ) -> EncoderPort:
     local = build_encoder(settings, model, telemetry)
+    if remote is None:
+        return local
     return EncoderWithFallback(remote, local, model.version, settings.serving, telemetry)
