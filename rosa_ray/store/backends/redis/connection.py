@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from rosa_ray.errors import ConfigError, StoreError, StoreMissingError
 from rosa_ray.store.config import StoreConfig
+from rosa_ray.store.windows import overflowing
 
 try:
     import redis
@@ -19,11 +20,11 @@ try:
 except ImportError as error:
     raise ConfigError("store.kind is 'redis', which needs the extra: pip install 'rosa-ray[redis]'") from error
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raise it when keys or byte layouts change."""
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_FOLD = ("common", "fold")
+_FOLD = ("common", "counters", "fold")
 _SCRIPTS = {
     "apply": _FOLD,
     "replay": _FOLD,
@@ -87,6 +88,8 @@ class Connection:
             answer = self._scripts[script](keys=[self.namespace], args=[SCHEMA_VERSION, *arguments])
         if answer[0] in (b"missing", b"schema"):
             self.refuse(answer)
+        if answer[0] == b"overflow":
+            raise overflowing(self.where, answer[1].decode())
         return list(answer)
 
     def refuse(self, answer: Sequence[Any]) -> NoReturn:
