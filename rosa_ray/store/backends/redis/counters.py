@@ -45,9 +45,9 @@ def pack_counts(records: Columns, features: FeatureConfig, where: str) -> list[b
         heads["chunk"], heads["row"] = np.divmod(part.bucket, CHUNK_BUCKETS)
         heads["measures"] = measures
         held, sums = heads.tobytes(), part.amounts.astype("<i8").tobytes()
-        columns = (part.row.tolist(), part.entity_key.tolist(), part.amounts.any(axis=1).tolist())
-        for at, (row, entity, counted) in enumerate(zip(*columns, strict=True)):
-            if counted:
+        counted = part.amounts.any(axis=1).tolist()
+        for at, (row, entity) in enumerate(zip(part.row.tolist(), part.entity_key.tolist(), strict=True)):
+            if counted[at]:
                 called = f"{name}:{entity}".encode()
                 head = held[at * layout.itemsize : (at + 1) * layout.itemsize]
                 amounts = sums[at * 8 * measures : (at + 1) * 8 * measures]
@@ -87,13 +87,11 @@ def load_counters(connection: Connection, version: StoreVersion, states: Counter
         _load_view(connection, version, view, counters, first_bucket)
 
 
-def _load_view(
-    connection: Connection, version: StoreVersion, view: str, counters: Counters, first_bucket: int
-) -> None:
+def _load_view(connection: Connection, version: StoreVersion, view: str, counters: Counters, first_bucket: int) -> None:
     keys, totals = totals_of(counters)
     packed_totals = pack_totals(totals)
     chunk_keys, chunks, packed = pack_counters(cut_before(counters, first_bucket), CHUNK_BUCKETS)
-    bounds = np.searchsorted(chunk_keys, keys, side="left").tolist() + [len(packed)]
+    bounds = [*np.searchsorted(chunk_keys, keys).tolist(), len(packed)]
     owners = None if counters.owner_key is None else counters.owner_key[np.searchsorted(counters.entity_key, keys)]
     names = chunks.tolist()
     for start in range(0, len(keys), _ENTITIES):

@@ -53,9 +53,7 @@ def read_counters(
     return join_window(keys, sums, _join(recent.fetchall(), measures), since)
 
 
-def add_counters(
-    connection: sqlite3.Connection, slot: str, states: CounterStates, kept_bucket: int, path: str
-) -> None:
+def add_counters(connection: sqlite3.Connection, slot: str, states: CounterStates, kept_bucket: int, path: str) -> None:
     """Add sums to what is there, to its buckets as far as these are kept.
 
     Raises:
