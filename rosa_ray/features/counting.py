@@ -9,15 +9,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.errors import InputError
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.features.own_counters import own_views
 from rosa_ray.features.views import IMPRESSION_MEASURES, VIEWS, View, counting_behaviors
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.units import MICROS_PER_UNIT
-
-_COUNTABLE_MICROS = 9.2e18
 
 CounterStates = dict[str, Counters]
 """One counter per view name."""
@@ -130,20 +127,8 @@ def expected_cost(states: CounterStates, requests: Columns, config: FeatureConfi
 
 
 def to_micros(amount: np.ndarray) -> np.ndarray:
-    """Currency units to int64 micro-units, rounded half to even.
-
-    Raises:
-        InputError: an amount is not a number, or not within 9.2e12 currency units.
-
-    >>> to_micros(np.array([0.25, 3e-7]))
-    array([250000,      0])
-    """
-    micros = np.rint(np.asarray(amount, np.float64) * MICROS_PER_UNIT)
-    countable = np.abs(micros) < _COUNTABLE_MICROS
-    if not countable.all():
-        odd = np.atleast_1d(amount)[np.flatnonzero(~countable)[0]]
-        raise InputError(f"an amount of money is {odd:g}; it must be a number within 9.2e12 currency units")
-    return micros.astype(np.int64)
+    """Currency units to int64 micro-units, rounded half to even."""
+    return np.rint(np.asarray(amount, np.float64) * MICROS_PER_UNIT).astype(np.int64)
 
 
 def _counting(views: tuple[View, ...], config: FeatureConfig) -> tuple[View, ...]:

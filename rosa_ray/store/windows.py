@@ -16,7 +16,7 @@ from rosa_ray.features.records import Contribution
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US
 
-_COUNTABLE = 2.0**62
+_COUNTABLE = 9.2e18
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def totals_of(counters: Counters) -> tuple[np.ndarray, np.ndarray]:
 def cut_before(counters: Counters, first_bucket: int) -> Counters:
     """The buckets from one on."""
     chosen = counters.bucket >= first_bucket
+    if chosen.all():
+        return counters
     return Counters(counters.entity_key[chosen], counters.bucket[chosen], counters.sums[chosen])
 
 
@@ -75,19 +77,24 @@ def join_window(entity_key: np.ndarray, totals: np.ndarray, recent: Counters, si
     Args:
         entity_key: int64 (E,), ascending.
         totals: int64 (E, M), sums of all time.
-        recent: buckets of these entities, at least those from `since_bucket` on.
+        recent: buckets of these entities, at least those from `since_bucket` on, in order.
 
     >>> recent = Counters(np.array([7, 7]), np.array([4, 5]), np.array([[1], [2]]))
     >>> found = join_window(np.array([7]), np.array([[10]]), recent, 5)
     >>> found.bucket, found.sums[:, 0]
     (array([4, 5]), array([8, 2]))
     """
-    recent = cut_before(recent, since_bucket)
-    before = totals.copy()
+    recent, before = cut_before(recent, since_bucket), totals.copy()
     np.subtract.at(before, np.searchsorted(entity_key, recent.entity_key), recent.sums)
-    earlier = before.any(axis=1)
-    past = Counters(entity_key[earlier], np.full(earlier.sum(), since_bucket - 1), before[earlier])
-    return past.merge(recent)
+    earlier = np.flatnonzero(before.any(axis=1))
+    if not len(earlier):
+        return recent
+    at = np.searchsorted(recent.entity_key, entity_key[earlier])
+    return Counters(
+        np.insert(recent.entity_key, at, entity_key[earlier]),
+        np.insert(recent.bucket, at, since_bucket - 1),
+        np.insert(recent.sums, at, before[earlier], axis=0),
+    )
 
 
 def require_countable(parts: dict[str, Contribution] | CounterStates, where: str) -> None:

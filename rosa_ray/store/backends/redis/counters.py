@@ -45,13 +45,11 @@ def pack_counts(records: Columns, features: FeatureConfig, where: str) -> list[b
         heads["chunk"], heads["row"] = np.divmod(part.bucket, CHUNK_BUCKETS)
         heads["measures"] = measures
         held, sums = heads.tobytes(), part.amounts.astype("<i8").tobytes()
-        counted = part.amounts.any(axis=1).tolist()
         for at, (row, entity) in enumerate(zip(part.row.tolist(), part.entity_key.tolist(), strict=True)):
-            if counted[at]:
-                called = f"{name}:{entity}".encode()
-                head = held[at * layout.itemsize : (at + 1) * layout.itemsize]
-                amounts = sums[at * 8 * measures : (at + 1) * 8 * measures]
-                packed[row] += (_NAME_LENGTH.pack(len(called)), head, called, amounts)
+            called = f"{name}:{entity}".encode()
+            head = held[at * layout.itemsize : (at + 1) * layout.itemsize]
+            amounts = sums[at * 8 * measures : (at + 1) * 8 * measures]
+            packed[row] += (_NAME_LENGTH.pack(len(called)), head, called, amounts)
     return [b"".join(pieces) for pieces in packed]
 
 

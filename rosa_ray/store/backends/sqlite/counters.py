@@ -93,6 +93,15 @@ def replace_counters(
         _note_owners(connection, slot, view, counters)
 
 
+def complete_totals(connection: sqlite3.Connection, slot: str, behaviors: int) -> None:
+    """Add the sums of all time to counters of a slot that holds every bucket and no sums yet."""
+    views = connection.execute(f"SELECT DISTINCT view FROM counters_{slot}").fetchall()
+    query = f"SELECT entity_key, chunk, packed FROM counters_{slot} WHERE view = ? ORDER BY entity_key, chunk"
+    for (view,) in views:
+        held = _join(connection.execute(query, (view,)).fetchall(), measures_of(view, behaviors))
+        _write_totals(connection, slot, view, *totals_of(held))
+
+
 def delete_counters(connection: sqlite3.Connection, slot: str, user_key: int) -> int:
     """Remove a user's own counters; returns the rows removed."""
     owned = connection.execute(f"SELECT view, entity_key FROM owned_{slot} WHERE user_key = ?", (user_key,)).fetchall()

@@ -3,8 +3,15 @@
 -- `rosa_ray.store.packing.pack_counters`. Doubles hold 53 bits, so a sum is two halves: low, unsigned, and high, signed.
 local HALF, WIDTHS = 4294967296, {[0] = 1, 2, 4, 8}
 
+local FORMATS = {[0] = {}, {}, {}, {}}
+
 local function format_of(code, numbers)
-  return '<' .. string.rep(code == 3 and 'I4i4' or 'i' .. WIDTHS[code], numbers)
+  local format = FORMATS[code][numbers]
+  if not format then
+    format = '<' .. string.rep(code == 3 and 'I4i4' or 'i' .. WIDTHS[code], numbers)
+    FORMATS[code][numbers] = format
+  end
+  return format
 end
 
 -- Numbers from packed bytes as halves: low, high, low, high.
@@ -94,85 +101,84 @@ local function add_row(packed, row, amounts)
   return string.char(need) .. before .. pack_numbers({row, 0, unpack(sums)}, need) .. rest
 end
 
--- What the new records add: by counter the total, and by chunk and row.
+-- Adds amounts under a key; those that stand alone there are taken as they are. False on overflow.
+local function add_amounts(held, key, amounts)
+  local sums = held[key]
+  held[key] = sums and add_numbers(sums, amounts) or (not sums and amounts)
+  return held[key]
+end
+
+-- What the new records add: by counter the total, and by chunk and row; or nil and the name of one that overflows.
 local function collect(new)
   local counters = {}
-  local function add(held, key, amounts)
-    local sums = held[key]
-    if not sums then
-      held[key] = {unpack(amounts)}
-      return
-    end
-    for index = 1, #amounts do
-      sums[index] = sums[index] + amounts[index]
-    end
-  end
   for _, record in ipairs(new) do
     local counts, position = record.counts, 1
     while position <= #counts do
-      local length, chunk, row, measures, name
-      length, chunk, row, measures, position = struct.unpack('<I2i4BB', counts, position)
-      name, position = string.sub(counts, position, position + length - 1), position + length
-      local amounts = unpack_numbers(counts, position, 3, measures)
-      position = position + 8 * measures
+      local length, chunk, row, measures, start = struct.unpack('<I2i4BB', counts, position)
+      local name, owner = string.sub(counts, start, start + length - 1), nil
+      local amounts = unpack_numbers(counts, start + length, 3, measures)
+      position = start + length + 8 * measures
       -- What belongs to a user, whom its key does not tell, is noted, so that it can be removed with the user.
-      local owned = string.sub(name, 1, 1) == '+'
-      name = owned and string.sub(name, 2) or name
-      counters[name] = counters[name] or {owner = owned and record.user, sums = {}, chunks = {}}
-      add(counters[name].sums, 1, amounts)
-      counters[name].chunks[chunk] = counters[name].chunks[chunk] or {}
-      add(counters[name].chunks[chunk], row, amounts)
+      if string.byte(name, 1) == 43 then
+        name, owner = string.sub(name, 2), record.user
+      end
+      local counter = counters[name]
+      if not counter then
+        counter = {owner = owner, chunks = {}}
+        counters[name] = counter
+      end
+      local rows = counter.chunks[chunk]
+      if not rows then
+        rows = {}
+        counter.chunks[chunk] = rows
+      end
+      if not (add_amounts(counter, 'sums', amounts) and add_amounts(rows, row, amounts)) then
+        return nil, name
+      end
     end
   end
   return counters
 end
 
--- Carries what was summed up in halves.
-local function settle(amounts)
-  local zeros = {}
-  for index = 1, #amounts do
-    zeros[index] = 0
-  end
-  return add_numbers(zeros, amounts)
-end
-
+-- What is to be written of one counter, and whether it begins a chunk beside others; nil on overflow.
 local function plan_counter(key, counter, first)
-  local chunks, fields = {}, {'t'}
+  local fields = {'t'}
   for chunk in pairs(counter.chunks) do
     if chunk >= first then
-      chunks[#chunks + 1] = chunk
-      fields[#fields + 1] = string.format('%d', chunk)
+      fields[#fields + 1] = chunk
     end
   end
-  local held, amounts, writes = redis.call('HMGET', key, unpack(fields)), settle(counter.sums[1]), {}
-  local total = amounts
-  if amounts and held[1] then
-    total = add_numbers(unpack_numbers(held[1], 1, 3, #amounts / 2), amounts)
+  local held, total, grown = redis.call('HMGET', key, unpack(fields)), counter.sums, false
+  if held[1] then
+    total = add_numbers(unpack_numbers(held[1], 1, 3, #total / 2), total)
   end
   if not total then
     return nil
   end
-  writes = {'t', pack_numbers(total, 3)}
-  local grown = false
-  for index, chunk in ipairs(chunks) do
-    local packed = held[index + 1] or '\0'
-    grown = grown or (held[1] and not held[index + 1])
-    for row, more in pairs(counter.chunks[chunk]) do
-      more = settle(more)
-      packed = more and add_row(packed, row, more)
+  local writes = {'t', pack_numbers(total, 3)}
+  for index = 2, #fields do
+    local packed = held[index]
+    grown = grown or (held[1] and not packed)
+    packed = packed or '\0'
+    for row, amounts in pairs(counter.chunks[fields[index]]) do
+      packed = add_row(packed, row, amounts)
       if not packed then
         return nil
       end
     end
-    writes[#writes + 1], writes[#writes + 2] = fields[index + 1], packed
+    writes[2 * index - 1], writes[2 * index] = fields[index], packed
   end
   return writes, grown
 end
 
 -- What is to be written, or nil and the name of a counter that would overflow.
 local function plan_counts(generation, new, first)
-  local plan = {last = nil}
-  for name, counter in pairs(collect(new)) do
+  local counters, overflowing = collect(new)
+  if not counters then
+    return nil, overflowing
+  end
+  local plan = {}
+  for name, counter in pairs(counters) do
     local key = generation_key(generation, 'c:' .. name)
     local writes, grown = plan_counter(key, counter, first)
     if not writes then
