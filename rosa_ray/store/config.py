@@ -28,6 +28,12 @@ class StoreConfig:
     """The Redis server and database, `redis://[user:password@]host:port/0`, `rediss://` or `unix://`."""
     password_env: str = ""
     """Name of an environment variable that holds the server's password, which then stands in no config."""
+    tls_ca: str = ""
+    """File of the authorities that vouch for a `rediss://` server. Empty takes those of the system."""
+    tls_cert: str = ""
+    """File of the certificate that this process shows a `rediss://` server which asks for one."""
+    tls_key: str = ""
+    """File of the key of `tls_cert`."""
     namespace: str = "rosa"
     """First part of every Redis key, so that several stores share a server."""
     max_timeline_events: Annotated[int, Ge(0)] = 0

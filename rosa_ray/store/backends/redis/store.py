@@ -22,6 +22,7 @@ from rosa_ray.store.backends.redis.counters import (
     kept_arguments,
     load_counters,
 )
+from rosa_ray.store.backends.redis.eviction import require_no_eviction
 from rosa_ray.store.backends.redis.records import record_arguments, unpack_ids
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
 from rosa_ray.store.packing import unpack_records, unpack_states
@@ -58,6 +59,7 @@ class Store:
         self._declared = {prefix for prefix in ENTITIES if of_prefix(prefix, features.columns)}
         self._kept = Kept.of(features, config, CHUNK_BUCKETS)
         self._connection = Connection(config)
+        require_no_eviction(self._connection)
         if create:
             bound = config.max_timeline_events or DEFAULT_TIMELINE_EVENTS
             generations.create(self._connection, feature_fingerprint or "", bound)
@@ -185,6 +187,7 @@ class Store:
 
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`."""
+        require_no_eviction(self._connection)
         active = self._active()
         return StoreInfo(
             kind="redis",
