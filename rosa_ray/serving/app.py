@@ -130,6 +130,7 @@ class ScorerReplica:
             settings.serving,
             telemetry=telemetry,
             records=settings.records,
+            instance=settings.instance,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -36,6 +36,8 @@ class ServiceSettings:
     """How producers write live records."""
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     """Whether user ids become pseudonyms; every replica needs the secret."""
+    instance: str = ""
+    """Name of this deployment, which `/readyz` tells. `rosa serve` draws one and asks for it through the proxy."""
 
     @classmethod
     def of(cls, args: Mapping[str, Any]) -> "ServiceSettings":

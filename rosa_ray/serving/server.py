@@ -1,6 +1,7 @@
 """Starts the service on the Ray cluster of this process, and stops what it started."""
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -14,10 +15,12 @@ from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
+from rosa_ray.cluster.own_proxy import tell_limits
 from rosa_ray.errors import ServingError
 from rosa_ray.serving.app import build_application
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.client import RankingClient
+from rosa_ray.serving.door import proxy_limits, require_own_door, with_instance
 
 APPLICATION = "rosa"
 POLL_S = 0.2
@@ -50,9 +53,11 @@ def running(
 
     Raises:
         BundleError: the bundle is missing or damaged.
-        ServingError: the port is taken, the deployment failed, or it was not ready in time.
+        ServingError: the port is taken, the deployment failed, it was not ready in time, or another service answers
+            at its address.
     """
     started_s = time.monotonic()
+    settings = with_instance(settings)
     application = build_application(settings)
     had_serve = _get_global_client(raise_if_no_controller_running=False) is not None
     had_application = had_serve and name in serve.status().applications
@@ -62,6 +67,7 @@ def running(
         _wait_until_running(name, started_s + ready_timeout_s)
         with RankingClient(url) as client:
             condition = client.wait_until_ready(max(started_s + ready_timeout_s - time.monotonic(), 1.0))
+        require_own_door(url, settings.instance)
         yield RunningService(url, condition["model_version"], time.monotonic() - started_s)
     finally:
         _stop(name, had_serve, had_application)
@@ -71,6 +77,7 @@ def _start_serve(settings: ServiceSettings) -> str:
     serving = settings.serving
     port = _free_port(serving.host, serving.port)
     options = {"host": serving.host, "port": port, "request_timeout_s": serving.request_timeout_ms / 1000}
+    tell_limits(proxy_limits(serving), os.environ)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         serve.start(http_options=options)

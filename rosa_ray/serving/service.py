@@ -29,6 +29,7 @@ class RankingService:
         build_scorer: loads the model and connects the parts. While it fails, the service answers 503 with the reason,
             and tries again every `reload_s` seconds.
         records: how producers write live records.
+        instance: name of this deployment, which `readiness` tells.
     """
 
     def __init__(
@@ -38,9 +39,10 @@ class RankingService:
         reload_s: float = 10.0,
         telemetry: Telemetry | None = None,
         records: RecordsConfig | None = None,
+        instance: str = "",
     ) -> None:
         self.config, self._build_scorer, self._reload_s = config, build_scorer, reload_s
-        self._records = records or RecordsConfig()
+        self._records, self._instance = records or RecordsConfig(), instance
         self._telemetry = telemetry or Telemetry()
         self._dead_letters = DeadLetters(config.dead_letters, "http") if config.dead_letters else None
         self._scorer: HybridScorer | None = None
@@ -154,6 +156,8 @@ class RankingService:
         """
         scorer = self.scorer
         parts: dict[str, Any] = {"status": "ready", "model_version": scorer.model.version}
+        if self._instance:
+            parts["instance"] = self._instance
         for name, port in (("store", scorer.lookup), ("encoder", scorer.encoder)):
             try:
                 async with asyncio.timeout(self.config.lookup_deadline_ms / 1000):
