@@ -28,9 +28,6 @@ OWNER = "ROSA_PROXY_OWNER"
 BINARY, USERS_BINARY = "RAY_SERVE_HAPROXY_BINARY_PATH", "ROSA_PROXY_HAPROXY"
 """The program that Ray starts as HAProxy, and the HAProxy that a user named there."""
 
-_claims: list[socket.socket] = []
-"""Sockets that hold this process's block of ports against other services."""
-
 
 def own_proxy(environment: MutableMapping[str, str]) -> None:
     """Give the Ray Serve that this process is about to start ports and files of its own, by environment variables.
@@ -90,7 +87,7 @@ def _claim_block() -> int:
         if claim is None:
             continue
         if all(_is_free(port) for port in range(first + 1, first + BLOCK_PORTS)):
-            _claims.append(claim)
+            atexit.register(claim.close)
             return first
         claim.close()
     raise ServingError(

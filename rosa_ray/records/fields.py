@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from rosa_ray.schema.contracts import MAX_BID, MAX_MONEY, MIN_BID
 from rosa_ray.sources.values import EXACT_FLOATS, NULL_WORDS, TEXT_NULL_WORDS
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -130,10 +131,11 @@ def _moment(null_words: tuple[str, ...] | None = None) -> _Forgiving:
     return _Forgiving(forms, null_words, "needs a time, text of at most 64 characters or a number", documented)
 
 
-_MONEY: dict[str, float] = {"ge": 0, "le": 1e9}
+_MONEY: dict[str, float] = {"ge": 0, "le": MAX_MONEY}
+_BID: dict[str, float] = {"ge": MIN_BID, "le": MAX_BID}
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
-Bid = Annotated[float, Field(ge=1e-6, le=1e6, description="bid for one impression, currency units")]
+Bid = Annotated[float, Field(**_BID, description="bid for one impression, currency units")]
 Time = Annotated[datetime, _Rfc3339()]
 
 RecordId = Annotated[str, _id()]
@@ -142,7 +144,7 @@ OptionalId = Annotated[str | None, _id(TEXT_NULL_WORDS)]
 OptionalMoney = Annotated[float | None, _number("from 0 to 1e9", NULL_WORDS, **_MONEY)]
 OptionalShare = Annotated[float | None, _number("above 0 and up to 1", NULL_WORDS, gt=0, le=1)]
 OptionalCount = Annotated[int | None, _count(NULL_WORDS)]
-OptionalBid = Annotated[float | None, _number("from 1e-6 to 1e6", NULL_WORDS, ge=1e-6, le=1e6)]
+OptionalBid = Annotated[float | None, _number("from 1e-6 to 1e6", NULL_WORDS, **_BID)]
 Moment = Annotated[str | int | float, _moment()]
 """A time as a record says it; `rosa_ray.records.times` reads those of many records at once."""
 OptionalMoment = Annotated[str | int | float | None, _moment(NULL_WORDS)]

@@ -199,7 +199,7 @@ class RejectedEvent(BaseModel):
     """A record that was not stored."""
 
     index: int = Field(description="position in the batch")
-    code: str = Field(description="malformed, future or late")
+    code: str = Field(description="malformed, future, late or implausible")
     reason: str
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from rosa_ray.errors import RosaError
 from rosa_ray.records import Parsed, RecordParser, RecordsConfig, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
+from rosa_ray.records.money import MoneyGuard
 from rosa_ray.serving.api import EventsResponse, Problem, RankRequest, RejectedEvent
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.hybrid_scorer import HybridScorer
@@ -43,6 +44,7 @@ class RankingService:
     ) -> None:
         self.config, self._build_scorer, self._reload_s = config, build_scorer, reload_s
         self._records, self._instance = records or RecordsConfig(), instance
+        self._money = MoneyGuard(self._records)
         self._telemetry = telemetry or Telemetry()
         self._dead_letters = DeadLetters(config.dead_letters, "http") if config.dead_letters else None
         self._scorer: HybridScorer | None = None
@@ -91,6 +93,7 @@ class RankingService:
             now_us=scorer.now_us,
             time_form=self._records.time_form,
             features=scorer.model.features.config,
+            money=self._money,
         )
         parsed = parser.parse_values(records)
         self._telemetry.unknown_ads(parsed.unknown_ads)
