@@ -71,15 +71,21 @@ def model_versions(location: str | Path) -> dict[str, str]:
         InputError: the place cannot be reached.
     """
     current = _current(location)
-    versions = {current: _model_of(current)}
+    versions = {current: model_of(current)}
     for place in _former(location):
         if place not in versions:
             with suppress(BundleError):
-                versions[place] = _model_of(place)
+                versions[place] = model_of(place)
     return versions
 
 
-def _model_of(place: str) -> str:
+def model_of(place: str) -> str:
+    """Return the version of the model in a bundle, by its manifest alone.
+
+    Raises:
+        BundleError: there is no bundle, or its manifest is damaged.
+        InputError: the place cannot be reached.
+    """
     return parse_manifest(manifest_of(place), place).model_version
 
 
