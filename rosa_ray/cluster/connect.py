@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rosa_ray.cluster.config import RayConfig
+from rosa_ray.cluster.own_proxy import own_proxy
 from rosa_ray.errors import InputError
 
 MIB = 1 << 20
@@ -32,10 +33,19 @@ ENVIRONMENT = {
 """Defaults for the processes of a local cluster; a variable that is set already stays as it is."""
 
 
-def prepare_environment() -> None:
-    """Set the defaults of `ENVIRONMENT`; call before the first import of Ray."""
+def prepare_environment(own_cluster: bool = True) -> None:
+    """Set the defaults of `ENVIRONMENT`; call before the first import of Ray.
+
+    Args:
+        own_cluster: this process starts the cluster, whose HTTP proxy then gets ports and files of its own.
+
+    Raises:
+        ServingError: no ports are free.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if own_cluster:
+        own_proxy(os.environ)
 
 
 @contextmanager
@@ -45,13 +55,13 @@ def connected(config: RayConfig) -> Iterator[None]:
     Raises:
         InputError: no cluster answers at the address.
     """
-    prepare_environment()
+    address = config.address or os.environ.get("RAY_ADDRESS") or "local"
+    prepare_environment(own_cluster=address == "local")
     import ray  # after the environment, which Ray reads when it is imported
 
     if ray.is_initialized():
         yield
         return
-    address = config.address or os.environ.get("RAY_ADDRESS") or "local"
     _require_answer(address)
     try:
         ray.init(

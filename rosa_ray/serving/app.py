@@ -141,7 +141,7 @@ class ScorerReplica:
         telemetry = RayTelemetry()
         scorer = build_scorer(settings, remote_lookup, remote_encoder, telemetry)
         self._warm_up = build_warm_up(settings, scorer)
-        self._service = RankingService(scorer, telemetry, settings.records)
+        self._service = RankingService(scorer, telemetry, settings.records, settings.instance)
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         await self._warm_up.run()

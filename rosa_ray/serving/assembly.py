@@ -42,6 +42,8 @@ class ServiceSettings:
     model_version: str = ""
     """The model to serve, of those whose bundles are kept beside `bundle`. Empty takes the one that `bundle` is when the
     service is deployed. Replicas refuse any other."""
+    instance: str = ""
+    """Name of this deployment, which `/readyz` tells. `rosa serve` draws one and asks for it through the proxy."""
 
     @classmethod
     def of(cls, args: Mapping[str, Any]) -> "ServiceSettings":

@@ -40,6 +40,8 @@ class ServingConfig:
     """Events accepted in one `POST /events`."""
     max_body_bytes: Annotated[int, Ge(1)] = 1_000_000
     """A larger request body is refused with 413."""
+    client_timeout_ms: Annotated[int, Ge(1)] = 10_000
+    """A client that takes longer to send its request is answered 408. The proxy waits for it, and no replica does."""
     max_future_s: Annotated[int, Ge(0)] = 300
     """An event or request time further ahead of the server's clock is refused."""
     dead_letters: str = ""

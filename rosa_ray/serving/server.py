@@ -1,6 +1,7 @@
 """Starts the service on the Ray cluster of this process, and stops what it started."""
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -17,11 +18,13 @@ from ray.serve.config import HTTPOptions
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
+from rosa_ray.cluster.own_proxy import tell_limits
 from rosa_ray.errors import ServingError
 from rosa_ray.serving.app import build_application, rehearse
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.client import RankingClient
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.door import proxy_limits, require_own_door, with_instance
 
 APPLICATION = "rosa"
 POLL_S = 0.2
@@ -58,12 +61,13 @@ def running(
 
     Raises:
         BundleError: the bundle is missing or damaged.
-        ServingError: the port is taken, the deployment failed, or it was not ready in time.
+        ServingError: the port is taken, the deployment failed, it was not ready in time, or another service answers
+            at its address.
     """
     started_s = time.monotonic()
+    settings = with_instance(settings).absolute().pinned()
     had_serve = has_serve()
     had_application = had_serve and name in serve.status().applications
-    settings = settings.absolute().pinned()
     if had_application:
         rehearse(settings)
     application = build_application(settings)
@@ -74,6 +78,7 @@ def running(
         wait_until_running(name, started_s + ready_timeout_s)
         with RankingClient(url) as client:
             condition = client.wait_until_ready(max(started_s + ready_timeout_s - time.monotonic(), 1.0))
+        require_own_door(url, settings.instance)
         yield RunningService(url, condition["model_version"], time.monotonic() - started_s, notes)
     finally:
         _stop(name, had_serve, had_application)
@@ -146,6 +151,7 @@ def _start_serve(settings: ServiceSettings) -> str:
     serving = settings.serving
     port = _free_port(serving.host, serving.port)
     options = http_options(serving, port)
+    tell_limits(proxy_limits(serving), os.environ)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         serve.start(http_options=options)

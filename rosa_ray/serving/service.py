@@ -26,13 +26,18 @@ class RankingService:
 
     Args:
         records: how producers write live records.
+        instance: name of this deployment, which `readiness` tells.
     """
 
     def __init__(
-        self, scorer: HybridScorer, telemetry: Telemetry | None = None, records: RecordsConfig | None = None
+        self,
+        scorer: HybridScorer,
+        telemetry: Telemetry | None = None,
+        records: RecordsConfig | None = None,
+        instance: str = "",
     ) -> None:
         self.scorer, self.config = scorer, scorer.config
-        self._records = records or RecordsConfig()
+        self._records, self._instance = records or RecordsConfig(), instance
         self._telemetry = telemetry or Telemetry()
         letters = self.config.dead_letters
         self._dead_letters = DeadLetters(letters, "http") if letters else None
@@ -123,6 +128,8 @@ class RankingService:
         """
         scorer = self.scorer
         parts: dict[str, Any] = {"status": "ready", "model_version": scorer.model.version}
+        if self._instance:
+            parts["instance"] = self._instance
         for name, port in (("store", scorer.lookup), ("encoder", scorer.encoder)):
             try:
                 async with asyncio.timeout(self.config.lookup_deadline_ms / 1000):
