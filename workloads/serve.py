@@ -18,6 +18,8 @@ def run(config: RunConfig) -> int:
         stop_signals() as stopped,
     ):
         print(f"{service.url}: model {service.model_version}, ready after {service.seconds:.1f} s; Ctrl-C stops it")
+        for note in service.notes:
+            print(note)
         print(f"{service.url}/docs: the interface, with examples", flush=True)
         stopped.wait()
     return 0

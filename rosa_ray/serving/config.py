@@ -18,9 +18,9 @@ class ServingConfig:
     """Address that the HTTP proxy listens on. Ray fixes it when Serve first starts on a cluster."""
     port: Annotated[int, Ge(0), Le(65535)] = 8000
     """Port of the HTTP proxy. 0 takes any free one where the proxy is started by us."""
-    fused: bool = False
+    fused: bool = True
     """True runs lookup, encoder and scorer in one replica, without hops between processes. False gives each its own
-    deployment, scaled on its own."""
+    deployment, scaled on its own: where encoders have GPUs, or a Redis store is read by many."""
     rule: RuleName = "fresh"
     """How λ is chosen, see `rosa_ray.serving.offline_weight`."""
     score: ScoreChoice = "auto"
@@ -61,10 +61,12 @@ class ServingConfig:
     """Torch threads per replica."""
     cpus_per_replica: Annotated[float, Ge(0)] = 0.5
     """Logical CPUs that Ray sets aside for each replica."""
-    min_replicas: Annotated[int, Ge(1)] = 1
-    """Replicas of each deployment, at least. The lookup is always one replica: the store's single writer."""
-    max_replicas: Annotated[int, Ge(1)] = 1
-    """Replicas of each deployment but the lookup, at most."""
+    min_replicas: Annotated[int, Ge(0)] = 0
+    """Replicas of each deployment, at least. 0 takes two where the cluster has room for a third, else one. A lookup of its
+    own is always one replica on SQLite: the store's single writer."""
+    max_replicas: Annotated[int, Ge(0)] = 0
+    """Replicas of each deployment, at most; more come with the load. 0 takes as many as at least. Leave CPUs for one more
+    of each: a rollout starts the new one before it ends an old one."""
     target_ongoing_requests: Annotated[int, Ge(1)] = 8
     """Requests per replica that autoscaling aims at."""
     max_ongoing_requests: Annotated[int, Ge(1)] = 16
@@ -75,5 +77,5 @@ class ServingConfig:
     """What Retry-After says."""
 
     def __post_init__(self) -> None:
-        if self.max_replicas < self.min_replicas:
+        if 0 < self.max_replicas < self.min_replicas:
             raise wrong(self, "max_replicas", f"it must be at least serving.min_replicas ({self.min_replicas})")

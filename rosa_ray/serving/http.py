@@ -47,7 +47,7 @@ def create_app(service: RankingService) -> FastAPI:
     """Build the app. Its pages at `/docs` and `/redoc` load nothing from elsewhere.
 
     Args:
-        service: answers the requests; without a model, all but `/healthz` answer 503.
+        service: answers the requests.
     """
     app = FastAPIOffline(
         title="ROSA-Rec",
@@ -87,7 +87,7 @@ def _add_condition(app: FastAPI, service: RankingService) -> None:
         """Model, store and encoder are there, with their versions."""
         return await service.readiness()
 
-    @app.get("/model", responses=_problems(503), tags=["condition"])
+    @app.get("/model", tags=["condition"])
     async def model() -> dict[str, Any]:
         """What is served: versions, fingerprints, settings and test metrics of the model."""
         return service.describe_model()

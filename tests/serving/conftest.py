@@ -117,12 +117,12 @@ def client(scorer: HybridScorer) -> LocalClient:
 
 def client_of(scorer: HybridScorer) -> LocalClient:
     """An HTTP client of one scorer, in process."""
-    return LocalClient(create_app(RankingService(lambda: scorer, scorer.config)))
+    return LocalClient(create_app(RankingService(scorer)))
 
 
-def write_world_bundle(home: Path, features: FeatureState) -> Path:
+def write_world_bundle(home: Path, features: FeatureState, seed: int = 11) -> Path:
     """A bundle with random weights for these features."""
-    torch.manual_seed(11)
+    torch.manual_seed(seed)
     description = {"name": "rosa", "config": MODEL, "sizes": features.table_sizes, "base_rates": features.base_rates}
     ranker = build_ranker(**description)
     with torch.no_grad():
