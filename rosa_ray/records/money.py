@@ -148,4 +148,9 @@ class _Shown:
         """Ad, hour, cost and bid of one record, the money in bids of the ad."""
         columns, unit = self._columns, float(self._bid[at])
         offered = float(self._said_bid[at]) / unit if self._impression[at] else 0.0
-        return int(columns["ad_key"][at]), int(columns["time_us"][at]) // HOUR_US, float(columns["cost"][at]) / unit, offered
+        return (
+            int(columns["ad_key"][at]),
+            int(columns["time_us"][at]) // HOUR_US,
+            float(columns["cost"][at]) / unit,
+            offered,
+        )

@@ -78,7 +78,7 @@ class RankRequest(StrictModel):
         None,
         min_length=1,
         json_schema_extra={"uniqueItems": True},
-        description="ad ids, or ids with bids; all ads that have begun and not ended when absent"
+        description="ad ids, or ids with bids; all ads that have begun and not ended when absent",
     )
     context: Context = Field(default_factory=lambda: Context(time=None))
     top_k: int | None = Field(None, ge=1, le=100_000, description="ads to return")

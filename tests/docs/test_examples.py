@@ -1,4 +1,4 @@
-"""What the pages show to send is taken: every call of the service, every live record, every example of the interface."""
+"""What the pages show to send is taken: every call of the service, every live record, every example."""
 
 import json
 import re
@@ -80,7 +80,9 @@ def test_calls_and_records_are_found() -> None:
     assert "docs/how-to/follow-a-stream.md" in {name_of(page) for page, _ in RECORDS}
 
 
-@pytest.mark.parametrize(("page", "path", "body"), CALLS, ids=lambda value: name_of(value) if isinstance(value, Path) else "")
+@pytest.mark.parametrize(
+    ("page", "path", "body"), CALLS, ids=lambda value: name_of(value) if isinstance(value, Path) else ""
+)
 def test_a_call_is_answered(client: LocalClient, page: Path, path: str, body: Any) -> None:
     answer = client.post(path, json=body)
     assert answer.status_code == 200, f"{page.relative_to(ROOT)}: {answer.text}"
@@ -88,7 +90,9 @@ def test_a_call_is_answered(client: LocalClient, page: Path, path: str, body: An
     assert answer.json().get("ads", True)
 
 
-@pytest.mark.parametrize(("page", "record"), RECORDS, ids=lambda value: name_of(value) if isinstance(value, Path) else "")
+@pytest.mark.parametrize(
+    ("page", "record"), RECORDS, ids=lambda value: name_of(value) if isinstance(value, Path) else ""
+)
 def test_a_record_is_taken(client: LocalClient, page: Path, record: dict[str, Any]) -> None:
     answer = client.post("/events", json=record).json()
     assert (answer["accepted"] + answer["duplicates"], answer["rejected"]) == (1, [])

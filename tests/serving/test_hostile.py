@@ -1,7 +1,6 @@
 """Bodies and headers that mean harm: each is answered 4xx, as a problem document, and the service goes on."""
 
 import asyncio
-import json
 import time
 from typing import Any
 
@@ -13,66 +12,9 @@ from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.writers import Writers, open_to_writers, open_writers
 from tests.serving.client import LocalClient
 from tests.serving.conftest import World, client_of
+from tests.serving.hostile import ANYWHERE, BATCHES, EVENT, RANKS, RECORDS
 
 JSON = {"content-type": "application/json"}
-USER = '{"user_id": "u1", "candidates": ["a1"]'
-EVENT = {"event_id": "h1", "user_id": "u1", "item_id": "i1", "behavior": "view", "event_time": "2023-11-20T00:00:00Z"}
-
-ANYWHERE: list[bytes] = [
-    *(b"", b" ", b"\x00", b"\xff", b"\xfe\xff", b"\xef\xbb\xbf", b"null", b"true", b"0", b"-1", b"1e999", b'""', b"[]"),
-    *(b"{", b"}", b"[", b"{{}}", b"[[]]", b'{"a"}', b'{"a":}', b"{,}", b"{'user_id': 'u1'}", b'{"user_id": "u1",}'),
-    *(b"[" * 200_000, b'{"a":' * 100_000, b"9" * 100_000, b'"' + b"x" * 500_000, b'{"user_id": NaN}', b"NaN"),
-    *(b"\x1f\x8b\x08\x00" + b"\x00" * 64, b"PK\x03\x04", b"<?xml version='1.0'?><a/>", b"user_id=u1", b"\r\n\r\n"),
-    *(b'{"user_id": "\\ud800"}', b'{"user_id": "\xc3\x28"}', '{"user": 1}'.encode("utf-16"), b"{}//", b"/*x*/{}"),
-]
-RANKS: list[str] = [
-    *(f"{USER}, {more}}}" for more in (
-        '"top_k": -1', '"top_k": 0', '"top_k": 1e308', '"top_k": 99999999999999999999', '"top_k": true', '"top_k": "1"',
-        '"top_k": [1]', '"explain": 1', '"explain": null', '"explain": "true"', '"context": []', '"context": "x"',
-        '"context": {"time": 0}', '"context": {"time": ""}', '"context": {"time": "0000-00-00T00:00:00Z"}',
-        '"context": {"time": "2023-02-30T00:00:00Z"}', '"context": {"time": "1989-12-31T23:59:59Z"}',
-        '"context": {"time": "2100-01-01T00:00:00Z"}', '"context": {"time": "9999-12-31T23:59:59Z"}',
-        '"context": {"time": "2023-11-20T00:00:00+99:99"}', '"context": {"time": "2023-11-20T24:00:01Z"}',
-        '"context": {"time": "٢٠٢٣-11-20T00:00:00Z"}', '"context": {"device": 1}', '"context": {"device": ""}',
-        '"context": {"region": {}}', '"context": {"columns": []}', '"context": {"columns": {"x": {"y": 1}}}',
-        '"context": {"columns": {"__proto__": 1}}', '"context": {"__class__": "x"}', '"__class__": "x"', '"user": "u2"',
-        '"": 1', '"\\u0000": 1', '"constructor": {"prototype": {}}', '"$where": "1"', '"lambda": 0',
-    )),
-    *(f'{{"user_id": "u1", "candidates": {some}}}' for some in (
-        "[]", "{}", "0", '"a1"', "[[]]", "[{}]", "[1]", "[null]", '[""]', '["a1", "a1"]', '[{"ad_id": "a1"}, "a1"]',
-        '[{"ad_id": "a1", "bid": 0}]', '[{"ad_id": "a1", "bid": -1e-9}]', '[{"ad_id": "a1", "bid": 4e-7}]',
-        '[{"ad_id": "a1", "bid": 1e7}]', '[{"ad_id": "a1", "bid": 1e999}]', '[{"ad_id": "a1", "bid": NaN}]',
-        '[{"ad_id": "a1", "bid": "1"}]', '[{"ad_id": "a1", "bid": []}]', '[{"ad_id": ["a1"]}]', '[{"ad": "a1"}]',
-        json.dumps(["a1\u0000"]), json.dumps(["x" * 257]), json.dumps([f"a{number}" for number in range(5001)]),
-        json.dumps(["' OR 1=1 --"]), json.dumps(["../../etc/passwd"]), json.dumps(["${jndi:ldap://x}"]),
-    )),
-    *(f'{{"user_id": {user}, "candidates": ["a1"]}}' for user in (
-        "0", "1.5", "true", "[]", "{}", '""', json.dumps("x" * 257), '"\\udfff"', "-0", '["u1"]', '{"$ne": null}',
-    )),
-]
-RECORDS: list[dict[str, Any]] = [
-    *({**EVENT, **change} for change in (
-        {"event_id": ""}, {"event_id": None}, {"event_id": "x" * 257}, {"event_id": []}, {"event_id": True},
-        {"user_id": None}, {"user_id": {}}, {"user_id": 1e300}, {"user_id": "\ud800"}, {"item_id": 0.5},
-        {"behavior": "explode"}, {"behavior": None}, {"behavior": 7}, {"event_time": None}, {"event_time": ""},
-        {"event_time": "now"}, {"event_time": 10**30}, {"event_time": -(2**63)}, {"event_time": "1970-01-01T00:00:00Z"},
-        {"event_time": "2023-11-20T00:00:00"}, {"event_time": []}, {"event_time": "x" * 65}, {"price": -0.01},
-        {"price": 1e10}, {"price": "1e999"}, {"price": "0x10"}, {"price": "1" * 5000}, {"price": {}},
-        {"category": []}, {"type": "visit"}, {"type": None}, {"type": ["event"]}, {"type": "impression"},
-    )),
-    *({"type": "impression", "impression_id": "m", "user_id": "u1", "ad_id": "a1", "request_time": "2023-11-20T00:00:00Z",
-       **change} for change in (
-        {"bid": 0}, {"bid": 4e-7}, {"bid": 1e9}, {"cost": -1}, {"cost": 1e10}, {"cost": "NaN!"}, {"position": -1},
-        {"position": 2**31}, {"position": 0.5}, {"propensity": 0}, {"propensity": 1.1}, {"ad_id": None}, {"ad_id": ""},
-        {"columns": []}, {"columns": {"x": [1]}}, {"device": {}}, {"request_time": "2023-11-20"},
-    )),
-    *({"type": kind} for kind in ("event", "impression", "click", "conversion", "profile", "item", "ad")),
-]  # fmt: skip
-BATCHES: list[Any] = [
-    *({"events": some} for some in (None, [], {}, "x", 0, [[]], [None], [[EVENT]], [EVENT] * 1001)),
-    [EVENT],
-    {"events": [], **EVENT},
-]  # fmt: skip
 
 
 def require_4xx(answer: Any) -> None:
@@ -151,7 +93,9 @@ def guarded(world: World, store_path, monkeypatch: pytest.MonkeyPatch) -> LocalC
 @pytest.mark.parametrize(
     "authorization", [None, "", "Bearer", "Bearer ", "Bearer no-token-of-mine", f"Bearer {TOKENS}", "Basic x", TOKENS]
 )
-def test_writing_without_a_token_is_401_before_the_body_is_read(guarded: LocalClient, authorization: str | None) -> None:
+def test_writing_without_a_token_is_401_before_the_body_is_read(
+    guarded: LocalClient, authorization: str | None
+) -> None:
     headers = {} if authorization is None else {"authorization": authorization}
     for path in ("/events", "/ads"):
         answer = guarded.post(path, content=b"x" * 2_000_000, headers=headers)
