@@ -15,7 +15,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict
 from pathlib import Path
 
-from rosa_ray.cluster import proxy_guard
+from rosa_ray.cluster import proxy_guard, proxy_keeper
 from rosa_ray.cluster.proxy_guard import LIMITS_FILE, Limits
 from rosa_ray.errors import ServingError
 
@@ -148,12 +148,17 @@ def _files(binary: str) -> dict[str, str]:
 
 
 def _launcher(folder: Path, binary: str) -> Path | None:
-    """A program that runs the guard before HAProxy; None where there is no HAProxy, which Ray then says."""
+    """A program that runs the guard and the keeper before HAProxy; None where there is no HAProxy, which Ray then says."""
     found = binary or _bundled_haproxy()
     if not found:
         return None
-    path = folder / "haproxy"
-    command = " ".join(f"'{part}'" for part in (sys.executable, "-I", "-S", proxy_guard.__file__, found))
+    kept = _script(folder / "kept-haproxy", proxy_keeper.__file__, found)
+    return _script(folder / "haproxy", proxy_guard.__file__, str(kept))
+
+
+def _script(path: Path, module: str, binary: str) -> Path:
+    """A program that runs a module of the standard library's needs alone, before another program."""
+    command = " ".join(f"'{part}'" for part in (sys.executable, "-I", "-S", module, binary))
     path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     path.chmod(stat.S_IRWXU)
     return path
