@@ -46,14 +46,18 @@ def open_writers(reference: str) -> Writers:
     Raises:
         ConfigError: the reference is of another form, holds nothing, or a token is too short.
     """
-    if not reference:
-        return Writers()
-    tokens = _read(reference).split()
-    if not tokens:
-        raise ConfigError(f"serving.write_tokens '{reference}' holds no token")
-    if min(map(len, tokens)) < MIN_CHARACTERS:
-        raise ConfigError(f"serving.write_tokens '{reference}' holds a token of fewer than {MIN_CHARACTERS} characters")
-    return Writers(tuple(_digest(token.encode()) for token in tokens))
+    tokens = _tokens(reference)
+    return Writers(tuple(_digest(token.encode()) for token in tokens)) if tokens else Writers()
+
+
+def writer_headers(reference: str) -> dict[str, str]:
+    """Headers of a writer: the first of the tokens that a setting refers to; none where everyone may write.
+
+    Raises:
+        ConfigError: as of `open_writers`.
+    """
+    tokens = _tokens(reference)
+    return {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
 
 
 def open_to_writers(host: str, write_tokens: str, url: str) -> str:
@@ -61,6 +65,19 @@ def open_to_writers(host: str, write_tokens: str, url: str) -> str:
     if write_tokens or host in LOOPBACK:
         return ""
     return f"{url} takes events from everyone who reaches it; set serving.write_tokens, or keep it behind a gateway"
+
+
+def _tokens(reference: str) -> list[str]:
+    if not reference:
+        return []
+    tokens = _read(reference).split()
+    if not tokens:
+        raise ConfigError(f"serving.write_tokens '{reference}' holds no token")
+    if min(map(len, tokens)) < MIN_CHARACTERS:
+        raise ConfigError(f"serving.write_tokens '{reference}' holds a token of fewer than {MIN_CHARACTERS} characters")
+    if not "".join(tokens).isascii():
+        raise ConfigError(f"serving.write_tokens '{reference}' holds a token with characters that are not ASCII")
+    return tokens
 
 
 def _read(reference: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from rosa_ray.errors import ConfigError
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.hybrid_scorer import HybridScorer
-from rosa_ray.serving.writers import Writers, open_to_writers, open_writers
+from rosa_ray.serving.writers import Writers, open_to_writers, open_writers, writer_headers
 from tests.serving.client import LocalClient
 from tests.serving.conftest import World, client_of
 from tests.serving.hostile import ANYWHERE, BATCHES, EVENT, RANKS, RECORDS
@@ -120,6 +120,12 @@ def test_tokens_come_from_a_variable_or_a_file_and_never_from_the_config(tmp_pat
     (tmp_path / "short").write_text("short")
     with pytest.raises(ConfigError, match="a token of fewer than 16 characters"):
         open_writers(f"file:{tmp_path}/short")
+
+
+def test_own_clients_send_the_first_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WRITERS", TOKENS)
+    assert writer_headers("env:WRITERS") == {"Authorization": "Bearer token-of-writer-1"}
+    assert writer_headers("") == {}
 
 
 def test_a_service_that_all_can_reach_says_that_all_can_write() -> None:
