@@ -362,7 +362,7 @@ app.add_typer(cluster, name="cluster")
 
 @cluster.command("check")
 def check_cluster(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files for `ray up`, and KubeRay manifests.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="For `ray up`, KubeRay, `serve deploy`.")],
     debug: DebugOption = False,
 ) -> None:
     """Name what is wrong with cluster files: nodes, secrets, open ports, versions, commands, mounts."""

@@ -25,7 +25,6 @@ from rosa_ray.serving.assembly import (
     load_pinned,
 )
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.http import create_app
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.lookup import FeatureLookup
@@ -114,7 +113,7 @@ class EncoderReplica:
     """A replica of `Encoder`."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._encoder: Encoder = build_encoder(settings, load_pinned(settings), RayTelemetry())
+        self._encoder = build_encoder(settings, load_pinned(settings), RayTelemetry())
 
     async def encode(self, query: EncodeQuery) -> Encoded:
         return await self._encoder.encode(query)

@@ -53,6 +53,12 @@ class ServingConfig:
     """Directory for refused live records, shared by the replicas; empty only counts them."""
     counter_ttl_s: Annotated[float, Ge(0)] = 60.0
     """Age at which cached counters of ads are read again, for changes that other processes write."""
+    counter_stale_s: Annotated[float, Ge(0)] = 600.0
+    """For so long after that age they are used, while they are read again in the background. 0 makes requests wait."""
+    lookup_threads: Annotated[int, Ge(1), Le(64)] = 2
+    """Requests that a lookup reads the store for at the same time."""
+    max_waiting_writes: Annotated[int, Ge(1)] = 8
+    """Bodies of events that wait for the store at once; more are answered 503 with Retry-After."""
     cached_users: Annotated[int, Ge(1)] = 1000
     """Users whose last lookup is kept for the time the store is down."""
     user_memory_s: Annotated[float, Ge(0)] = 3600
