@@ -138,7 +138,7 @@ def _files(binary: str) -> dict[str, str]:
 
 
 def _launcher(folder: Path, binary: str) -> Path | None:
-    """A program that runs the guard and the keeper before HAProxy; None where there is no HAProxy, which Ray then says."""
+    """A program that runs guard and keeper before HAProxy; None where there is no HAProxy, which Ray then says."""
     found = binary or _bundled_haproxy()
     if not found:
         return None

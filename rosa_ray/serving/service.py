@@ -13,7 +13,6 @@ from rosa_ray.errors import OverloadError, RosaError
 from rosa_ray.records import Parsed, RecordParser, RecordsConfig, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.serving.api import EventsResponse, Problem, RankRequest, RejectedEvent
-from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Written
 from rosa_ray.serving.telemetry import Telemetry, first_line

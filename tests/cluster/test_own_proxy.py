@@ -61,12 +61,14 @@ def test_what_a_user_set_stays_and_his_haproxy_runs_behind_the_guard() -> None:
     environment = chosen(**{FIRST: "25000", BINARY: "/opt/haproxy"})
     assert environment[FIRST] == "25000"
     launcher = Path(environment[BINARY])
-    assert launcher.read_text().endswith("proxy_guard.py' '/opt/haproxy' \"$@\"\n")
+    kept = launcher.with_name("kept-haproxy")
+    assert launcher.read_text().endswith(f"proxy_guard.py' '{kept}' \"$@\"\n")
+    assert kept.read_text().endswith("proxy_keeper.py' '/opt/haproxy' \"$@\"\n")
     assert stat.S_IMODE(launcher.stat().st_mode) == stat.S_IMODE(launcher.parent.stat().st_mode) == 0o700
     child = {**environment, OWNER: environment[OWNER].replace(str(os.getpid()), "1")}
     own_proxy(child)
     assert child[FIRST] == "25000"
-    assert "'/opt/haproxy'" in Path(child[BINARY]).read_text()
+    assert "'/opt/haproxy'" in Path(child[BINARY]).with_name("kept-haproxy").read_text()
 
 
 def test_the_launcher_becomes_haproxy() -> None:
