@@ -118,14 +118,14 @@ def client(scorer: HybridScorer) -> LocalClient:
 
 def client_of(scorer: HybridScorer) -> LocalClient:
     """An HTTP client of one scorer, in process."""
-    return LocalClient(create_app(RankingService(lambda: scorer, scorer.config)))
+    return LocalClient(create_app(RankingService(scorer)))
 
 
 def write_world_bundle(
-    home: Path, features: FeatureState, name: str = "rosa", config: Mapping[str, object] = MODEL
+    home: Path, features: FeatureState, name: str = "rosa", config: Mapping[str, object] = MODEL, seed: int = 11
 ) -> Path:
     """A bundle with random weights for these features."""
-    torch.manual_seed(11)
+    torch.manual_seed(seed)
     description = {
         "name": name,
         "config": dict(config),
