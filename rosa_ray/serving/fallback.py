@@ -116,8 +116,9 @@ class LookupWithFallback:
         return written
 
     async def describe(self) -> dict[str, Any]:
-        """The condition of the store as it is read here; `other` where the other process does not answer."""
-        return await _described(self._remote, self._local)
+        """The condition of the store; `other` where the other process does not answer."""
+        remote = await _described(self._remote, self._local)
+        return {**remote, **await self._local.describe()} if self._read_here else remote
 
     async def _whole(self, query: FeatureQuery) -> Features:
         features = await self._remote.read(query)
@@ -150,7 +151,7 @@ class EncoderWithFallback:
         return await self._calls.ask(lambda: self._same(query), lambda: self._local.encode(query))
 
     async def describe(self) -> dict[str, Any]:
-        """What is loaded here; `other` where the other process does not answer."""
+        """What is loaded; `other` where the other process does not answer."""
         return await _described(self._remote, self._local)
 
     async def _same(self, query: EncodeQuery) -> Encoded:
@@ -163,11 +164,9 @@ class EncoderWithFallback:
 
 
 async def _described(remote: LookupPort | EncoderPort, local: LookupPort | EncoderPort) -> dict[str, Any]:
-    here = await local.describe()
     try:
         async with asyncio.timeout(DESCRIBED_WITHIN_S):
-            await remote.describe()
+            return await remote.describe()
     except Exception as error:
         reason = first_line(error) or type(error).__name__
-        return {**here, "other": f"does not answer, this process stands in: {reason}"}
-    return here
+    return {**await local.describe(), "other": f"does not answer, this process stands in: {reason}"}

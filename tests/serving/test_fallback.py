@@ -159,4 +159,19 @@ def test_readiness_names_the_part_that_does_not_answer(world: World, store_path:
     ready = client_of(scorer_of(world, store_path, lookup, encoder)).get("/readyz")
     assert ready.status_code == 200
     assert "other" not in ready.json()["store"]
+    assert lookup.calls == ["describe"]
     assert ready.json()["encoder"]["other"] == "does not answer, this process stands in: the actor died"
+
+
+def test_readiness_tells_of_the_encoder_that_is_used(world: World, store_path: Path) -> None:
+    encoder = Remote(build_encoder(world.settings(store_path), world.model))
+    scorer = scorer_of(world, store_path, None, encoder, rule="online")
+    rank(scorer)
+    assert client_of(scorer).get("/readyz").json()["encoder"]["cache"]["users"] == 1
+
+
+def test_a_store_that_cannot_be_read_here_is_not_ready(world: World, store_path: Path, tmp_path: Path) -> None:
+    client = client_of(scorer_of(world, tmp_path / "none.db", lookup_of(world, store_path)))
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "store is not ready" in answer.json()["detail"]
