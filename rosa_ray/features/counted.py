@@ -25,7 +25,9 @@ def counted_definition(config: FeatureConfig) -> dict[str, Any]:
     days in which conversions count, and the declared columns as they are packed. What is left out is read from them:
     smoothing, shorter windows, local time, crosses and all that is fitted.
     """
-    views = {view.name: [view.log, [*view.key_columns], _longest_h(view.windows_hours)] for view in counted_views(config)}
+    views = {
+        view.name: [view.log, [*view.key_columns], _longest_h(view.windows_hours)] for view in counted_views(config)
+    }
     return {
         "version": _VERSION,
         "views": views,

@@ -57,6 +57,11 @@ class StoreConfig:
         return self.dedup_horizon_days * DAY_US
 
     @property
+    def journal_us(self) -> int:
+        """How long live records are kept in the journal, microseconds."""
+        return self.journal_days * DAY_US
+
+    @property
     def ttl_us(self) -> int | None:
         """How long a user without a record is kept, microseconds; None is for ever."""
         return self.user_ttl_days * DAY_US or None

@@ -11,14 +11,14 @@ filled at any age.
 Beside them a store keeps what is known of users, items and ads: declared columns, in versions that hold from a time on,
 `rosa_ray.features.versions.layout`. Changes of these have no id and are never late. Said again they change nothing.
 
-A store holds **generations**. Each is one loaded log, counted by the feature configuration that it was loaded with. Several
-are live at once: the newest activated one, and former ones that models still read. `apply` folds a record into all of
-them. One more may be loading beside them, and touches none.
+A store holds **generations**. Each is one loaded log, counted by the feature configuration that it was loaded with.
+Several are live at once: the newest activated one, and former ones that models still read. `apply` folds a record into
+all of them. One more may be loading beside them, and touches none.
 
 Encoder states belong to a generation and a model. A model fitted anew on a log that is live adds its states, and no
 timeline, counter or id is loaded again. A reader names its model and its features and is given the generation that
-fits; `StoreVersion.counting_fingerprint` says which do. It looks again at every read, so that what is activated for another
-model changes nothing for it.
+fits; `StoreVersion.counting_fingerprint` says which do. It looks again at every read, so that what is activated for
+another model changes nothing for it.
 """
 
 from collections.abc import Sequence
@@ -357,7 +357,9 @@ class OnlineStore(Protocol):
         ...
 
     def drop(self, name: str) -> None:
-        """Remove a generation, by its number, or a model's states, by its version; a generation goes with its last model.
+        """Remove a generation, by its number, or a model's states, by its version.
+
+        A generation goes with its last model.
 
         Raises:
             StoreError: nothing goes by this name, or it is the active generation or the model activated last.

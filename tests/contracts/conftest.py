@@ -59,9 +59,7 @@ def _openers(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
     def of_all_kinds() -> list[Open]:
         where = {"url": redis_url, "namespace": uuid.uuid4().hex}
         path = str(tmp_path_factory.mktemp("fresh") / "store.db")
-        return [
-            opener(StoreConfig(kind=kind, path=path, max_timeline_events=KEEP, **where)) for kind in store_kinds()
-        ]
+        return [opener(StoreConfig(kind=kind, path=path, max_timeline_events=KEEP, **where)) for kind in store_kinds()]
 
     return of_all_kinds
 

@@ -124,7 +124,10 @@ def state_block(rows: list[tuple[str, str, int]], user: str, width: int = 3) -> 
 
 
 def load(
-    store: OnlineStore, rows: list[tuple[str, str, int]], version: StoreVersion = VERSION, model: str = MODEL,
+    store: OnlineStore,
+    rows: list[tuple[str, str, int]],
+    version: StoreVersion = VERSION,
+    model: str = MODEL,
     features: FeatureConfig = FEATURES,
 ) -> None:
     """Load a log of events with states of every user, or only the states where it is live."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rosa_ray.errors import StoreError
 from rosa_ray.features import AdTable, FeatureConfig, counting_fingerprint
-from rosa_ray.features.changes import Changes, merge_changes
+from rosa_ray.features.changes import merge_changes
 from rosa_ray.features.held_versions import HeldVersions
 from rosa_ray.features.own import ColumnConfig, of_prefix
 from rosa_ray.features.versions import layout
@@ -20,7 +20,7 @@ from rosa_ray.schema import hash_id
 from rosa_ray.schema.own_columns import AD, ITEM, USER
 from rosa_ray.store import OnlineStore, StoreVersion, StreamPosition
 from rosa_ray.units import DAY_US, HOUR_US
-from tests.contracts.stores import KEEP, MODEL, T0, Open, columns_of, load
+from tests.contracts.stores import MODEL, T0, Open, columns_of, load
 from tests.synthetic import ads_table
 
 COLUMNS = {
@@ -148,7 +148,7 @@ def test_positions_move_with_changes(store: OnlineStore) -> None:
 
 
 def test_loaded_columns_are_seen_once_active(store: OnlineStore) -> None:
-    load(store, [("e1", "ann", T0)])
+    load(store, [("e1", "ann", T0)], VERSION)
     store.load_columns(VERSION, USER, *table_row("ann", T0 - DAY_US, 40))
     store.load_columns(VERSION, USER, *table_row("ann", T0 - HOUR_US, 41))
     assert ages(store, "ann", T0) == [None]
@@ -160,7 +160,7 @@ def test_loaded_columns_are_seen_once_active(store: OnlineStore) -> None:
 
 def test_live_changes_survive_loads_until_one_says_them(store: OnlineStore) -> None:
     tell(store, profile("ann", T0, age=30), profile("ann", T0 + 1, age=31), item("i", None, brand="b"))
-    load(store, [("e1", "ann", T0)])
+    load(store, [("e1", "ann", T0)], VERSION)
     store.load_columns(VERSION, USER, *table_row("ann", T0, 30))
     store.activate(VERSION, MODEL)
     assert ages(store, "ann", T0, T0 + 1) == [30, 31]
@@ -200,7 +200,7 @@ def test_a_version_of_other_columns_takes_what_it_knows(open_: Open) -> None:
 
 def test_forgotten_users_lose_their_columns_for_good(store: OnlineStore) -> None:
     tell(store, profile("ann", T0, age=30), profile("bob", T0, age=31))
-    load(store, [("e1", "bob", T0)])
+    load(store, [("e1", "bob", T0)], VERSION)
     store.load_columns(VERSION, USER, *table_row("ann", T0, 30))
     assert store.forget_user(hash_id("ann"))
     assert not store.forget_user(hash_id("ann"))

@@ -90,7 +90,7 @@ def test_a_load_for_one_model_changes_nothing_for_another(open_: Open) -> None:
     first.apply(columns_of(LIVE[:1]))
     before = first.read_user(ANN)
     load(second, LOG[1:], FINER_VERSION, REFIT, FINER)
-    with pytest.raises(StoreError, match="no version .* computes; run `rosa materialize`"):
+    with pytest.raises(StoreError, match=r"no version .* computes; run `rosa materialize`"):
         second.read_user(ANN)
     second.activate(FINER_VERSION, REFIT)
     after = first.read_user(ANN)
@@ -212,21 +212,21 @@ def test_a_load_must_be_of_the_features_that_the_store_was_opened_with(store: On
 
 def test_a_store_of_other_features_is_refused(open_: Open) -> None:
     store, other = open_(), open_(features=FINER)
-    with pytest.raises(StoreError, match="no version .* computes; run `rosa materialize`"):
+    with pytest.raises(StoreError, match=r"no version .* computes; run `rosa materialize`"):
         other.info()
     for call in (
         lambda: other.read_user(1),
         lambda: other.apply(columns_of([("e", "u", T0)])),
         lambda: other.read_counters("user_events", np.array([1])),
     ):
-        with pytest.raises(StoreError, match="no version .* computes"):
+        with pytest.raises(StoreError, match=r"no version .* computes"):
             call()
     assert open_(features=None).info().version == store.info().version
 
 
 def test_other_user_keys_are_other_features(open_: Open) -> None:
     open_(user_key_id="first secret")
-    with pytest.raises(StoreError, match="no version .* computes"):
+    with pytest.raises(StoreError, match=r"no version .* computes"):
         open_(user_key_id="second secret").info()
     open_(user_key_id="first secret").info()
 
