@@ -31,7 +31,7 @@ class ServingConfig:
     encoder_deadline_ms: Annotated[int, Ge(1)] = 500
     """An encoding that takes longer is replaced by the offline score."""
     request_timeout_ms: Annotated[int, Ge(1)] = 5000
-    """A request that takes longer is answered 408 by Serve."""
+    """A request that takes nine tenths of it is answered 503. One that Serve could not hand over is answered 408."""
     top_k: Annotated[int, Ge(1)] = 20
     """Ads returned when the request does not say."""
     max_candidates: Annotated[int, Ge(1)] = 5000
@@ -42,6 +42,9 @@ class ServingConfig:
     """A larger request body is refused with 413."""
     client_timeout_ms: Annotated[int, Ge(1)] = 10_000
     """A client that takes longer to send its request is answered 408. The proxy waits for it, and no replica does."""
+    write_tokens: str = ""
+    """Where the tokens of writers stand: `env:NAME` or `file:PATH`. White space separates several. `POST /events` and
+    `POST /ads` then ask for one as `Authorization: Bearer TOKEN`. Empty lets everyone write."""
     max_future_s: Annotated[int, Ge(0)] = 300
     """An event or request time further ahead of the server's clock is refused."""
     dead_letters: str = ""

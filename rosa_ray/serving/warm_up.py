@@ -36,9 +36,7 @@ class WarmUp:
     """
 
     def __init__(self, scorer: HybridScorer, encoder: EncoderPort) -> None:
-        patient = replace(
-            scorer.config, rule="online", lookup_deadline_ms=PATIENCE_MS, encoder_deadline_ms=PATIENCE_MS
-        )
+        patient = replace(scorer.config, rule="online", lookup_deadline_ms=PATIENCE_MS, encoder_deadline_ms=PATIENCE_MS)
         self._scorer = scorer.on_ports(InventedUser(scorer), encoder, patient)
         self._request = _request(scorer)
 

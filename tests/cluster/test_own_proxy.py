@@ -31,7 +31,8 @@ def test_two_services_share_no_port_and_no_file() -> None:
     assert set(one) == set(other)
     assert not set(one.values()) & set(other.values()) - {one[OWNER]}
     ports = [{int(value) for value in service.values() if value.isdigit()} for service in (one, other)]
-    assert ports[0] and not ports[0] & ports[1]
+    assert ports[0]
+    assert not ports[0] & ports[1]
     assert int(one["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"]) - int(one[FIRST]) == 60
 
 
@@ -61,12 +62,14 @@ def test_what_a_user_set_stays_and_his_haproxy_runs_behind_the_guard() -> None:
     environment = chosen(**{FIRST: "25000", BINARY: "/opt/haproxy"})
     assert environment[FIRST] == "25000"
     launcher = Path(environment[BINARY])
-    assert launcher.read_text().endswith("proxy_guard.py' '/opt/haproxy' \"$@\"\n")
+    kept = launcher.with_name("kept-haproxy")
+    assert launcher.read_text().endswith(f"proxy_guard.py' '{kept}' \"$@\"\n")
+    assert kept.read_text().endswith("proxy_keeper.py' '/opt/haproxy' \"$@\"\n")
     assert stat.S_IMODE(launcher.stat().st_mode) == stat.S_IMODE(launcher.parent.stat().st_mode) == 0o700
     child = {**environment, OWNER: environment[OWNER].replace(str(os.getpid()), "1")}
     own_proxy(child)
     assert child[FIRST] == "25000"
-    assert "'/opt/haproxy'" in Path(child[BINARY]).read_text()
+    assert "'/opt/haproxy'" in Path(child[BINARY]).with_name("kept-haproxy").read_text()
 
 
 def test_the_launcher_becomes_haproxy() -> None:
@@ -80,7 +83,9 @@ def test_paths_leave_room_for_the_nodes_id() -> None:
 
 
 def test_the_folder_goes_with_its_process() -> None:
-    script = f"import os; from rosa_ray.cluster.own_proxy import own_proxy as o; o(os.environ); print(os.environ['{CONFIG}'])"
+    script = (
+        f"import os; from rosa_ray.cluster.own_proxy import *; own_proxy(os.environ); print(os.environ['{CONFIG}'])"
+    )
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_SERVE", "ROSA_PROXY"))}
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=clean)
     folder = Path(ended.stdout.strip()).parent
