@@ -79,6 +79,9 @@ class Traffic:
 
     def __enter__(self) -> "Traffic":
         self._thread.start()
+        deadline_s = time.monotonic() + GRACE_S
+        while not self._loop.began_s and time.monotonic() < deadline_s:
+            time.sleep(0.005)
         return self
 
     def __exit__(self, *error: object) -> None:

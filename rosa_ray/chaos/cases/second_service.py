@@ -103,7 +103,7 @@ def stranger(live: Live) -> Seen:
 )
 def open_ports(live: Live) -> Seen:
     """Statistics and metrics of HAProxy."""
-    proxies = processes.called(live.service.tree(), "haproxy -", "HAProxyManager", "ProxyActor")
+    proxies = processes.called(live.service.tree(), "haproxy -")
     found = processes.listening(proxies)
     host = live.settings.serving.host
     open_ = [
@@ -165,23 +165,31 @@ _FAMILIES = ("latency", "offline_weight", "degraded", "fail", "load")
 @CASES.add("the metrics of the service", "latency, λ, degraded answers, failures and load are among them", "fused", 60)
 def metrics(live: Live) -> Seen:
     """What dashboards and alarms are made of."""
+    with live.traffic() as traffic:
+        traffic.settle(2.0)
+    families = set[str]()
+    processes.wait_until(lambda: bool(families.update(_families(live))) or len(families) >= len(_FAMILIES), 20.0, 1.0)
+    missing = [one for one in _FAMILIES if not any(one in family for family in families)]
+    short = [f"none of {len(families)} families tells of {', '.join(missing)}"] if missing else []
+    return live.seen(traffic).also(short, f"{len(families)} families")
+
+
+def _families(live: Live) -> set[str]:
+    """Names of the service's metrics, as any of its processes tells them."""
     import re
 
     import httpx
 
-    live.rank()
-    text = ""
+    found = set[str]()
     for name, _, port in processes.listening(live.service.tree()):
-        if "haproxy" in name:
+        if "haproxy" in name or port == live.service.port:
             continue
         try:
-            text += httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=2.0, trust_env=False).text
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=2.0, trust_env=False).text
         except (httpx.HTTPError, UnicodeDecodeError):
             continue
-    families = set(re.findall(r"^# TYPE (ray_rosa_\w+|rosa_\w+)", text, re.MULTILINE))
-    missing = [one for one in _FAMILIES if not any(one in family for family in families)]
-    short = [f"none of {len(families)} families tells of {', '.join(missing)}"] if missing else []
-    return Seen(f"{len(families)} families", short, {"families": sorted(families)})
+        found |= set(re.findall(r"^# TYPE (\w*rosa\w*)", text, re.MULTILINE))
+    return found
 
 
 @CASES.add("a password in `store.url`", "no output and no file of the run holds it", limit_s=90)
