@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rosa_ray.chaos.run_copy import RunCopy
+from rosa_ray.chaos.run_copy import RunCopy, copy_store
 from rosa_ray.records import RecordParser
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.assembly import ServiceSettings, build_lookup
@@ -31,20 +32,19 @@ class Ledger:
     """
 
     def __init__(self, copy: RunCopy, clean: ServiceSettings) -> None:
-        self._copy = copy
+        self._copy, self._clean = copy, clean
         self.records = 0
         self._touched: set[str] = set()
-        self._clean = open_lookup(copy, clean)
 
     def add(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Apply records that a service has taken."""
-        parser = parser_of(self._copy)
+        parser, lookup = parser_of(self._copy), open_lookup(self._copy, self._clean)
         for start in range(0, len(records), BATCH):
             some = records[start : start + BATCH]
             parsed = parser.parse_values(some)
             if parsed.refusals:
                 raise AssertionError(f"a record of the test itself is refused: {parsed.refusals[0]}")
-            self._clean.write_now(parsed.columns, parsed.changes)
+            lookup.write_now(parsed.columns, parsed.changes)
         self.records += len(records)
         self._touched |= {str(one["user_id"]) for one in records if one.get("user_id")}
 
@@ -55,11 +55,11 @@ class Ledger:
             settings: of the store of the service.
         """
         found = []
-        live = open_lookup(self._copy, settings)
+        clean, live = open_lookup(self._copy, self._clean), open_lookup(self._copy, settings)
         compared = 0
         for user_id, query in self._queries():
             compared += 1
-            name = first_difference(self._clean.read_now(query), live.read_now(query))
+            name = first_difference(clean.read_now(query), live.read_now(query))
             if name:
                 found.append(f"user {user_id}: {name} differs from a clean store fed the same records")
         shown = found[:first]
@@ -75,6 +75,18 @@ class Ledger:
             chosen = np.sort(draw.choice(rows, min(100, len(rows)), replace=False))
             at_us = now_us + int(draw.choice([2 * HOUR_US, DAY_US, 2 * DAY_US]))
             yield user_id, query_of(model, user_id, at_us, chosen)
+
+
+def not_held(copy: RunCopy, store: Path, records: Sequence[Mapping[str, Any]]) -> int:
+    """How many records a SQLite store does not hold; asked of a copy, which takes them if they are new.
+
+    Args:
+        store: of a service, which goes on with it.
+    """
+    place = store.with_name("asked.db")
+    lookup = open_lookup(copy, copy.served(copy_store(store, place)))
+    parsed = parser_of(copy).parse_values(records)
+    return lookup.write_now(parsed.columns, parsed.changes).accepted
 
 
 def query_of(model: Any, user_id: str, time_us: int, rows: np.ndarray) -> FeatureQuery:

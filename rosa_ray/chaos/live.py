@@ -77,9 +77,9 @@ class Live(Bench):
         found = Seen(verdict.text, verdict.shortfalls, figures_of(verdict), verdict.recovery_s)
         return found.also(self.settled(traffic)) if equal else found
 
-    def settled(self, traffic: Traffic) -> list[str]:
-        """Send again what was not taken, and name what differs from a clean store."""
-        posted = traffic.posted()
+    def settled(self, *loads: Traffic) -> list[str]:
+        """Send again what was not taken, and name what differs from a clean store; all loads since the last time."""
+        posted = [one for load in loads for one in load.posted()]
         left = self.resend([record for record, taken in posted if not taken])
         if left:
             return [f"{left} of {len(posted)} records were refused for {RESEND_LIMIT_S:g} s"]

@@ -162,7 +162,7 @@ class Runner:
         finally:
             if bench is not None:
                 bench.tidy()
-        self._heal(case, spoiled)
+        self._heal(case, spoiled, state == "not met")
         return Outcome(
             case.name,
             case.does,
@@ -187,10 +187,10 @@ class Runner:
         self._document.saturation_per_s[case.stage] = round(self._stages[case.stage].saturation_per_s, 1)
         return bench
 
-    def _heal(self, case: Case, spoiled: bool) -> None:
+    def _heal(self, case: Case, spoiled: bool, doubted: bool) -> None:
         stage = self._stages.get(case.stage)
         if stage is not None:
-            stage.heal(spoiled)
+            stage.heal(spoiled, doubted)
 
     def _end_stage(self, name: StageName) -> None:
         stage = self._stages.pop(name, None)

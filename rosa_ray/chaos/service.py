@@ -170,6 +170,18 @@ class Service(RosaProcess):
             return answer.status_code, str(answer.json().get("detail", ""))
         return answer.status_code, answer.text[:200]
 
+    def is_whole(self, user_id: str) -> bool:
+        """Whether it is ready, and ranks for a known user by its own model with all its parts."""
+        body = {"user_id": user_id, "top_k": 1}
+        try:
+            answer = httpx.post(f"{self.url}/rank", json=body, timeout=5.0, trust_env=False)
+        except httpx.HTTPError:
+            return False
+        if answer.status_code != 200 or not self.is_ready():
+            return False
+        told = answer.json()
+        return not told["degraded"] and told["user_known"] and told["model_version"] == self.model_version
+
     def is_ready(self) -> bool:
         """Whether `GET /readyz` says so."""
         return self.readiness()[0] == 200

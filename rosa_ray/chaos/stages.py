@@ -62,13 +62,22 @@ class ServiceStage:
         """Of the service."""
         return self._home / "run"
 
-    def heal(self, spoiled: bool) -> None:
-        """Wait until all replicas are there again; end the service where they do not come, or where it is spoiled."""
+    def heal(self, spoiled: bool, doubted: bool) -> None:
+        """Wait until all replicas are there again; end the service where they do not come, or where it is spoiled.
+
+        Args:
+            doubted: the case was not met, so that its store may differ from the clean one.
+        """
         if self._service is None:
             return
         service = self._service
+        if doubted and not spoiled and self._ledger is not None:
+            spoiled = bool(self._ledger.differences(self._settings))
+        known = self._copy.user_ids[0]
         whole = not spoiled and processes.wait_until(
-            lambda: service.running and service.is_ready() and self._count(service) >= self._replicas, HEAL_LIMIT_S, 0.3
+            lambda: service.running and service.is_whole(known) and self._count(service) >= self._replicas,
+            HEAL_LIMIT_S,
+            0.3,
         )
         if not whole:
             if not spoiled:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections import Counter
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -153,17 +154,15 @@ def _closed(held: list[socket.socket], seconds: float, drip: bytes) -> int:
 )
 def poisoned_cost(live: Live) -> Seen:
     """Costs are what ads are ranked by."""
-    ad_id = live.bodies().ad_ids[0]
-    user_id = live.copy.user_ids[1]
+    ad_id, user_id = live.bodies().ad_ids[0], live.copy.user_ids[1]
     before = _of_ad(live.rank(user_id, candidates=[ad_id]), ad_id)
-    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 5))
+    moment = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
     shown = {"type": "impression", "impression_id": f"{live.bodies().session}-poison", "user_id": user_id}
     record = {**shown, "ad_id": ad_id, "request_time": moment, "cost": 1e9}
     status, answer = live.post("/events", {"events": [record]})
     if answer.get("accepted"):
         live.ledger.add([record])
-    later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 280))
-    found = _of_ad(live.rank(user_id, candidates=[ad_id], context={"time": later}), ad_id)
+    found = _of_ad(live.rank(user_id, candidates=[ad_id]), ad_id)
     short = [f"its expected cost went from {before:.4g} to {found:.4g}"] if found > 1.1 * before + 1e-9 else []
     return Seen(f"answered {status}, {answer.get('accepted', 0)} taken, cost {before:.4g} to {found:.4g}", short)
 
@@ -183,7 +182,12 @@ HOSTILE_TEXTS = (
 )  # fmt: skip
 
 
-@CASES.add("176 hostile bodies and headers", "each is answered 4xx, or 200 where it can be read after all; none 5xx", "fused", 75)
+@CASES.add(
+    "176 hostile bodies and headers",
+    "each is answered 4xx, or 200 where it can be read after all; none 5xx",
+    "fused",
+    75,
+)
 def hostile_bodies(live: Live) -> Seen:
     """Wrong types, broken UTF-8, deep nesting, numbers without end."""
     draw, tried = random.Random(1), list[tuple[str, bytes]]()

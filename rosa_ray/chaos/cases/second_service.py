@@ -159,10 +159,10 @@ def _reachable(socket: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in socket.parents)
 
 
-_FAMILIES = ("latency", "offline_weight", "degraded", "fail", "load")
+_FAMILIES = ("latency", "rankings", "candidates", "offline_weight", "load")
 
 
-@CASES.add("the metrics of the service", "latency, λ, degraded answers, failures and load are among them", "fused", 60)
+@CASES.add("the metrics of the service", "latency, number, candidates, λ and load are among them", "fused", 60)
 def metrics(live: Live) -> Seen:
     """What dashboards and alarms are made of."""
     with live.traffic() as traffic:

@@ -14,7 +14,7 @@ import numpy as np
 from rosa_ray.chaos.bench import Bench, mount_tmpfs, remount, unmount
 from rosa_ray.chaos.case import CaseList, NotHere, Seen
 from rosa_ray.chaos.judging import Allowed
-from rosa_ray.chaos.ledger import Ledger, open_lookup, parser_of, query_of
+from rosa_ray.chaos.ledger import Ledger, not_held, open_lookup, parser_of, query_of
 from rosa_ray.chaos.live import Live
 from rosa_ray.chaos.run_copy import copy_store, side_files
 from rosa_ray.chaos.streams_bench import records_of
@@ -228,23 +228,13 @@ def _gone(live: Live, remove: Callable[[Path], object], restore: bool = True) ->
     posted = records.posted()
     refused = [one for one in records.answers if not one.ok]
     short = [f"an event was answered {one.status}: {one.reason}" for one in refused if one.status != 503][:1]
-    lost = _lost(live, [record for record, taken in posted if taken])
+    lost = not_held(live.copy, store, [record for record, taken in posted if taken])
     if lost:
         short.append(f"{lost} of {len(posted)} records were answered as taken and are lost")
     if restore and ready[0] == 200:
         short.append("`/readyz` said 200 without a file")
     seen = live.seen(traffic, COLD_MEANWHILE, equal=False).also(short)
     return seen.also(live.settled(records), f"{len(posted)} records sent, {len(refused)} refused, {lost} lost")
-
-
-def _lost(live: Live, taken: list[dict[str, object]]) -> int:
-    """Records that were answered as taken and that the store does not hold: sent again, they are new."""
-    if not taken:
-        return 0
-    if not live.whole_again(20.0):
-        return len(taken)
-    status, answer = live.post("/events", {"events": taken})
-    return int(answer["accepted"]) if status == 200 else len(taken)
 
 
 @CASES.add(
