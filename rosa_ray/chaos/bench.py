@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,7 +55,8 @@ class Bench:
     def tidy(self) -> None:
         """Call the cleanups."""
         while self.cleanups:
-            self.cleanups.pop()()
+            with suppress(Exception):
+                self.cleanups.pop()()
 
 
 def _text(value: object) -> str:

@@ -64,16 +64,16 @@ def haproxy_manager_graph(live: Live) -> Seen:
     return kill_proxy(live, "HAProxyManager")
 
 
-_DRIVER = "all of it ends with it, and the same command starts again on the same port within 60 s"
+_DRIVER = "all of it ends with it, and the same command starts again on the same port within 90 s"
 
 
-@CASES.add("SIGKILL of `rosa serve` itself, fused", _DRIVER, "fused", 150, spoils=True)
+@CASES.add("SIGKILL of `rosa serve` itself, fused", _DRIVER, "fused", 200, spoils=True)
 def driver_fused(live: Live) -> Seen:
     """As the kernel does when memory is short."""
     return kill_driver(live)
 
 
-@CASES.add("SIGKILL of `rosa serve` itself, graph", _DRIVER, "graph", 150, spoils=True)
+@CASES.add("SIGKILL of `rosa serve` itself, graph", _DRIVER, "graph", 200, spoils=True)
 def driver_graph(live: Live) -> Seen:
     """As the kernel does when memory is short."""
     return kill_driver(live)
@@ -94,13 +94,13 @@ def kill_driver(live: Live) -> Seen:
     again = Service([*command, f"--set=serving.port={port}"], live.scratch / "again.log")
     live.cleanups.append(again.end)
     try:
-        again.wait_ready(90.0)
+        again.wait_ready(120.0)
     except Short as error:
         return Seen("it did not start again", [str(error)])
     recovery_s = time.monotonic() - killed_s
     short = [] if gone else [f"{len(left)} processes outlived it by 30 s: {', '.join(names)}"]
     short += [] if again.port == port else [f"it came back on port {again.port}"]
-    short += [f"it was ready after {again.seconds:.0f} s"] if again.seconds > 60 else []
+    short += [f"it was ready after {again.seconds:.0f} s"] if again.seconds > 90 else []
     text = f"all ended within {ended_s:.1f} s, ready again {again.seconds:.1f} s after the start"
     return Seen(text, short, {"ended_s": ended_s, "ready_s": again.seconds}, recovery_s)
 
