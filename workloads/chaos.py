@@ -60,9 +60,8 @@ def run(config: RunConfig, options: ChaosOptions) -> int:
     run_dir = RunDir(config.run_dir)
     document = Document(Path(run_dir.chaos), options.resume)
     root = Path(tempfile.mkdtemp(prefix="rosa-chaos-"))
-    copied = replace(
-        config, run_dir=str(root / "run"), ray=replace(config.ray, address="local"), store=replace(config.store, path="store.db")
-    )  # fmt: skip
+    store, ray = replace(config.store, path="store.db"), replace(config.ray, address="local")
+    copied = replace(config, run_dir=str(root / "run"), store=store, ray=ray)
     rosa = (sys.executable, "-m", "workloads")
     try:
         with interrupted_by_sigterm():

@@ -27,7 +27,7 @@ class Bench:
         """A copy of the run's store that the case may spoil."""
         return copy_store(self.copy.store, self.scratch / name)
 
-    def command(self, verb: str, *options: str, config: Path | None = None, **settings: object) -> list[str]:
+    def command(self, verb: str, *options: str, **settings: object) -> list[str]:
         """A command of the copied run.
 
         Args:
@@ -35,7 +35,7 @@ class Bench:
             settings: overrides, with `__` for the dot.
         """
         sets = [f"--set={name.replace('__', '.')}={_text(value)}" for name, value in settings.items()]
-        return [*self.copy.rosa, verb, str(config or self.copy.config), *options, *sets]
+        return [*self.copy.rosa, verb, str(self.copy.config), *options, *sets]
 
     def start(self, command: Sequence[str], name: str, environment: Mapping[str, str] | None = None) -> RosaProcess:
         """Start a command; it is ended with the case at the latest."""

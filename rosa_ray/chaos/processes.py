@@ -16,7 +16,8 @@ GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
 def below(pid: int) -> list[psutil.Process]:
     """The processes that one started, and those that these started; empty where it is gone."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
+        return found
     except psutil.NoSuchProcess:
         return []
 
@@ -82,7 +83,6 @@ def listening(processes: Iterable[psutil.Process]) -> list[tuple[str, str, int]]
     for process in processes:
         with suppress(*GONE):
             name = process.name()
-            for one in process.net_connections("tcp"):
-                if one.status == psutil.CONN_LISTEN:
-                    found.append((name, one.laddr.ip, one.laddr.port))
+            held = process.net_connections("tcp")
+            found += [(name, one.laddr.ip, one.laddr.port) for one in held if one.status == psutil.CONN_LISTEN]
     return sorted(set(found))

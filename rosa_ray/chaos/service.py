@@ -139,7 +139,7 @@ class Service(RosaProcess):
         for raylet in self.parts("raylet"):
             for argument in raylet.cmdline():
                 if argument.startswith("--gcs-address="):
-                    return argument.partition("=")[2]
+                    return str(argument.partition("=")[2])
         raise Short("the service's Ray has no address")
 
     @property

@@ -1,4 +1,4 @@
-"""What cases are tried on: services of one form, started when the first case needs one, and anew where one is spoiled."""
+"""What cases are tried on: a service of each form, started when a case needs it, and anew where it is spoiled."""
 
 import shutil
 from collections.abc import Callable

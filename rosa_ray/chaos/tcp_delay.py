@@ -43,7 +43,11 @@ class DelayedPort:
         self._loop.stop()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self.target)
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.transport.abort()
+            return
         with suppress(OSError, asyncio.CancelledError):
             await asyncio.gather(self._pump(reader, back, 0.0), self._pump(there, writer, None))
 

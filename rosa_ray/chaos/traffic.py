@@ -43,7 +43,7 @@ class Bodies:
     def rank(self, number: int) -> bytes:
         """Body of one ranking."""
         draw = np.random.default_rng([self.seed, number])
-        user_id = self.user_ids[draw.integers(len(self.user_ids))]
+        user_id = self.user_ids[int(draw.integers(len(self.user_ids)))]
         chosen = draw.choice(len(self.ad_ids), min(self.candidates, len(self.ad_ids)), replace=False)
         return json.dumps({"user_id": user_id, "candidates": [self.ad_ids[at] for at in chosen.tolist()]}).encode()
 
@@ -51,10 +51,10 @@ class Bodies:
         """One record; two of three are events, the others impressions and clicks in turn."""
         draw = np.random.default_rng([self.seed, number, 1])
         moment = (now or datetime.now(UTC)) - timedelta(seconds=1)
-        user_id, at = self.user_ids[draw.integers(len(self.user_ids))], int(draw.integers(len(self.ad_ids)))
+        user_id, at = self.user_ids[int(draw.integers(len(self.user_ids)))], int(draw.integers(len(self.ad_ids)))
         if number % 3:
             item_id, category = self.items[at]
-            behavior = self.behaviors[draw.integers(len(self.behaviors))]
+            behavior = self.behaviors[int(draw.integers(len(self.behaviors)))]
             said = {"item_id": item_id, "behavior": behavior, "event_time": moment.isoformat()}
             return {"event_id": f"{self.session}-{number}", "user_id": user_id, "category": category, **said}
         shown = {"user_id": user_id, "ad_id": self.ad_ids[at], "request_time": moment.isoformat()}

@@ -179,7 +179,7 @@ def pickled_array(bench: Bench) -> Seen:
             np.save(out, held, allow_pickle=True)
         else:
             names = list(np.load(target).files) if arrays else ["held"]
-            np.savez(out, **dict.fromkeys(names, held))
+            np.savez(out, **dict.fromkeys(names, held))  # type: ignore[arg-type]
         target.write_bytes(out.getvalue())
         sign_again(bundle)
 

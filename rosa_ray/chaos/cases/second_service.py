@@ -7,6 +7,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import psutil
+
 from rosa_ray.chaos import processes
 from rosa_ray.chaos.bench import Bench
 from rosa_ray.chaos.case import CaseList, Seen, Short
@@ -144,7 +146,7 @@ def statistics_closed(live: Live) -> Seen:
     return Seen(f"{tried} pages asked for", short)
 
 
-def _admin_sockets(proxies: "list[processes.psutil.Process]") -> list[Path]:
+def _admin_sockets(proxies: list[psutil.Process]) -> list[Path]:
     found = []
     for proxy in proxies:
         for one in proxy.net_connections("unix"):
@@ -167,8 +169,8 @@ def metrics(live: Live) -> Seen:
     """What dashboards and alarms are made of."""
     with live.traffic() as traffic:
         traffic.settle(2.0)
-    families = set[str]()
-    processes.wait_until(lambda: bool(families.update(_families(live))) or len(families) >= len(_FAMILIES), 20.0, 1.0)
+    processes.wait_until(lambda: len(_families(live)) >= len(_FAMILIES), 20.0, 1.0)
+    families = _families(live)
     missing = [one for one in _FAMILIES if not any(one in family for family in families)]
     short = [f"none of {len(families)} families tells of {', '.join(missing)}"] if missing else []
     return live.seen(traffic).also(short, f"{len(families)} families")
