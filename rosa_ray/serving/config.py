@@ -1,9 +1,11 @@
 """Settings of the ranking service."""
 
+import re
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
+from rosa_ray.errors import ConfigError
 from rosa_ray.metrics import ScoreChoice
 from rosa_ray.settings import section, wrong
 
@@ -43,7 +45,7 @@ class ServingConfig:
     client_timeout_ms: Annotated[int, Ge(1)] = 10_000
     """A client that takes longer to send its request is answered 408. The proxy waits for it, and no replica does."""
     write_tokens: str = ""
-    """Where the tokens of writers stand: `env:NAME` or `file:PATH`. White space separates several. `POST /events` and
+    """Where the tokens of writers stand: `env:NAME` or `file:/PATH`. White space separates several. `POST /events` and
     `POST /ads` then ask for one as `Authorization: Bearer TOKEN`. Empty lets everyone write."""
     max_future_s: Annotated[int, Ge(0)] = 300
     """An event or request time further ahead of the server's clock is refused."""
@@ -86,5 +88,8 @@ class ServingConfig:
     """What Retry-After says."""
 
     def __post_init__(self) -> None:
+        if self.write_tokens and not re.fullmatch(r"env:\w+|file:/.+", self.write_tokens):
+            # The value is not repeated: it may be a token.
+            raise ConfigError("serving.write_tokens must be env:NAME or file:/ABSOLUTE/PATH, never a token itself")
         if 0 < self.max_replicas < self.min_replicas:
             raise wrong(self, "max_replicas", f"it must be at least serving.min_replicas ({self.min_replicas})")

