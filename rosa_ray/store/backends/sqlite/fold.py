@@ -17,6 +17,7 @@ from rosa_ray.store.backends.sqlite.generations import Generation, advance
 from rosa_ray.store.backends.sqlite.timelines import append_events
 from rosa_ray.store.backends.sqlite.users import expire_users, touch_users
 from rosa_ray.store.config import StoreConfig
+from rosa_ray.store.packing import recoded
 from rosa_ray.store.protocol import ApplyResult
 from rosa_ray.store.windows import Kept
 from rosa_ray.units import DAY_US
@@ -75,17 +76,6 @@ def add_seen(connection: sqlite3.Connection, slot: str, record_key: np.ndarray, 
     """Remember records by key, and the day after which they may be forgotten."""
     rows = zip(record_key.tolist(), day.tolist(), strict=True)
     connection.executemany(f"INSERT OR IGNORE INTO seen_{slot} VALUES (?, ?)", rows)
-
-
-def recoded(codes: np.ndarray, said: Sequence[str], meant: Sequence[str]) -> np.ndarray:
-    """Codes of behaviours by one list of names as those of another, -1 where it lacks the name.
-
-    >>> recoded(np.array([0, 1]), ["view", "cart"], ["click", "view"])
-    array([ 1, -1])
-    """
-    places = {name: code for code, name in enumerate(meant)}
-    moved: np.ndarray = np.array([places.get(name, -1) for name in said])[codes]
-    return moved
 
 
 def _as_counted(
