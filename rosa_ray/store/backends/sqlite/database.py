@@ -200,6 +200,10 @@ class Database:
             yield
         except sqlite3.Error as error:
             raise StoreError(f"store {self.path}: {self._explain(error)}") from error
+        except UnicodeDecodeError as error:
+            # SQLite's own message may quote a damaged page.
+            damage = sqlite3.DatabaseError("malformed text")
+            raise StoreError(f"store {self.path}: {self._explain(damage)}") from error
 
     def _explain(self, error: sqlite3.Error) -> str:
         text = " ".join(str(error).split())

@@ -14,7 +14,7 @@ from rosa_ray.schema.own_columns import USER
 from rosa_ray.store.backends.sqlite import columns, counters, fold, generations, removal, timelines, users
 from rosa_ray.store.backends.sqlite.database import Database, Step
 from rosa_ray.store.backends.sqlite.generations import Generation, Model
-from rosa_ray.store.backends.sqlite.journal import Replay
+from rosa_ray.store.backends.sqlite.journal import Replay, behavior_names
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.protocol import ApplyResult, LoadProgress, StateBlock, StoreVersion, TimelineBlock, merge_results
 from rosa_ray.units import DAY_US
@@ -33,6 +33,7 @@ def begin(
     max_events: int,
 ) -> LoadProgress:
     """See `OnlineStore.begin_load`; of a live generation only one that keeps enough events will do."""
+    behavior_names(connection, features.behavior_names)
     exact = config.max_timeline_events > 0
     live = [one for one in generations.find(connection, "live", version) if _fits(one, max_events, exact)]
     number = live[0].number if live else _begin_generation(connection, version, features, max_events)

@@ -75,8 +75,8 @@ def load_timelines(connection: sqlite3.Connection, slot: str, block: TimelineBlo
 def read_states(connection: sqlite3.Connection, slot: str, user_key: int, model: Model) -> StoredStates | None:
     """A user's states of one model, None when there are none."""
     query = (
-        f"SELECT stale, last_event_id, packed FROM states_{model.number} JOIN encoded_{slot} USING (user_key) "
-        "WHERE user_key = ?"
+        f"SELECT e.stale, e.last_event_id, s.packed FROM states_{model.number} s JOIN encoded_{slot} e "
+        "USING (user_key) WHERE user_key = ?"
     )
     row = connection.execute(query, (user_key,)).fetchone()
     if row is None:
