@@ -57,6 +57,7 @@ def measure(config: StoreConfig, users: np.ndarray, live: int) -> dict[str, dict
     history["time_us"] = T0 - 30 * HOUR_US + np.arange(len(history["time_us"])) % (24 * HOUR_US)
     counters = fold_records(history, FEATURES)
     steps: dict[str, Callable[[], object]] = {
+        "nothing": lambda: time.sleep(20),
         "timelines and states": lambda: load_users(store, versions[1], users),
         "counters": lambda: store.load_counters(versions[1], counters),
         "activation": lambda: store.activate(versions[1], "second"),

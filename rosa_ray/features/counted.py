@@ -12,6 +12,7 @@ import xxhash
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import ColumnConfigs, of_prefix
+from rosa_ray.features.own_counters import part_columns
 from rosa_ray.schema.own_columns import ENTITIES
 
 _VERSION = 1
@@ -52,6 +53,24 @@ def counting_fingerprint(config: FeatureConfig, user_key_id: str = "") -> str:
     """
     content = json.dumps([counted_definition(config), user_key_id], sort_keys=True)
     return xxhash.xxh64_hexdigest(content.encode())
+
+
+def says_all(said: FeatureConfig, counted: FeatureConfig) -> bool:
+    """Whether records that were read by one configuration tell all that another one counts by.
+
+    They lack behaviours, declared columns and keys of own counters that the first does not know.
+
+    >>> says_all(FeatureConfig(), FeatureConfig(bucket_minutes=30))
+    True
+    >>> says_all(FeatureConfig(), FeatureConfig(behaviors={"view": 0, "order": 1}))
+    False
+    """
+    said_parts, parts = (set(part_columns(counted_views(config))) for config in (said, counted))
+    said_columns, columns = (
+        {tuple(map(str, column)) for prefix in ENTITIES for column in _packed(of_prefix(prefix, config.columns))}
+        for config in (said, counted)
+    )
+    return {*counted.behavior_names} <= {*said.behavior_names} and parts <= said_parts and columns <= said_columns
 
 
 def _longest_h(windows_hours: tuple[int | None, ...]) -> int:

@@ -83,6 +83,7 @@ class HeldGeneration:
         late: records set aside as late since it was activated.
         max_timeline_events: events kept per user (and one more).
         is_active: it was activated last.
+        untold: records and changes taken by another model's writer, whose features do not say all that is counted here.
     """
 
     number: int
@@ -93,6 +94,7 @@ class HeldGeneration:
     late: int
     max_timeline_events: int
     is_active: bool
+    untold: int = 0
 
 
 @dataclass(frozen=True)

@@ -227,3 +227,22 @@ def test_without_declared_columns_nothing_is_kept(open_: Open) -> None:
     store.apply(columns_of([("e1", "ann", T0)]), (), ())
     assert store.read_user(hash_id("ann")).columns == b""
     assert store.read_columns(USER, np.array([hash_id("ann")])) == [b""]
+
+
+def test_a_former_writer_s_changes_reach_a_model_of_other_columns(open_: Open) -> None:
+    """What both know is told to both; what the writer's model does not know is missing for the other."""
+    first, second = open_(features=FEATURES), open_(features=OTHER, model="model-2")
+    version = replace(VERSION, counting_fingerprint=counting_fingerprint(OTHER))
+    load(first, [("e1", "ann", T0)], VERSION)
+    first.activate(VERSION, MODEL)
+    load(second, [("e1", "ann", T0)], version, "model-2")
+    second.activate(version, "model-2")
+    tell(first, profile("ann", T0, age=30, tags=["a", "b"]), item("i", None, brand="b"))
+    assert ages(first, "ann", T0) == [30]
+    held = HeldVersions(USER, OTHER.columns)
+    tags = held.read(held.add([second.read_user(hash_id("ann")).columns]), np.array([T0]))["user.tags"]
+    assert tags.tolist() == [[hash_id("a"), hash_id("b")]]
+    load(second, [("e1", "ann", T0)], replace(version, source="log-3"), "model-2")
+    second.activate(replace(version, source="log-3"), "model-2")
+    tags = held.read(held.add([second.read_user(hash_id("ann")).columns]), np.array([T0]))["user.tags"]
+    assert tags.tolist() == [[hash_id("a"), hash_id("b")]]

@@ -390,3 +390,15 @@ def test_a_server_that_was_filled_anew_is_written_by_its_own_behaviors(server: R
     assert again.read_user(7).timeline["event_id"].tolist() == ["e3"]
     for one in (store, again):
         one.close()
+
+
+def test_records_of_a_writer_that_does_not_say_all_are_counted(redis_url: str) -> None:
+    config, version = config_at(redis_url), version_of("log", TOLD)
+    first, second = open_at(config, create=True), open_store(config, TOLD, MODEL, create=True)
+    second.begin_load(version, MODEL, 8)
+    second.activate(version, MODEL)
+    first.apply(events(["e1", "e2"]))
+    second.apply(events(["e3"]))
+    assert [one.untold for one in first.info().held] == [2, 0]
+    for store in (first, second):
+        store.close()

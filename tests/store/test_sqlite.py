@@ -10,6 +10,7 @@ import pytest
 
 from rosa_ray.errors import ConfigError, StoreError
 from rosa_ray.features import FeatureConfig, RecordKind, counting_fingerprint, records_of
+from rosa_ray.features.own import ColumnConfig
 from rosa_ray.store import OnlineStore, StoreConfig, StoreVersion, TimelineBlock, open_store
 
 FEATURES = FeatureConfig()
@@ -175,3 +176,18 @@ def test_settings_are_checked() -> None:
         StoreConfig(dedup_horizon_days=0)
     with pytest.raises(ConfigError, match=r"store\.kind is 'paper'; it must be one of (redis, )?sqlite"):
         open_store(StoreConfig(kind="paper"), FEATURES)
+
+
+def test_records_of_a_writer_that_does_not_say_all_are_counted(tmp_path: Path) -> None:
+    more = FeatureConfig(columns={"user.age": ColumnConfig(type="number")})
+    first = open_at(tmp_path / "s.db", create=True)
+    config = StoreConfig(path=str(tmp_path / "s.db"), max_timeline_events=8)
+    second, version = open_store(config, more, "m", create=True), StoreVersion(counting_fingerprint(more), 0)
+    second.begin_load(version, "m", 8)
+    second.activate(version, "m")
+    first.apply(events(["e1", "e2"]))
+    assert [one.untold for one in first.info().held] == [2, 0]
+    second.apply(events(["e3"]))
+    assert [one.untold for one in first.info().held] == [2, 0]
+    for store in (first, second):
+        store.close()

@@ -64,7 +64,9 @@ class Applying:
             if one.definition not in counted:
                 kept = Kept.of(one.features, config, CHUNK_BUCKETS)
                 behaviors = said.behavior_names
-                counted[one.definition] = counted_arguments(records, behaviors, one.features, kept, where)
+                tells_all = int(one.is_told_all(said))
+                arguments_of = counted_arguments(records, behaviors, one.features, kept, where)
+                counted[one.definition] = [tells_all, *arguments_of]
             arguments += counted[one.definition]
         return arguments
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.errors import StoreError
+from rosa_ray.features import FeatureConfig
 from rosa_ray.features.changes import Changes, merge_changes, replay_notes, retold, told_texts
 from rosa_ray.features.own import ColumnConfigs, of_prefix
 from rosa_ray.features.versions import ALWAYS_US, layout
@@ -27,18 +28,19 @@ _ROUNDS = 1000
 
 
 def apply_changes(
-    connection: Connection, changes: Sequence[Changes], configs: ColumnConfigs, config: StoreConfig
+    connection: Connection, own: str, changes: Sequence[Changes], features: FeatureConfig, config: StoreConfig
 ) -> None:
     """Note live changes until a load holds them, and merge them into the columns of every live generation.
 
     Args:
-        configs: all columns that the changes were written by.
+        own: the generation of the caller.
+        features: by whose columns the changes were written.
 
     Raises:
         StoreError: others change the same things without end.
     """
     for change in changes:
-        pending, said = change.by_key(), of_prefix(change.prefix, configs)
+        pending, said = change.by_key(), of_prefix(change.prefix, features.columns)
         # Noted first: what is made live after this is told of them, and what is live before is asked for afterwards.
         for some in _batches(pending):
             arguments: list[Argument] = []
@@ -48,6 +50,8 @@ def apply_changes(
             connection.run("note", change.prefix, len(some), *arguments)
         for generation in describe(connection).live:
             declared = of_prefix(change.prefix, generation.features.columns)
+            if generation.name != own and not generation.is_told_all(features):
+                connection.count(generation.name, "untold", len(change))
             if declared:
                 told = {key: _retold(rows, said, declared) for key, rows in pending.items()}
                 _merge(connection, generation.name, change.prefix, told, declared, config.horizon_us)

@@ -99,6 +99,11 @@ class Connection:
             raise overflowing(self.where, answer[1].decode())
         return list(answer)
 
+    def count(self, generation: str, name: str, amount: int) -> None:
+        """Add to a figure of a generation."""
+        with self.guard():
+            self.client.hincrby(self.key(generation, "info"), name, amount)
+
     def refuse(self, answer: Sequence[Any]) -> NoReturn:
         """Raise the error of a store that is missing or of another schema version."""
         if answer[0] == b"missing":

@@ -14,6 +14,7 @@ import redis
 from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureConfig
 from rosa_ray.features.config import config_of
+from rosa_ray.features.counted import says_all
 from rosa_ray.store.backends.redis.connection import Argument, Connection
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.protocol import NEVER_US, HeldGeneration, LoadProgress, StoreVersion
@@ -55,11 +56,16 @@ class Generation:
     max_events: int
     newest_us: int
     late: int
+    untold: int
 
     @property
     def features(self) -> FeatureConfig:
         """The features it is counted by."""
         return _features(self.definition)
+
+    def is_told_all(self, said: FeatureConfig) -> bool:
+        """Whether records that were read by some features tell all that is counted here."""
+        return _says_all(definition_of(said), self.definition)
 
     @property
     def stamp(self) -> str:
@@ -120,6 +126,7 @@ class Held:
                 late=one.late,
                 max_timeline_events=one.max_events,
                 is_active=one.name == active,
+                untold=one.untold,
             )
             for one in sorted(self.generations, key=lambda one: one.name != active)
         )
@@ -248,10 +255,14 @@ def _fields(version: StoreVersion, features: FeatureConfig, max_events: int) -> 
 
 
 def _generation(row: Sequence[Any]) -> Generation:
-    name, state, activated, counting, as_of, source, features, max_events, newest, late = row
+    name, state, activated, counting, as_of, source, features, *sizes = row
     version = StoreVersion(counting.decode(), int(as_of), source.decode())
-    sizes = (int(max_events), int(newest), int(late))
-    return Generation(name.decode(), state.decode(), int(activated), version, features.decode(), *sizes)
+    return Generation(name.decode(), state.decode(), int(activated), version, features.decode(), *map(int, sizes))
+
+
+@lru_cache(64)
+def _says_all(said: str, counted: str) -> bool:
+    return says_all(_features(said), _features(counted))
 
 
 @lru_cache(64)

@@ -131,8 +131,8 @@ class Store:
         """See `OnlineStore.apply`."""
         said = self._said()
         if changes:
-            self._require()
-            columns.apply_changes(self._connection, changes, said.columns, self._config)
+            _, (own, _) = self._require()
+            columns.apply_changes(self._connection, own.name, changes, said, self._config)
         count, results, late_rows = len(records["time_us"]), [], [np.empty(0, np.int64)]
         for start in range(0, max(count, 1), activation.BATCH_RECORDS):
             span = slice(start, start + activation.BATCH_RECORDS)

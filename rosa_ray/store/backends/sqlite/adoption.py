@@ -24,10 +24,12 @@ def adopt(
     for number in held:
         with database.write() as connection:
             behavior_names(connection, features.behavior_names)
-            connection.execute(
+            taken = connection.execute(
                 "UPDATE generations SET counting_fingerprint = ?, features = ? WHERE number = ? AND state = 'held'",
                 (fingerprint, generations.definition_of(features), number),
             )
+            if not taken.rowcount:
+                continue
             complete_totals(connection, str(number), len(features.behaviors))
             alone = not generations.in_state(connection, "live")
             if alone:

@@ -18,7 +18,7 @@ from rosa_ray.store.backends.sqlite import generations
 from rosa_ray.store.backends.sqlite.database import decoding
 from rosa_ray.store.backends.sqlite.generations import Generation
 
-_REPLAY_THINGS = 50
+_REPLAY_THINGS = 25
 
 
 def read_packed(connection: sqlite3.Connection, slot: str, prefix: str, keys: Sequence[int]) -> dict[int, bytes]:
@@ -138,7 +138,7 @@ class ToldReplay:
             merged.append((key, replayed.packed))
             dropped += [(held[at],) for at in replayed.said_already]
         write_packed(connection, generation.name, prefix, merged)
-        query = f"INSERT INTO replayed_{self.generation} VALUES (1, ?)"
+        query = f"INSERT OR IGNORE INTO replayed_{self.generation} VALUES (1, ?)"
         connection.executemany(query, [(number,) for number in numbers])
         if not self.keeps:
             connection.executemany("DELETE FROM changes WHERE number = ?", dropped)

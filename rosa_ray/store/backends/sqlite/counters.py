@@ -89,7 +89,9 @@ def put_counters(connection: sqlite3.Connection, slot: str, states: CounterState
 
 
 def complete_totals(connection: sqlite3.Connection, slot: str, behaviors: int) -> None:
-    """Add the sums of all time to counters of a generation that holds every bucket and no sums yet."""
+    """Add the sums of all time to counters of a generation that holds every bucket; nothing where they are there."""
+    if connection.execute(f"SELECT 1 FROM counters_{slot} WHERE chunk = ? LIMIT 1", (TOTAL_CHUNK,)).fetchone():
+        return
     views = connection.execute(f"SELECT DISTINCT view FROM counters_{slot}").fetchall()
     query = f"SELECT entity_key, chunk, packed FROM counters_{slot} WHERE view = ? ORDER BY entity_key, chunk"
     for (view,) in views:

@@ -16,7 +16,7 @@ from rosa_ray.store.backends.sqlite.upgrade import upgrade
 CACHE_KIB = 32 * 1024
 """Pages that a connection keeps in memory."""
 
-TURN_S, PAUSE_S = 0.015, 0.005
+TURN_S, PAUSE_S = 0.01, 0.004
 """Long work holds the write lock for about so long at a time, and then leaves it to others."""
 
 _POLL_S = 0.002

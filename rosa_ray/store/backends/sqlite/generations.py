@@ -9,6 +9,7 @@ from functools import lru_cache
 from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureConfig
 from rosa_ray.features.config import config_of
+from rosa_ray.features.counted import says_all
 from rosa_ray.store.backends.sqlite.schema import GENERATION_TABLES, STATES_TABLE, run_script
 from rosa_ray.store.protocol import HeldGeneration, StoreVersion
 
@@ -182,6 +183,13 @@ def advance(connection: sqlite3.Connection, number: int, newest_us: int, late: i
     connection.execute(query, (newest_us, late, number))
 
 
+def count_untold(connection: sqlite3.Connection, generation: Generation, said: FeatureConfig, count: int) -> None:
+    """Count records of a writer whose features do not say all that a generation counts by."""
+    if count and not _says_all(definition_of(said), generation.definition):
+        query = "UPDATE generations SET untold = untold + ? WHERE number = ?"
+        connection.execute(query, (count, generation.number))
+
+
 def cover(connection: sqlite3.Connection, number: int, loaded_us: int) -> None:
     """Note the newest time of a loaded log."""
     query = (
@@ -201,6 +209,7 @@ def held_generations(connection: sqlite3.Connection) -> Iterator[HeldGeneration]
             (one.number,),
         )
         models = tuple(dict.fromkeys(version for (version,) in rows if version))
+        (untold,) = connection.execute("SELECT untold FROM generations WHERE number = ?", (one.number,)).fetchone()
         is_active = one.state == "live" and one.activated == active
         yield HeldGeneration(
             one.number,
@@ -211,6 +220,7 @@ def held_generations(connection: sqlite3.Connection) -> Iterator[HeldGeneration]
             one.late,
             one.max_events,
             is_active,
+            untold,
         )
 
 
@@ -223,6 +233,11 @@ def _generation(row: tuple[object, ...]) -> Generation:
     number, state, fingerprint, definition, as_of_us, source, max_events, newest_us, late, covered_us, ids, at = row
     version = StoreVersion(fingerprint, as_of_us, source)  # type: ignore[arg-type]
     return Generation(number, state, version, definition, max_events, newest_us, late, covered_us, bool(ids), at)  # type: ignore[arg-type]
+
+
+@lru_cache(64)
+def _says_all(said: str, counted: str) -> bool:
+    return says_all(_features(said), _features(counted))
 
 
 @lru_cache(64)

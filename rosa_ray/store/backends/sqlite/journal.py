@@ -19,7 +19,7 @@ from rosa_ray.store.packing import part_texts, parts_of_texts, recoded
 from rosa_ray.store.protocol import NEVER_US, ApplyResult
 
 _PRUNE_ROWS = 100
-_REPLAY_ROWS = 50
+_REPLAY_ROWS = 25
 
 
 def write_journal(connection: sqlite3.Connection, records: Columns, rows: np.ndarray, behaviors: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ class Replay:
             generation = generations.numbered(connection, self.generation)
             fold = fold_into(connection, generation, records, behavior_names(connection), self.config)
             self.results.append(fold.result)
-            query = f"INSERT INTO replayed_{self.generation} VALUES (0, ?)"
+            query = f"INSERT OR IGNORE INTO replayed_{self.generation} VALUES (0, ?)"
             connection.executemany(query, [(number,) for number in held])
             if not self.keeps:
                 dropped = np.delete(np.array(held), fold.accepted_rows).tolist()

@@ -19,7 +19,7 @@ from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.protocol import ApplyResult, LoadProgress, StateBlock, StoreVersion, TimelineBlock, merge_results
 from rosa_ray.units import DAY_US
 
-_USERS, _IDS, _ROWS = 20, 1000, 500
+_USERS, _IDS, _ROWS = 5, 200, 200
 _LAST = 100
 """Records that may be left for the transaction that activates."""
 

@@ -9,7 +9,7 @@ from rosa_ray.store.backends.sqlite import generations
 from rosa_ray.store.backends.sqlite.database import Database, Step
 from rosa_ray.store.backends.sqlite.schema import KEYS
 
-_ROWS = 100
+_ROWS = 25
 
 
 def mark_surplus(connection: sqlite3.Connection, kept_versions: int) -> None:

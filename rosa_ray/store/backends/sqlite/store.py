@@ -230,6 +230,9 @@ class Store:
         for generation in live:
             folded = fold.fold_into(connection, generation, records, said.behavior_names, config)
             results[generation.number] = folded.result
+            if generation.number != own.number:
+                count = folded.result.accepted + sum(map(len, changes))
+                generations.count_untold(connection, generation, said, count)
             moved = replace(generation, newest_us=folded.newest_us)
             columns.apply_changes(connection, moved, changes, said.columns, config.horizon_us)
             silent = fold.expire_silent(connection, moved, folded, config)

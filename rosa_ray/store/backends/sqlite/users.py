@@ -6,7 +6,7 @@ import numpy as np
 
 from rosa_ray.store.backends.sqlite.columns import delete_changes, delete_columns
 from rosa_ray.store.backends.sqlite.counters import delete_counters
-from rosa_ray.store.backends.sqlite.generations import Generation, models_of
+from rosa_ray.store.backends.sqlite.generations import Generation
 from rosa_ray.store.backends.sqlite.schema import count_figures
 
 
@@ -32,7 +32,8 @@ def delete_user(connection: sqlite3.Connection, generation: Generation, user_key
     """Remove a user from one generation; returns the rows removed."""
     name = generation.name
     removed = delete_counters(connection, name, user_key) + delete_columns(connection, name, user_key)
-    states = (f"states_{model.number}" for model in models_of(connection, generation.number))
+    models = connection.execute("SELECT number FROM models WHERE generation = ?", (generation.number,)).fetchall()
+    states = (f"states_{number}" for (number,) in models)
     for table in (f"timelines_{name}", f"encoded_{name}", f"users_{name}", *states):
         removed += connection.execute(f"DELETE FROM {table} WHERE user_key = ?", (user_key,)).rowcount
     return removed

@@ -19,16 +19,20 @@ if not known then
   return {'changed'}
 end
 for index, one in ipairs(live) do
-  local kept = take_kept()
+  local tells_all, kept = take() == '1', take_kept()
   local plan, overflowing = plan_fold(one.name, take_counted(records), kept, horizon, false, true)
   if not plan then
     return {'overflow', overflowing}
   end
+  plan.untold = one.name ~= own and not tells_all
   plans[index] = plan
 end
 local result
 for index, plan in ipairs(plans) do
   write_fold(plan, order)
+  if plan.untold and #plan.new > 0 then
+    redis.call('HINCRBY', generation_key(plan.generation, 'info'), 'untold', #plan.new)
+  end
   prune(plan.generation, math.floor((plan.latest - horizon) / DAY_US))
   if index == 1 then
     write_journal(meta, plan.new)

@@ -6,7 +6,7 @@ end
 local generations, models = {}, {}
 for index, one in ipairs(read_generations()) do
   local info = redis.call('HMGET', generation_key(one.name, 'info'), 'as_of', 'source', 'features', 'max_events',
-    'newest', 'late')
+    'newest', 'late', 'untold')
   local state = one.state == 'loading' and meta.loading ~= one.name and 'dropped' or one.state
   generations[index] = {one.name, state, one.activated, one.counting, unpack(info)}
 end

@@ -47,7 +47,7 @@ end
 local function stamp_generation(counting, state, activated, fields)
   local name = string.format('%d', redis.call('HINCRBY', NAMESPACE .. ':meta', 'next', 1))
   write_generation({name = name, state = state, activated = activated, counting = counting})
-  redis.call('HSET', generation_key(name, 'info'), 'late', '0', 'replayed', '0', unpack(fields))
+  redis.call('HSET', generation_key(name, 'info'), 'late', '0', 'untold', '0', 'replayed', '0', unpack(fields))
   return name
 end
 
