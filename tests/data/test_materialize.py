@@ -151,7 +151,7 @@ def test_it_can_be_resumed_and_repeated(run: Path, state: FeatureState) -> None:
     with pytest.raises(BrokenOff):
         materialize(data, bundle, store_config(run), settings, stop_after_two)
     first = materialize(data, bundle, store_config(run), settings)
-    assert (first.resumed_files, first.refit) == (1, False)
+    assert (first.resumed_files, first.refit) == (2, False)
     store = open_store(store_config(run), state.config, first.model_version)
     before = store.read_user(110)
     second = materialize(data, bundle, store_config(run), settings)

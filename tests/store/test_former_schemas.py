@@ -93,3 +93,14 @@ def test_lateness_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [store.apply(columns_of([row])).late for row in sent] == [0, 1, 0]
     assert store.apply(concat_records([columns_of([row]) for row in sent[::2]])).duplicates == 2
     store.close()
+
+
+def test_tools_are_told_whose_a_former_store_is(former: Path) -> None:
+    config = StoreConfig(path=str(former), max_timeline_events=KEEP)
+    with pytest.raises(StoreError, match=f"filled by an earlier version .* taken over: {MODEL}"):
+        open_store(config, None).info()
+    assert open_store(config, None).forget_user(hash_id("ann"))
+    store = open_at(former)
+    assert not store.read_user(hash_id("ann")).known
+    assert store.read_user(hash_id("bob")).known
+    store.close()

@@ -9,7 +9,9 @@ from rosa_ray.store.backends.sqlite import generations
 from rosa_ray.store.backends.sqlite.database import Database, Step
 from rosa_ray.store.backends.sqlite.schema import KEYS
 
-_ROWS = 25
+_ROWS, _WIDE_ROWS = 100, 10
+_WIDE = ("timelines", "states", "counters")
+"""Tables whose rows take pages of their own, which are read to be freed."""
 
 
 def mark_surplus(connection: sqlite3.Connection, kept_versions: int) -> None:
@@ -83,12 +85,12 @@ def empty_table(database: Database, table: str, generation: str) -> Iterator[Ste
 
 
 def _empty(database: Database, table: str, key: str, condition: str = "1") -> Iterator[Step]:
-    left = True
+    left, rows = True, _WIDE_ROWS if table.startswith(_WIDE) else _ROWS
 
     def remove(connection: sqlite3.Connection) -> None:
         nonlocal left
-        chosen = f"SELECT {key} FROM {table} WHERE {condition} LIMIT {_ROWS}"
-        left = connection.execute(f"DELETE FROM {table} WHERE ({key}) IN ({chosen})").rowcount == _ROWS
+        chosen = f"SELECT {key} FROM {table} WHERE {condition} LIMIT {rows}"
+        left = connection.execute(f"DELETE FROM {table} WHERE ({key}) IN ({chosen})").rowcount == rows
 
     while left:
         yield remove

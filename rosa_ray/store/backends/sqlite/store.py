@@ -269,7 +269,13 @@ class Store:
         if found is not None:
             return found
         models = {model for one in generations.held_generations(connection) for model in one.models}
+        held = ", ".join(sorted(models)) or "none"
+        if self._features is None:
+            raise StoreError(
+                f"store {self._config.path}: was filled by an earlier version of this program; serve the model that it "
+                f"was filled for once, so that it is taken over: {held}"
+            )
         raise StoreError(
             f"store {self._config.path}: holds no version of the features that this process computes; run "
-            f"`rosa materialize` with this bundle, or serve one that it holds: {', '.join(sorted(models)) or 'none'}"
+            f"`rosa materialize` with this bundle, or serve one that it holds: {held}"
         )
