@@ -73,11 +73,11 @@ class World:
     model: ServedModel
 
     def settings(self, store: Path, **serving: object) -> ServiceSettings:
-        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
-        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**(patient | serving)))
+        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**serving))
 
     def scorer(self, store: Path, **serving: object) -> HybridScorer:
-        scorer = build_scorer(self.settings(store, **serving))
+        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
+        scorer = build_scorer(self.settings(store, **(patient | serving)))
         scorer.now_us = lambda: NOW_US
         return scorer
 
