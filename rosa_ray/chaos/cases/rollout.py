@@ -225,15 +225,15 @@ def _put_back(live: Live, bundle: Path, kept: Path) -> None:
     shutil.copytree(live.copy.bundle, bundle)
 
 
-@CASES.add("ten deployments in a row, refits and the first model in turn", NOTHING_LOST, "fused", 480, spoils=True)
-def ten_in_a_row(live: Live) -> Seen:
+@CASES.add("four deployments in a row, a refit and the first model in turn", NOTHING_LOST, "fused", 300, spoils=True)
+def four_in_a_row(live: Live) -> Seen:
     """A busy day."""
     run_dir = run_of(live, "turns")
     refit(live.copy.bundle, run_dir / "bundle", seed=3)
     filled = materialize(live, run_dir)
     if not filled.ok:
         raise Short(f"it was not materialised: {filled.said}")
-    seen, _ = rolled(live, *([run_dir, live.run_dir] * 5))
+    seen, _ = rolled(live, *([run_dir, live.run_dir] * 2))
     return seen
 
 
