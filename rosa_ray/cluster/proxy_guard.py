@@ -26,7 +26,7 @@ PROBLEMS = {
 }
 """What HAProxy itself answers; each is a problem document, as the service's own."""
 REQUEST_ID = "^[A-Za-z0-9_.:-]{1,128}$"
-"""A request id that is kept. Serve fails on one that is not UTF-8, so another is left out, and the service makes one."""
+"""A request id that is kept. Serve fails on one that is not UTF-8; without one the service makes its own."""
 SERVES_HEADERS = (
     "x-request-timeout-seconds",
     "x-request-disconnect-disabled",

@@ -1,9 +1,11 @@
 """Settings of the ranking service."""
 
+import re
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
+from rosa_ray.errors import ConfigError
 from rosa_ray.metrics import ScoreChoice
 from rosa_ray.settings import section, wrong
 
@@ -31,7 +33,7 @@ class ServingConfig:
     encoder_deadline_ms: Annotated[int, Ge(1)] = 500
     """An encoding that takes longer is replaced by the offline score."""
     request_timeout_ms: Annotated[int, Ge(1)] = 5000
-    """A request that takes longer is answered 408 by Serve."""
+    """A request that takes nine tenths of it is answered 503. One that Serve could not hand over is answered 408."""
     top_k: Annotated[int, Ge(1)] = 20
     """Ads returned when the request does not say."""
     max_candidates: Annotated[int, Ge(1)] = 5000
@@ -42,6 +44,9 @@ class ServingConfig:
     """A larger request body is refused with 413."""
     client_timeout_ms: Annotated[int, Ge(1)] = 10_000
     """A client that takes longer to send its request is answered 408. The proxy waits for it, and no replica does."""
+    write_tokens: str = ""
+    """Where the tokens of writers stand: `env:NAME` or `file:/PATH`. White space separates several. `POST /events` and
+    `POST /ads` then ask for one as `Authorization: Bearer TOKEN`. Empty lets everyone write."""
     max_future_s: Annotated[int, Ge(0)] = 300
     """An event or request time further ahead of the server's clock is refused."""
     dead_letters: str = ""
@@ -83,5 +88,8 @@ class ServingConfig:
     """What Retry-After says."""
 
     def __post_init__(self) -> None:
+        if self.write_tokens and not re.fullmatch(r"env:\w+|file:/.+", self.write_tokens):
+            # The value is not repeated: it may be a token.
+            raise ConfigError("serving.write_tokens must be env:NAME or file:/ABSOLUTE/PATH, never a token itself")
         if 0 < self.max_replicas < self.min_replicas:
             raise wrong(self, "max_replicas", f"it must be at least serving.min_replicas ({self.min_replicas})")

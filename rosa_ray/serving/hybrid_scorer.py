@@ -265,7 +265,8 @@ class HybridScorer:
     def _given(self, request: RankRequest) -> dict[str, Value]:
         """What the request says of declared columns."""
         declared = self.model.features.config.columns
-        if unknown := next((name for name in request.context.columns if REQUEST + name not in declared), None):
+        unknown = next((name for name in request.context.columns if REQUEST + name not in declared), None)
+        if unknown is not None:
             known = [name.removeprefix(REQUEST) for name in declared if name.startswith(REQUEST)]
             names = ", ".join(known) or "none"
             raise Problem(422, f"context.columns has '{unknown[:64]}', which the model does not know; it knows {names}")

