@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from rosa_ray.settings import OneOf, section
 from rosa_ray.store.backends import store_kinds
@@ -38,6 +38,12 @@ class StoreConfig:
     dedup_horizon_days: Annotated[int, Ge(1)] = 7
     """Record ids are remembered for this long after the record came, by the time of the newest record. An older record
     is set aside as late where the store cannot tell whether it has it. A gap in what came is filled at any age."""
+    kept_versions: Annotated[int, Ge(0), Le(20)] = 2
+    """Former models that can still be read, beside the one activated last. Each activation removes the states of older
+    ones, and the loaded logs that none of the kept reads. Records are counted once for each loaded log that is kept."""
+    journal_days: Annotated[int, Ge(1)] = 30
+    """Live records are kept for this long, by the time of the newest, until a loaded log holds them. A log that ended
+    earlier is loaded without those that fell out, and `rosa materialize` says how many did."""
     user_ttl_days: Annotated[int, Ge(0)] = 0
     """A user without a record for this long, in event time, is removed. 0 keeps users for ever."""
     busy_timeout_ms: Annotated[int, Ge(0)] = 5000
@@ -49,6 +55,11 @@ class StoreConfig:
     def horizon_us(self) -> int:
         """The horizon of remembered event ids, microseconds."""
         return self.dedup_horizon_days * DAY_US
+
+    @property
+    def journal_us(self) -> int:
+        """How long live records are kept in the journal, microseconds."""
+        return self.journal_days * DAY_US
 
     @property
     def ttl_us(self) -> int | None:

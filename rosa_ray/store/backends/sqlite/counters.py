@@ -47,10 +47,8 @@ def add_counters(connection: sqlite3.Connection, slot: str, states: CounterState
         _note_owners(connection, slot, view, delta)
 
 
-def replace_counters(connection: sqlite3.Connection, slot: str, states: CounterStates) -> None:
-    """Hold these counters and no others."""
-    for table in ("counters", "owned"):
-        connection.execute(f"DELETE FROM {table}_{slot}")
+def put_counters(connection: sqlite3.Connection, slot: str, states: CounterStates) -> None:
+    """Write all counters of some entities, of which nothing is there."""
     for view, counters in states.items():
         _write(connection, slot, _split(view, counters))
         _note_owners(connection, slot, view, counters)
