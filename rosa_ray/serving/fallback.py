@@ -28,7 +28,7 @@ _SHARE = 0.5
 
 
 class _Shy:
-    """Leaves another process alone for a while after it failed.
+    """Leaves another process alone for a while after it failed; then one call tries it, and the others go on without.
 
     Args:
         part: name of what the other process does, for metrics.
@@ -46,7 +46,7 @@ class _Shy:
     ) -> None:
         self._part, self._within_s, self._retry_s = part, deadline_ms / 1000 * _SHARE, retry_s
         self._telemetry, self._clock = telemetry or Telemetry(), clock
-        self._alone_until_s = float("-inf")
+        self._failed, self._alone_until_s = False, float("-inf")
 
     async def ask(
         self,
@@ -61,15 +61,23 @@ class _Shy:
         """
         if self._clock() < self._alone_until_s:
             return await here()
+        if self._failed:
+            self._leave_alone()
         try:
             async with asyncio.timeout(self._within_s):
-                return await call()
+                answer = await call()
         except final:
+            self._failed, self._alone_until_s = False, float("-inf")
             raise
         except Exception as error:
             self._telemetry.failed(self._part, error)
-            self._alone_until_s = self._clock() + self._retry_s
-        return await here()
+            self._leave_alone()
+            return await here()
+        self._failed, self._alone_until_s = False, float("-inf")
+        return answer
+
+    def _leave_alone(self) -> None:
+        self._failed, self._alone_until_s = True, self._clock() + self._within_s + self._retry_s
 
 
 class LookupWithFallback:
