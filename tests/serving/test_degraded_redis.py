@@ -33,10 +33,12 @@ def config(server: RedisServer) -> StoreConfig:
 
 
 @pytest.fixture
-def lookup(world: World, config: StoreConfig) -> FeatureLookup:
+def lookup(world: World, config: StoreConfig) -> Iterator[FeatureLookup]:
     open_store(config, CONFIG, create=True).close()
     settings = replace(ServingConfig(), store_retry_s=0.0)
-    return FeatureLookup(lambda: open_store(config, CONFIG), world.features, world.model.catalogue, 100, settings)
+    opened = FeatureLookup(lambda: open_store(config, CONFIG), world.features, world.model.catalogue, 100, settings)
+    yield opened
+    opened.close()
 
 
 def query(world: World, user_key: int = ANN) -> FeatureQuery:

@@ -61,14 +61,23 @@ class Store:
         self._reader: tuple[Argument, Argument] = (self._fingerprint or "*", model_version)
         self._connection = Connection(config)
         self._applying = Applying(self._connection, config, self._reader)
+        try:
+            self._check(create)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _check(self, create: bool) -> None:
+        """Refuse a server that evicts, and a store that is missing where none is to be made."""
         require_no_eviction(self._connection)
-        if features is not None and self._fingerprint is not None:
-            if create:
-                bound = config.max_timeline_events or DEFAULT_TIMELINE_EVENTS
-                generations.create(self._connection, self._fingerprint, features, bound)
-                generations.describe(self._connection)
-            else:
-                self._require()
+        if self._features is None or self._fingerprint is None:
+            return
+        if create:
+            bound = self._config.max_timeline_events or DEFAULT_TIMELINE_EVENTS
+            generations.create(self._connection, self._fingerprint, self._features, bound)
+            generations.describe(self._connection)
+        else:
+            self._require()
 
     def __enter__(self) -> Self:
         return self
