@@ -5,12 +5,13 @@ RUN/config.yaml                      resolved config of the last job
 RUN/log/                             `rosa simulate`       LogDir
 RUN/data/                            `rosa preprocess`     DataDir
 RUN/checkpoints/, train.json         `rosa train`
-RUN/bundle/                          `rosa train`          see `rosa_ray.bundle`
+RUN/bundle, bundles/                 `rosa train`          see `rosa_ray.bundle`, `rosa_ray.bundle.versions`
 RUN/evaluation/                      `rosa evaluate`       EvaluationDir
 RUN/trials/, comparison.json, …      `rosa compare`, `ablate`, `weights`, `curve`
 RUN/tune/                            `rosa tune`           SweepDir
 RUN/store.db, stream/, dead_letters/ the live system, unless the config gives absolute paths
 RUN/summary.json, report.html        `rosa demo`, `rosa report`
+RUN/chaos.json, chaos.html           `rosa chaos`
 ```
 
 Paths are text: `pathlib` would turn `s3://bucket` into `s3:/bucket`.
@@ -287,7 +288,7 @@ class RunDir(Directory):
 
     @property
     def bundle(self) -> str:
-        """The trained model."""
+        """The trained model: a link to the newest of the bundles beside it."""
         return self.below("bundle")
 
     @property
@@ -319,6 +320,16 @@ class RunDir(Directory):
     def report(self) -> str:
         """The HTML page."""
         return self.below("report.html")
+
+    @property
+    def chaos(self) -> str:
+        """What `rosa chaos` saw."""
+        return self.below("chaos.json")
+
+    @property
+    def chaos_page(self) -> str:
+        """The same as a page."""
+        return self.below("chaos.html")
 
     def study(self, kind: str) -> str:
         """Document of a study.

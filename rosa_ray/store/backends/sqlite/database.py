@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rosa_ray.errors import StoreError, StoreMissingError
+from rosa_ray.errors import StoreDamagedError, StoreError, StoreLockedError, StoreMissingError
 from rosa_ray.store.backends.sqlite.schema import APPLICATION_ID, SCHEMA_VERSION, create_tables
 from rosa_ray.store.backends.sqlite.upgrade import upgrade
 
@@ -199,11 +199,11 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreError(f"store {self.path}: {self._explain(error)}") from error
+            raise _kind_of(error)(f"store {self.path}: {self._explain(error)}") from error
         except UnicodeDecodeError as error:
             # SQLite's own message may quote a damaged page.
             damage = sqlite3.DatabaseError("malformed text")
-            raise StoreError(f"store {self.path}: {self._explain(damage)}") from error
+            raise StoreDamagedError(f"store {self.path}: {self._explain(damage)}") from error
 
     def _explain(self, error: sqlite3.Error) -> str:
         text = " ".join(str(error).split())
@@ -227,6 +227,13 @@ def decoding() -> Iterator[None]:
         yield
     except _UNREADABLE as error:
         raise sqlite3.DatabaseError(f"malformed content: {error}") from error
+
+
+def _kind_of(error: sqlite3.Error) -> type[StoreError]:
+    if _is_busy(error):
+        return StoreLockedError
+    text = str(error)
+    return StoreDamagedError if "malformed" in text or "not a database" in text else StoreError
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
