@@ -1,8 +1,8 @@
 """Keeps the HTTP proxy answering: a HAProxy that dies is started again at once, and one whose manager died goes on.
 
-Ray starts HAProxy by this program, see `own_proxy`. It leaves a keeper behind, one for each node, and becomes HAProxy. A
-HAProxy that Ray knows to be dead is replaced by Ray seconds later, together with the actor that manages it. Meanwhile
-the keeper's HAProxy answers, with the routes of the last config. Ray's next one takes the open port over from it.
+Ray starts HAProxy by this program, see `own_proxy`. It leaves a keeper behind, one for each node, and becomes HAProxy.
+Ray replaces a dead HAProxy seconds later, together with the actor that manages it. Meanwhile the keeper's own HAProxy
+answers, with the routes of the last config. Ray's next one takes the open port over from it.
 
 The keeper ends with the Ray node, or with Serve. It needs the standard library alone.
 """
@@ -52,9 +52,9 @@ def prepare(config: Path, arguments: Sequence[str]) -> list[str]:
 
 
 def door(config: str) -> tuple[str, int] | None:
-    """Address and port that a config listens on for requests.
+    r"""Address and port that a config listens on for requests.
 
-    >>> door("frontend http_frontend\\n    bind *:8000\\n"), door("global\\n")
+    >>> door("frontend http_frontend\n    bind *:8000\n"), door("global\n")
     (('127.0.0.1', 8000), None)
     """
     found = re.search(r"\nfrontend http_frontend\n    bind (\S+):(\d+)", f"\n{config}")
@@ -65,7 +65,8 @@ def door(config: str) -> tuple[str, int] | None:
 
 def lost_proxies(config: Path) -> list[int]:
     """Processes of HAProxy that read this config or the keeper's, and that no manager knows any more."""
-    return [pid for pid in read_pids(config.parent) if runs(pid, (config, config.parent / KEPT))]
+    known = [pid for pid in read_pids(config.parent) if pid != os.getpid()]
+    return [pid for pid in known if runs(pid, (config, config.parent / KEPT))]
 
 
 def _take_over(folder: Path, config: str, lost: Sequence[int]) -> list[str]:
@@ -234,7 +235,7 @@ def _wait_for_end(pids: Iterable[int], timeout_s: float) -> None:
 
 
 def start_keeper(config: Path, binary: str, raylet: int) -> None:
-    """Leave a keeper behind, out of reach of whatever ends this process and its group; one that is there already stays."""
+    """Leave a keeper behind, which outlives this process and its group; one that is there already stays."""
     if os.fork():
         os.wait()
         return

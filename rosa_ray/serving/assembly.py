@@ -41,8 +41,8 @@ class ServiceSettings:
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     """Whether user ids become pseudonyms; every replica needs the secret."""
     model_version: str = ""
-    """The model to serve, of those whose bundles are kept beside `bundle`. Empty takes the one that `bundle` is when the
-    service is deployed. Replicas refuse any other."""
+    """The model to serve, of those whose bundles are kept beside `bundle`. Empty takes the one that `bundle` is at the
+    deployment. Replicas refuse any other."""
     instance: str = ""
     """Name of this deployment, which `/readyz` tells. `rosa serve` draws one and asks for it through the proxy."""
 
@@ -63,7 +63,7 @@ class ServiceSettings:
         return replace(self, bundle=absolute(self.bundle), store=store, serving=serving)
 
     def pinned(self) -> "ServiceSettings":
-        """The same with the bundle where nothing changes it, and its model's version: what replicas open, early or late.
+        """The same with the bundle where nothing changes it, and its model's version: what every replica opens.
 
         Raises:
             BundleError: there is no bundle of that model.

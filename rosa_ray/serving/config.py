@@ -73,11 +73,11 @@ class ServingConfig:
     cpus_per_replica: Annotated[float, Ge(0)] = 0.5
     """Logical CPUs that Ray sets aside for each replica."""
     min_replicas: Annotated[int, Ge(0)] = 0
-    """Replicas of each deployment, at least. 0 takes two where the cluster has room for a third, else one. A lookup of its
-    own is always one replica on SQLite: the store's single writer."""
+    """Replicas of each deployment, at least. 0 takes two where the cluster has room for a third, else one. A lookup of
+    its own is always one replica on SQLite: the store's single writer."""
     max_replicas: Annotated[int, Ge(0)] = 0
-    """Replicas of each deployment, at most; more come with the load. 0 takes as many as at least. Leave CPUs for one more
-    of each: a rollout starts the new one before it ends an old one."""
+    """Replicas of each deployment, at most; more come with the load. 0 takes as many as at least. Leave CPUs for one
+    more of each: a rollout starts the new one before it ends an old one."""
     target_ongoing_requests: Annotated[int, Ge(1)] = 8
     """Requests per replica that autoscaling aims at."""
     max_ongoing_requests: Annotated[int, Ge(1)] = 16

@@ -24,6 +24,7 @@ from rosa_ray.serving.app import build_application, rehearse
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.client import RankingClient
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.deployed import remember
 from rosa_ray.serving.door import proxy_limits, require_own_door, with_instance
 
 APPLICATION = "rosa"
@@ -79,6 +80,7 @@ def running(
         with RankingClient(url) as client:
             condition = client.wait_until_ready(max(started_s + ready_timeout_s - time.monotonic(), 1.0))
         require_own_door(url, settings.instance)
+        remember(name, settings)
         yield RunningService(url, condition["model_version"], time.monotonic() - started_s, notes)
     finally:
         _stop(name, had_serve, had_application)
