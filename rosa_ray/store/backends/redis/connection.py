@@ -38,7 +38,7 @@ _SCRIPTS = {
     **dict.fromkeys(
         (
             *("describe", "behaviors", "read_user", "read_counters", "forget"),
-            *("note", "read_columns", "held_columns", "write_columns", "replay_columns"),
+            *("note", "count_untold", "read_columns", "held_columns", "write_columns", "replay_columns"),
         ),
         ("common",),
     ),
@@ -98,11 +98,6 @@ class Connection:
         if answer[0] == b"overflow":
             raise overflowing(self.where, answer[1].decode())
         return list(answer)
-
-    def count(self, generation: str, name: str, amount: int) -> None:
-        """Add to a figure of a generation."""
-        with self.guard():
-            self.client.hincrby(self.key(generation, "info"), name, amount)
 
     def refuse(self, answer: Sequence[Any]) -> NoReturn:
         """Raise the error of a store that is missing or of another schema version."""
