@@ -85,7 +85,9 @@ class Load:
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_refit_and_the_way_back_lose_no_request(world: World, run: tuple[Path, ServiceSettings], fused: bool) -> None:
     home, settings = run
-    settings = replace(settings, serving=replace(settings.serving, fused=fused))
+    # Replicas that start take the cores from those that answer, longer than production's deadline on a busy machine.
+    patient = replace(settings.serving, fused=fused, encoder_deadline_ms=4000, lookup_deadline_ms=4000)
+    settings = replace(settings, serving=patient)
     told: list[str] = []
     with running(settings) as service, Load(service.url) as load:
         former = service.model_version
