@@ -66,15 +66,14 @@ class Ledger:
         return shown + ([f"{len(found) - first} of {compared} users more differ"] if len(found) > first else [])
 
     def _queries(self) -> Iterator[tuple[str, FeatureQuery]]:
-        ads, model = self._copy.model.catalogue, self._copy.model
         draw = np.random.default_rng(len(self._touched))
         others = draw.choice(self._copy.user_ids, min(COMPARED_USERS, len(self._copy.user_ids)), replace=False).tolist()
         now_us = time.time_ns() // 1000
-        rows = ads.table.first_rows
+        rows = self._copy.ad_table.first_rows
         for user_id in [*sorted(self._touched), *others]:
             chosen = np.sort(draw.choice(rows, min(100, len(rows)), replace=False))
             at_us = now_us + int(draw.choice([2 * HOUR_US, DAY_US, 2 * DAY_US]))
-            yield user_id, query_of(model, user_id, at_us, chosen)
+            yield user_id, query_of(self._copy, user_id, at_us, chosen)
 
 
 def not_held(copy: RunCopy, store: Path, records: Sequence[Mapping[str, Any]]) -> int:
@@ -89,12 +88,14 @@ def not_held(copy: RunCopy, store: Path, records: Sequence[Mapping[str, Any]]) -
     return lookup.write_now(parsed.columns, parsed.changes).accepted
 
 
-def query_of(model: Any, user_id: str, time_us: int, rows: np.ndarray) -> FeatureQuery:
-    """A request for ads of the catalogue with their own bids."""
-    ads = model.catalogue
-    return FeatureQuery(
-        hash_id(user_id), time_us, ads.table.ad_key[rows], ads.bid[rows], model.features.fingerprint, {}
-    )
+def query_of(copy: RunCopy, user_id: str, time_us: int, rows: np.ndarray) -> FeatureQuery:
+    """A request for ads with their own bids.
+
+    Args:
+        rows: of `RunCopy.ad_table`.
+    """
+    fingerprint = copy.model.features.fingerprint
+    return FeatureQuery(hash_id(user_id), time_us, copy.ad_table.ad_key[rows], copy.ad_bids[rows], fingerprint, {})
 
 
 def open_lookup(copy: RunCopy, settings: ServiceSettings) -> FeatureLookup:
@@ -106,10 +107,7 @@ def open_lookup(copy: RunCopy, settings: ServiceSettings) -> FeatureLookup:
 
 def parser_of(copy: RunCopy) -> RecordParser:
     """Reads records as the service does."""
-    model = copy.model
-    return RecordParser(
-        model.catalogue.table, features=model.features.config, time_form=copy.settings.records.time_form
-    )
+    return RecordParser(copy.ad_table, features=copy.model.features.config, time_form=copy.settings.records.time_form)
 
 
 def first_difference(expected: Features, found: Features) -> str:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from rosa_ray.bundle import open_bundle
 from rosa_ray.data.catalogue import ads_at
 from rosa_ray.errors import InputError
+from rosa_ray.features import AdTable
 from rosa_ray.features.config import behaviors_of
 from rosa_ray.run_dir import RunDir
 from rosa_ray.serving.assembly import ServiceSettings
@@ -60,6 +61,18 @@ class RunCopy:
     def model(self) -> ServedModel:
         """The bundle, loaded."""
         return load_model(self.bundle)
+
+    @cached_property
+    def ad_table(self) -> AdTable:
+        """The ads of the bundle."""
+        return AdTable.from_table(self.model.bundle.ads)
+
+    @cached_property
+    def ad_bids(self) -> np.ndarray:
+        """Bids of the ads of the bundle, in the order of `ad_table`."""
+        ads = self.model.bundle.ads
+        bids: np.ndarray = ads["bid"].to_numpy()[AdTable.order(ads)]
+        return bids
 
     @cached_property
     def user_ids(self) -> list[str]:

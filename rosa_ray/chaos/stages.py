@@ -105,6 +105,7 @@ class ServiceStage:
             "run_dir": self.run_dir,
             "serving__port": 0,
             "serving__fused": self._name != "graph",
+            "ray__dashboard": self._name == "graph",
             "store__kind": settings.store.kind,
             "store__path": settings.store.path,
             "store__url": settings.store.url,

@@ -28,6 +28,12 @@ class StoreConfig:
     """The Redis server and database, `redis://[user:password@]host:port/0`, `rediss://` or `unix://`."""
     password_env: str = ""
     """Name of an environment variable that holds the server's password, which then stands in no config."""
+    tls_ca: str = ""
+    """File of the authorities that vouch for a `rediss://` server. Empty takes those of the system."""
+    tls_cert: str = ""
+    """File of the certificate that this process shows a `rediss://` server which asks for one."""
+    tls_key: str = ""
+    """File of the key of `tls_cert`."""
     namespace: str = "rosa"
     """First part of every Redis key, so that several stores share a server."""
     max_timeline_events: Annotated[int, Ge(0)] = 0
@@ -38,6 +44,9 @@ class StoreConfig:
     dedup_horizon_days: Annotated[int, Ge(1)] = 7
     """Record ids are remembered for this long after the record came, by the time of the newest record. An older record
     is set aside as late where the store cannot tell whether it has it. A gap in what came is filled at any age."""
+    counter_days: Annotated[int, Ge(1), Le(3650)] = 7
+    """Buckets of counters are kept for the longest window and so many days more, by the time of the newest record. A
+    request of an earlier time is not read exactly. The sums of all time go on."""
     kept_versions: Annotated[int, Ge(0), Le(20)] = 2
     """Former models that can still be read, beside the one activated last. Each activation removes the states of older
     ones, and the loaded logs that none of the kept reads. Records are counted once for each loaded log that is kept."""

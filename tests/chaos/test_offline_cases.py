@@ -7,34 +7,7 @@ import pytest
 from rosa_ray.chaos.bench import Bench
 from rosa_ray.chaos.case import Case, all_cases
 from rosa_ray.chaos.ledger import Ledger, not_held, open_lookup, parser_of
-from rosa_ray.chaos.run_copy import copy_run
 from rosa_ray.chaos.streams_bench import records_of
-from rosa_ray.config import load_config
-from rosa_ray.run_dir import RunDir
-from rosa_ray.storage import write_json
-from tests.serving.conftest import NOW_US, World, build_world
-from tests.workloads.tiny_run import write_run
-from workloads.places import service_settings
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture
-def bench(world: World, tmp_path: Path) -> Bench:
-    import shutil
-
-    config_file = write_run(tmp_path / "run", world)
-    shutil.copy(world.store, tmp_path / "run" / "store.db")
-    spec = {"end_us": NOW_US, "feature_config": world.features.config.definition()}
-    write_json(spec, RunDir(str(tmp_path / "run")).data.spec)
-    config = load_config(config_file)
-    run_dir = RunDir(config.run_dir)
-    copy = copy_run(tmp_path / "copy", run_dir, service_settings(config), config_file.read_text(), ("rosa",))
-    (tmp_path / "scratch").mkdir()
-    return Bench(copy, tmp_path / "scratch")
 
 
 def named(name: str) -> Case:
@@ -48,7 +21,7 @@ def test_a_damaged_bundle_is_refused(bench: Bench, name: str) -> None:
     assert seen.text.startswith("refused: bundle")
 
 
-def test_the_run_itself_is_only_read(bench: Bench, world: World, tmp_path: Path) -> None:
+def test_the_run_itself_is_only_read(bench: Bench, tmp_path: Path) -> None:
     before = (tmp_path / "run" / "store.db").read_bytes()
     named("bundles.flipped_bit").run(bench)  # type: ignore[arg-type]
     store = bench.store()

@@ -76,7 +76,8 @@ class World:
         return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**serving))
 
     def scorer(self, store: Path, **serving: object) -> HybridScorer:
-        scorer = build_scorer(self.settings(store, **serving))
+        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
+        scorer = build_scorer(self.settings(store, **(patient | serving)))
         scorer.now_us = lambda: NOW_US
         return scorer
 

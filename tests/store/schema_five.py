@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rosa_ray.features import RECORD_COLUMNS, record_keys
+from rosa_ray.store.backends.sqlite.counters import TOTAL_CHUNK
 
 _SHARED = """
 CREATE TABLE slots (
@@ -77,6 +78,7 @@ def write_former(today: Path, former: Path, version: int, records: dict[str, np.
         connection.execute("INSERT INTO slots VALUES ('b', 0, '', '', 0, '', 0, 0, 0, 0)")
         for table in _SAME:
             connection.execute(f"INSERT INTO {table}_a SELECT * FROM today.{table}_{number}")
+        connection.execute("DELETE FROM counters_a WHERE chunk = ?", (TOTAL_CHUNK,))
         connection.execute(
             f"INSERT INTO states_a SELECT user_key, stale, last_time_us, last_event_id, packed FROM "
             f"today.states_{model} JOIN today.encoded_{number} USING (user_key)"

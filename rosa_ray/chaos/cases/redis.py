@@ -110,7 +110,7 @@ def evicting(bench: Bench) -> Seen:
     server.client().config_set("maxmemory-policy", "allkeys-lru")
     model = bench.copy.model
     try:
-        open_store(settings.store, model.features.config, model.features.fingerprint).close()
+        open_store(settings.store, model.features.config, model.version).close()
     except (RosaError, TypeError) as error:
         named = "allkeys-lru" in str(error)
         return Seen(str(error)[:160], [] if named else ["the error does not name the policy"])
@@ -159,7 +159,7 @@ def _scratch(bench: Bench) -> tuple[RedisServer, ServiceSettings]:
     base = bench.copy.served(bench.copy.store)
     settings = replace(base, store=replace(base.store, kind="redis", url=server.url, namespace="scratch"))
     model = bench.copy.model
-    open_store(settings.store, model.features.config, model.features.fingerprint, create=True).close()
+    open_store(settings.store, model.features.config, model.version, create=True).close()
     return server, settings
 
 

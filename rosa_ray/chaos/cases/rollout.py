@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -224,15 +225,15 @@ def _put_back(live: Live, bundle: Path, kept: Path) -> None:
     shutil.copytree(live.copy.bundle, bundle)
 
 
-@CASES.add("ten deployments in a row, refits and the first model in turn", NOTHING_LOST, "fused", 480, spoils=True)
-def ten_in_a_row(live: Live) -> Seen:
+@CASES.add("four deployments in a row, a refit and the first model in turn", NOTHING_LOST, "fused", 300, spoils=True)
+def four_in_a_row(live: Live) -> Seen:
     """A busy day."""
     run_dir = run_of(live, "turns")
     refit(live.copy.bundle, run_dir / "bundle", seed=3)
     filled = materialize(live, run_dir)
     if not filled.ok:
         raise Short(f"it was not materialised: {filled.said}")
-    seen, _ = rolled(live, *([run_dir, live.run_dir] * 5))
+    seen, _ = rolled(live, *([run_dir, live.run_dir] * 2))
     return seen
 
 
@@ -247,17 +248,21 @@ def ad_added_and_paused(live: Live) -> Seen:
     ad_id = f"ad-{live.bodies().session}"
     item_id, category = live.bodies().items[0]
     ad = {"type": "ad", "ad_id": ad_id, "item_id": item_id, "category": category, "bid": 0.5, "price": 9.9}
-    ad |= {"campaign_id": live.copy.ads["campaign_id"][0].as_py()}
+    ad |= {"campaign_id": live.copy.ads["campaign_id"][0].as_py(), "valid_from": _now()}
     status, answer = live.post("/ads", {"ads": [ad]})
     if status != 200:
         return Seen(f"answered {status}", [f"`POST /ads` answered {status}: {json.dumps(answer)[:160]}"])
     added_s = _until_shown(live, ad_id, shown=True)
-    status, answer = live.post("/ads", {"ads": [{"type": "ad", "ad_id": ad_id, "paused": True}]})
+    status, answer = live.post("/ads", {"ads": [{"type": "ad", "ad_id": ad_id, "paused": True, "valid_from": _now()}]})
     paused_s = _until_shown(live, ad_id, shown=False)
     short = [] if added_s <= 1.0 else [f"it was ranked by all only after {added_s:.1f} s"]
     short += [] if status == 200 else [f"the pause was answered {status}: {json.dumps(answer)[:120]}"]
     short += [] if paused_s <= 1.0 else [f"it was shown by some for {paused_s:.1f} s"]
     return Seen(f"ranked after {added_s:.2f} s, gone {paused_s:.2f} s after its pause", short)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
 
 
 def _until_shown(live: Live, ad_id: str, shown: bool, limit_s: float = 10.0) -> float:

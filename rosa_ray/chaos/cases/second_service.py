@@ -194,6 +194,25 @@ def _families(live: Live) -> set[str]:
     return found
 
 
+@CASES.add("the dashboard and its Jobs API are asked without a token, graph", "401 or 403", "graph", 60)
+def jobs_api(live: Live) -> Seen:
+    """A job is code."""
+    import httpx
+
+    asked: dict[str, int] = {}
+    for _, _, port in processes.listening(processes.called(live.service.tree(), "dashboard")):
+        for path in ("/api/jobs/", "/api/serve/applications/"):
+            try:
+                answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5.0, trust_env=False)
+            except httpx.HTTPError:
+                continue
+            if answer.status_code != 404:
+                asked[f"{port}{path}"] = answer.status_code
+    short = [f"{path} answered {status}" for path, status in asked.items() if status not in (401, 403)]
+    short += [] if asked else ["no dashboard answered"]
+    return Seen(f"answered {asked}", short)
+
+
 @CASES.add("a password in `store.url`", "no output and no file of the run holds it", limit_s=90)
 def store_password(bench: Bench) -> Seen:
     """Logs and configs are shared."""

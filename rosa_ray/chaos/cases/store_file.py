@@ -286,11 +286,11 @@ def money_bounds(bench: Bench) -> Seen:
     """What is below a millionth, and what no 64 bits of millionths hold."""
     shown = next(one for one in records_of(bench, 30) if one.get("type") == "impression")
     bad = [{**shown, "bid": 4e-7}, {**shown, "impression_id": "big", "cost": 1e13}]
-    lookup, model = open_lookup(bench.copy, bench.copy.served(bench.store())), bench.copy.model
+    lookup = open_lookup(bench.copy, bench.copy.served(bench.store()))
     parsed = parser_of(bench.copy).parse_values(bad)
     lookup.write_now(parsed.columns, parsed.changes)
-    rows = np.sort(model.catalogue.table.first_rows[:50])
-    query = query_of(model, str(shown["user_id"]), time.time_ns() // 1000 + DAY_US, rows)
+    rows = np.sort(bench.copy.ad_table.first_rows[:50])
+    query = query_of(bench.copy, str(shown["user_id"]), time.time_ns() // 1000 + DAY_US, rows)
     found = [lookup.read_now(replace(query, bid=np.full(len(rows), bid))) for bid in (4e-7, 1.0)]
     wrong = sum(int((~np.isfinite(one.expected_cost) | (one.expected_cost < 0)).sum()) for one in found)
     short = [f"{wrong} of {2 * len(rows)} expected costs are no sums of money"] if wrong else []

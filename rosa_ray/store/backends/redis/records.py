@@ -1,5 +1,7 @@
 """Byte layouts in Redis, and the arguments that scripts take for a batch of records."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rosa_ray.arrays import Columns
@@ -7,14 +9,15 @@ from rosa_ray.errors import StoreError
 from rosa_ray.features import (
     EVENT_COLUMNS,
     RECORD_COLUMNS,
-    Counters,
     FeatureConfig,
     RecordKind,
-    contributions,
     record_keys,
 )
+from rosa_ray.features.records import take_records
 from rosa_ray.store.backends.redis.connection import Argument
-from rosa_ray.store.packing import EVENT_RECORD, part_texts, parts_of_texts
+from rosa_ray.store.backends.redis.counters import kept_arguments, pack_counts
+from rosa_ray.store.packing import EVENT_RECORD, part_texts, parts_of_texts, recoded
+from rosa_ray.store.windows import Kept
 
 SEPARATOR = b"\xff"
 """Ends every id of a timeline; no id holds it, since ids are UTF-8, and so ids sort as their bytes do."""
@@ -24,10 +27,8 @@ ENTRY = np.dtype(EVENT_RECORD.descr + [(name, RECORD_COLUMNS[name].newbyteorder(
 """One record: first the event as a timeline holds it, then the other columns; its id follows, in UTF-8, and after a
 separator the keys that own counters need, where it has some."""
 
-OWNED = "+"
-"""Begins the name of a counter that belongs to the record's user, whom its entity does not tell."""
-
 _MAX_TIME_US = 2**53
+_UNKNOWN = 255
 
 
 def pack_entries(records: Columns) -> list[bytes]:
@@ -51,8 +52,12 @@ def unpack_entries(packed: list[bytes]) -> dict[str, np.ndarray]:
     return {**columns, "record_id": ids, **parts_of_texts([parts.decode() for _, _, parts in ends])}
 
 
-def record_arguments(records: Columns, features: FeatureConfig, where: str) -> list[Argument]:
-    """What `fold.lua` takes for a batch: the order of its events in timelines, and every record.
+def record_arguments(records: Columns, said: Sequence[str], names: Sequence[str], where: str) -> list[Argument]:
+    """What `take_records` of the scripts takes for a batch, behind the order of its events in timelines.
+
+    Args:
+        said: names of behaviours by the codes of the records.
+        names: names by the codes of the journal, these among them.
 
     Raises:
         StoreError: a time is too far from 1970 to be counted exactly in a script.
@@ -62,11 +67,30 @@ def record_arguments(records: Columns, features: FeatureConfig, where: str) -> l
         raise StoreError(f"store {where}: a record's time is not within 285 years of 1970; correct the record")
     order = _timeline_order(records)
     keys = record_keys(records).astype("<i8").tobytes()
-    texts = (records["user_key"].tolist(), time_us.tolist(), _counts(records, features))
+    entries = pack_entries({**records, "behavior": _codes(records, said, names)})
     arguments: list[Argument] = [len(order), *order, len(time_us)]
-    for row, (entry, *fields) in enumerate(zip(pack_entries(records), *texts, strict=True)):
-        arguments += (keys[row * 8 : row * 8 + 8] + entry, "{} {}\n{}".format(*fields))
+    for row, (entry, user, time) in enumerate(
+        zip(entries, records["user_key"].tolist(), time_us.tolist(), strict=True)
+    ):
+        arguments += (keys[row * 8 : row * 8 + 8] + entry, f"{user} {time}")
     return arguments
+
+
+def counted_arguments(
+    records: Columns, said: Sequence[str], features: FeatureConfig, kept: Kept, where: str
+) -> list[Argument]:
+    """What a generation that is counted by some features makes of a batch: `take_kept` and `take_counted` take it.
+
+    Raises:
+        StoreError: amounts are too large to be counted.
+    """
+    codes = _codes(records, said, features.behavior_names)
+    rows = np.flatnonzero(codes >= 0)
+    counts = pack_counts(take_records({**records, "behavior": codes}, rows), features, where)
+    arguments: list[Argument] = [bytes([_UNKNOWN])] * len(codes)
+    for row, code, count in zip(rows.tolist(), codes[rows].tolist(), counts, strict=True):
+        arguments[row] = bytes([code]) + count
+    return [*kept_arguments(kept), *arguments]
 
 
 def pack_ids(event_ids: list[str]) -> bytes:
@@ -83,44 +107,16 @@ def unpack_ids(packed: bytes) -> list[str]:
     return [event_id.decode() for event_id in packed.split(SEPARATOR)[:-1]]
 
 
-def counter_fields(counters: Counters, low: int, high: int) -> dict[str, int]:
-    """Fields `bucket:measure` of the rows of one entity, without zeros."""
-    return {
-        f"{bucket}:{measure}": amount
-        for bucket, sums in zip(counters.bucket[low:high].tolist(), counters.sums[low:high].tolist(), strict=True)
-        for measure, amount in enumerate(sums)
-        if amount
-    }
-
-
-def counters_of_fields(entity_keys: list[int], fields: list[list[bytes]], measures: int) -> Counters:
-    """Counters of entities in ascending order from their flat lists of fields and amounts."""
-    entity, bucket, measure, amount = [], [], [], []
-    for key, found in zip(entity_keys, fields, strict=True):
-        for name, value in zip(found[::2], found[1::2], strict=True):
-            when, _, which = name.partition(b":")
-            entity.append(key)
-            bucket.append(int(when))
-            measure.append(int(which))
-            amount.append(int(value))
-    amounts = np.zeros((len(entity), measures), np.int64)
-    amounts[np.arange(len(entity)), np.array(measure, np.int64)] = np.array(amount, np.int64)
-    return Counters.fold(np.array(entity, np.int64), np.array(bucket, np.int64), amounts)
+def _codes(records: Columns, said: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """Behaviours of events by other names, int8, -1 where these lack one; of other records what they have."""
+    if tuple(said) == tuple(names):
+        return records["behavior"]
+    events = records["kind"] == RecordKind.EVENT
+    codes = recoded(np.where(events, records["behavior"], 0), said, names)
+    return np.where(events, codes, records["behavior"]).astype(np.int8)
 
 
 def _timeline_order(records: Columns) -> list[int]:
     rows = np.flatnonzero(records["kind"] == RecordKind.EVENT)
     by = (records["record_id"][rows], records["time_us"][rows], records["user_key"][rows])
     return rows[np.lexsort(by)].tolist() if len(rows) else []
-
-
-def _counts(records: Columns, features: FeatureConfig) -> list[str]:
-    """Per record, `view:entity bucket:measure amount` of everything that it adds."""
-    texts: list[list[str]] = [[] for _ in records["time_us"]]
-    for view, part in contributions(records, features).items():
-        name = view if part.owner_key is None else OWNED + view
-        which, measure = np.nonzero(part.amounts)
-        columns = (part.row[which], part.entity_key[which], part.bucket[which], measure, part.amounts[which, measure])
-        for row, entity, bucket, index, amount in zip(*(column.tolist() for column in columns), strict=True):
-            texts[row].append(f"{name}:{entity} {bucket}:{index} {amount}")
-    return ["\n".join(text) for text in texts]

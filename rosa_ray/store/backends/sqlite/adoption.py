@@ -4,6 +4,7 @@ import sqlite3
 
 from rosa_ray.features import FeatureConfig
 from rosa_ray.store.backends.sqlite import generations, removal
+from rosa_ray.store.backends.sqlite.counters import complete_totals
 from rosa_ray.store.backends.sqlite.database import Database
 from rosa_ray.store.backends.sqlite.journal import behavior_names
 from rosa_ray.store.backends.sqlite.loading import CatchUp
@@ -29,6 +30,7 @@ def adopt(
             )
             if not taken.rowcount:
                 continue
+            complete_totals(connection, str(number), len(features.behaviors))
             alone = not generations.in_state(connection, "live")
             if alone:
                 connection.execute("UPDATE generations SET state = 'live' WHERE number = ?", (number,))

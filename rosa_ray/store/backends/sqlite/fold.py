@@ -11,13 +11,15 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features import RecordKind, fold_records, record_keys
 from rosa_ray.features.records import take_records
 from rosa_ray.store.backends.sqlite import spans
-from rosa_ray.store.backends.sqlite.counters import add_counters
+from rosa_ray.store.backends.sqlite.counters import CHUNK_BUCKETS, add_counters
 from rosa_ray.store.backends.sqlite.database import decoding
 from rosa_ray.store.backends.sqlite.generations import Generation, advance
 from rosa_ray.store.backends.sqlite.timelines import append_events
 from rosa_ray.store.backends.sqlite.users import expire_users, touch_users
 from rosa_ray.store.config import StoreConfig
+from rosa_ray.store.packing import recoded
 from rosa_ray.store.protocol import ApplyResult
+from rosa_ray.store.windows import Kept
 from rosa_ray.units import DAY_US
 
 _PRUNE_ROWS = 100
@@ -51,9 +53,9 @@ def fold_into(
     rows = _find_new(connection, generation, known, np.flatnonzero(~late), day)
     accepted = take_records(known, rows)
     late_rows = np.flatnonzero(late)
-    if len(rows):
-        _add(connection, generation, accepted)
     newest_us = int(accepted["time_us"].max(initial=generation.newest_us))
+    if len(rows):
+        _add(connection, generation, accepted, newest_us, config)
     advance(connection, generation.number, newest_us, len(late_rows))
     _prune_seen(connection, generation.name, newest_us - config.horizon_us, limit=_PRUNE_ROWS + 2 * len(rows))
     duplicates = len(late) - len(late_rows) - len(rows)
@@ -76,17 +78,6 @@ def add_seen(connection: sqlite3.Connection, slot: str, record_key: np.ndarray, 
     connection.executemany(f"INSERT OR IGNORE INTO seen_{slot} VALUES (?, ?)", rows)
 
 
-def recoded(codes: np.ndarray, said: Sequence[str], meant: Sequence[str]) -> np.ndarray:
-    """Codes of behaviours by one list of names as those of another, -1 where it lacks the name.
-
-    >>> recoded(np.array([0, 1]), ["view", "cart"], ["click", "view"])
-    array([ 1, -1])
-    """
-    places = {name: code for code, name in enumerate(meant)}
-    moved: np.ndarray = np.array([places.get(name, -1) for name in said])[codes]
-    return moved
-
-
 def _as_counted(
     records: Columns, said: Sequence[str], meant: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -101,11 +92,14 @@ def _as_counted(
     return {**kept, "behavior": np.where(events, codes, 0)[rows].astype(np.int8)}, rows
 
 
-def _add(connection: sqlite3.Connection, generation: Generation, records: Columns) -> None:
+def _add(
+    connection: sqlite3.Connection, generation: Generation, records: Columns, newest_us: int, config: StoreConfig
+) -> None:
     """Count new records, sorted by user, time and id, and append the events among them."""
     states = fold_records(records, generation.features)
+    kept_bucket = Kept.of(generation.features, config, CHUNK_BUCKETS).first_bucket(newest_us)
     with decoding():
-        add_counters(connection, generation.name, states)
+        add_counters(connection, generation.name, states, kept_bucket, config.path)
     touch_users(connection, generation.name, records["user_key"], records["time_us"])
     events = records["kind"] == RecordKind.EVENT
     if events.any():

@@ -12,10 +12,10 @@ from rosa_ray.features import RECORD_COLUMNS
 from rosa_ray.features.records import take_records
 from rosa_ray.store.backends.sqlite import generations
 from rosa_ray.store.backends.sqlite.database import Step, decoding
-from rosa_ray.store.backends.sqlite.fold import fold_into, recoded
+from rosa_ray.store.backends.sqlite.fold import fold_into
 from rosa_ray.store.backends.sqlite.schema import count_figures
 from rosa_ray.store.config import StoreConfig
-from rosa_ray.store.packing import part_texts, parts_of_texts
+from rosa_ray.store.packing import part_texts, parts_of_texts, recoded
 from rosa_ray.store.protocol import NEVER_US, ApplyResult
 
 _PRUNE_ROWS = 100

@@ -72,13 +72,16 @@ def state_steps(generation: str, model: Model, block: StateBlock, dtype: str) ->
         yield partial(timelines.load_states, slot=generation, model=model, block=part, dtype=dtype)
 
 
-def counter_steps(database: Database, generation: Generation, states: CounterStates) -> Iterator[Step]:
+def counter_steps(
+    database: Database, generation: Generation, states: CounterStates, kept_bucket: int
+) -> Iterator[Step]:
     """Steps that replace all counters, whole entities at a time."""
     for table in ("counters", "owned"):
         yield from removal.empty_table(database, table, generation.name)
     for view, whole in states.items():
         for part in _parts_of_counters(whole):
-            yield partial(counters.put_counters, slot=generation.name, states={view: part})
+            put = partial(counters.put_counters, slot=generation.name, states={view: part})
+            yield partial(put, kept_bucket=kept_bucket, path=database.path)
 
 
 def activate(database: Database, version: StoreVersion, model_version: str, config: StoreConfig) -> ApplyResult:

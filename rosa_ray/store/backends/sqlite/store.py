@@ -41,6 +41,7 @@ from rosa_ray.store.protocol import (
     TimelineBlock,
     UserRecord,
 )
+from rosa_ray.store.windows import Kept
 
 
 class Store:
@@ -78,12 +79,13 @@ class Store:
         with self._database.read() as connection:
             generation, model = self._require(connection)
             name, features = generation.name, generation.features
+            behaviors, kept_bucket = len(features.behaviors), self._kept_bucket(generation)
             return UserRecord(
                 user_key=user_key,
                 timeline=timelines.read_timeline(connection, name, user_key),
                 states=None if model is None else timelines.read_states(connection, name, user_key, model),
                 counters={
-                    view.name: counters.read_counters(connection, name, view.name, key, len(features.behaviors))
+                    view.name: counters.read_counters(connection, name, view.name, key, behaviors, kept_bucket)
                     for view in counted_views(features)
                     if view.entity == "user_key"
                 },
@@ -93,14 +95,15 @@ class Store:
                 else b"",
             )
 
-    def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+    def read_counters(self, view: str, entity_keys: np.ndarray, since_bucket: int | None = None) -> CounterStates:
         """See `OnlineStore.read_counters`."""
         if view_named(view) is None:
             raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(VIEWS)}")
         with self._database.read() as connection:
             generation, _ = self._require(connection)
-            behaviors = len(generation.features.behaviors)
-            return {view: counters.read_counters(connection, generation.name, view, entity_keys, behaviors)}
+            behaviors, kept_bucket = len(generation.features.behaviors), self._kept_bucket(generation)
+            asked = (entity_keys, behaviors, kept_bucket, since_bucket)
+            return {view: counters.read_counters(connection, generation.name, view, *asked)}
 
     def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
         """See `OnlineStore.read_columns`."""
@@ -158,7 +161,8 @@ class Store:
     def load_counters(self, version: StoreVersion, states: CounterStates) -> None:
         """See `OnlineStore.load_counters`."""
         generation = self._loading(version)
-        self._database.write_in_turns(loading.counter_steps(self._database, generation, states))
+        kept_bucket = self._kept_bucket(generation)
+        self._database.write_in_turns(loading.counter_steps(self._database, generation, states, kept_bucket))
 
     def load_columns(self, version: StoreVersion, prefix: str, keys: np.ndarray, packed: Sequence[bytes]) -> None:
         """See `OnlineStore.load_columns`."""
@@ -250,6 +254,10 @@ class Store:
             number = generations.create(connection, version, features, bound)
             generations.activate(connection, number, generations.add_model(connection, number, ""))
             journal.behavior_names(connection, features.behavior_names)
+
+    def _kept_bucket(self, generation: Generation) -> int:
+        kept = Kept.of(generation.features, self._config, counters.CHUNK_BUCKETS)
+        return kept.first_bucket(generation.newest_us)
 
     def _loading(self, version: StoreVersion) -> Generation:
         with self._database.read() as connection:
