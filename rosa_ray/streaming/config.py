@@ -8,6 +8,7 @@ from annotated_types import Ge, MinLen
 
 from rosa_ray.records.log import LogConfig
 from rosa_ray.settings import section, wrong
+from rosa_ray.units import MINUTE_US
 
 
 @section("stream")
@@ -44,10 +45,21 @@ class StreamConfig:
     """A longer record is refused."""
     store_patience_s: Annotated[float, Ge(0)] = 60.0
     """While the store fails, try again this long before giving up."""
+    source_patience_s: Annotated[float, Ge(0)] = 600.0
+    """While the log or the broker cannot be reached, try again this long before giving up."""
+    skew_minutes: Annotated[int, Ge(1)] = 360
+    """A partition waits while its records are further ahead than this of the slowest one that has more to give."""
+    partition_patience_s: Annotated[float, Ge(0)] = 60.0
+    """A partition that gives nothing for this long holds the others no more."""
     dead_letters: str = "dead-letters"
     """Directory of refused records, below the run when relative."""
     dead_letter_mb: Annotated[int, Ge(1)] = 64
     """Size of that directory, per process."""
+
+    @property
+    def skew_us(self) -> int:
+        """How far partitions may be ahead of each other, microseconds."""
+        return self.skew_minutes * MINUTE_US
 
     def __post_init__(self) -> None:
         if self.max_batch < self.min_batch:

@@ -25,7 +25,9 @@ class ConsumerMetrics:
         ignored_fields: fields that no contract knows, and in how many records each stood.
         newest_us: latest own time of an applied record.
         lag_records: polled by nobody yet, as last asked.
-        retries: batches that were tried again because the store failed.
+        held_records: of these, polled and held back for slower partitions.
+        removed_records: that the log let go before they were read.
+        retries: batches that were tried again because the store or the source failed.
     """
 
     records: int = 0
@@ -38,6 +40,8 @@ class ConsumerMetrics:
     ignored_fields: dict[str, int] = field(default_factory=dict)
     newest_us: int = 0
     lag_records: int = 0
+    held_records: int = 0
+    removed_records: int = 0
     started_s: float = field(default_factory=time.monotonic)
     _window: tuple[float, int, float] = (0.0, 0, 0.0)
 
@@ -65,9 +69,13 @@ class ConsumerMetrics:
         """Count a batch that will be tried again."""
         self.retries += 1
 
-    def measured(self, lag_records: int) -> None:
-        """Note the lag."""
-        self.lag_records = lag_records
+    def hold(self, records: int) -> None:
+        """Note how many records are held back for slower partitions."""
+        self.held_records = records
+
+    def measured(self, lag_records: int, removed_records: int = 0) -> None:
+        """Note the lag, and how many records are gone unread."""
+        self.lag_records, self.removed_records = lag_records, removed_records
 
     @property
     def seconds(self) -> float:
@@ -100,6 +108,8 @@ class ConsumerMetrics:
             "retries": self.retries,
             "records_per_s": round(self.rate(), 1),
             "lag_records": self.lag_records,
+            "held_records": self.held_records,
+            "removed_records": self.removed_records,
             "lag_s": None if self.lag_s is None else round(self.lag_s, 3),
             "seconds": round(self.seconds, 3),
         }
@@ -110,10 +120,12 @@ class ConsumerMetrics:
         refused = ", ".join(f"{count} {reason}" for reason, count in sorted(self.refused.items())) or "none refused"
         ignored = f", ignored fields {in_words(self.ignored_fields)}" if self.ignored_fields else ""
         unknown = f", {self.unknown_ads} of unknown ads" if self.unknown_ads else ""
+        held = f", {self.held_records} of them for slower partitions" if self.held_records else ""
+        removed = f", {self.removed_records} removed unread" if self.removed_records else ""
         return (
             f"{self.records} records, {self.rate():.0f}/s, {self.accepted} new, {self.duplicates} repeated, "
             f"{refused}{unknown}{ignored}; "
-            f"newest {newest}, {self.lag_records} waiting"
+            f"newest {newest}, {self.lag_records} waiting{held}{removed}"
         )
 
 
@@ -133,9 +145,11 @@ class RayConsumerMetrics(ConsumerMetrics):
         self._lag_records = Gauge("rosa_stream_lag_records", "Records that wait to be applied.", names)
         self._lag_s = Gauge("rosa_stream_lag_seconds", "Age of the newest applied record.", names)
         self._unknown_ads = RayCounter("rosa_stream_unknown_ads", "Records of ads that the catalogue lacks.", names)
-        self._retries = RayCounter("rosa_stream_retries", "Batches tried again because the store failed.", names)
+        self._retries = RayCounter("rosa_stream_retries", "Batches tried again because store or source failed.", names)
+        self._held = Gauge("rosa_stream_held_records", "Records that wait for slower partitions.", names)
+        self._removed = Gauge("rosa_stream_removed_records", "Records that the log let go unread.", names)
         counted = (self._outcomes, self._ignored, self._unknown_ads, self._retries)
-        for metric in (*counted, self._lag_records, self._lag_s):
+        for metric in (*counted, self._lag_records, self._lag_s, self._held, self._removed):
             metric.set_default_tags({"consumer": consumer})
 
     def applied(self, records: int, accepted: int, duplicates: int, newest_us: int) -> None:
@@ -165,10 +179,16 @@ class RayConsumerMetrics(ConsumerMetrics):
         super().retried()
         self._retries.inc()
 
-    def measured(self, lag_records: int) -> None:
+    def hold(self, records: int) -> None:
+        """Note how many records are held back."""
+        super().hold(records)
+        self._held.set(records)
+
+    def measured(self, lag_records: int, removed_records: int = 0) -> None:
         """Note the lag."""
-        super().measured(lag_records)
+        super().measured(lag_records, removed_records)
         self._lag_records.set(lag_records)
+        self._removed.set(removed_records)
         self._lag_s.set(self.lag_s or 0.0)
 
     def _count(self, outcomes: Mapping[str, int]) -> None:

@@ -165,6 +165,8 @@ def test_what_comes_too_late_is_set_aside_by_the_store(tmp_path: Path) -> None:
         "retries": 0,
         "records_per_s": 0,
         "lag_records": 0,
+        "held_records": 0,
+        "removed_records": 0,
         "lag_s": 0,
         "seconds": 0,
     }
