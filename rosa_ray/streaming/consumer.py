@@ -166,9 +166,9 @@ class Consumer:
 
     def _count(self, records: int, parsed: Parsed, result: ApplyResult) -> None:
         applied_us = np.delete(parsed.columns["time_us"], result.late_rows)
-        self.metrics.applied(
-            records, result.accepted + parsed.changed, result.duplicates, int(applied_us.max(initial=0))
-        )
+        blank = records - len(parsed.rows) - parsed.changed - len(parsed.refusals)
+        newest_us = int(applied_us.max(initial=0))
+        self.metrics.applied(records, result.accepted + parsed.changed, result.duplicates, newest_us, blank)
         late = {"late": result.late} if result.late else {}
         self.metrics.met_unknown_ads(parsed.unknown_ads)
         self.metrics.ignore(parsed.ignored_fields)

@@ -19,7 +19,8 @@ class ConsumerMetrics:
     """Counts since the start.
 
     Attributes:
-        records: polled; the sum of accepted, duplicates and refused.
+        records: polled; the sum of accepted, duplicates, refused and blank.
+        blank: lines of blanks, and messages of Kafka without a value.
         refused: by reason.
         unknown_ads: records, not refused, of ads that the catalogue lacks.
         ignored_fields: fields that no contract knows, and in how many records each stood.
@@ -33,6 +34,7 @@ class ConsumerMetrics:
     records: int = 0
     accepted: int = 0
     duplicates: int = 0
+    blank: int = 0
     batches: int = 0
     retries: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -45,11 +47,12 @@ class ConsumerMetrics:
     started_s: float = field(default_factory=time.monotonic)
     _window: tuple[float, int, float] = (0.0, 0, 0.0)
 
-    def applied(self, records: int, accepted: int, duplicates: int, newest_us: int) -> None:
+    def applied(self, records: int, accepted: int, duplicates: int, newest_us: int, blank: int = 0) -> None:
         """Count one transaction."""
         self.records += records
         self.accepted += accepted
         self.duplicates += duplicates
+        self.blank += blank
         self.batches += 1
         self.newest_us = max(self.newest_us, newest_us)
 
@@ -101,6 +104,7 @@ class ConsumerMetrics:
             "records": self.records,
             "accepted": self.accepted,
             "duplicates": self.duplicates,
+            "blank": self.blank,
             "refused": dict(sorted(self.refused.items())),
             "unknown_ads": self.unknown_ads,
             "ignored_fields": dict(self.ignored_fields),
@@ -120,11 +124,12 @@ class ConsumerMetrics:
         refused = ", ".join(f"{count} {reason}" for reason, count in sorted(self.refused.items())) or "none refused"
         ignored = f", ignored fields {in_words(self.ignored_fields)}" if self.ignored_fields else ""
         unknown = f", {self.unknown_ads} of unknown ads" if self.unknown_ads else ""
+        blank = f", {self.blank} blank" if self.blank else ""
         held = f", {self.held_records} of them for slower partitions" if self.held_records else ""
         removed = f", {self.removed_records} removed unread" if self.removed_records else ""
         return (
             f"{self.records} records, {self.rate():.0f}/s, {self.accepted} new, {self.duplicates} repeated, "
-            f"{refused}{unknown}{ignored}; "
+            f"{refused}{blank}{unknown}{ignored}; "
             f"newest {newest}, {self.lag_records} waiting{held}{removed}"
         )
 
@@ -152,10 +157,10 @@ class RayConsumerMetrics(ConsumerMetrics):
         for metric in (*counted, self._lag_records, self._lag_s, self._held, self._removed):
             metric.set_default_tags({"consumer": consumer})
 
-    def applied(self, records: int, accepted: int, duplicates: int, newest_us: int) -> None:
+    def applied(self, records: int, accepted: int, duplicates: int, newest_us: int, blank: int = 0) -> None:
         """Count one transaction."""
-        super().applied(records, accepted, duplicates, newest_us)
-        self._count({"accepted": accepted, "duplicate": duplicates})
+        super().applied(records, accepted, duplicates, newest_us, blank)
+        self._count({"accepted": accepted, "duplicate": duplicates, "blank": blank})
 
     def refuse(self, reasons: Mapping[str, int]) -> None:
         """Count refused records by reason."""

@@ -158,6 +158,7 @@ def test_what_comes_too_late_is_set_aside_by_the_store(tmp_path: Path) -> None:
         "records": 4,
         "accepted": 2,
         "duplicates": 1,
+        "blank": 0,
         "refused": {"late": 1},
         "unknown_ads": 0,
         "ignored_fields": {"utm": 1},

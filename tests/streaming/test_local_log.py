@@ -1,5 +1,6 @@
 """Following a local log: what the contract of sources does not say."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from rosa_ray.errors import StreamError
-from rosa_ray.records.log import LogConfig, LogWriter, segments_of
+from rosa_ray.errors import StreamAwayError, StreamError
+from rosa_ray.records.log import LogConfig, LogWriter, count_records, segments_of
+from rosa_ray.streaming import log_partition
 from rosa_ray.streaming.local_log import LocalLog
 from rosa_ray.streaming.protocol import PolledRecords
 
@@ -86,6 +88,84 @@ def test_records_removed_unread_are_skipped_and_named(
     source = follow()
     assert read(source)[0].first_offset == 2
     assert "records 0 to 2 were removed unread" in caplog.text
+
+
+def test_a_reader_that_retention_overtakes_goes_on_and_counts_what_is_gone(tmp_path: Path, follow: Follow) -> None:
+    source = follow(max_line_bytes=700_000)
+    write(tmp_path / "0", *[b"%d" % number + b"x" * 600_000 for number in range(3)])
+    assert source.lag() == 3
+    assert [record[:1] for batch in read(source, 1) for record in batch.records] == [b"0"]
+    write(tmp_path / "0", *[b"%d" % number + b"x" * 600_000 for number in range(3, 8)])
+    for segment in segments_of(tmp_path / "0")[:-2]:
+        segment.path.unlink()
+    first = segments_of(tmp_path / "0")[0].first_offset
+    assert (first, source.lag()) == (6, 2)
+    batches = [batch for _ in range(6) for batch in read(source)]
+    # Of the open segment the rest is still there to read; what lies between is gone.
+    assert [record[:1] for batch in batches for record in batch.records] == [b"1", b"6", b"7"]
+    assert [offset for batch in batches for offset in batch.offsets] == [1, 6, 7]
+    assert (source.removed(), source.lag(), source.unfinished()) == (4, 0, set())
+
+
+def test_what_is_appended_just_before_a_rotation_is_not_taken_for_removed(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "0", b"one")
+    source = follow()
+    listed = log_partition.segments_of
+
+    def rotate_first(directory: Path) -> list[Any]:
+        monkeypatch.setattr(log_partition, "segments_of", listed)
+        write(tmp_path / "0", b"two" + b"x" * (1 << 20), b"three")
+        return listed(directory)
+
+    monkeypatch.setattr(log_partition, "segments_of", rotate_first)
+    batches = [batch for _ in range(3) for batch in read(source)]
+    assert [record[:5] for batch in batches for record in batch.records] == [b"one", b"twoxx", b"three"]
+    assert source.removed() == 0
+
+
+def test_the_lag_looks_at_what_is_new_only(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "0", *[b"x" * 300_000] * 12)
+    (tmp_path / "more.jsonl").write_bytes(b"line\n" * 1000)
+    source, looked = follow(), list[int]()
+
+    def counted(path: Path, start: int = 0) -> tuple[int, int]:
+        looked.append(path.stat().st_size - start)
+        return count_records(path, start)
+
+    monkeypatch.setattr(log_partition, "count_records", counted)
+    assert source.lag() == 1012
+    assert sum(looked) < 1_300_000
+    looked.clear()
+    write(tmp_path / "0", b"y" * 10)
+    with (tmp_path / "more.jsonl").open("ab") as handle:
+        handle.write(b"one more\n")
+    assert source.lag() == 1014
+    assert sum(looked) == 20
+    while read(source):
+        pass
+    assert source.lag() == 0
+
+
+def test_a_disk_that_fails_for_a_moment_is_tried_again(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "0", b"one")
+    source = follow()
+    for call in (lambda: read(source), source.lag, lambda: source.resume({}.get)):
+        with monkeypatch.context() as patch:
+            patch.setattr(log_partition, "segments_of", lambda directory: gone())
+            with pytest.raises(StreamAwayError, match="cannot be read: No such file"):
+                call()
+    source.resume({}.get)
+    assert [batch.records for batch in read(source)] == [[b"one"]]
+
+
+def gone() -> None:
+    raise FileNotFoundError(errno.ENOENT, "No such file or directory")
 
 
 @pytest.mark.parametrize("records", [0, 3])
