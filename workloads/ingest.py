@@ -12,6 +12,7 @@ from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, RosaError
 from rosa_ray.records.ignored_fields import add_fields, in_words
+from rosa_ray.settings.secrets import redact_text
 from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from rosa_ray.streaming.log_layout import EXPECTED, require_files, require_layout
@@ -55,7 +56,7 @@ def run(config: RunConfig, options: IngestOptions) -> int:
         _run_actors(config, settings, options.actors, until_end) if options.actors else _run_here(settings, until_end)
     )
     refused = ", ".join(f"{count} {reason}" for reason, count in sorted(totals["refused"].items())) or "none"
-    store = settings.store.path if settings.store.kind == "sqlite" else settings.store.url
+    store = settings.store.path if settings.store.kind == "sqlite" else redact_text(settings.store.url)
     print(
         f"{store}: {totals['records']} records read, {totals['accepted']} new, "
         f"{totals['duplicates']} repeated, refused {refused}; {totals['lag_records']} waiting"

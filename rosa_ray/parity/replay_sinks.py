@@ -8,6 +8,7 @@ import xxhash
 
 from rosa_ray.errors import StreamError
 from rosa_ray.records.log import LogConfig, LogWriter
+from rosa_ray.settings.secrets import resolve_each
 from rosa_ray.streaming.kafka import require_kafka
 
 _FLUSH_S = 30.0
@@ -79,7 +80,12 @@ class KafkaSink:
         self._brokers, self._topic, self._failed = brokers, topic, 0
         try:
             self._producer = Producer(
-                {"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5, **settings}
+                {
+                    "bootstrap.servers": brokers,
+                    "enable.idempotence": True,
+                    "linger.ms": 5,
+                    **resolve_each(settings, "stream.kafka"),
+                }
             )
         except KafkaException as error:
             raise StreamError(f"kafka {brokers}: {error.args[0].str()}") from error

@@ -48,10 +48,9 @@ class ServiceSettings:
 
     def absolute(self) -> "ServiceSettings":
         """The same with absolute paths: replicas have working directories of their own."""
-        store = replace(self.store, path=str(Path(self.store.path).absolute()))
         letters = self.serving.dead_letters
         serving = replace(self.serving, dead_letters=str(Path(letters).absolute()) if letters else "")
-        return replace(self, bundle=absolute(self.bundle), store=store, serving=serving)
+        return replace(self, bundle=absolute(self.bundle), store=self.store.absolute(), serving=serving)
 
 
 def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup:

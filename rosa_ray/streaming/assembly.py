@@ -8,6 +8,8 @@ from rosa_ray.features import AdTable, FeatureState
 from rosa_ray.records import RecordParser, RecordsConfig
 from rosa_ray.records.dead_letters import DeadLetters
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
+from rosa_ray.settings.secrets import absolute_reference
+from rosa_ray.storage import absolute
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
@@ -37,10 +39,10 @@ class StreamSettings:
     def absolute(self) -> "StreamSettings":
         """The same with absolute paths: actors have working directories of their own."""
         path, letters = (str(Path(name).absolute()) for name in (self.stream.path, self.stream.dead_letters))
-        store = replace(self.store, path=str(Path(self.store.path).absolute()))
-        stream = replace(self.stream, path=path, dead_letters=letters)
+        kafka = {name: absolute_reference(value) for name, value in self.stream.kafka.items()}
+        stream = replace(self.stream, path=path, dead_letters=letters, kafka=kafka)
         files = tuple(str(Path(name).absolute()) for name in self.files)
-        return replace(self, bundle=str(Path(self.bundle).absolute()), store=store, stream=stream, files=files)
+        return replace(self, bundle=absolute(self.bundle), store=self.store.absolute(), stream=stream, files=files)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def build_pipeline(
         StoreError: the store is locked, damaged or of other features.
         StreamError: the source cannot be reached.
     """
-    bundle, stream = open_bundle(settings.bundle), settings.stream
+    bundle = open_bundle(settings.bundle)
+    stream = settings.stream.within(settings.store.dedup_horizon_days)
     state = bundle.features(FeatureState.load)
     pseudonyms = open_pseudonyms(settings.privacy)
     require_user_key(pseudonyms, state.user_key_id, f"bundle {settings.bundle}")

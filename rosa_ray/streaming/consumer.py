@@ -66,9 +66,7 @@ class Consumer:
         self.metrics = metrics or ConsumerMetrics()
         self._on_progress = on_progress
         self._batch_size = self._config.min_batch
-        self._merge = PartitionMerge(
-            self._config.skew_us, self._config.partition_patience_s, self._config.max_batch
-        )
+        self._merge = PartitionMerge(self._config.skew_us, self._config.partition_patience_s, self._config.max_batch)
         self._reached = ReachedTimes(store.read_position)
         self._resumed, self._lag_asked_s = False, 0.0
 

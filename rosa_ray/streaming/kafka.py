@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rosa_ray.errors import StreamAwayError, StreamError
+from rosa_ray.settings.secrets import resolve_each
 from rosa_ray.streaming.protocol import PolledRecords, PositionOf
 
 try:
@@ -40,9 +41,10 @@ class KafkaSource:
     are committed after each batch only so that Kafka's tools can display the lag.
 
     Args:
-        settings: further settings of librdkafka.
+        settings: further settings of librdkafka; values may be references, see `rosa_ray.settings.secrets`.
 
     Raises:
+        ConfigError: a reference leads nowhere.
         StreamAwayError: no broker answers.
         StreamError: the package is missing, a setting is wrong, or there is no such topic.
     """
@@ -61,7 +63,7 @@ class KafkaSource:
         given = {
             "bootstrap.servers": brokers,
             "group.id": group,
-            **(settings or {}),
+            **resolve_each(settings or {}, "stream.kafka"),
             "auto.offset.reset": "error",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,

@@ -120,9 +120,7 @@ class PartitionMerge:
 
     def ready(self, unfinished: Collection[str], others: Mapping[str, int | None]) -> bool:
         """Whether `take` would give anything."""
-        return any(
-            count or not queue.records for _, queue, count in self._cuts(self._ends(unfinished, others))
-        )
+        return any(count or not queue.records for _, queue, count in self._cuts(self._ends(unfinished, others)))
 
     def take(
         self, unfinished: Collection[str], others: Mapping[str, int | None]

@@ -54,7 +54,9 @@ class ReachedTimes:
             self._asked_s = self._now_s()
         return self._known
 
-    def tell(self, batches: Sequence[PolledRecords], time_us: np.ndarray, ended: Collection[str]) -> list[StreamPosition]:
+    def tell(
+        self, batches: Sequence[PolledRecords], time_us: np.ndarray, ended: Collection[str]
+    ) -> list[StreamPosition]:
         """What to tell others together with batches; nothing where they know.
 
         Args:

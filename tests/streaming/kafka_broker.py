@@ -33,7 +33,9 @@ class BrokerProcess:
     """The same in a process of its own, which can be halted as a machine is that hangs."""
 
     def __init__(self) -> None:
-        program = "from tests.streaming.kafka_broker import MockBroker as B; b = B(); print(b.servers, flush=True); input()"
+        program = (
+            "from tests.streaming.kafka_broker import MockBroker as B; b = B(); print(b.servers, flush=True); input()"
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

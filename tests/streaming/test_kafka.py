@@ -142,13 +142,17 @@ def test_a_store_that_fails_while_partitions_are_given_out_loses_none_of_them(br
     assert (metrics.accepted, metrics.retries) == (4, 2)
 
 
-def test_records_that_the_broker_removed_unread_are_counted(broker: MockBroker, caplog: pytest.LogCaptureFixture) -> None:
+def test_records_that_the_broker_removed_unread_are_counted(
+    broker: MockBroker, caplog: pytest.LogCaptureFixture
+) -> None:
     """The mock keeps five megabytes of a partition."""
     broker.append("removed", 0, [b'{"n": "' + b"x" * 100_000 + b'"}'] * 80)
     source = broker.source("removed", "removed")
     source.resume(lambda stream: 3)
     found: list[int] = []
-    wait_for(lambda: found.extend(one for batch in source.poll(100, 0.2) for one in batch.offsets) or found[-1:] == [79])
+    wait_for(
+        lambda: found.extend(one for batch in source.poll(100, 0.2) for one in batch.offsets) or found[-1:] == [79]
+    )
     assert 3 < found[0] < 79
     assert (source.removed(), source.lag()) == (found[0] - 3, 0)
     assert f"kafka/removed/0: records 3 to {found[0]} were removed unread" in caplog.text

@@ -125,9 +125,7 @@ def test_what_is_appended_just_before_a_rotation_is_not_taken_for_removed(
     assert source.removed() == 0
 
 
-def test_the_lag_looks_at_what_is_new_only(
-    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lag_looks_at_what_is_new_only(tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "0", *[b"x" * 300_000] * 12)
     (tmp_path / "more.jsonl").write_bytes(b"line\n" * 1000)
     source, looked = follow(), list[int]()

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from rosa_ray.errors import ConfigError, StoreError, StoreMissingError
+from rosa_ray.settings.secrets import resolve
 from rosa_ray.store.config import StoreConfig
 
 try:
@@ -49,7 +50,8 @@ class Connection:
     """
 
     def __init__(self, config: StoreConfig) -> None:
-        self.namespace, self.where = config.namespace, location_of(config.url)
+        url = resolve(config.url, "store.url")
+        self.namespace, self.where = config.namespace, location_of(url)
         self._timeout_ms = config.timeout_ms
         if not _NAMESPACE.fullmatch(config.namespace):
             raise ConfigError(
@@ -58,7 +60,7 @@ class Connection:
         password = _password_of(config)
         try:
             self.client: Any = redis.Redis.from_url(
-                config.url,
+                url,
                 **password,
                 protocol=2,
                 socket_timeout=config.timeout_ms / 1000,
