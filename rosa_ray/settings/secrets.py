@@ -1,4 +1,4 @@
-"""Settings that hold secrets: named by reference, read only where they are used, and hidden wherever settings are shown.
+"""Settings that hold secrets: named by reference, read where they are used, and hidden wherever settings are shown.
 
 A value may be a reference, `env:NAME` to an environment variable or `file:PATH` to a file. Inside a longer text the
 reference stands in braces, as in `redis://ann:{env:REDIS_PASSWORD}@cache:6379/0`. What is no reference and has the
@@ -8,6 +8,7 @@ name or the place of a secret is hidden in every config that is printed, written
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,7 +36,7 @@ def is_secret_name(name: str) -> bool:
     [True, False, True, False, False]
     """
     words = [word.removesuffix("s") if word != "s" else word for word in re.split(r"[._-]", name.lower())]
-    named = any(word in _WORDS for word in words) or any(pair in _PAIRS for pair in zip(words, words[1:], strict=False))
+    named = any(word in _WORDS for word in words) or any(pair in _PAIRS for pair in pairwise(words))
     return named and words[-1] not in _HARMLESS_ENDS
 
 
@@ -135,10 +136,13 @@ def absolute_reference(value: str) -> str:
     >>> absolute_reference("env:PW"), absolute_reference("file:/run/pw")
     ('env:PW', 'file:/run/pw')
     """
-    absolute = lambda match: f"file:{Path(match[2]).absolute()}" if match[1] == "file" else match[0]  # noqa: E731
     if whole := _WHOLE.fullmatch(value):
-        return absolute(whole)
-    return _INSIDE.sub(lambda match: absolute(match) if match[1] == "env" else f"{{{absolute(match)}}}", value)
+        return _absolute(whole)
+    return _INSIDE.sub(lambda match: f"{{{_absolute(match)}}}", value)
+
+
+def _absolute(match: re.Match[str]) -> str:
+    return f"file:{Path(match[2]).absolute()}" if match[1] == "file" else f"env:{match[2]}"
 
 
 def _read(kind: str, name: str, where: str) -> str:

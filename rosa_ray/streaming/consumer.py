@@ -1,4 +1,4 @@
-"""The fold loop: poll, parse, merge partitions by time, apply in one transaction with the positions, note what was refused.
+"""The fold loop: poll, parse, merge by time, apply in one transaction with the positions, note what was refused.
 
 It may be killed between any two steps. The store keeps what was applied together with how far the stream was read, so
 a restart neither loses a record nor counts it twice. What was polled and not applied is polled again.

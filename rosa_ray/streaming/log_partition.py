@@ -65,7 +65,7 @@ class Partition:
         return PolledRecords(self.stream, range(first, self._next), self._next, lines) if lines else None
 
     def lag(self) -> int:
-        """Whole records that were not read yet. Of a segment, only what was written since the last call is looked at."""
+        """Whole records that were not read yet. Only what was written since the last call is looked at."""
         segments = segments_of(self.directory)
         if not segments:
             return 0

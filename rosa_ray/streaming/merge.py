@@ -145,7 +145,7 @@ class PartitionMerge:
         least = sorted(ends.values())
         cuts = []
         for stream, queue in self._queues.items():
-            others = least[1:] if ends.get(stream) == (least or [None])[0] else least
+            others = least[1:] if ends.get(stream) == next(iter(least), None) else least
             limit_us = others[0] + self._skew_us if others else AT_END_US
             cuts.append((stream, queue, int(np.searchsorted(queue.time_us, limit_us, side="right"))))
         return cuts
