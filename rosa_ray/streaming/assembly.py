@@ -16,6 +16,7 @@ from rosa_ray.streaming.consumer import Consumer
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from rosa_ray.streaming.kafka import KafkaSource
 from rosa_ray.streaming.local_log import LocalLog
+from rosa_ray.streaming.log_layout import require_local
 from rosa_ray.streaming.protocol import RecordSource
 
 
@@ -38,7 +39,7 @@ class StreamSettings:
 
     def absolute(self) -> "StreamSettings":
         """The same with absolute paths: actors have working directories of their own."""
-        path, letters = (str(Path(name).absolute()) for name in (self.stream.path, self.stream.dead_letters))
+        path, letters = absolute(self.stream.path), absolute(self.stream.dead_letters)
         kafka = {name: absolute_reference(value) for name, value in self.stream.kafka.items()}
         stream = replace(self.stream, path=path, dead_letters=letters, kafka=kafka)
         files = tuple(str(Path(name).absolute()) for name in self.files)
@@ -74,8 +75,26 @@ def build_pipeline(
         StoreError: the store is locked, damaged or of other features.
         StreamError: the source cannot be reached.
     """
-    bundle = open_bundle(settings.bundle)
     stream = settings.stream.within(settings.store.dedup_horizon_days)
+    source = open_records(stream, share, settings.files)
+    try:
+        store, parser = open_target(settings)
+    except BaseException:
+        source.close()
+        raise
+    letters = DeadLetters(stream.dead_letters, f"ingest-{share[0]}", stream.dead_letter_mb * 1_000_000)
+    return Pipeline(Consumer(source, store, parser, letters, stream, metrics, **options), source, store)  # type: ignore[arg-type]
+
+
+def open_target(settings: StreamSettings) -> tuple[OnlineStore, RecordParser]:
+    """Open the store that records go to, and what checks them.
+
+    Raises:
+        BundleError: the bundle is missing, damaged, or has no usable ads.
+        ConfigError: the user key is missing, or not the one that the bundle was trained with.
+        StoreError: the store is locked, damaged or of other features.
+    """
+    bundle, stream = open_bundle(settings.bundle), settings.stream
     state = bundle.features(FeatureState.load)
     pseudonyms = open_pseudonyms(settings.privacy)
     require_user_key(pseudonyms, state.user_key_id, f"bundle {settings.bundle}")
@@ -87,22 +106,18 @@ def build_pipeline(
         time_form=settings.records.time_form,
         features=state.config,
     )
-    source = open_records(stream, share, settings.files)
-    try:
-        store = open_store(settings.store, state.config, state.fingerprint, create=True)
-    except BaseException:
-        source.close()
-        raise
-    letters = DeadLetters(stream.dead_letters, f"ingest-{share[0]}", stream.dead_letter_mb * 1_000_000)
-    return Pipeline(Consumer(source, store, parser, letters, stream, metrics, **options), source, store)  # type: ignore[arg-type]
+    return open_store(settings.store, state.config, state.fingerprint, create=True), parser
 
 
 def open_records(stream: StreamConfig, share: tuple[int, int] = (0, 1), files: tuple[str, ...] = ()) -> RecordSource:
     """Open the configured source, or files instead of it.
 
     Raises:
+        ConfigError: a log is not on a disk of this machine.
         StreamError: it cannot be reached.
     """
     if stream.kind == "kafka" and not files:
         return KafkaSource(stream.brokers, stream.topic, stream.group, stream.kafka)
+    if not files:
+        require_local(stream.path)
     return LocalLog(stream.path, stream.topic, share, stream.max_line_bytes, files)
