@@ -119,7 +119,7 @@ def test_a_record_of_a_user_under_a_pseudonym_cannot_be_sent_again(tmp_path: Pat
 
 
 def test_letters_on_an_object_store_are_sent_again(s3: Any) -> None:
-    letters = DeadLetters("s3://letters/run/dead-letters", "http", max_bytes=1000)
+    letters = DeadLetters("s3://letters/run/dead-letters", "http", max_bytes=800)
     for number in range(3):
         letters.write([DeadLetter("malformed", "", "http", 0, json.dumps({**EXAMPLES["event"], "n": number}).encode())])
     assert len(letter_files("s3://letters/run/dead-letters")) == 2
