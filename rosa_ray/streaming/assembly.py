@@ -1,9 +1,11 @@
 """Builds a consumer from a bundle, a store and a stream: in this process, or in an actor."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rosa_ray.bundle import open_bundle
+from rosa_ray.errors import StoreError, StreamAwayError
 from rosa_ray.features import AdTable, FeatureState
 from rosa_ray.records import RecordParser, RecordsConfig
 from rosa_ray.records.dead_letters import DeadLetters
@@ -12,7 +14,7 @@ from rosa_ray.settings.secrets import absolute_reference
 from rosa_ray.storage import absolute
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
-from rosa_ray.streaming.consumer import Consumer
+from rosa_ray.streaming.consumer import Consumer, Patience
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from rosa_ray.streaming.kafka import KafkaSource
 from rosa_ray.streaming.local_log import LocalLog
@@ -84,6 +86,28 @@ def build_pipeline(
         raise
     letters = DeadLetters(stream.dead_letters, f"ingest-{share[0]}", stream.dead_letter_mb * 1_000_000)
     return Pipeline(Consumer(source, store, parser, letters, stream, metrics, **options), source, store)  # type: ignore[arg-type]
+
+
+def build_patiently(
+    settings: StreamSettings,
+    share: tuple[int, int],
+    metrics: ConsumerMetrics,
+    patience: Patience | None,
+    stopped: Callable[[], bool],
+) -> Pipeline | None:
+    """Build a pipeline; with patience, try again while store or source are away. None when stopped meanwhile.
+
+    Raises:
+        RosaError: as `build_pipeline`.
+    """
+    while not stopped():
+        try:
+            return build_pipeline(settings, share, metrics)
+        except (StoreError, StreamAwayError) as error:
+            if patience is None:
+                raise
+            patience.wait(error)
+    return None
 
 
 def open_target(settings: StreamSettings) -> tuple[OnlineStore, RecordParser]:

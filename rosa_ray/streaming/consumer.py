@@ -78,7 +78,7 @@ class Consumer:
             StreamError: the source cannot be read, or not for longer than the patience, or dead letters cannot be
                 written.
         """
-        patience = _Patience(self._config)
+        patience = Patience(self._config)
         while not stopped():
             try:
                 found = self.step()
@@ -195,8 +195,8 @@ class Consumer:
             return self.metrics.lag_records
 
 
-class _Patience:
-    """How long failures of the store and of the source are waited out."""
+class Patience:
+    """How long failures of the store and of the source are waited out, by `StreamConfig`."""
 
     def __init__(self, config: StreamConfig) -> None:
         self._config = config
@@ -211,7 +211,8 @@ class _Patience:
         """Pause before the next try, or raise the error once its patience is over."""
         part = "store" if isinstance(error, StoreError) else "stream"
         patience_s = self._config.store_patience_s if part == "store" else self._config.source_patience_s
-        if time.monotonic() - self._since_s.setdefault(part, time.monotonic()) >= patience_s:
+        now_s = time.monotonic()
+        if now_s - self._since_s.setdefault(part, now_s) >= patience_s:
             raise error
         logger.warning("%s failed, trying again: %s", part, error)
         time.sleep(self._pause_s)
