@@ -135,6 +135,8 @@ class LocalLog:
             self._discover_files()
 
     def _discover_files(self) -> None:
+        if not self._files:
+            self._leave_replaced()
         for path in self._files or plain_files(self._root):
             name = str(path) if self._files or path == self._root else path.relative_to(self._root).as_posix()
             if path in self._known_files:
@@ -148,6 +150,14 @@ class LocalLog:
                 self._add(PlainFile(path, stream, self._max_line_bytes, bool(self._files)))
             else:
                 self._others.add(stream)
+
+    def _leave_replaced(self) -> None:
+        """Leave files that were read to their ends and then rotated away; what took their names is found anew."""
+        for stream, partition in [*self._partitions.items()]:
+            if isinstance(partition, PlainFile) and partition.at_end and partition.is_replaced:
+                partition.close()
+                del self._partitions[stream]
+                self._known_files.discard(partition.directory)
 
     def _add(self, partition: Partition) -> None:
         partition.removed = self._removed.setdefault(partition.stream, {})

@@ -4,6 +4,7 @@ Retention may remove what was not read yet. Reading then goes on at the first re
 """
 
 import logging
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -184,6 +185,17 @@ class PlainFile(Partition):
         self._next, self._after_tail, self.at_end = offset, False, False
         self._open(self.directory, 0)
 
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another file, or none, stands under the name of the one that is read, or it was cut off."""
+        if self._handle is None:
+            return False
+        try:
+            now, read = self.directory.stat(), os.fstat(self._handle.fileno())
+        except FileNotFoundError:
+            return True
+        return (now.st_dev, now.st_ino) != (read.st_dev, read.st_ino) or now.st_size < self._byte
+
     def lag(self) -> int:
         """Whole records that were not read yet."""
         if self._after_tail:
@@ -214,9 +226,9 @@ class PlainFile(Partition):
 
     def _tail(self, start: int) -> bytes:
         """The last line from a byte on where it lacks a break and is a record all the same; else nothing."""
-        with self.directory.open("rb") as handle:
-            handle.seek(start)
-            tail = handle.read()
+        assert self._handle is not None
+        descriptor = self._handle.fileno()
+        tail = os.pread(descriptor, max(os.fstat(descriptor).st_size - start, 0), start)
         return tail if b"\n" not in tail and tail.strip() and (self._complete or is_json(tail)) else b""
 
     def _pass_break(self) -> None:

@@ -53,10 +53,10 @@ def lose_after(monkeypatch: pytest.MonkeyPatch, s3: Any, path: str, reads: int) 
 @pytest.mark.parametrize("lost_at", ["users/part-00001.parquet", "users/part-00002.parquet", "counters.parquet"])
 def test_the_former_version_stays_and_the_next_run_goes_on(
     s3: Any,
-    run: Path,
-    state: FeatureState,
+    run: Path,  # noqa: F811
+    state: FeatureState,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-    lost_at: str,  # noqa: F811
+    lost_at: str,
 ) -> None:
     config = StoreConfig(path=str(run / "store.db"))
     data, bundle = "s3://away/run/data", str(run / "bundle")

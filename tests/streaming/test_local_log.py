@@ -11,7 +11,7 @@ import pytest
 
 from rosa_ray.errors import StreamAwayError, StreamError
 from rosa_ray.records.log import LogConfig, LogWriter, count_records, segments_of
-from rosa_ray.streaming import log_partition
+from rosa_ray.streaming import local_log, log_partition
 from rosa_ray.streaming.local_log import LocalLog
 from rosa_ray.streaming.protocol import PolledRecords
 
@@ -240,6 +240,31 @@ def test_a_plain_file_goes_on_at_its_position_and_another_of_its_name_begins_ane
     assert [batch.records for batch in read(follow(positions))] == [[b"two"]]
     path.write_bytes(b"other\ntwo\n")
     assert [batch.records for batch in read(follow(positions))] == [[b"other", b"two"]]
+
+
+@pytest.mark.parametrize("how", ["renamed", "cut off", "deleted"])
+def test_a_plain_file_that_is_rotated_is_read_to_its_end_and_the_next_one_followed(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(local_log, "_SCAN_EVERY_S", 0.0)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"one\ntwo\n")
+    source = follow()
+    assert [batch.records for batch in read(source, 1)] == [[b"one"]]
+    match how:
+        case "renamed":
+            with path.open("ab") as handle:
+                handle.write(b"three\n")
+            path.rename(tmp_path / "events.jsonl.1")
+        case "deleted":
+            path.unlink()
+    rest = [record for _ in range(2) for batch in read(source) for record in batch.records]
+    assert rest == ([b"two", b"three"] if how == "renamed" else [b"two"])
+    path.write_bytes(b"new\n")
+    assert source.lag() == 1
+    assert [batch.records for batch in read(source)] == [[b"new"]]
+    path.unlink()
+    assert (read(source), source.lag(), source.assigned()) == ([], 0, set())
 
 
 def test_a_last_line_without_a_break_is_read_once_it_is_whole(tmp_path: Path, follow: Follow) -> None:
