@@ -1,16 +1,25 @@
 """Kafka: groups, restarts and errors that the contract of sources does not say. The broker is librdkafka's mock."""
 
 import json
+import multiprocessing
+import os
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from rosa_ray.errors import StoreError, StreamAwayError, StreamError
+from rosa_ray.features import FeatureConfig
 from rosa_ray.parity.replay_sinks import KafkaSink
 from rosa_ray.records import EXAMPLES, RecordParser
+from rosa_ray.schema import hash_id
+from rosa_ray.store import StoreConfig, open_store
 from rosa_ray.streaming import kafka
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
@@ -199,6 +208,55 @@ def test_one_of_two_consumers_that_stops_hands_its_partitions_over(broker: MockB
     wait_for(lambda: consumers[0].step() == 0 and len(ids(store)) == 60)
     assert len(set(ids(store))) == 60
     sources[0].close()
+
+
+def fold_into_store(servers: str, path: str, shared: Sequence[Any]) -> None:
+    """What the second process does: folds until it is told to end."""
+    store = open_store(StoreConfig(path=path), FeatureConfig(), "f", create=True)
+    source = KafkaSource(servers, "frozen", "freezing", {**QUIET, "session.timeout.ms": "6000"})
+    consumer = Consumer(source, store, RecordParser(ADS), config=StreamConfig(poll_ms=100, partition_patience_s=1))
+    assigned, stopped = shared
+    consumer.run(lambda: bool(assigned.put(len(source.assigned()))) or stopped.is_set())
+
+
+def test_a_consumer_that_is_frozen_and_wakes_up_counts_nothing_twice(broker: MockBroker, tmp_path: Path) -> None:
+    """Its session ends meanwhile, and the other consumer reads its partitions from where the store stands."""
+    for partition in range(4):
+        broker.append("frozen", partition, events(40)[10 * partition : 10 * partition + 10])
+    context = multiprocessing.get_context("spawn")
+    assigned, stopped = context.Queue(), context.Event()
+    store = open_store(StoreConfig(path=str(tmp_path / "store.db")), FeatureConfig(), "f", create=True)
+    other = context.Process(
+        target=fold_into_store, args=(broker.servers, str(tmp_path / "store.db"), (assigned, stopped)), daemon=True
+    )
+    other.start()
+    source = broker.source("frozen", "freezing")
+    consumer = Consumer(source, store, RecordParser(ADS), config=StreamConfig(poll_ms=100, partition_patience_s=1))
+
+    def held() -> int:
+        """Events in the timelines; all are of one user."""
+        consumer.step()
+        return len(store.read_user(hash_id(str(EXAMPLES["event"]["user_id"]))).timeline["time_us"])
+
+    try:
+        wait_for(lambda: held() == 40 and len(source.assigned()) == 2)
+        assert other.pid is not None
+        os.kill(other.pid, signal.SIGSTOP)
+        for partition in range(4):
+            lines = [{**EXAMPLES["event"], "event_id": f"later{partition}-{number}"} for number in range(5)]
+            broker.append("frozen", partition, [json.dumps(line).encode() for line in lines])
+        wait_for(lambda: held() == 60 and len(source.assigned()) == 4)
+        os.kill(other.pid, signal.SIGCONT)
+        wait_for(lambda: held() == 60 and len(source.assigned()) == 2)
+    finally:
+        stopped.set()
+        os.kill(other.pid or 0, signal.SIGCONT)
+        other.join(20)
+        other.kill()
+    counted = store.read_counters("user_events", np.array([hash_id(str(EXAMPLES["event"]["user_id"]))]))
+    assert counted["user_events"].sums.sum() == 60
+    source.close()
+    store.close()
 
 
 def wait_for(reached: Callable[[], object], seconds: float = 60) -> None:
