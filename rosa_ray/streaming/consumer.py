@@ -121,11 +121,11 @@ class Consumer:
             self._batch_size, self._config.poll_ms / 1000 if wait else 0.0, merge.full(source.assigned())
         )
         merge.keep(source.assigned())
-        parsed = self._parser.parse_lines(_lines(polled))
+        parsed = self._parse(_lines(polled))
         merge.add(polled, _times(parsed, polled))
         taken, time_us = merge.take(source.unfinished(), self._reached.of(source.others()))
         if taken:
-            self._fold(taken, parsed if fresh and not merge.held else self._parser.parse_lines(_lines(taken)), time_us)
+            self._fold(taken, parsed if fresh and not merge.held else self._parse(_lines(taken)), time_us)
         elif told := self._tell([], time_us):
             self._store.apply(empty_records(0), told)
         self.metrics.hold(merge.held)
@@ -143,6 +143,9 @@ class Consumer:
         self._set_aside(batches, lines, late_refusals(parsed, result.late_rows))
         self._count(len(lines), parsed, result)
         self._source.acknowledge(batches)
+
+    def _parse(self, lines: list[bytes]) -> Parsed:
+        return self._parser.parse_lines(lines)
 
     def _tell(self, batches: Sequence[PolledRecords], time_us: np.ndarray) -> list[StreamPosition]:
         """How far this reader will be in time, where there are others who wait for it."""
