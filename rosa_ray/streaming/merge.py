@@ -100,7 +100,8 @@ class PartitionMerge:
 
     def _append(self, batch: PolledRecords, time_us: np.ndarray) -> None:
         queue = self._queues.get(batch.stream)
-        if queue is not None and batch.next_offset <= queue.next_offset:
+        first = batch.offsets[0] if batch.offsets else batch.next_offset
+        if queue is not None and first < queue.next_offset:
             queue = None  # it was given to this reader anew, and begins again where the store stands
             self._polled_us.pop(batch.stream, None)
         reached_us = np.maximum.accumulate(np.r_[self._polled_us.get(batch.stream, _NEVER_US), time_us])[1:]

@@ -197,10 +197,14 @@ def test_partitions_of_other_readers_hold_back_too(
     assert sum(map(len, taken(merge, {"a"}, other=reached_us).values())) == 9 - expected
 
 
-def test_what_is_polled_again_takes_the_place_of_what_was_held(merge: PartitionMerge) -> None:
+@pytest.mark.parametrize("hours", [[6, 7, 8], [6], [6, 7, 8, 9, 9]])
+def test_what_is_polled_again_takes_the_place_of_what_was_held(merge: PartitionMerge, hours: list[int]) -> None:
     merge.add(*polled("a", 4, [7, 8]))
-    merge.add(*polled("a", 3, [6, 7, 8]))
-    assert taken(merge, set()) == {"a": [b"6", b"7", b"8"]}
+    merge.add(*polled("a", 3, hours))
+    batches, _ = merge.take(set(), {})
+    assert [(list(batch.offsets), batch.next_offset) for batch in batches] == [
+        (list(range(3, 3 + len(hours))), 3 + len(hours))
+    ]
 
 
 def test_partitions_of_another_reader_are_forgotten(merge: PartitionMerge) -> None:
