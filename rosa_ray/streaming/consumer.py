@@ -22,7 +22,7 @@ from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.store import ApplyResult, StreamPosition
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
-from rosa_ray.streaming.merge import PartitionMerge
+from rosa_ray.streaming.merge import PartitionMerge, Taken
 from rosa_ray.streaming.protocol import PolledRecords, RecordSource
 from rosa_ray.streaming.reached import ReachedTimes
 
@@ -122,14 +122,14 @@ class Consumer:
         )
         merge.keep(source.assigned())
         parsed = self._parse(_lines(polled))
-        merge.add(polled, _times(parsed, polled))
-        taken, time_us = merge.take(source.unfinished(), self._reached.of(source.others()))
-        if taken:
-            self._fold(taken, parsed if fresh and not merge.held else self._parse(_lines(taken)), time_us)
-        elif told := self._tell([], time_us):
+        merge.add(polled, _times(parsed, polled), parsed.refusals)
+        taken = merge.take(source.unfinished(), self._reached.of(source.others()))
+        if taken.batches:
+            self._fold(taken.batches, parsed if fresh and not merge.held else self._parse_again(taken), taken.time_us)
+        elif told := self._tell([], taken.time_us):
             self._store.apply(empty_records(0), told)
         self.metrics.hold(merge.held)
-        return max(len(_lines(polled)), len(time_us))
+        return max(len(_lines(polled)), len(taken.time_us))
 
     def _fold(self, batches: Sequence[PolledRecords], parsed: Parsed, time_us: np.ndarray) -> None:
         lines = _lines(batches)
@@ -146,6 +146,16 @@ class Consumer:
 
     def _parse(self, lines: list[bytes]) -> Parsed:
         return self._parser.parse_lines(lines)
+
+    def _parse_again(self, taken: Taken) -> Parsed:
+        """Of records some of which were held: each was judged when it was polled, and that stands."""
+        lines = _lines(taken.batches)
+        sound = [row for row, refusal in enumerate(taken.refusals) if refusal is None]
+        parsed = self._parse([lines[row] for row in sound])
+        found = {sound[refusal.index]: refusal for refusal in parsed.refusals}
+        found |= {row: refusal for row, refusal in enumerate(taken.refusals) if refusal is not None}
+        refusals = tuple(replace(found[row], index=row) for row in sorted(found))
+        return replace(parsed, rows=np.array(sound, np.int64)[parsed.rows], refusals=refusals)
 
     def _tell(self, batches: Sequence[PolledRecords], time_us: np.ndarray) -> list[StreamPosition]:
         """How far this reader will be in time, where there are others who wait for it."""

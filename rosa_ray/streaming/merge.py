@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rosa_ray.records import Refusal
 from rosa_ray.streaming.protocol import PolledRecords
 
 AT_END_US = 1 << 62
@@ -25,12 +26,14 @@ class _Queue:
 
     Attributes:
         time_us: int64 (n,), of each record the latest own time up to it.
+        refusals: of each record, what was found wrong with it when it was polled.
         next_offset: after the last.
     """
 
     offsets: list[int]
     records: list[bytes]
     time_us: np.ndarray
+    refusals: list[Refusal | None]
     next_offset: int
 
     def cut(self, stream: str, count: int) -> PolledRecords:
@@ -38,8 +41,24 @@ class _Queue:
         offsets, records = self.offsets[:count], self.records[:count]
         whole = count == len(self.records)
         batch = PolledRecords(stream, offsets, self.next_offset if whole else offsets[-1] + 1, records)
-        self.offsets, self.records, self.time_us = self.offsets[count:], self.records[count:], self.time_us[count:]
+        self.offsets, self.records = self.offsets[count:], self.records[count:]
+        self.time_us, self.refusals = self.time_us[count:], self.refusals[count:]
         return batch
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Records that no other partition is too far behind of.
+
+    Attributes:
+        batches: at most one of a partition.
+        time_us: int64 (n,), by which times their records, in turn, come in order.
+        refusals: of each record, what was found wrong with it when it was polled.
+    """
+
+    batches: list[PolledRecords]
+    time_us: np.ndarray
+    refusals: list[Refusal | None]
 
 
 class PartitionMerge:
@@ -86,19 +105,20 @@ class PartitionMerge:
         share = max(self._most_held // max(len(streams), 1), 1)
         return {stream for stream, queue in self._queues.items() if len(queue.records) >= share}
 
-    def add(self, batches: Sequence[PolledRecords], time_us: np.ndarray) -> None:
+    def add(self, batches: Sequence[PolledRecords], time_us: np.ndarray, refusals: Sequence[Refusal] = ()) -> None:
         """Note what was polled.
 
         Args:
             time_us: int64 (n,), own times of all their records in turn; 0 where a record has none.
+            refusals: of records among the n, by position.
         """
-        start = 0
+        start, refused = 0, {refusal.index: refusal for refusal in refusals}
         for batch in batches:
             stop = start + len(batch.records)
-            self._append(batch, time_us[start:stop])
+            self._append(batch, time_us[start:stop], [refused.get(row) for row in range(start, stop)])
             start = stop
 
-    def _append(self, batch: PolledRecords, time_us: np.ndarray) -> None:
+    def _append(self, batch: PolledRecords, time_us: np.ndarray, refusals: list[Refusal | None]) -> None:
         queue = self._queues.get(batch.stream)
         first = batch.offsets[0] if batch.offsets else batch.next_offset
         if queue is not None and first < queue.next_offset:
@@ -111,35 +131,32 @@ class PartitionMerge:
             self._first_us = min(self._first_us, int(known[0]) if len(known) else AT_END_US)
         if queue is None:
             self._queues[batch.stream] = _Queue(
-                [*batch.offsets], [*batch.records], reached_us.astype(np.int64), batch.next_offset
+                [*batch.offsets], [*batch.records], reached_us.astype(np.int64), refusals, batch.next_offset
             )
             return
         queue.offsets += batch.offsets
         queue.records += batch.records
         queue.time_us = np.r_[queue.time_us, reached_us]
+        queue.refusals += refusals
         queue.next_offset = batch.next_offset
 
     def ready(self, unfinished: Collection[str], others: Mapping[str, int | None]) -> bool:
         """Whether `take` would give anything."""
         return any(count or not queue.records for _, queue, count in self._cuts(self._ends(unfinished, others)))
 
-    def take(
-        self, unfinished: Collection[str], others: Mapping[str, int | None]
-    ) -> tuple[list[PolledRecords], np.ndarray]:
+    def take(self, unfinished: Collection[str], others: Mapping[str, int | None]) -> Taken:
         """Give what no other partition is too far behind of.
 
         Args:
             unfinished: partitions of this reader that have more to poll.
             others: partitions of other readers -> the time they have reached; None before their first record.
-
-        Returns:
-            At most one batch a partition, and int64 (n,), by which times their records come in order.
         """
         cuts = self._cuts(self._ends(unfinished, others))
         times = [queue.time_us[:count] for _, queue, count in cuts]
+        refusals = [refusal for _, queue, count in cuts for refusal in queue.refusals[:count]]
         taken = [queue.cut(stream, count) for stream, queue, count in cuts if count or not queue.records]
         self._queues = {stream: queue for stream, queue in self._queues.items() if queue.records}
-        return taken, np.concatenate([np.empty(0, np.int64), *times])
+        return Taken(taken, np.concatenate([np.empty(0, np.int64), *times]), refusals)
 
     def _cuts(self, ends: Mapping[str, int]) -> list[tuple[str, _Queue, int]]:
         """Of each partition, how many records are not too far ahead of the others that hold them back."""

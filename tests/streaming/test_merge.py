@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rosa_ray.features import FeatureConfig
+from rosa_ray.records.dead_letters import DeadLetters
 from rosa_ray.records.log import LogConfig, LogWriter
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
@@ -92,6 +93,28 @@ def test_applied_records_of_partitions_are_within_the_skew(tmp_path: Path) -> No
     assert behind_us <= 12 * HOUR_US
 
 
+def test_what_is_refused_is_refused_once_whether_it_waits_or_not(tmp_path: Path, store: OnlineStore) -> None:
+    write_partitions(tmp_path / "stream", (600, 20))
+    for number in range(2):
+        path = tmp_path / "stream" / str(number) / "00000000000000000000.jsonl"
+        lines = path.read_bytes().splitlines()
+        path.write_bytes(b"\n".join(one for line in lines for one in (line, b"broken", b"  ")) + b"\n")
+    source, judged = LocalLog(tmp_path / "stream", "records"), list[bytes]()
+    letters = DeadLetters(tmp_path / "dead")
+    consumer = Consumer(source, store, PARSER, letters, StreamConfig(poll_ms=1))
+    parse = consumer._parse
+    consumer._parse = lambda lines: judged.extend(lines) or parse(lines)  # type: ignore[func-returns-value, method-assign]
+    metrics = consumer.run(until_end=True)
+    source.close()
+    assert (metrics.records, metrics.accepted, metrics.blank, metrics.refused) == (1860, 620, 620, {"malformed": 620})
+    assert judged.count(b"broken") == 620 < len(judged) - 1240
+    places = [json.loads(line) for line in (tmp_path / "dead" / "records.jsonl").read_text().splitlines()]
+    assert sorted((one["stream"], one["offset"]) for one in places) == [
+        (f"log/records/{number}", 3 * row + 1) for number, count in ((0, 600), (1, 20)) for row in range(count)
+    ]
+    store.close()
+
+
 @pytest.mark.parametrize("turns", [(1, 1), (1, 5), (9, 1)])
 def test_two_readers_of_one_topic_wait_for_each_other(
     tmp_path: Path, store: OnlineStore, turns: tuple[int, int]
@@ -157,7 +180,7 @@ def merge(clock: Clock) -> PartitionMerge:
 
 
 def taken(merge: PartitionMerge, unfinished: set[str], **others: int | None) -> dict[str, list[bytes]]:
-    batches, _ = merge.take(unfinished, others)
+    batches = merge.take(unfinished, others).batches
     return {batch.stream: list(batch.records) for batch in batches}
 
 
@@ -174,9 +197,9 @@ def test_a_leading_partition_waits_and_is_not_polled(merge: PartitionMerge) -> N
 def test_disorder_within_a_partition_keeps_its_order(merge: PartitionMerge) -> None:
     merge.add(*polled("a", 0, [5, 1, 0, 6]))
     merge.add(*polled("b", 0, [4]))
-    batches, time_us = merge.take(set(), {})
-    assert [list(batch.records) for batch in batches] == [[b"5", b"1", b"0", b"6"], [b"4"]]
-    assert (time_us // HOUR_US).tolist() == [5, 5, 5, 6, 4]
+    found = merge.take(set(), {})
+    assert [list(batch.records) for batch in found.batches] == [[b"5", b"1", b"0", b"6"], [b"4"]]
+    assert (found.time_us // HOUR_US).tolist() == [5, 5, 5, 6, 4]
 
 
 def test_a_partition_that_says_nothing_is_waited_for_only_so_long(merge: PartitionMerge, clock: Clock) -> None:
@@ -201,7 +224,7 @@ def test_partitions_of_other_readers_hold_back_too(
 def test_what_is_polled_again_takes_the_place_of_what_was_held(merge: PartitionMerge, hours: list[int]) -> None:
     merge.add(*polled("a", 4, [7, 8]))
     merge.add(*polled("a", 3, hours))
-    batches, _ = merge.take(set(), {})
+    batches = merge.take(set(), {}).batches
     assert [(list(batch.offsets), batch.next_offset) for batch in batches] == [
         (list(range(3, 3 + len(hours))), 3 + len(hours))
     ]
@@ -216,7 +239,7 @@ def test_partitions_of_another_reader_are_forgotten(merge: PartitionMerge) -> No
 
 def test_offsets_without_records_move_the_position(merge: PartitionMerge) -> None:
     merge.add([PolledRecords("a", [], 9, [])], np.empty(0, np.int64))
-    (batch,), _ = merge.take(set(), {})
+    (batch,) = merge.take(set(), {}).batches
     assert (batch.next_offset, list(batch.records)) == (9, [])
 
 
@@ -225,9 +248,9 @@ def test_positions_never_pass_over_what_is_held(merge: PartitionMerge, step: int
     hours = list(range(0, 30, step))
     merge.add(*polled("a", 0, hours))
     merge.add(*polled("b", 0, [0]))
-    (first, _), _ = merge.take({"a", "b"}, {})
+    first, _ = merge.take({"a", "b"}, {}).batches
     assert first.next_offset == len([hour for hour in hours if hour <= 2])
-    rest: Callable[[], list[PolledRecords]] = lambda: merge.take({"a"}, {})[0]  # noqa: E731
+    rest: Callable[[], list[PolledRecords]] = lambda: merge.take({"a"}, {}).batches  # noqa: E731
     (second,) = rest()
     assert second.first_offset == first.next_offset
     assert second.next_offset == len(hours)
