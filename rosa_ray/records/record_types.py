@@ -158,10 +158,10 @@ _IMPRESSION = {
     "type": "impression",
     "impression_id": "m-000045",
     "user_id": "u17",
-    "ad_id": "ad2",
+    "ad_id": "a2",
     "request_time": "2026-01-31T09:30:00Z",
-    "bid": 0.012,
-    "cost": 0.0083,
+    "bid": 0.4,
+    "cost": 0.3,
 }
 _SHOWN = {name: _IMPRESSION[name] for name in ("impression_id", "user_id", "ad_id", "request_time")}
 
@@ -190,6 +190,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "valid_from": "2026-01-01T00:00:00Z",
         "columns": {"brand": "Acme", "weight_kg": 0.4},
     },
-    "ad": {"type": "ad", "ad_id": "ad2", "valid_from": "2026-01-31T00:00:00Z", "columns": {"margin": 0.25}},
+    "ad": {"type": "ad", "ad_id": "a2", "valid_from": "2026-01-31T00:00:00Z", "columns": {"margin": 0.25}},
 }
 """One record of each type, as JSON values."""

@@ -7,16 +7,20 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
+from rosa_ray.bundle import model_of, pinned
+from rosa_ray.errors import BundleError
 from rosa_ray.records import RecordsConfig
 from rosa_ray.records.dead_letters import OFF
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.serving.encoder import Encoder
+from rosa_ray.serving.encoder import Encoder, NoEncoder
+from rosa_ray.serving.fallback import EncoderWithFallback, LookupWithFallback
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import EncoderPort, LookupPort
 from rosa_ray.serving.model import ServedModel, load_model
 from rosa_ray.serving.telemetry import Telemetry
+from rosa_ray.serving.warm_up import WarmUp
 from rosa_ray.settings import section
 from rosa_ray.settings.compose import read
 from rosa_ray.storage import absolute, is_remote
@@ -37,6 +41,11 @@ class ServiceSettings:
     """How producers write live records."""
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     """Whether user ids become pseudonyms; every replica needs the secret."""
+    model_version: str = ""
+    """The model to serve, of those whose bundles are kept beside `bundle`. Empty takes the one that `bundle` is at the
+    deployment. Replicas refuse any other."""
+    instance: str = ""
+    """Name of this deployment, which `/readyz` tells. `rosa serve` draws one and asks for it through the proxy."""
 
     @classmethod
     def of(cls, args: Mapping[str, Any]) -> "ServiceSettings":
@@ -53,6 +62,15 @@ class ServiceSettings:
         serving = replace(self.serving, dead_letters=absolute(letters) if letters != OFF else OFF)
         return replace(self, bundle=absolute(self.bundle), store=self.store.absolute(), serving=serving)
 
+    def pinned(self) -> "ServiceSettings":
+        """The same with the bundle where nothing changes it, and its model's version: what every replica opens.
+
+        Raises:
+            BundleError: there is no bundle of that model.
+        """
+        place = pinned(self.bundle, self.model_version)
+        return replace(self, bundle=place, model_version=model_of(place))
+
 
 def _beside(bundle: str) -> str:
     """Where refused records go when nothing is said: beside the bundle, which is in the run.
@@ -67,7 +85,22 @@ def _beside(bundle: str) -> str:
     )
 
 
-def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup:
+def load_pinned(settings: ServiceSettings) -> ServedModel:
+    """Load the model that the settings name.
+
+    Raises:
+        BundleError: the bundle is missing, damaged, does not fit this code, or is of another model.
+    """
+    model = load_model(settings.bundle)
+    if settings.model_version not in ("", model.version):
+        raise BundleError(
+            f"bundle {settings.bundle}: holds model {model.version}, the deployment is of {settings.model_version}; "
+            "deploy again"
+        )
+    return model
+
+
+def build_lookup(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> FeatureLookup:
     """Build the feature lookup; it connects to the store at the first request."""
     serving = settings.serving
     patience_ms = max(serving.lookup_deadline_ms // 2, 1)
@@ -80,13 +113,18 @@ def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup
         lambda: open_store(store, model.features.config, model.features.fingerprint),
         model.features,
         model.catalogue,
-        model.context_events,
+        model.timeline_events,
         serving,
+        telemetry,
     )
 
 
-def build_encoder(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> Encoder:
-    """Build the encoder with its cache of active users."""
+def build_encoder(
+    settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None
+) -> Encoder | NoEncoder:
+    """Build the encoder with its cache of active users; of a ranker that keeps no states there is none."""
+    if not model.keeps_states:
+        return NoEncoder(model)
     serving = settings.serving
     return Encoder(model, serving.threads, serving.encoder_cache_mb, serving.user_memory_s, telemetry)
 
@@ -97,19 +135,45 @@ def build_scorer(
     encoder: EncoderPort | None = None,
     telemetry: Telemetry | None = None,
 ) -> HybridScorer:
-    """Load the model and build the scorer; parts that are not given run in this process.
+    """Load the model and build the scorer; parts that are not given run in this process, and stand in for the others.
 
     Raises:
         BundleError: the bundle is missing, damaged, or does not fit this code.
         ConfigError: the user key is missing, or not the one that the bundle was trained with.
     """
-    model, pseudonyms = load_model(settings.bundle), open_pseudonyms(settings.privacy)
+    model, pseudonyms = load_pinned(settings), open_pseudonyms(settings.privacy)
     require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
     return HybridScorer(
         model,
-        lookup or build_lookup(settings, model),
-        encoder or build_encoder(settings, model, telemetry),
+        _lookup_beside(lookup, settings, model, telemetry),
+        _encoder_beside(encoder, settings, model, telemetry),
         settings.serving,
         telemetry,
         pseudonyms=pseudonyms,
     )
+
+
+def build_warm_up(settings: ServiceSettings, scorer: HybridScorer) -> WarmUp:
+    """Build the request that a scorer ranks before it is ready; its encoder remembers nobody."""
+    forgetful = replace(settings, serving=replace(settings.serving, encoder_cache_mb=0))
+    return WarmUp(scorer, build_encoder(forgetful, scorer.model))
+
+
+def _lookup_beside(
+    remote: LookupPort | None, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
+) -> LookupPort:
+    serving, read_here = settings.serving, settings.store.kind == "sqlite"
+    if remote is None:
+        return build_lookup(settings, model, telemetry)
+    half = serving if read_here else replace(serving, lookup_deadline_ms=max(serving.lookup_deadline_ms // 2, 1))
+    local = build_lookup(replace(settings, serving=half), model, telemetry)
+    return LookupWithFallback(remote, local, serving, read_here, telemetry)
+
+
+def _encoder_beside(
+    remote: EncoderPort | None, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
+) -> EncoderPort:
+    local = build_encoder(settings, model, telemetry)
+    if remote is None:
+        return local
+    return EncoderWithFallback(remote, local, model.version, settings.serving, telemetry)

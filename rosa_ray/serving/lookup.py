@@ -1,48 +1,43 @@
 """The feature lookup: reads a user and the candidates' counters at one moment, and writes events.
 
-Its one replica is the store's only writer. When the store is down it answers from what it read last, then with the
-features of an unknown user, and says so.
+Users, counters and events each have threads and a link to the store of their own. So a lock that stops a write, or
+counters that are slow to read, make nobody cold. When the store is down the lookup answers from what it read last, then
+with the features of an unknown user, and says so. When it has more to do than it can, it says that instead.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.errors import StoreError
-from rosa_ray.features import CounterStates, FeatureState, RecordKind
+from rosa_ray.errors import OverloadError
+from rosa_ray.features import FeatureState
 from rosa_ray.features.changes import Changes
-from rosa_ray.features.views import CATALOGUE_KEYS
-from rosa_ray.serving.ad_counters import AdCounters
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.feature_reader import FeatureReader, How, Reading
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
 from rosa_ray.serving.model import Catalogue
-from rosa_ray.serving.own_columns import OwnColumns
-from rosa_ray.serving.recent_users import RecentUsers
-from rosa_ray.serving.request_counters import RequestCounters
-from rosa_ray.serving.request_features import (
-    blocks_of,
-    cold_start_features,
-    events_before,
-    features_at_request,
-    no_events,
-)
-from rosa_ray.store import OnlineStore, UserRecord
+from rosa_ray.serving.refresher import NotHeldError, Refresher
+from rosa_ray.serving.store_link import StoreLink
+from rosa_ray.serving.telemetry import Telemetry
+from rosa_ray.store import OnlineStore, StoreInfo
 
 Answer = TypeVar("Answer")
 
+_DEADLINE_SHARE = 0.8
+"""Of the lookup's deadline: then it still has time to answer from what it knows."""
+
 
 class FeatureLookup:
-    """Features of one request from the online store.
+    """Features of one request from the online store, within a deadline; and the writing of events.
 
     Args:
-        open_store: connects to the store; called again after a failure.
-        context_events: events of a timeline that the encoder can use.
+        open_store: connects to the store; called for each link, and again after a failure.
+        context_events: events of a timeline that the ranker can use.
     """
 
     def __init__(
@@ -52,34 +47,49 @@ class FeatureLookup:
         catalogue: Catalogue,
         context_events: int,
         config: ServingConfig,
+        telemetry: Telemetry | None = None,
     ) -> None:
-        self._open_store = open_store
-        self._features, self._fingerprint = features.config, features.fingerprint
-        self._catalogue, self._context_events = catalogue, context_events
-        self._counters = AdCounters(catalogue.table, features.config, self._read_counters, config.counter_ttl_s)
-        self._own = OwnColumns(features.config.columns, self._read_columns, config.counter_ttl_s)
-        self._asked = RequestCounters(features.config, self._read_counters, config.counter_ttl_s)
-        self._users = RecentUsers[UserRecord](config.cached_users, config.user_memory_s)
-        self._retry_s = config.store_retry_s
-        self._store: OnlineStore | None = None
-        self._down_until_s, self._failure = 0.0, StoreError("store: not opened")
-        self._executor = ThreadPoolExecutor(1, "lookup")
+        telemetry = telemetry or Telemetry()
+        self._reader = FeatureReader(open_store, features, catalogue, context_events, config, telemetry)
+        self._of_events = StoreLink(open_store, config.store_retry_s, locked_breaks=True)
+        refresher = Refresher(lambda error: telemetry.failed("refresh", error))
+        self._at_once, self._waiting = How(refresher.later, wait=False), How(refresher.later)
+        self._deadline_s = config.lookup_deadline_ms / 1000 * _DEADLINE_SHARE
+        self._readers = ThreadPoolExecutor(config.lookup_threads, "lookup")
+        self._filler, self._writer = ThreadPoolExecutor(1, "counters"), ThreadPoolExecutor(1, "events")
+        self._writing, self._most_writing = 0, config.max_waiting_writes
 
     async def read(self, query: FeatureQuery) -> Features:
-        """Return the features of a request; degraded, not failed, when the store is down.
+        """Return the features of a request; degraded, not failed, when the store is down or slow.
 
         Raises:
+            OverloadError: other requests left no time to look at this one.
             StoreError: the asking model has other features or other ads than this lookup.
         """
-        return await self._run(self.read_now, query)
+        reading, store = Reading(query), self._reader.of_users
+        if store.hangs():
+            return self._reader.read_held(reading)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await self._read(reading)
+        except TimeoutError:
+            if not reading.started and not store.hangs() and not store.broken:
+                raise OverloadError("feature lookup: other requests left no time for this one") from None
+            return self._reader.read_held(reading)
 
     async def write(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written:
         """Store live records (`RECORD_COLUMNS`), each id of a kind once, and changes; the next `read` sees them.
 
         Raises:
+            OverloadError: too many wait for the store already; nothing was stored.
             StoreError: the store is down; nothing was stored.
         """
-        return await self._run(self.write_now, records, changes)
+        if self._writing >= self._most_writing:
+            raise OverloadError(f"feature lookup: {self._writing} batches of events wait for the store already")
+        self._writing += 1
+        work = asyncio.get_running_loop().run_in_executor(self._writer, self.write_now, records, changes)
+        work.add_done_callback(self._wrote)
+        return await asyncio.shield(work)
 
     async def describe(self) -> dict[str, Any]:
         """Return the condition of the store.
@@ -87,98 +97,47 @@ class FeatureLookup:
         Raises:
             StoreError: the store is down or was filled for other features.
         """
-        return await self._run(self._describe)
+        return asdict(await _run(self._readers, self._info))
 
     def read_now(self, query: FeatureQuery) -> Features:
-        """`read` in the calling thread."""
-        if query.feature_fingerprint != self._fingerprint:
-            raise StoreError(
-                f"feature lookup computes features {self._fingerprint}, the model needs {query.feature_fingerprint}; "
-                "wait until the new bundle is deployed everywhere"
-            )
-        row, known = self._catalogue.table.lookup(query.ad_key, query.time_us)
-        if not known.all():
-            raise StoreError(f"feature lookup: {int((~known).sum())} of {len(known)} ads are not in its catalogue")
-        try:
-            return self._read(query, row, self._read_user(query.user_key))
-        except StoreError:
-            return self._read_without_store(query, row)
+        """`read` in the calling thread, without a deadline; what has aged is read again at once."""
+        return self._reader.read(Reading(query))
 
     def write_now(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written:
         """`write` in the calling thread."""
-        result = self._ask(lambda store: store.apply(records, (), changes))
-        self._own.forget(changes)
-        at_request = np.isin(records["kind"], (RecordKind.IMPRESSION, RecordKind.CLICK))
-        changed_us = np.where(at_request, records["shown_us"], records["time_us"])
-        self._counters.forget(changed_us)
-        self._asked.forget(changed_us)
+        result = self._of_events.ask(lambda store: store.apply(records, (), changes))
+        self.forget(records if result.accepted else {}, changes)
         return Written(result.accepted, result.duplicates, tuple(result.late_rows.tolist()))
+
+    def forget(self, records: Columns, changes: Sequence[Changes] = ()) -> None:
+        """Let go of what records and changes in the store made old; without records, of what changes did."""
+        self._reader.forget(records, changes)
 
     def forget_columns(self) -> None:
         """Read columns of items and ads again: another process changed them. Without this they are read when aged."""
-        self._own.clear()
+        self._reader.forget_columns()
 
-    async def _run(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+    def close(self) -> None:
+        """Close the connections; the next call connects again."""
+        for link in (self._reader.of_users, self._reader.of_counters, self._of_events):
+            link.close()
 
-    def _describe(self) -> dict[str, Any]:
-        return asdict(self._ask(lambda store: store.info()))
+    def _info(self) -> StoreInfo:
+        return self._reader.of_users.ask(lambda store: store.info())
 
-    def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord, held: bool = False) -> Features:
-        ad_dense, cost_states = self._counters.read(row, query.time_us)
-        events = events_before(record, query.time_us, self._context_events)
-        own: Columns = {}
-        if self._own.declared:
-            item_key = self._catalogue.table.item_key[row]
-            own, shared = self._own.read(query, item_key, events, record.columns, held)
-            events = {**events, **shared}
-        blocks = blocks_of(self._counters.views, ad_dense)
-        if self._asked.views:
-            columns = {**self._of_ads(row), "user_key": np.full(len(row), query.user_key), **query.columns, **own}
-            blocks |= blocks_of(self._asked.views, self._asked.read(columns, query.time_us))
-        campaign_key = self._catalogue.table.campaign_key[row]
-        features = features_at_request(query, record, events, campaign_key, blocks, cost_states, self._features)
-        return replace(features, own=own) if own else features
-
-    def _of_ads(self, row: np.ndarray) -> dict[str, np.ndarray]:
-        """Keys of catalogue rows that own counters may count by."""
-        return {name: getattr(self._catalogue.table, name)[row] for name in CATALOGUE_KEYS}
-
-    def _read_without_store(self, query: FeatureQuery, row: np.ndarray) -> Features:
-        """The user as last read and the ads as far as their counters are known; else what an unknown one has."""
-        record = self._users.get(query.user_key) or unknown_user(query.user_key)
+    async def _read(self, reading: Reading) -> Features:
+        """What many share is read in a thread apart, so that a request that lacks some of it delays no other."""
         try:
-            return replace(self._read(query, row, record, held=True), degraded=("store",))
-        except StoreError:
-            return replace(cold_start_features(query, self._features), degraded=("store",))
+            return await _run(self._readers, self._reader.read, reading, self._at_once)
+        except NotHeldError:
+            return await _run(self._filler, self._reader.read, reading, self._waiting)
 
-    def _read_user(self, user_key: int) -> UserRecord:
-        record = self._ask(lambda store: store.read_user(user_key))
-        self._users.put(user_key, record, size=1)
-        return record
-
-    def _read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
-        return self._ask(lambda store: store.read_counters(view, entity_keys))
-
-    def _read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
-        return self._ask(lambda store: store.read_columns(prefix, keys))
-
-    def _ask(self, question: Callable[[OnlineStore], Answer]) -> Answer:
-        """Ask the store. After a failure, fail at once for a while, then connect again."""
-        if time.monotonic() < self._down_until_s:
-            raise self._failure
-        try:
-            self._store = self._store or self._open_store()
-            return question(self._store)
-        except StoreError as error:
-            self._failure, self._down_until_s = error, time.monotonic() + self._retry_s
-            store, self._store = self._store, None
-            if store is not None:
-                store.close()
-            raise
+    def _wrote(self, work: asyncio.Future[Written]) -> None:
+        self._writing -= 1
+        if not work.cancelled():
+            work.exception()  # taken, so that a caller who went away is no error of its own
 
 
-def unknown_user(user_key: int) -> UserRecord:
-    """The record of a user that the store does not know."""
-    timeline = {**no_events(), "event_id": np.empty(0, object)}
-    return UserRecord(user_key, timeline, None, {}, "")
+async def _run(executor: Executor, function: Callable[..., Answer], *arguments: Any) -> Answer:
+    """Run a function in another thread; one that nobody waits for any more is not begun."""
+    return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)

@@ -9,6 +9,7 @@ from rosa_ray.errors import StoreError, StreamAwayError
 from rosa_ray.features import AdTable, FeatureState
 from rosa_ray.records import RecordParser, RecordsConfig
 from rosa_ray.records.dead_letters import DeadLetters
+from rosa_ray.records.money import MoneyGuard
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.settings.secrets import absolute_reference
 from rosa_ray.storage import absolute
@@ -129,6 +130,7 @@ def open_target(settings: StreamSettings) -> tuple[OnlineStore, RecordParser]:
         None if pseudonyms is None else pseudonyms.of,
         time_form=settings.records.time_form,
         features=state.config,
+        money=MoneyGuard(settings.records),
     )
     return open_store(settings.store, state.config, state.fingerprint, create=True), parser
 

@@ -151,7 +151,7 @@ class Consumer:
         """Of records some of which were held: each was judged when it was polled, and that stands."""
         lines = _lines(taken.batches)
         sound = [row for row, refusal in enumerate(taken.refusals) if refusal is None]
-        parsed = self._parse([lines[row] for row in sound])
+        parsed = replace(self._parser, money=None).parse_lines([lines[row] for row in sound])
         found = {sound[refusal.index]: refusal for refusal in parsed.refusals}
         found |= {row: refusal for row, refusal in enumerate(taken.refusals) if refusal is not None}
         refusals = tuple(replace(found[row], index=row) for row in sorted(found))

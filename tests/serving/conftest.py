@@ -1,7 +1,7 @@
 """A small trained-looking service: a log, its user rows, a bundle with random weights, and a filled store."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,8 @@ class World:
     model: ServedModel
 
     def settings(self, store: Path, **serving: object) -> ServiceSettings:
-        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**serving))
+        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
+        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**(patient | serving)))
 
     def scorer(self, store: Path, **serving: object) -> HybridScorer:
         scorer = build_scorer(self.settings(store, **serving))
@@ -117,13 +118,20 @@ def client(scorer: HybridScorer) -> LocalClient:
 
 def client_of(scorer: HybridScorer) -> LocalClient:
     """An HTTP client of one scorer, in process."""
-    return LocalClient(create_app(RankingService(lambda: scorer, scorer.config)))
+    return LocalClient(create_app(RankingService(scorer)))
 
 
-def write_world_bundle(home: Path, features: FeatureState) -> Path:
+def write_world_bundle(
+    home: Path, features: FeatureState, name: str = "rosa", config: Mapping[str, object] = MODEL, seed: int = 11
+) -> Path:
     """A bundle with random weights for these features."""
-    torch.manual_seed(11)
-    description = {"name": "rosa", "config": MODEL, "sizes": features.table_sizes, "base_rates": features.base_rates}
+    torch.manual_seed(seed)
+    description = {
+        "name": name,
+        "config": dict(config),
+        "sizes": features.table_sizes,
+        "base_rates": features.base_rates,
+    }
     ranker = build_ranker(**description)
     with torch.no_grad():
         for parameter in ranker.parameters():

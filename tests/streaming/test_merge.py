@@ -107,7 +107,7 @@ def test_what_is_refused_is_refused_once_whether_it_waits_or_not(tmp_path: Path,
     metrics = consumer.run(until_end=True)
     source.close()
     assert (metrics.records, metrics.accepted, metrics.blank, metrics.refused) == (1860, 620, 620, {"malformed": 620})
-    assert judged.count(b"broken") == 620 < len(judged) - 1240
+    assert len(judged) == 1860
     places = [json.loads(line) for line in (tmp_path / "dead" / "records.jsonl").read_text().splitlines()]
     assert sorted((one["stream"], one["offset"]) for one in places) == [
         (f"log/records/{number}", 3 * row + 1) for number, count in ((0, 600), (1, 20)) for row in range(count)
