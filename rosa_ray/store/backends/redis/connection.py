@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from rosa_ray.errors import ConfigError, StoreError, StoreMissingError
+from rosa_ray.settings.secrets import resolve
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.windows import overflowing
 
@@ -57,7 +58,8 @@ class Connection:
     """
 
     def __init__(self, config: StoreConfig) -> None:
-        self.namespace, self.where = config.namespace, location_of(config.url)
+        url = resolve(config.url, "store.url")
+        self.namespace, self.where = config.namespace, location_of(url)
         self._timeout_ms = config.timeout_ms
         if not _NAMESPACE.fullmatch(config.namespace):
             raise ConfigError(
@@ -66,7 +68,7 @@ class Connection:
         options = {**_password_of(config), **_tls_of(config)}
         try:
             self.client: Any = redis.Redis.from_url(
-                config.url,
+                url,
                 **options,
                 protocol=2,
                 socket_timeout=config.timeout_ms / 1000,
