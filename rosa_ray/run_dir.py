@@ -348,5 +348,7 @@ class RunDir(Directory):
 
         >>> RunDir("runs/demo").inside("store.db"), RunDir("runs/demo").inside("/var/store.db")
         ('runs/demo/store.db', '/var/store.db')
+        >>> RunDir("runs/demo").inside("s3://bucket/letters")
+        's3://bucket/letters'
         """
-        return path if Path(path).is_absolute() else self.below(path)
+        return path if "://" in path or Path(path).is_absolute() else self.below(path)

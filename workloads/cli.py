@@ -223,6 +223,24 @@ def ingest(
 
 
 @app.command()
+def redrive(
+    config: ConfigArgument,
+    reason: Annotated[list[str], typer.Option(metavar="REASON", help="Only letters of this reason; repeatable.")] = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken.")] = False,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Send refused live records to the online store again, once what was wrong is mended."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import redrive as verb
+
+        return verb.run(loaded, reason, dry_run=dry_run)
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
 def replay(
     config: ConfigArgument,
     speed: Annotated[float, typer.Option(help="Log time per wall-clock time; 0 is as fast as possible.")] = 60.0,
