@@ -28,7 +28,7 @@ _SHARE = 0.5
 
 
 class _Shy:
-    """Leaves another process alone for a while after it failed.
+    """Leaves another process alone for a while after it failed; then one call tries it, and the others go on without.
 
     Args:
         part: name of what the other process does, for metrics.
@@ -46,7 +46,7 @@ class _Shy:
     ) -> None:
         self._part, self._within_s, self._retry_s = part, deadline_ms / 1000 * _SHARE, retry_s
         self._telemetry, self._clock = telemetry or Telemetry(), clock
-        self._alone_until_s = float("-inf")
+        self._failed, self._alone_until_s = False, float("-inf")
 
     async def ask(
         self,
@@ -61,15 +61,23 @@ class _Shy:
         """
         if self._clock() < self._alone_until_s:
             return await here()
+        if self._failed:
+            self._leave_alone()
         try:
             async with asyncio.timeout(self._within_s):
-                return await call()
+                answer = await call()
         except final:
+            self._failed, self._alone_until_s = False, float("-inf")
             raise
         except Exception as error:
             self._telemetry.failed(self._part, error)
-            self._alone_until_s = self._clock() + self._retry_s
-        return await here()
+            self._leave_alone()
+            return await here()
+        self._failed, self._alone_until_s = False, float("-inf")
+        return answer
+
+    def _leave_alone(self) -> None:
+        self._failed, self._alone_until_s = True, self._clock() + self._within_s + self._retry_s
 
 
 class LookupWithFallback:
@@ -116,8 +124,9 @@ class LookupWithFallback:
         return written
 
     async def describe(self) -> dict[str, Any]:
-        """The condition of the store as it is read here; `other` where the other process does not answer."""
-        return await _described(self._remote, self._local)
+        """The condition of the store; `other` where the other process does not answer."""
+        remote = await _described(self._remote, self._local)
+        return {**remote, **await self._local.describe()} if self._read_here else remote
 
     async def _whole(self, query: FeatureQuery) -> Features:
         features = await self._remote.read(query)
@@ -150,7 +159,7 @@ class EncoderWithFallback:
         return await self._calls.ask(lambda: self._same(query), lambda: self._local.encode(query))
 
     async def describe(self) -> dict[str, Any]:
-        """What is loaded here; `other` where the other process does not answer."""
+        """What is loaded; `other` where the other process does not answer."""
         return await _described(self._remote, self._local)
 
     async def _same(self, query: EncodeQuery) -> Encoded:
@@ -163,11 +172,9 @@ class EncoderWithFallback:
 
 
 async def _described(remote: LookupPort | EncoderPort, local: LookupPort | EncoderPort) -> dict[str, Any]:
-    here = await local.describe()
     try:
         async with asyncio.timeout(DESCRIBED_WITHIN_S):
-            await remote.describe()
+            return await remote.describe()
     except Exception as error:
         reason = first_line(error) or type(error).__name__
-        return {**here, "other": f"does not answer, this process stands in: {reason}"}
-    return here
+    return {**await local.describe(), "other": f"does not answer, this process stands in: {reason}"}

@@ -1,5 +1,7 @@
 """Cached readings of ads are what reading everything again gives, and nobody waits for a second reading of them."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from rosa_ray.features import Counters, CounterStates, RecordKind, expected_cost
 from rosa_ray.features.records import records_of
 from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.serving.ad_counters import KEPT_BUCKETS, AdCounters
+from rosa_ray.serving.refresher import Refresher
 from rosa_ray.units import HOUR_US, MINUTE_US, SECOND_US
 from tests.serving.background import Clock, Postponed
 from tests.serving.conftest import NOW_US, World
@@ -199,6 +202,32 @@ def test_the_next_bucket_is_read_before_it_is_due(world: World, cache: AdCounter
     dense, *_ = cache.read(some, due_us, later)
     assert source.asked == read
     assert dense.tobytes() == directly(world, cache, np.arange(5), due_us).tobytes()
+
+
+def test_many_threads_read_what_one_does(world: World, source: Source) -> None:
+    """While records throw readings away, and ads make room for each other."""
+    cache = AdCounters(CONFIG, source.read, ttl_s=0.001, stale_s=0.001, most=20)
+    refresher, wrong = Refresher(print), list[object]()
+
+    def ask(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        try:
+            for _ in range(150):
+                rows = rng.choice(30, 5, replace=False)
+                time_us = NOW_US - int(rng.integers(3)) * HOUR_US
+                dense, *_ = cache.read(ads(world, rows), time_us, refresher.later)
+                if dense.tobytes() != directly(world, cache, rows, time_us).tobytes():
+                    wrong.append(rows)
+                cache.forget(clicks(world, int(rows[0]), NOW_US - 3 * HOUR_US))
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []
 
 
 def test_few_buckets_are_kept(world: World, cache: AdCounters) -> None:

@@ -12,9 +12,10 @@ import pytest
 from rosa_ray.errors import OverloadError, StoreError
 from rosa_ray.serving.api import RankRequest
 from rosa_ray.serving.assembly import build_encoder, build_lookup, build_scorer
-from rosa_ray.serving.fallback import EncoderWithFallback, LookupWithFallback
+from rosa_ray.serving.fallback import EncoderWithFallback, LookupWithFallback, _Shy
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Encoded
+from tests.serving.background import Clock
 from tests.serving.conftest import NOW_US, World, client_of
 from tests.serving.test_events import event
 
@@ -113,6 +114,34 @@ def test_a_part_that_failed_is_left_alone_for_a_while(world: World, store_path: 
     assert remote.calls == ["encode"]
 
 
+def test_one_call_tries_a_failed_part_again_and_the_others_go_on() -> None:
+    clock, tried = Clock(), list[str]()
+    shy = _Shy("encoder", deadline_ms=1000, retry_s=1.0, clock=clock)
+    working = False
+
+    async def call() -> str:
+        tried.append("there")
+        await asyncio.sleep(0.05)
+        if not working:
+            raise RuntimeError("the actor died")
+        return "there"
+
+    async def here() -> str:
+        return "here"
+
+    async def three() -> list[str]:
+        return await asyncio.gather(*(shy.ask(call, here) for _ in range(3)))
+
+    assert asyncio.run(three()) == ["here"] * 3
+    assert len(tried) == 3
+    clock.now_s += 2
+    assert asyncio.run(three()) == ["here"] * 3
+    assert len(tried) == 4
+    clock.now_s, working = clock.now_s + 2, True
+    assert sorted(asyncio.run(three())) == ["here", "here", "there"]
+    assert asyncio.run(three()) == ["there"] * 3
+
+
 def test_a_part_that_answers_is_the_one_that_is_used(world: World, store_path: Path) -> None:
     encoder = Remote(build_encoder(world.settings(store_path), world.model))
     scorer = scorer_of(world, store_path, None, encoder, rule="online")
@@ -159,4 +188,19 @@ def test_readiness_names_the_part_that_does_not_answer(world: World, store_path:
     ready = client_of(scorer_of(world, store_path, lookup, encoder)).get("/readyz")
     assert ready.status_code == 200
     assert "other" not in ready.json()["store"]
+    assert lookup.calls == ["describe"]
     assert ready.json()["encoder"]["other"] == "does not answer, this process stands in: the actor died"
+
+
+def test_readiness_tells_of_the_encoder_that_is_used(world: World, store_path: Path) -> None:
+    encoder = Remote(build_encoder(world.settings(store_path), world.model))
+    scorer = scorer_of(world, store_path, None, encoder, rule="online")
+    rank(scorer)
+    assert client_of(scorer).get("/readyz").json()["encoder"]["cache"]["users"] == 1
+
+
+def test_a_store_that_cannot_be_read_here_is_not_ready(world: World, store_path: Path, tmp_path: Path) -> None:
+    client = client_of(scorer_of(world, tmp_path / "none.db", lookup_of(world, store_path)))
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "store is not ready" in answer.json()["detail"]
