@@ -10,6 +10,7 @@ RUN/evaluation/                      `rosa evaluate`       EvaluationDir
 RUN/trials/, comparison.json, …      `rosa compare`, `ablate`, `weights`, `curve`
 RUN/tune/                            `rosa tune`           SweepDir
 RUN/store.db, stream/, dead_letters/ the live system, unless the config gives absolute paths
+RUN/service.json                     `rosa serve`, while it runs
 RUN/summary.json, report.html        `rosa demo`, `rosa report`
 RUN/chaos.json, chaos.html           `rosa chaos`
 ```
@@ -310,6 +311,11 @@ class RunDir(Directory):
     def sweep(self) -> SweepDir:
         """What `rosa tune` writes."""
         return SweepDir(self.below("tune"))
+
+    @property
+    def service(self) -> str:
+        """Where the service of `rosa serve` is, and its Ray cluster; gone when it ends."""
+        return self.below("service.json")
 
     @property
     def summary(self) -> str:
