@@ -11,6 +11,7 @@ RUN/trials/, comparison.json, …      `rosa compare`, `ablate`, `weights`, `cur
 RUN/tune/                            `rosa tune`           SweepDir
 RUN/store.db, stream/, dead_letters/ the live system, unless the config gives absolute paths
 RUN/summary.json, report.html        `rosa demo`, `rosa report`
+RUN/chaos.json, chaos.html           `rosa chaos`
 ```
 
 Paths are text: `pathlib` would turn `s3://bucket` into `s3:/bucket`.
@@ -319,6 +320,16 @@ class RunDir(Directory):
     def report(self) -> str:
         """The HTML page."""
         return self.below("report.html")
+
+    @property
+    def chaos(self) -> str:
+        """What `rosa chaos` saw."""
+        return self.below("chaos.json")
+
+    @property
+    def chaos_page(self) -> str:
+        """The same as a page."""
+        return self.below("chaos.html")
 
     def study(self, kind: str) -> str:
         """Document of a study.

@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 2 config, 3 input, 4 done but some input was set aside, 5 training, 6 bundle, "
-    "7 store, 8 serving, 9 stream, 10 no parity, 1 anything else.",
+    "7 store, 8 serving, 9 stream, 10 no parity, 11 a fault not survived, 1 anything else.",
 )
 
 
@@ -355,6 +355,31 @@ def parity(
 
 
 @app.command()
+def chaos(
+    config: ConfigArgument,
+    only: Annotated[
+        list[str], typer.Option("--only", metavar="NAME", help="Try this case or subject; repeatable.")
+    ] = [],  # noqa: B006
+    list_only: Annotated[bool, typer.Option("--list", help="Print the table and try nothing.")] = False,
+    report: Annotated[str, typer.Option(metavar="FILE", help="HTML page to write; default: chaos.html in RUN.")] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the outcomes of an earlier run, and go on behind them.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the copied run and its logs in place.")] = False,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Break a copy of the run's service on purpose, and say whether callers saw what they may expect."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import chaos as verb
+
+        return verb.run(loaded, verb.ChaosOptions(only, list_only, report, resume, keep))
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
 def forget(
     config: ConfigArgument,
     user: Annotated[str, typer.Argument(metavar="USER", help="The user's id, as it stands in the log.")],
@@ -368,6 +393,25 @@ def forget(
         from workloads import forget as verb
 
         return verb.run(loaded, user, dry_run=dry_run)
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
+def store(
+    config: ConfigArgument,
+    drop: Annotated[
+        str, typer.Option(metavar="NAME", help="Remove a loaded log by its number, or a model's states by its version.")
+    ] = "",
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """List the logs and models that the online store holds, or remove one that is not active."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import store as verb
+
+        return verb.run(loaded, drop)
 
     execute(run, config, overrides, debug)
 

@@ -105,7 +105,7 @@ def build_lookup(settings: ServiceSettings, model: ServedModel, telemetry: Telem
         timeout_ms=min(settings.store.timeout_ms, patience_ms),
     )
     return FeatureLookup(
-        lambda: open_store(store, model.features.config, model.features.fingerprint),
+        lambda: open_store(store, model.features.config, model.version, user_key_id=model.features.user_key_id),
         model.features,
         model.catalogue,
         model.timeline_events,

@@ -132,7 +132,9 @@ def open_target(settings: StreamSettings) -> tuple[OnlineStore, RecordParser]:
         features=state.config,
         money=MoneyGuard(settings.records),
     )
-    return open_store(settings.store, state.config, state.fingerprint, create=True), parser
+    store = open_store(settings.store, state.config, bundle.model_version, user_key_id=state.user_key_id, create=True)
+    store.info()
+    return store, parser
 
 
 def open_records(stream: StreamConfig, share: tuple[int, int] = (0, 1), files: tuple[str, ...] = ()) -> RecordSource:

@@ -22,11 +22,13 @@ from rosa_ray.features import (
     FitSums,
     UserRows,
     build_user_rows,
+    counting_fingerprint,
     fold_events,
     fold_impressions,
     keyed_events,
     keyed_impressions,
 )
+from rosa_ray.features.records import mixed_keys
 from rosa_ray.models import build_ranker
 from rosa_ray.schema import BEHAVIORS, hash_ids
 from rosa_ray.serving.assembly import ServiceSettings, build_scorer
@@ -71,11 +73,11 @@ class World:
     model: ServedModel
 
     def settings(self, store: Path, **serving: object) -> ServiceSettings:
-        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
-        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**(patient | serving)))
+        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**serving))
 
     def scorer(self, store: Path, **serving: object) -> HybridScorer:
-        scorer = build_scorer(self.settings(store, **serving))
+        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
+        scorer = build_scorer(self.settings(store, **(patient | serving)))
         scorer.now_us = lambda: NOW_US
         return scorer
 
@@ -151,20 +153,32 @@ def write_world_bundle(
     return home / "bundle"
 
 
+def write_refit(world: World, home: Path, store: Path, seed: int) -> str:
+    """A bundle of other weights in a run of its own, with its states in the store; returns the model's version."""
+    model = load_model(write_world_bundle(home, world.features, seed=seed))
+    opened = open_store(StoreConfig(path=str(store), states_dtype="float32"), model.features.config, model.version)
+    version = StoreVersion(counting_fingerprint(model.features.config), NOW_US, "log")
+    opened.begin_load(version, model.version, 1000)
+    opened.write_states(version, model.version, states(timelines(world.events), model))
+    opened.activate(version, model.version)
+    opened.close()
+    return model.version
+
+
 def _fill_store(path: Path, events: pa.Table, counters: CounterStates, model: ServedModel) -> None:
     store = open_store(
         StoreConfig(path=str(path), states_dtype="float32"),
         model.features.config,
-        model.features.fingerprint,
+        model.version,
         create=True,
     )
-    version = StoreVersion(model.version, model.features.fingerprint, NOW_US, "log")
-    store.begin_load(version, 1000)
+    version = StoreVersion(counting_fingerprint(model.features.config), NOW_US, "log")
+    store.begin_load(version, model.version, 1000)
     block = timelines(events, model.features.config.behavior_names)
     store.load_users(version, block)
     store.load_counters(version, counters)
-    store.write_states(version, states(block, model))
-    store.activate(version)
+    store.write_states(version, model.version, states(block, model))
+    store.activate(version, model.version)
     store.close()
 
 
@@ -178,7 +192,9 @@ def timelines(events: pa.Table, behaviors: Sequence[str] = BEHAVIORS) -> Timelin
         event_offsets=np.r_[0, np.cumsum(counts)],
         events={**keyed_events(events, behaviors), "event_id": events["event_id"].to_numpy()},
         last_us=events["event_time"].cast(pa.int64()).to_numpy()[np.cumsum(counts) - 1],
-        seen_key=hash_ids(events["event_id"]),
+        seen_key=mixed_keys(
+            hash_ids(events["event_id"]), np.zeros(events.num_rows, np.int8), events["user_key"].to_numpy()
+        ),
         seen_time_us=events["event_time"].cast(pa.int64()).to_numpy(),
     )
 

@@ -21,7 +21,7 @@ class Source:
         self.counters, self.asked, self.down = counters, 0, False
         self.keys: list[np.ndarray] = []
 
-    def read(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+    def read(self, view: str, entity_keys: np.ndarray, since_bucket: int) -> CounterStates:
         if self.down:
             raise StoreError("store: down")
         self.asked += len(entity_keys)
@@ -126,8 +126,8 @@ def test_what_a_record_changed_during_a_reading_is_read_again(
     some, read = ads(world, np.arange(3)), source.read
     cache.read(some, NOW_US - 2 * HOUR_US)
 
-    def interrupted(view: str, keys: np.ndarray) -> CounterStates:
-        found = read(view, keys)
+    def interrupted(view: str, keys: np.ndarray, since_bucket: int) -> CounterStates:
+        found = read(view, keys, since_bucket)
         cache.forget(clicks(world, 1, NOW_US - 5 * HOUR_US))
         return found
 
@@ -223,7 +223,7 @@ def test_without_the_store_what_is_known_is_read_and_else_an_ad_never_shown(
     assert cache.read(ads(world, np.arange(3)), NOW_US)[0].tobytes() == known.tobytes()
     with pytest.raises(StoreError):
         cache.read(ads(world, np.arange(4)), NOW_US)
-    never = AdCounters(CONFIG, lambda view, keys: {}, 60).read(ads(world, np.arange(3, 4)), NOW_US)[0]
+    never = AdCounters(CONFIG, lambda view, keys, since: {}, 60).read(ads(world, np.arange(3, 4)), NOW_US)[0]
     for time_us in (NOW_US, NOW_US + 2 * HOUR_US):
         held, *_ = cache.read_held(ads(world, np.arange(4)), time_us)
         assert held[:3].tobytes() == known.tobytes()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rosa_ray.features import counting_fingerprint
 from rosa_ray.serving.http import create_app
 from rosa_ray.serving.service import RankingService
 from tests.serving.client import LocalClient
@@ -144,7 +145,8 @@ def test_a_bug_is_500_without_a_word_about_it(scorer, client: LocalClient, monke
 def test_ready_and_model_tell_versions(world: World, client: LocalClient) -> None:
     ready, model = client.get("/readyz").json(), client.get("/model").json()
     assert ready["model_version"] == ready["encoder"]["model_version"] == model["model_version"] == world.model.version
-    assert ready["store"]["version"]["feature_fingerprint"] == model["feature_fingerprint"]
+    assert ready["store"]["version"]["counting_fingerprint"] == counting_fingerprint(world.model.features.config)
+    assert ready["store"]["model_version"] == model["model_version"]
     assert model["metrics"] == {"auc": 0.7}
 
 

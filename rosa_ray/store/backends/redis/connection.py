@@ -22,21 +22,27 @@ try:
 except ImportError as error:
     raise ConfigError("store.kind is 'redis', which needs the extra: pip install 'rosa-ray[redis]'") from error
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raise it when keys or byte layouts change."""
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_HELD = ("common", "held")
 _FOLD = ("common", "counters", "fold")
 _SCRIPTS = {
+    "create": _HELD,
+    "begin": _HELD,
+    "swap": _HELD,
+    "drop": _HELD,
     "apply": _FOLD,
     "replay": _FOLD,
-    "swap": ("common",),
-    "read_user": ("common",),
-    "read_counters": ("common",),
-    "forget": ("common",),
-    "read_columns": ("common",),
-    "write_columns": ("common",),
-    "replay_columns": ("common",),
+    "trim": _FOLD,
+    **dict.fromkeys(
+        (
+            *("describe", "behaviors", "read_user", "read_counters", "forget"),
+            *("note", "count_untold", "read_columns", "held_columns", "write_columns", "replay_columns"),
+        ),
+        ("common",),
+    ),
 }
 """Scripts, and the sources that come before each."""
 
