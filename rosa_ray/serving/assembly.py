@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from rosa_ray.bundle import model_of, pinned
+from rosa_ray.bundle import home_of, model_of, pinned
 from rosa_ray.errors import BundleError
 from rosa_ray.records import RecordsConfig
 from rosa_ray.records.dead_letters import OFF
@@ -23,7 +22,7 @@ from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.serving.warm_up import WarmUp
 from rosa_ray.settings import section
 from rosa_ray.settings.compose import read
-from rosa_ray.storage import absolute, is_remote
+from rosa_ray.storage import absolute
 from rosa_ray.store import StoreConfig, open_store
 
 
@@ -78,11 +77,7 @@ def _beside(bundle: str) -> str:
     >>> _beside("runs/demo/bundle"), _beside("s3://bucket/run/bundle/")
     ('runs/demo/dead-letters', 's3://bucket/run/dead-letters')
     """
-    return (
-        f"{absolute(bundle).rstrip('/').rpartition('/')[0]}/dead-letters"
-        if is_remote(bundle)
-        else str(Path(bundle).parent / "dead-letters")
-    )
+    return f"{home_of(bundle)}/dead-letters"
 
 
 def load_pinned(settings: ServiceSettings) -> ServedModel:
