@@ -8,11 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from rosa_ray.bundle import open_bundle
 from rosa_ray.data import materialize as module
 from rosa_ray.data.materialize import encode_file, materialize
 from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState
 from rosa_ray.store import StoreConfig, open_store
+from rosa_ray.units import DAY_US
 from tests.data.test_materialize import run, state  # noqa: F401
 from tests.fake_s3 import fake_s3
 
@@ -62,7 +64,8 @@ def test_the_former_version_stays_and_the_next_run_goes_on(
     data, bundle = "s3://away/run/data", str(run / "bundle")
     s3.put(str(run / "data"), "away/run/data", recursive=True)
     former = materialize(data, bundle, config).version
-    spec = json.loads(s3.cat_file("away/run/data/spec.json")) | {"note": "the next day"}
+    spec = json.loads(s3.cat_file("away/run/data/spec.json"))
+    spec["end_us"] += DAY_US
     s3.pipe_file("away/run/data/spec.json", json.dumps(spec).encode())
     with monkeypatch.context() as patch:
         lose_after(patch, s3, lost_at, 1 if lost_at.startswith("users") else 0)
@@ -77,7 +80,9 @@ def test_the_former_version_stays_and_the_next_run_goes_on(
     assert result.version.source != former.source
     whole = materialize(data, bundle, StoreConfig(path=str(run / "clean.db")))
     assert (result.users, whole.resumed_files) == (whole.users - _users_in(s3, result.resumed_files), 0)
-    stores = [open_store(StoreConfig(path=str(run / name)), state.config) for name in ("store.db", "clean.db")]
+    model = open_bundle(bundle).model_version
+    stores = [open_store(StoreConfig(path=str(run / name)), state.config, model) for name in ("store.db", "clean.db")]
+    assert stores[0].info().model_version == model
     for key in (*range(100, 140), 999):
         found, expected = (store.read_user(key) for store in stores)
         assert found.timeline["event_id"].tolist() == expected.timeline["event_id"].tolist()
