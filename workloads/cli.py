@@ -509,6 +509,9 @@ def execute(run: Workload, config: str, overrides: list[str], debug: bool) -> No
 
     def work() -> int:
         path = find_config(config)
+        from rosa_ray.cluster.token import send_token
+
+        send_token()  # before the config, which imports Ray: it reads its environment then
         from rosa_ray.config import load_config
 
         return run(load_config(path, overrides))

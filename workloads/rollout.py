@@ -44,7 +44,7 @@ def run(config: RunConfig, to: str, back: bool, timeout_s: float) -> int:
 
 
 def _address(config: RunConfig) -> str:
-    """The Ray cluster of the service: the one that is named, else that of the run's `rosa serve`, else this machine's."""
+    """The Ray cluster that is named, else that of the run's `rosa serve`, else this machine's."""
     if named := config.ray.address or os.environ.get("RAY_ADDRESS", ""):
         return named
     noted = RunDir(config.run_dir).service
