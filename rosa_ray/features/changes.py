@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rosa_ray.arrays import Columns
+from rosa_ray.features.ad_changes import AdChange
 from rosa_ray.features.own import ColumnConfig, ColumnConfigs, missing_columns
 from rosa_ray.features.versions import field_name, layout, merge, unpack
+from rosa_ray.schema.own_columns import AD
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
@@ -25,11 +27,13 @@ class Changes:
         prefix: of the columns, such as `user.`.
         key: int64 (n,), whose they are; a thing may come again.
         rows: (n,) of `rosa_ray.features.versions.layout` of the columns with this prefix; zero where nothing is said.
+        ads: what was told of ads beside their columns.
     """
 
     prefix: str
     key: np.ndarray
     rows: np.ndarray
+    ads: tuple[AdChange, ...] = ()
 
     def __len__(self) -> int:
         return len(self.key)
@@ -38,7 +42,12 @@ class Changes:
         """The rows of each thing."""
         order = np.argsort(self.key, kind="stable")
         keys, first = np.unique(self.key[order], return_index=True)
-        return dict(zip(keys.tolist(), np.split(self.rows[order], first[1:]), strict=True))
+        return dict(zip(keys.tolist(), np.split(self.rows[order], first)[1:], strict=True))
+
+
+def changes_of_ads(ads: Sequence[AdChange]) -> Changes:
+    """Changes that tell of no column, but of ads in the catalogue."""
+    return Changes(AD, np.empty(0, np.int64), np.empty(0, layout({})), tuple(ads))
 
 
 def change_rows(time_us: np.ndarray, columns: Columns, said: np.ndarray, configs: ColumnConfigs) -> np.ndarray:

@@ -60,7 +60,7 @@ class LivePath:
         self.metrics, self.restarts = ConsumerMetrics(), 0
         self._start()
         settings = ServingConfig(counter_ttl_s=3600.0)
-        self.lookup = FeatureLookup(self._open, state, catalogue, context_events, settings)
+        self.lookup = FeatureLookup(self._open, state, context_events, settings)
 
     def __enter__(self) -> "LivePath":
         return self

@@ -66,7 +66,6 @@ def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup
     return FeatureLookup(
         lambda: open_store(store, model.features.config, model.features.fingerprint),
         model.features,
-        model.catalogue,
         model.context_events,
         serving,
     )

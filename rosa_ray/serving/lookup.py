@@ -17,11 +17,9 @@ from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates, FeatureState, RecordKind
 from rosa_ray.features.changes import Changes
-from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.serving.ad_counters import AdCounters
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
-from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.own_columns import OwnColumns
 from rosa_ray.serving.recent_users import RecentUsers
 from rosa_ray.serving.request_counters import RequestCounters
@@ -49,14 +47,13 @@ class FeatureLookup:
         self,
         open_store: Callable[[], OnlineStore],
         features: FeatureState,
-        catalogue: Catalogue,
         context_events: int,
         config: ServingConfig,
     ) -> None:
         self._open_store = open_store
         self._features, self._fingerprint = features.config, features.fingerprint
-        self._catalogue, self._context_events = catalogue, context_events
-        self._counters = AdCounters(catalogue.table, features.config, self._read_counters, config.counter_ttl_s)
+        self._context_events = context_events
+        self._counters = AdCounters(features.config, self._read_counters, config.counter_ttl_s)
         self._own = OwnColumns(features.config.columns, self._read_columns, config.counter_ttl_s)
         self._asked = RequestCounters(features.config, self._read_counters, config.counter_ttl_s)
         self._users = RecentUsers[UserRecord](config.cached_users, config.user_memory_s)
@@ -69,7 +66,7 @@ class FeatureLookup:
         """Return the features of a request; degraded, not failed, when the store is down.
 
         Raises:
-            StoreError: the asking model has other features or other ads than this lookup.
+            StoreError: the asking model has other features than this lookup.
         """
         return await self._run(self.read_now, query)
 
@@ -96,13 +93,10 @@ class FeatureLookup:
                 f"feature lookup computes features {self._fingerprint}, the model needs {query.feature_fingerprint}; "
                 "wait until the new bundle is deployed everywhere"
             )
-        row, known = self._catalogue.table.lookup(query.ad_key, query.time_us)
-        if not known.all():
-            raise StoreError(f"feature lookup: {int((~known).sum())} of {len(known)} ads are not in its catalogue")
         try:
-            return self._read(query, row, self._read_user(query.user_key))
+            return self._read(query, self._read_user(query.user_key))
         except StoreError:
-            return self._read_without_store(query, row)
+            return self._read_without_store(query)
 
     def write_now(self, records: dict[str, np.ndarray], changes: Sequence[Changes] = ()) -> Written:
         """`write` in the calling thread."""
@@ -124,31 +118,26 @@ class FeatureLookup:
     def _describe(self) -> dict[str, Any]:
         return asdict(self._ask(lambda store: store.info()))
 
-    def _read(self, query: FeatureQuery, row: np.ndarray, record: UserRecord, held: bool = False) -> Features:
-        ad_dense, cost_states = self._counters.read(row, query.time_us)
+    def _read(self, query: FeatureQuery, record: UserRecord, held: bool = False) -> Features:
+        ads = query.of_ads()
+        ad_dense, cost_states = self._counters.read(ads, query.time_us)
         events = events_before(record, query.time_us, self._context_events)
         own: Columns = {}
         if self._own.declared:
-            item_key = self._catalogue.table.item_key[row]
-            own, shared = self._own.read(query, item_key, events, record.columns, held)
+            own, shared = self._own.read(query, ads["item_key"], events, record.columns, held)
             events = {**events, **shared}
         blocks = blocks_of(self._counters.views, ad_dense)
         if self._asked.views:
-            columns = {**self._of_ads(row), "user_key": np.full(len(row), query.user_key), **query.columns, **own}
+            columns = {**ads, "user_key": np.full(len(query.ad_key), query.user_key), **query.columns, **own}
             blocks |= blocks_of(self._asked.views, self._asked.read(columns, query.time_us))
-        campaign_key = self._catalogue.table.campaign_key[row]
-        features = features_at_request(query, record, events, campaign_key, blocks, cost_states, self._features)
+        features = features_at_request(query, record, events, blocks, cost_states, self._features)
         return replace(features, own=own) if own else features
 
-    def _of_ads(self, row: np.ndarray) -> dict[str, np.ndarray]:
-        """Keys of catalogue rows that own counters may count by."""
-        return {name: getattr(self._catalogue.table, name)[row] for name in CATALOGUE_KEYS}
-
-    def _read_without_store(self, query: FeatureQuery, row: np.ndarray) -> Features:
+    def _read_without_store(self, query: FeatureQuery) -> Features:
         """The user as last read and the ads as far as their counters are known; else what an unknown one has."""
         record = self._users.get(query.user_key) or unknown_user(query.user_key)
         try:
-            return replace(self._read(query, row, record, held=True), degraded=("store",))
+            return replace(self._read(query, record, held=True), degraded=("store",))
         except StoreError:
             return replace(cold_start_features(query, self._features), degraded=("store",))
 

@@ -8,13 +8,14 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
+from rosa_ray.features.ad_changes import AdLog
 from rosa_ray.features.changes import Changes
 from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import of_prefix
 from rosa_ray.features.records import take_records
 from rosa_ray.features.views import OF_USERS, measures_of, view_named
 from rosa_ray.schema.own_columns import ENTITIES, USER
-from rosa_ray.store.backends.redis import activation, columns, generations, loading
+from rosa_ray.store.backends.redis import activation, ads, columns, generations, loading
 from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
 from rosa_ray.store.backends.redis.records import counters_of_fields, record_arguments, unpack_ids
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
@@ -115,7 +116,9 @@ class Store:
     ) -> ApplyResult:
         """See `OnlineStore.apply`."""
         if changes:
-            self._require_features(self._active().version.feature_fingerprint)
+            active = self._active()
+            self._require_features(active.version.feature_fingerprint)
+            ads.apply_ads(self._connection, changes, active.newest_us - self._config.horizon_us)
             columns.apply_changes(self._connection, changes, self._features.columns, self._config.horizon_us)
         count, results, late_rows = len(records["time_us"]), [], [np.empty(0, np.int64)]
         for start in range(0, max(count, 1), activation.BATCH_RECORDS):
@@ -170,6 +173,10 @@ class Store:
     def forget_user(self, user_key: int) -> bool:
         """See `OnlineStore.forget_user`."""
         return bool(self._connection.run("forget", int(user_key), len(OF_USERS), *OF_USERS)[1])
+
+    def read_ads(self, after: int, limit: int) -> AdLog:
+        """See `OnlineStore.read_ads`."""
+        return ads.read_ads(self._connection, after, limit, self._active().newest_us - self._config.horizon_us)
 
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`."""

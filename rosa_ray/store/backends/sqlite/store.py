@@ -9,13 +9,14 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
+from rosa_ray.features.ad_changes import AdLog
 from rosa_ray.features.changes import Changes
 from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import of_prefix
 from rosa_ray.features.versions import ALWAYS_US
 from rosa_ray.features.views import view_named
 from rosa_ray.schema.own_columns import ENTITIES, USER
-from rosa_ray.store.backends.sqlite import columns, counters, fold, slots, timelines, users
+from rosa_ray.store.backends.sqlite import ads, columns, counters, fold, slots, timelines, users
 from rosa_ray.store.backends.sqlite.database import SCHEMA_VERSION, SLOTS, Database
 from rosa_ray.store.backends.sqlite.slots import Slot
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
@@ -99,6 +100,7 @@ class Store:
             fold.write_journal(connection, records, folded.accepted_rows)
             slot = replace(slot, newest_us=folded.newest_us)
             columns.apply_changes(connection, slot, changes, self._features.columns, self._config.horizon_us)
+            ads.apply_ads(connection, changes, slot.newest_us - self._config.horizon_us)
             fold.expire_silent(connection, slot, folded, self._config)
             rows = [(position.stream, position.offset) for position in positions]
             connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", rows)
@@ -176,6 +178,12 @@ class Store:
             connection.execute("PRAGMA secure_delete=OFF")
         self._database.truncate_log()
         return removed > 0
+
+    def read_ads(self, after: int, limit: int) -> AdLog:
+        """See `OnlineStore.read_ads`."""
+        with self._database.read() as connection:
+            slot = slots.read_slot(connection, active=True)
+            return ads.read_ads(connection, after, limit, slot.newest_us - self._config.horizon_us)
 
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`."""
