@@ -9,14 +9,17 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from rosa_ray.features import AdTable, FeatureConfig
-from rosa_ray.features.changes import Changes
+from rosa_ray.features import FeatureConfig
+from rosa_ray.features.ad_changes import AdChange
+from rosa_ray.features.catalogue import Ads
+from rosa_ray.features.changes import Changes, changes_of_ads
 from rosa_ray.features.own_counters import said_name
 from rosa_ray.features.records import empty_records
+from rosa_ray.records.ad_terms import ad_changes, read_ends
 from rosa_ray.records.changes import changes_of, read_told
 from rosa_ray.records.columns import Pseudonym, record_columns, unknown_behaviors
 from rosa_ray.records.ignored_fields import add_fields, ignored_fields, undeclared_columns
-from rosa_ray.records.record_types import ChangeModel, CountedRecord, EventIn, LiveRecord, RecordIn
+from rosa_ray.records.record_types import AdIn, ChangeModel, CountedRecord, EventIn, LiveRecord, RecordIn
 from rosa_ray.records.times import change_times, record_times
 from rosa_ray.sources.times import TimeForm
 from rosa_ray.units import SECOND_US
@@ -51,7 +54,7 @@ class Parsed:
         refusals: of those that are refused, by position.
         unknown_ads: of the k, those whose ad the catalogue lacks; they count for the user and for the ad.
         ignored_fields: fields that records have and no contract knows, and in how many records each stood.
-        changes: what the others say of users, items and ads.
+        changes: what the others say of users, items and ads; those of the catalogue come last.
         changed: how many these others are.
     """
 
@@ -62,6 +65,11 @@ class Parsed:
     unknown_ads: int = 0
     changes: tuple[Changes, ...] = ()
     changed: int = 0
+
+    @property
+    def ads(self) -> tuple[AdChange, ...]:
+        """What the others say of ads in the catalogue."""
+        return tuple(one for change in self.changes for one in change.ads)
 
     @property
     def asks_nothing(self) -> bool:
@@ -84,7 +92,7 @@ class RecordParser:
             an event of none of its behaviours is refused.
     """
 
-    ads: AdTable
+    ads: Ads
     max_future_s: int = 300
     max_line_bytes: int = 16_384
     pseudonym: Pseudonym | None = None
@@ -163,15 +171,18 @@ class RecordParser:
         return Parsed(columns, rows, tuple(refused), unknown_ads=int((~known & ~ahead).sum()))
 
     def _tell(self, records: list[ChangeModel], rows: np.ndarray) -> Parsed:
-        """What becomes of records of users, items and ads."""
+        """What becomes of records of users, items and ads. What an ad will be may be told ahead."""
         (time_us, faults), told = change_times(records, self.time_form), read_told(records, self.features.columns)
-        faults = told.faults | faults
+        ends_us, wrong_ends = read_ends(records, time_us, self.time_form)
+        faults = wrong_ends | told.faults | faults
         ahead = self._is_ahead(time_us)
-        ahead[list(faults)] = False
+        ahead[[at for at, record in enumerate(records) if at in faults or isinstance(record, AdIn)]] = False
         refused = [*_malformed(rows, faults), *_refusals(rows[ahead], FUTURE, self._future)]
         sound = [at for at in np.flatnonzero(~ahead).tolist() if at not in faults]
         chosen, values = [records[at] for at in sound], [told.values[at] for at in sound]
         changes = changes_of(chosen, values, time_us[sound], self.features.columns, self.pseudonym)
+        if ads := ad_changes(records, time_us, ends_us, sound):
+            changes = (*changes, changes_of_ads(ads))
         nothing = empty_records(0)
         return Parsed(nothing, rows[:0], tuple(refused), told.ignored, changes=changes, changed=len(sound))
 
