@@ -33,7 +33,9 @@ class FoldedAds:
     incomplete: tuple[str, ...]
 
 
-def fold_ads(changes: Iterable[AdChange], ads: pa.Table | None = None, columns: ColumnConfigs | None = None) -> FoldedAds:
+def fold_ads(
+    changes: Iterable[AdChange], ads: pa.Table | None = None, columns: ColumnConfigs | None = None
+) -> FoldedAds:
     """Fold records of ads, whatever their order and however often each comes.
 
     Args:

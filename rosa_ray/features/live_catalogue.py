@@ -4,6 +4,7 @@ A change costs what the versions of its own ad cost, whatever the size of the ca
 columns. Rows of versions that a change replaced are used again, so callers copy what they read before the next change.
 """
 
+import threading
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ class _Active:
 
 
 class LiveCatalogue:
-    """Versions of ads, read as of any time; by one thread at a time.
+    """Versions of ads, read as of any time; by one thread at a time, which holds `lock`.
 
     Ads have numbers, from 0 without gaps. Those of the table come first.
 
@@ -58,6 +59,7 @@ class LiveCatalogue:
         ads: rows of the ads contract, one per version of an ad; at least one.
 
     Attributes:
+        lock: held while changes are applied, and by those who read beside them.
         changed: how many changes were applied.
         targets: whom ads are for.
     """
@@ -67,6 +69,8 @@ class LiveCatalogue:
         self._source = ads.select([name for name in ads.column_names if name in _TEXTS])
         self._columns = {name: getattr(self._table, name) for name in _COLUMNS}
         self._target = np.full(len(self._order), EVERYONE)
+        self._paused = np.zeros(len(self._order), bool)
+        self.lock = threading.RLock()
         first = self._table.first_rows
         self._rows, self._free = len(self._order), list[int]()
         self._keys = self._table.ad_key[first]
@@ -137,6 +141,11 @@ class LiveCatalogue:
         """Whom a row is for, numbers of `targets`."""
         return self._target
 
+    @property
+    def paused(self) -> np.ndarray:
+        """Whether a row is shown to nobody, bool."""
+        return self._paused
+
     def number(self, ad_id: str) -> int | None:
         """The number of an ad, None where it is not known."""
         return self._number_of.get(ad_id)
@@ -193,10 +202,20 @@ class LiveCatalogue:
         of_ad: dict[str, list[AdChange]] = {}
         for change in changes:
             of_ad.setdefault(change.ad_id, []).append(change)
-        new = sum(self._change(ad_id, some, kept_us) for ad_id, some in of_ad.items())
-        if new:
-            self._active, self.changed = None, self.changed + new
+        with self.lock:
+            new = sum(self._change(ad_id, some, kept_us) for ad_id, some in of_ad.items())
+            if new:
+                self._active, self.changed = None, self.changed + new
         return new
+
+    def forget_changes(self) -> None:
+        """Go back to the table; ads that it lacks cannot be ranked any more."""
+        with self.lock:
+            for number, one in self._changed.items():
+                one.changes, one.base = set(), self._base(number)
+                self._fold(number, one)
+                self._settle(number, one)
+            self._active, self.changed = None, self.changed + 1
 
     def _numbers(self, ad_key: np.ndarray) -> np.ndarray:
         place = np.minimum(np.searchsorted(self._keys, ad_key), len(self._keys) - 1)
@@ -257,11 +276,15 @@ class LiveCatalogue:
             self._append(number, one, new[0].time_us, one.versions[-1][1] | new[0].terms)
         else:
             self._fold(number, one)
+        self._settle(number, one)
+        return len(new)
+
+    def _settle(self, number: int, one: _Changed) -> None:
+        """Note what follows from an ad's new versions; the one that was read last may be another now."""
         told = ((int(self.item_key[row]), int(self.category_key[row])) for row in one.rows)
-        self._categories.tell(hash_id(ad_id), told)
+        self._categories.tell(hash_id(self._ids[number]), told)
         self._since_us[number] = self._next_us[number] = 0
         self._begun_us[number] = one.from_us[0] if one.from_us else NEVER_US
-        return len(new)
 
     def _add(self, ad_id: str) -> int:
         number = self._number_of[ad_id] = len(self._number_of)
@@ -309,7 +332,7 @@ class LiveCatalogue:
         row = self._free.pop() if self._free else self._rows
         self._rows = max(self._rows, row + 1)
         self._columns = {name: grown(values, row + 1) for name, values in self._columns.items()}
-        self._target = grown(self._target, row + 1)
+        self._target, self._paused = grown(self._target, row + 1), grown(self._paused, row + 1)
         ad_key, item = hash_id(self._ids[number]), terms.get("item_id")
         values = {
             "ad_key": ad_key,
@@ -323,5 +346,6 @@ class LiveCatalogue:
         }
         for name, value in values.items():
             self._columns[name][row] = value
+        self._paused[row] = bool(terms.get("paused"))
         self._target[row] = self.targets.number(terms.get("devices"), terms.get("regions"))
         return row

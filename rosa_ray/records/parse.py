@@ -72,6 +72,11 @@ class Parsed:
         return tuple(one for change in self.changes for one in change.ads)
 
     @property
+    def only_changes(self) -> "Parsed":
+        """What the others say, without the records to count."""
+        return replace(self, columns=empty_records(0), rows=self.rows[:0])
+
+    @property
     def asks_nothing(self) -> bool:
         """Whether a store has nothing to apply."""
         return not len(self.rows) and not self.changes

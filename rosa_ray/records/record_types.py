@@ -221,3 +221,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
 }
 """One record of each type, as JSON values."""
+
+AD_CHANGES: list[dict[str, Any]] = [
+    {"ad_id": "ad2", "valid_from": "2026-01-31T09:30:00Z", "paused": True},
+    {"ad_id": "ad9", "valid_from": "2026-02-01T00:00:00Z", "price": 49.9, "devices": ["mobile", "tablet"]},
+]
+"""Records of ads that change some of their terms, as `POST /ads` takes them."""

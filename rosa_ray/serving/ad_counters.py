@@ -71,7 +71,7 @@ class AdCounters:
         """Read N ads at a moment.
 
         Args:
-            ads: `CATALOGUE_KEYS`, int64 (N,) each; ads are distinct.
+            ads: `CATALOGUE_KEYS`, int64 (N,) each; an ad that comes again has the same keys.
 
         Returns:
             Dense features of `self.views`, float32 (N, F), and counters from which `expected_cost` of these ads at
@@ -105,8 +105,8 @@ class AdCounters:
         rows = np.fromiter(map(self._row_of.get, asked, repeat(-1)), np.int64, len(asked))
         new = np.flatnonzero(rows < 0)
         if len(new):
-            rows[new] = np.arange(len(self._row_of), len(self._row_of) + len(new))
-            self._row_of |= zip(ads["ad_key"][new].tolist(), rows[new].tolist(), strict=True)
+            for at in new.tolist():
+                rows[at] = self._row_of.setdefault(asked[at], len(self._row_of))
             self._keys = {name: grown(values, len(self._row_of)) for name, values in self._keys.items()}
         differ = np.logical_or.reduce([self._keys[name][rows] != ads[name] for name in CATALOGUE_KEYS])
         if differ.any():

@@ -1,6 +1,6 @@
 """Builds the three parts from a bundle and a store, each alone or all in one process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,8 @@ from rosa_ray.records import RecordsConfig
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
-from rosa_ray.serving.hybrid_scorer import HybridScorer
+from rosa_ray.serving.hybrid_scorer import HybridScorer, open_first_pass
+from rosa_ray.serving.live_ads import LiveAds
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import EncoderPort, LookupPort
 from rosa_ray.serving.model import ServedModel, load_model
@@ -19,7 +20,7 @@ from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.settings import section
 from rosa_ray.settings.compose import read
 from rosa_ray.storage import absolute
-from rosa_ray.store import StoreConfig, open_store
+from rosa_ray.store import OnlineStore, StoreConfig, open_store
 
 
 @section("")
@@ -57,18 +58,31 @@ class ServiceSettings:
 def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup:
     """Build the feature lookup; it connects to the store at the first request."""
     serving = settings.serving
-    patience_ms = max(serving.lookup_deadline_ms // 2, 1)
+    return FeatureLookup(
+        _opening(settings, model),
+        model.features,
+        model.context_events,
+        serving,
+    )
+
+
+def build_ads(settings: ServiceSettings, model: ServedModel) -> LiveAds:
+    """Build what follows the changes of ads in the store; it asks once it is started."""
+    serving = settings.serving
+    first_pass = open_first_pass(model, serving)
+    opening = _opening(settings, model)
+    return LiveAds(opening, model.catalogue, first_pass, serving.ads_poll_ms, serving.store_retry_s)
+
+
+def _opening(settings: ServiceSettings, model: ServedModel) -> Callable[[], OnlineStore]:
+    """What connects to the store, with the patience of one request."""
+    patience_ms = max(settings.serving.lookup_deadline_ms // 2, 1)
     store = replace(
         settings.store,
         busy_timeout_ms=min(settings.store.busy_timeout_ms, patience_ms),
         timeout_ms=min(settings.store.timeout_ms, patience_ms),
     )
-    return FeatureLookup(
-        lambda: open_store(store, model.features.config, model.features.fingerprint),
-        model.features,
-        model.context_events,
-        serving,
-    )
+    return lambda: open_store(store, model.features.config, model.features.fingerprint)
 
 
 def build_encoder(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> Encoder:
@@ -91,6 +105,8 @@ def build_scorer(
     """
     model, pseudonyms = load_model(settings.bundle), open_pseudonyms(settings.privacy)
     require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
+    ads = build_ads(settings, model)
+    ads.start()
     return HybridScorer(
         model,
         lookup or build_lookup(settings, model),
@@ -98,4 +114,5 @@ def build_scorer(
         settings.serving,
         telemetry,
         pseudonyms=pseudonyms,
+        ads=ads,
     )

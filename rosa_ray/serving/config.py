@@ -35,7 +35,8 @@ class ServingConfig:
     top_k: Annotated[int, Ge(1)] = 20
     """Ads returned when the request does not say."""
     max_candidates: Annotated[int, Ge(1)] = 5000
-    """Ads ranked in one request at most; a larger body is refused."""
+    """Ads ranked in one request at most. A request that names more is refused; of more that can be shown the first pass
+    takes so many."""
     max_batch_events: Annotated[int, Ge(1)] = 1000
     """Events accepted in one `POST /events`."""
     max_body_bytes: Annotated[int, Ge(1)] = 1_000_000
@@ -46,6 +47,8 @@ class ServingConfig:
     """Directory for refused live records, shared by the replicas; empty only counts them."""
     counter_ttl_s: Annotated[float, Ge(0)] = 60.0
     """Age at which cached counters of ads are read again, for changes that other processes write."""
+    ads_poll_ms: Annotated[int, Ge(10), Le(60_000)] = 200
+    """Time between two questions of a replica whether ads changed."""
     cached_users: Annotated[int, Ge(1)] = 1000
     """Users whose last lookup is kept for the time the store is down."""
     user_memory_s: Annotated[float, Ge(0)] = 3600

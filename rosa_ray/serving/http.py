@@ -18,9 +18,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rosa_ray import __version__
-from rosa_ray.records import EXAMPLES
+from rosa_ray.records import AD_CHANGES, EXAMPLES
 from rosa_ray.records.parse import MALFORMED
-from rosa_ray.serving.api import EventsIn, EventsResponse, Problem, ProblemBody, RankRequest, RankResponse
+from rosa_ray.serving.api import AdsIn, EventsIn, EventsResponse, Problem, ProblemBody, RankRequest, RankResponse
 from rosa_ray.serving.service import RankingService
 
 MEDIA_TYPE = "application/problem+json"
@@ -37,6 +37,11 @@ _EVENT_EXAMPLES: Any = {
     "batch": {"summary": "a batch", "value": {"events": list(EXAMPLES.values())}},
 }
 
+
+_AD_EXAMPLES: Any = {
+    "new": {"summary": "a new ad", "value": {name: value for name, value in EXAMPLES["ad"].items() if name != "type"}},
+    "changes": {"summary": "a pause and a price", "value": {"ads": AD_CHANGES}},
+}
 
 _ALL_READ = "every record could be read; `rejected` names those that could not be stored, with the reason"
 _PARTLY_READ = "some records are malformed and named in `rejected`; the others are as with 200"
@@ -57,6 +62,7 @@ def create_app(service: RankingService) -> FastAPI:
     install_problems(app)
     app.add_middleware(BodyLimit, max_bytes=service.config.max_body_bytes)
     _add_ranking(app, service)
+    _add_ads(app, service)
     _add_condition(app, service)
     return app
 
@@ -74,6 +80,16 @@ def _add_ranking(app: FastAPI, service: RankingService) -> None:
         Each record stands or falls alone. The answer names those that were not stored, with the reason.
         """
         return _events_answer(await service.write_events(body))
+
+
+def _add_ads(app: FastAPI, service: RankingService) -> None:
+    @app.post("/ads", response_model=EventsResponse, responses=_EVENT_ANSWERS, tags=["ads"])
+    async def post_ads(body: Annotated[AdsIn, Body(openapi_examples=_AD_EXAMPLES)]) -> Response:
+        """Add, change, pause or end ads; every replica ranks by it within a second.
+
+        Each record stands or falls alone. Said again it changes nothing.
+        """
+        return _events_answer(await service.write_ads(body))
 
 
 def _add_condition(app: FastAPI, service: RankingService) -> None:

@@ -83,14 +83,18 @@ class RankingService:
         """
         scorer, records = self.scorer, self._records_of(body)
         parser = RecordParser(
-            scorer.model.catalogue.table,
+            scorer.model.catalogue,
             self.config.max_future_s,
             pseudonym=scorer.pseudonym,
             now_us=scorer.now_us,
             time_form=self._records.time_form,
             features=scorer.model.features.config,
         )
-        parsed = parser.parse_values(records)
+        parsed = _parse(parser, scorer, records)
+        if parsed.ads and len(parsed.rows):
+            # Records of an ad come before those that show it, so that these count for its campaign.
+            await self._store(scorer, parsed.only_changes)
+            parsed = _parse(parser, scorer, records)
         self._telemetry.unknown_ads(parsed.unknown_ads)
         written = Written(0, 0, ()) if parsed.asks_nothing else await self._store(scorer, parsed)
         refusals = [*parsed.refusals, *late_refusals(parsed, np.array(written.late_rows, np.int64))]
@@ -106,6 +110,22 @@ class RankingService:
             rejected=rejected,
             ignored_fields=dict(parsed.ignored_fields) or None,
         )
+
+    async def write_ads(self, body: object) -> EventsResponse:
+        """Answer `POST /ads`: as `write_events`, but records are of ads and need not say so.
+
+        Args:
+            body: JSON, one record of an ad or a mapping with a list `ads` of them.
+
+        Raises:
+            Problem: as of `write_events`.
+        """
+        if not isinstance(body, dict) or "ads" not in body:
+            return await self.write_events({"events": [_of_ad(body)]})
+        ads = body["ads"]
+        if not isinstance(ads, list) or not ads:
+            raise Problem(422, "`ads` must be a list of at least one record of an ad")
+        return await self.write_events({"events": [_of_ad(one) for one in ads]})
 
     def _records_of(self, body: object) -> list[object]:
         """The records of a body, unread."""
@@ -123,7 +143,10 @@ class RankingService:
     async def _store(self, scorer: HybridScorer, parsed: Parsed) -> Written:
         try:
             async with asyncio.timeout(self.config.request_timeout_ms / 1000):
-                return await scorer.lookup.write(parsed.columns, parsed.changes)
+                written = await scorer.lookup.write(parsed.columns, parsed.changes)
+                if parsed.ads and scorer.ads is not None:
+                    await asyncio.to_thread(scorer.ads.catch_up)
+                return written
         except Exception as error:
             logger.warning("events not stored: %s: %s", type(error).__name__, first_line(error))
             detail = "the store did not take the events; send them again, repeated ids change nothing"
@@ -173,11 +196,24 @@ class RankingService:
             "created": manifest.created,
             "feature_fingerprint": manifest.feature_fingerprint,
             "ads": len(model.catalogue),
+            "catalogue": {} if self.scorer.ads is None else self.scorer.ads.describe(),
             "window": model.window,
             "rule": self.config.rule,
             "score": self.scorer.score_kind,
             "metrics": model.bundle.metrics,
         }
+
+
+def _parse(parser: RecordParser, scorer: HybridScorer, records: Sequence[object]) -> Parsed:
+    with scorer.model.catalogue.lock:
+        return parser.parse_values(records)
+
+
+def _of_ad(record: object) -> object:
+    """A record that need not say that it is of an ad; another kind is none, and so it is refused."""
+    if not isinstance(record, dict):
+        return record
+    return {**record, "type": "ad" if record.get("type", "ad") == "ad" else "?"}
 
 
 def _as_line(record: object) -> bytes:

@@ -5,6 +5,7 @@ import pytest
 
 from rosa_ray.errors import StoreError
 from rosa_ray.features import Counters, CounterStates, expected_cost, read_dense
+from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.serving.ad_counters import KEPT_BUCKETS, AdCounters
 from rosa_ray.units import HOUR_US, MINUTE_US
 from tests.serving.conftest import NOW_US, World
@@ -33,13 +34,15 @@ def source(world: World) -> Source:
 
 @pytest.fixture
 def cache(world: World, source: Source) -> AdCounters:
-    return AdCounters(world.model.catalogue.table, CONFIG, source.read, ttl_s=1000)
+    return AdCounters(CONFIG, source.read, ttl_s=1000)
+
+
+def keys_of(world: World, places: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: getattr(world.model.catalogue, name)[places] for name in CATALOGUE_KEYS}
 
 
 def requests(world: World, rows: np.ndarray, time_us: int) -> dict[str, np.ndarray]:
-    ads = world.model.catalogue.table
-    names = ("ad_key", "item_key", "category_key", "campaign_key")
-    columns = {name: getattr(ads, name)[rows] for name in names}
+    columns = keys_of(world, rows)
     bid = np.linspace(0.01, 1, len(rows))
     return {**columns, "user_key": np.zeros(len(rows), np.int64), "time_us": np.full(len(rows), time_us), "bid": bid}
 
@@ -48,7 +51,7 @@ def requests(world: World, rows: np.ndarray, time_us: int) -> dict[str, np.ndarr
 def test_dense_and_costs_equal_a_direct_read(world: World, cache: AdCounters, hours_ago: int) -> None:
     time_us = NOW_US - hours_ago * HOUR_US
     for rows in (np.arange(5), np.array([3, 1, 29]), np.arange(30)[::-1]):
-        dense, cost_states = cache.read(rows, time_us)
+        dense, cost_states = cache.read(keys_of(world, rows), time_us)
         asked = requests(world, rows, time_us)
         whole = read_dense(world.counters, asked, CONFIG)
         blocks = np.split(whole, np.cumsum([len(_names(view)) for view in CONFIG.views])[:-1], axis=1)
@@ -59,47 +62,78 @@ def test_dense_and_costs_equal_a_direct_read(world: World, cache: AdCounters, ho
         assert costs.tobytes() == expected_cost(world.counters, asked, CONFIG).tobytes()
 
 
-def test_an_ad_is_read_once_per_bucket(cache: AdCounters, source: Source) -> None:
-    cache.read(np.arange(10), NOW_US)
+def test_an_ad_is_read_once_per_bucket(world: World, cache: AdCounters, source: Source) -> None:
+    cache.read(keys_of(world, np.arange(10)), NOW_US)
     first = source.asked
-    cache.read(np.arange(10), NOW_US + MINUTE_US)
+    cache.read(keys_of(world, np.arange(10)), NOW_US + MINUTE_US)
     assert source.asked == first
-    cache.read(np.arange(10), NOW_US + 2 * HOUR_US)
+    cache.read(keys_of(world, np.arange(10)), NOW_US + 2 * HOUR_US)
     assert source.asked == 2 * first
 
 
-def test_only_events_in_closed_buckets_drop_readings(cache: AdCounters, source: Source) -> None:
-    cache.read(np.arange(3), NOW_US)
+def test_only_events_in_closed_buckets_drop_readings(world: World, cache: AdCounters, source: Source) -> None:
+    cache.read(keys_of(world, np.arange(3)), NOW_US)
     first = source.asked
     cache.forget(np.array([NOW_US]))
-    cache.read(np.arange(3), NOW_US)
+    cache.read(keys_of(world, np.arange(3)), NOW_US)
     assert source.asked == first
     cache.forget(np.array([NOW_US, NOW_US - 3 * HOUR_US]))
-    cache.read(np.arange(3), NOW_US)
+    cache.read(keys_of(world, np.arange(3)), NOW_US)
     assert source.asked == 2 * first
 
 
 def test_old_readings_are_read_again(world: World, source: Source) -> None:
-    cache = AdCounters(world.model.catalogue.table, CONFIG, source.read, ttl_s=0)
-    cache.read(np.arange(3), NOW_US)
+    cache = AdCounters(CONFIG, source.read, ttl_s=0)
+    cache.read(keys_of(world, np.arange(3)), NOW_US)
     first = source.asked
-    cache.read(np.arange(3), NOW_US)
+    cache.read(keys_of(world, np.arange(3)), NOW_US)
     assert source.asked == 2 * first
 
 
-def test_few_buckets_are_kept(cache: AdCounters) -> None:
+def test_few_buckets_are_kept(world: World, cache: AdCounters) -> None:
     for hour in range(2 * KEPT_BUCKETS):
-        cache.read(np.arange(3), NOW_US + hour * HOUR_US)
+        cache.read(keys_of(world, np.arange(3)), NOW_US + hour * HOUR_US)
     assert len(cache._readings) == KEPT_BUCKETS
 
 
-def test_what_is_known_is_still_read_when_the_store_is_down(cache: AdCounters, source: Source) -> None:
-    known, _ = cache.read(np.arange(3), NOW_US)
+def test_what_is_known_is_still_read_when_the_store_is_down(world: World, cache: AdCounters, source: Source) -> None:
+    known, _ = cache.read(keys_of(world, np.arange(3)), NOW_US)
     source.down = True
-    again, _ = cache.read(np.arange(3), NOW_US)
+    again, _ = cache.read(keys_of(world, np.arange(3)), NOW_US)
     assert again.tobytes() == known.tobytes()
     with pytest.raises(StoreError):
-        cache.read(np.arange(4), NOW_US)
+        cache.read(keys_of(world, np.arange(4)), NOW_US)
+
+
+def test_an_ad_whose_campaign_changed_is_read_again(world: World, cache: AdCounters, source: Source) -> None:
+    ads = keys_of(world, np.arange(3))
+    cache.read(ads, NOW_US)
+    other = {**ads, "campaign_key": ads["campaign_key"][[1, 1, 2]]}
+    assert ads["campaign_key"][0] != ads["campaign_key"][1]
+    fresh = AdCounters(CONFIG, source.read, ttl_s=1000)
+    for asked in (other, ads, other):
+        (found, costs), (expected, whole) = cache.read(asked, NOW_US), fresh.read(asked, NOW_US)
+        assert found.tobytes() == expected.tobytes()
+        for view, counters in costs.items():
+            assert counters.sums.tolist() == whole[view].sums.tolist()
+        fresh = AdCounters(CONFIG, source.read, ttl_s=1000)
+
+
+def test_an_ad_may_be_asked_about_twice(world: World, cache: AdCounters) -> None:
+    twice, _ = cache.read(keys_of(world, np.array([3, 1, 3])), NOW_US)
+    once, _ = cache.read(keys_of(world, np.array([3, 1])), NOW_US)
+    assert twice.tobytes() == once[[0, 1, 0]].tobytes()
+
+
+def test_readings_take_room_for_the_ads_that_were_asked_about(world: World, cache: AdCounters, source: Source) -> None:
+    for places in (np.array([29]), np.arange(3), np.array([1, 29])):
+        cache.read(keys_of(world, places), NOW_US)
+    (readings,) = cache._readings.values()
+    assert 4 <= len(readings.known) <= 8
+    few = AdCounters(CONFIG, source.read, ttl_s=1000, most=3)
+    whole, _ = cache.read(keys_of(world, np.arange(5)), NOW_US)
+    for _ in range(2):
+        assert few.read(keys_of(world, np.arange(5)), NOW_US)[0].tobytes() == whole.tobytes()
 
 
 def _names(view: str) -> tuple[str, ...]:
