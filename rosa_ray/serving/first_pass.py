@@ -2,7 +2,7 @@
 
 It is what `rosa_ray.metrics.score` gives when the probabilities come from counters instead of the model: the shares of
 clicks and of conversions that the ad had, smoothed by those of its campaign, which are smoothed by the configured
-priors. The value is the ad's price, and the cost is the one that rankings expect. So it knows nothing of the user.
+priors, each as if `features.prior_impressions` more had been seen. The value is the ad's price, and the cost is the one that rankings expect. So it knows nothing of the user.
 
 Counters are read in the background, once a bucket closes, and only where there are more ads than can be ranked. Ads
 are sorted anew when their counters, prices or bids change; a request then takes the first of those it may be shown.
@@ -86,7 +86,7 @@ class FirstPass:
         return chosen
 
     def step(self, read: ReadCounters, time_us: int, budget_s: float) -> None:
-        """Read counters for a while, if there is need for them; what was read counts when all are.
+        """Read counters for a while, and at least some, if there is need; what was read counts when all are.
 
         Args:
             read: `OnlineStore.read_counters`.
@@ -106,8 +106,10 @@ class FirstPass:
                 keys = {view: getattr(self._catalogue, VIEWS[view].entity)[rows] for view in COST_VIEWS}
                 self._round = _Round(time_us, bucket, {view: np.unique(values) for view, values in keys.items()})
         until_s = time.monotonic() + budget_s
-        while self._round is not None and time.monotonic() < until_s:
+        while self._round is not None:
             self._read_chunk(self._round, read)
+            if time.monotonic() >= until_s:
+                return
 
     def _read_chunk(self, one: _Round, read: ReadCounters) -> None:
         for view, keys in one.wanted.items():
@@ -144,8 +146,7 @@ class FirstPass:
             sums = counters.read(ads[VIEWS[view].entity], last, (None,))[:, 0] / config.units_per_impression
             shown, clicked, bought = sums[:, 0], sums[:, 1], sums[:, 2]
             strength = config.prior_impressions
-            prior_clicks = strength * ctr
-            ctr = (clicked + prior_clicks) / (shown + strength)
-            cvr = (bought + prior_clicks * cvr) / (clicked + prior_clicks)
+            ctr = (clicked + strength * ctr) / (shown + strength)
+            cvr = (bought + strength * cvr) / (clicked + strength)
         cost = expected_cost(self._states, {**ads, "bid": catalogue.bid[rows], "time_us": moment}, config)
         return score(self._kind, np.minimum(ctr, 1), np.minimum(cvr, 1), catalogue.price[rows], cost)

@@ -1,11 +1,18 @@
 """Keeps a catalogue up with the changes of ads that a store holds; a call costs what changed since the one before."""
 
+from typing import Protocol
+
 from rosa_ray.features.ad_changes import AdLog
 from rosa_ray.features.live_catalogue import LiveCatalogue
-from rosa_ray.store.protocol import OnlineStore
 
 CHUNK = 200
 """Changes that are applied at once, between which others may read the catalogue."""
+
+
+class AdStore(Protocol):
+    """What a feed needs of an `OnlineStore`."""
+
+    def read_ads(self, after: int, limit: int) -> AdLog: ...
 
 
 class AdFeed:
@@ -15,7 +22,7 @@ class AdFeed:
         self.catalogue = catalogue
         self._log, self._last = "", 0
 
-    def catch_up(self, store: OnlineStore) -> int:
+    def catch_up(self, store: AdStore) -> int:
         """Apply what is new. Where the store's list is another one than before, the changes of that are forgotten.
 
         Returns:
@@ -32,7 +39,7 @@ class AdFeed:
             if len(read.changes) < CHUNK:
                 return applied
 
-    def _read(self, store: OnlineStore) -> AdLog:
+    def _read(self, store: AdStore) -> AdLog:
         read = store.read_ads(self._last, CHUNK)
         if self._log in ("", read.log):
             return read

@@ -14,15 +14,20 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
+from rosa_ray.features.ad_changes import AdLog
 from rosa_ray.features.changes import Changes
+from rosa_ray.features.live_catalogue import LiveCatalogue
+from rosa_ray.features.records import empty_records
 from rosa_ray.records import Parsed, RecordParser, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.store import ApplyResult, StreamPosition
+from rosa_ray.store.ad_feed import AdFeed
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from rosa_ray.streaming.protocol import PolledRecords, RecordSource
 
 _LAG_EVERY_S = 1.0
+_ADS_EVERY_S = 0.2
 _RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
 
@@ -38,9 +43,14 @@ class RecordStore(Protocol):
 
     def read_position(self, stream: str) -> int | None: ...
 
+    def read_ads(self, after: int, limit: int) -> AdLog: ...
+
 
 class Consumer:
     """Folds a source into a store.
+
+    A parser with a live catalogue reads ads as the store has them: those that other processes told, some times a
+    second, and those of a batch before its other records are counted.
 
     Args:
         dead_letters: None only counts what was refused.
@@ -63,6 +73,8 @@ class Consumer:
         self._on_progress = on_progress
         self._batch_size = self._config.min_batch
         self._resumed, self._lag_asked_s = False, 0.0
+        self._ads = AdFeed(parser.ads) if isinstance(parser.ads, LiveCatalogue) else None
+        self._ads_asked_s = 0.0
 
     def run(self, stopped: Callable[[], bool] = lambda: False, until_end: bool = False) -> ConsumerMetrics:
         """Fold until `stopped`, or with `until_end` until nothing is left to read.
@@ -113,7 +125,7 @@ class Consumer:
 
     def _fold(self, batches: Sequence[PolledRecords]) -> None:
         lines = [line for batch in batches for line in batch.records]
-        parsed = self._parser.parse_lines(lines)
+        parsed = self._parse(lines)
         self._set_aside(batches, lines, parsed.refusals)
         positions = [StreamPosition(batch.stream, batch.next_offset) for batch in batches]
         started_s = time.perf_counter()
@@ -122,6 +134,21 @@ class Consumer:
         self._set_aside(batches, lines, late_refusals(parsed, result.late_rows))
         self._count(len(lines), parsed, result)
         self._source.acknowledge(batches)
+
+    def _parse(self, lines: list[bytes]) -> Parsed:
+        """Parse lines with the ads as the store has them, and with those that the lines tell of."""
+        if self._ads is None:
+            return self._parser.parse_lines(lines)
+        if time.monotonic() - self._ads_asked_s > _ADS_EVERY_S:
+            self._ads.catch_up(self._store)
+            self._ads_asked_s = time.monotonic()
+        parsed = self._parser.parse_lines(lines)
+        if not parsed.ads:
+            return parsed
+        # Told again with the batch itself, they change nothing.
+        self._store.apply(empty_records(0), (), parsed.changes)
+        self._ads.catch_up(self._store)
+        return self._parser.parse_lines(lines) if len(parsed.rows) else parsed
 
     def _set_aside(self, batches: Sequence[PolledRecords], lines: list[bytes], refusals: Sequence[Refusal]) -> None:
         if not refusals or self._dead_letters is None:
