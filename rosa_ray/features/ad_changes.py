@@ -18,7 +18,9 @@ TERMS = (
     *("item_id", "campaign_id", "category", "bid", "price"),
     *("paused", "valid_until", "budget", "devices", "regions"),
 )
-"""What a record may tell of an ad. `valid_until` is microseconds UTC; devices and regions are sorted lists of ids."""
+"""What a record may tell of an ad, beside its declared columns by their full names.
+
+`valid_until` is microseconds UTC; devices and regions are sorted lists of ids."""
 
 REQUIRED_TERMS = ("campaign_id", "category", "bid", "price")
 """An ad cannot be ranked until these were told, as the ads contract needs them. Those of a table count as told."""

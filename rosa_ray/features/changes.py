@@ -6,7 +6,7 @@ by the names of their columns, `told_texts` and `retold`.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,15 @@ class Changes:
 def changes_of_ads(ads: Sequence[AdChange]) -> Changes:
     """Changes that tell of no column, but of ads in the catalogue."""
     return Changes(AD, np.empty(0, np.int64), np.empty(0, layout({})), tuple(ads))
+
+
+def with_ads(changes: Sequence[Changes], ads: Sequence[AdChange]) -> tuple[Changes, ...]:
+    """The same changes with what was told of ads, beside their columns where these were told too."""
+    if not ads:
+        return tuple(changes)
+    if changes and changes[-1].prefix == AD:
+        return (*changes[:-1], replace(changes[-1], ads=tuple(ads)))
+    return (*changes, changes_of_ads(ads))
 
 
 def change_rows(time_us: np.ndarray, columns: Columns, said: np.ndarray, configs: ColumnConfigs) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rosa_ray.features.ad_changes import TERMS, AdChange, Terms
+from rosa_ray.records.own_values import Value
 from rosa_ray.records.record_types import AdIn, ChangeModel
 from rosa_ray.records.times import Moments, read_moments
 from rosa_ray.sources.times import TimeForm
@@ -26,13 +27,19 @@ def read_ends(records: Sequence[ChangeModel], time_us: np.ndarray, form: TimeFor
 
 
 def ad_changes(
-    records: Sequence[ChangeModel], time_us: np.ndarray, ends_us: Mapping[int, int], rows: Sequence[int]
+    records: Sequence[ChangeModel],
+    time_us: np.ndarray,
+    ends_us: Mapping[int, int],
+    columns: Sequence[Mapping[str, Value]],
+    rows: Sequence[int],
 ) -> list[AdChange]:
-    """What records tell of the catalogue; those that tell nothing of it, or of no ad, are left out.
+    """What records tell of ads; those that tell nothing, or are of no ad, are left out.
 
     Args:
         time_us: since when each record holds.
         ends_us: of `read_ends`.
+        columns: declared columns that each record tells, by full name. They are kept with the terms, so that a table
+            can be made of both.
         rows: positions of the records to take, which have no faults.
     """
     changes = []
@@ -40,7 +47,8 @@ def ad_changes(
         record = records[at]
         if not isinstance(record, AdIn):
             continue
-        terms: Terms = {name: getattr(record, name) for name in TERMS if name in record.model_fields_set}
+        terms: Terms = {**columns[at]}
+        terms |= {name: getattr(record, name) for name in TERMS if name in record.model_fields_set}
         terms |= {name: sorted(set(terms[name])) for name in _LISTS if terms.get(name) is not None}
         if "valid_until" in terms:
             terms["valid_until"] = ends_us.get(at)

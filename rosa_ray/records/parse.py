@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from rosa_ray.features import FeatureConfig
 from rosa_ray.features.ad_changes import AdChange
 from rosa_ray.features.catalogue import Ads
-from rosa_ray.features.changes import Changes, changes_of_ads
+from rosa_ray.features.changes import Changes, with_ads
 from rosa_ray.features.own_counters import said_name
 from rosa_ray.features.records import empty_records
 from rosa_ray.records.ad_terms import ad_changes, read_ends
@@ -54,7 +54,7 @@ class Parsed:
         refusals: of those that are refused, by position.
         unknown_ads: of the k, those whose ad the catalogue lacks; they count for the user and for the ad.
         ignored_fields: fields that records have and no contract knows, and in how many records each stood.
-        changes: what the others say of users, items and ads; those of the catalogue come last.
+        changes: what the others say of users, items and ads.
         changed: how many these others are.
     """
 
@@ -186,8 +186,7 @@ class RecordParser:
         sound = [at for at in np.flatnonzero(~ahead).tolist() if at not in faults]
         chosen, values = [records[at] for at in sound], [told.values[at] for at in sound]
         changes = changes_of(chosen, values, time_us[sound], self.features.columns, self.pseudonym)
-        if ads := ad_changes(records, time_us, ends_us, sound):
-            changes = (*changes, changes_of_ads(ads))
+        changes = with_ads(changes, ad_changes(records, time_us, ends_us, told.values, sound))
         nothing = empty_records(0)
         return Parsed(nothing, rows[:0], tuple(refused), told.ignored, changes=changes, changed=len(sound))
 

@@ -2,7 +2,8 @@
 
 It is what `rosa_ray.metrics.score` gives when the probabilities come from counters instead of the model: the shares of
 clicks and of conversions that the ad had, smoothed by those of its campaign, which are smoothed by the configured
-priors, each as if `features.prior_impressions` more had been seen. The value is the ad's price, and the cost is the one that rankings expect. So it knows nothing of the user.
+priors, each as if `features.prior_impressions` more had been seen. The value is the ad's price, and the cost is the one
+that rankings expect. So it knows nothing of the user.
 
 Counters are read in the background, once a bucket closes, and only where there are more ads than can be ranked. Ads
 are sorted anew when their counters, prices or bids change; a request then takes the first of those it may be shown.
