@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from rosa_ray.cluster.connect import prepare_environment
+from rosa_ray.cluster.token import require_token
 
 prepare_environment()
+require_token()
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -265,6 +265,54 @@ def replay(
 
 
 @app.command()
+def load(
+    config: ConfigArgument,
+    url: Annotated[str, typer.Option(help="Service to load; default: the config's serving.host and port.")] = "",
+    rate: Annotated[float, typer.Option(min=0, help="Rankings a second.")] = 20.0,
+    events: Annotated[float, typer.Option(min=0, help="Events a second. They change the store.")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For how long.")] = 30.0,
+    arrivals: Annotated[str, typer.Option(help="poisson, as of independent callers, or even.")] = "poisson",
+    candidates: Annotated[int, typer.Option(min=0, help="Ads of a ranking; 0 leaves them to the service.")] = 100,
+    unknown: Annotated[float, typer.Option(min=0, max=1, help="Share of rankings for unknown users.")] = 0.0,
+    time: Annotated[str, typer.Option(metavar="TIME", help="context.time of rankings, RFC 3339; default: now.")] = "",
+    requests: Annotated[str, typer.Option(metavar="FILE", help="Bodies of POST /rank to send, one a line.")] = "",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that a caller waits.")] = 10.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of users, candidates and arrivals.")] = 0,
+    saturate: Annotated[bool, typer.Option("--saturate", help="Find the highest rate, and send a third.")] = False,
+    limit_ms: Annotated[float, typer.Option(min=1, help="With --saturate: a later answer counts as none.")] = 500.0,
+    out: Annotated[str, typer.Option(metavar="FILE", help="Write an HTML page, such as load.html.")] = "",
+    json_out: Annotated[str, typer.Option("--json", metavar="FILE", help="Write the figures as JSON.")] = "",
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Send rankings and events to a running service by the clock, and say what their callers saw."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import load as verb
+
+        options = verb.LoadOptions(
+            url=url,
+            rank_per_s=rate,
+            events_per_s=events,
+            seconds=seconds,
+            arrivals=arrivals,
+            candidates=candidates,
+            unknown=unknown,
+            time=time,
+            requests=requests,
+            timeout_s=timeout,
+            seed=seed,
+            saturate=saturate,
+            limit_ms=limit_ms,
+            out=out,
+            json_out=json_out,
+        )
+        return verb.run(loaded, options)
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
 def parity(
     config: ConfigArgument,
     users: Annotated[int, typer.Option(min=0, help="Compare so many users; 0 compares all.")] = 0,
@@ -334,7 +382,7 @@ app.add_typer(cluster, name="cluster")
 
 @cluster.command("check")
 def check_cluster(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files for `ray up`, and KubeRay manifests.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="For `ray up`, KubeRay, `serve deploy`.")],
     debug: DebugOption = False,
 ) -> None:
     """Name what is wrong with cluster files: nodes, secrets, open ports, versions, commands, mounts."""

@@ -1,11 +1,11 @@
-"""`rosa cluster check`: hold Ray cluster files and KubeRay manifests against what goes wrong on a cluster."""
+"""`rosa cluster check`: hold files for `ray up`, KubeRay and `serve deploy` against what goes wrong on a cluster."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
-from rosa_ray.cluster import check_file
+from rosa_ray.cluster import check_files
 from rosa_ray.errors import ConfigError
 
 
@@ -19,7 +19,7 @@ def run(files: Sequence[str], verbs: Sequence[str]) -> int:
         InputError: a file is missing or not YAML.
         ConfigError: something is wrong.
     """
-    findings = [finding for file in files for finding in check_file(Path(file), {"workloads": verbs})]
+    findings = check_files([Path(file) for file in files], {"workloads": verbs})
     for finding in findings:
         typer.secho(str(finding), fg=typer.colors.YELLOW, err=True)
     if findings:

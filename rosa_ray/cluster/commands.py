@@ -10,6 +10,7 @@ SETUP = ("initialization_commands", "setup_commands", "head_setup_commands", "wo
 RAY_STOP = re.compile(r"\bray\s+stop\b")
 RAY_START = re.compile(r"\bray\s+start\b")
 PIP_INSTALL = re.compile(r"\bpip3?\s+install\b(?P<what>[^;&|\n]*)")
+WHEEL = re.compile(r"rosa_ray-[\w.]+-py3-none-any\.whl(?P<extras>\[[\w,-]*\])?")
 PINNED = re.compile(r"==|\.whl\b|\s(-r|-c|--requirement|--constraint)[\s=]|@\s*\S+[@#]")
 
 
@@ -73,4 +74,17 @@ def unpinned(document: Document) -> Iterator[ClusterFinding]:
                         place,
                         f"`{match[0].strip()}` takes whatever is newest",
                         "pin it: ==VERSION or -c requirements.lock",
+                    )
+
+
+def extras(document: Document) -> Iterator[ClusterFinding]:
+    """What nodes share is Redis or Kafka, whose clients come with extras of the wheel."""
+    for key in SETUP:
+        for place, text in document.texts(key):
+            for match in WHEEL.finditer(text) if PIP_INSTALL.search(text) else ():
+                if "redis" not in (match["extras"] or ""):
+                    yield document.finding(
+                        place,
+                        f"{match[0]} is installed without the extra redis, the store that nodes can share",
+                        f"write '{match[0].partition('[')[0]}[redis,kafka]'",
                     )

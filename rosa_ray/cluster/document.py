@@ -39,12 +39,14 @@ class Document:
         body: the mapping.
         prefix: what stands before every place; names the document where the file has several.
         verbs: by module, the verbs that `python -m MODULE VERB` takes; of other modules nothing is known.
+        beside: the documents that are checked together with this one.
     """
 
     file: str
     body: dict[str, Any]
     prefix: str = ""
     verbs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    beside: tuple["Document", ...] = ()
 
     def finding(self, place: str, problem: str, remedy: str) -> ClusterFinding:
         """Return a finding at a place of this document."""

@@ -118,6 +118,40 @@ def image_version(document: Document) -> Iterator[ClusterFinding]:
             yield document.finding(f"{where}.image", f"Ray {held[1]}, but rayVersion is {said}", "name the same")
 
 
+def volume_group(document: Document) -> Iterator[ClusterFinding]:
+    """A claim belongs to root: a pod that runs as another user writes to it only as a member of its group."""
+    for place, group in _groups(document):
+        pod = _pod(group)
+        claims = [mapping(one).get("name") for one in sequence(pod.get("volumes")) if _is_claim(mapping(one))]
+        as_user = any(
+            mapping(mapping(one).get("securityContext")).get("runAsNonRoot") for one in sequence(pod.get("containers"))
+        )
+        if claims and as_user and "fsGroup" not in mapping(pod.get("securityContext")):
+            yield document.finding(
+                f"{place}.template.spec.securityContext.fsGroup",
+                f"missing: containers that do not run as root cannot write to the claim of volume '{claims[0]}'",
+                "give the group of the image's user, which is 100 in rayproject/ray",
+            )
+
+
+def _is_claim(volume: dict[str, Any]) -> bool:
+    claim = mapping(volume.get("persistentVolumeClaim"))
+    return bool(claim) and not claim.get("readOnly")
+
+
+def fault_tolerance(document: Document) -> Iterator[ClusterFinding]:
+    """A service outlives its head only where what the head knows lies outside it."""
+    if document.body.get("kind") != "RayService":
+        return
+    place, cluster = _cluster(document)
+    if not mapping(cluster.get("gcsFaultToleranceOptions")).get("redisAddress"):
+        yield document.finding(
+            f"{place}.gcsFaultToleranceOptions",
+            "missing: when the head's pod dies, every replica of the service goes with it",
+            "give redisAddress, redisPassword and externalStorageNamespace",
+        )
+
+
 def token_auth(document: Document) -> Iterator[ClusterFinding]:
     """Without a token whoever reaches the head's service runs code on the cluster."""
     place, cluster = _cluster(document)

@@ -1,16 +1,18 @@
-"""The Serve config inside a RayService, or whether what it imports exists."""
+"""Serve configs, in files of their own or inside a RayService: what Serve accepts, what they import, their store."""
 
 import ast
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
 from rosa_ray.cluster.document import ClusterFinding, Document, mapping, sequence
 
 PLACE = "spec.serveConfigV2"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def serve_config(document: Document) -> Iterator[ClusterFinding]:
@@ -26,16 +28,62 @@ def serve_config(document: Document) -> Iterator[ClusterFinding]:
     except yaml.YAMLError as error:
         yield document.finding(PLACE, f"not YAML: {' '.join(str(error).split())}", "see serve_config.yaml")
         return
-    yield from _accepted(document, body)
+    yield from _in_config(document, body, f"{PLACE}.")
+
+
+def serve_file(document: Document) -> Iterator[ClusterFinding]:
+    """A file for `serve deploy` must be one that Serve accepts, and every `import_path` in it must exist."""
+    yield from _in_config(document, document.body, "")
+
+
+def service_store(document: Document) -> Iterator[ClusterFinding]:
+    """Replicas on several nodes need a store that all of them reach, and nobody else reads on the way."""
+    body, place = document.body, ""
+    if body.get("kind") == "RayService":
+        text = document.get(PLACE)
+        body, place = mapping(_parsed(text) if isinstance(text, str) else None), f"{PLACE}."
+    elif not any(_has_workers(other) for other in document.beside):
+        return
+    for index, application in enumerate(sequence(body.get("applications"))):
+        store = mapping(mapping(mapping(application).get("args")).get("store"))
+        where = f"{place}applications[{index}].args.store"
+        url = str(store.get("url", ""))
+        if store.get("kind", "sqlite") == "sqlite":
+            yield document.finding(
+                f"{where}.kind",
+                "SQLite is a file on the disk of one node, and the replicas run on whichever has a CPU",
+                "give kind: redis and its url",
+            )
+        elif url.startswith("redis://") and urlsplit(url).hostname not in _LOOPBACK:
+            yield document.finding(
+                f"{where}.url", "what users do, and the password, cross the network in the clear", "give rediss://"
+            )
+
+
+def _has_workers(document: Document) -> bool:
+    """Whether a file for `ray up` describes more than a head."""
+    types = mapping(document.get("available_node_types"))
+    return len(types) > 1 or bool(sequence(document.get("provider.worker_ips")))
+
+
+def _parsed(text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:  # another rule says so
+        return None
+
+
+def _in_config(document: Document, body: object, place: str) -> Iterator[ClusterFinding]:
+    yield from _accepted(document, body, place)
     for index, application in enumerate(sequence(mapping(body).get("applications"))):
         path = str(mapping(application).get("import_path", ""))
         if not object_exists(path):
             yield document.finding(
-                f"{PLACE}.applications[{index}].import_path", f"there is no '{path}'", "name one, as module:object"
+                f"{place}applications[{index}].import_path", f"there is no '{path}'", "name one, as module:object"
             )
 
 
-def _accepted(document: Document, body: object) -> Iterator[ClusterFinding]:
+def _accepted(document: Document, body: object, above: str) -> Iterator[ClusterFinding]:
     from pydantic import ValidationError
     from ray.serve.schema import ServeDeploySchema  # takes seconds, and only a RayService needs it
 
@@ -43,7 +91,7 @@ def _accepted(document: Document, body: object) -> Iterator[ClusterFinding]:
         ServeDeploySchema.model_validate(body)
     except ValidationError as error:
         for problem in error.errors():
-            place = ".".join([PLACE, *(str(part) for part in problem["loc"])])
+            place = above + ".".join(str(part) for part in problem["loc"])
             yield document.finding(place, problem["msg"], "see serve_config.yaml")
 
 

@@ -50,7 +50,7 @@ def aws(tmp_path: Path) -> Body:
         },
         "head_node_type": "head",
         "file_mounts": {"/home/ubuntu/.ray/auth_token": str(token)},
-        "setup_commands": ["~/venv/bin/pip install -c ~/lock ~/rosa_ray-0.1.0-py3-none-any.whl"],
+        "setup_commands": ["~/venv/bin/pip install -c ~/lock ~/rosa_ray-0.1.0-py3-none-any.whl[redis]"],
         "head_start_ray_commands": [f"{TOKEN} ray start --head --autoscaling-config=~/ray_bootstrap_config.yaml"],
         "worker_start_ray_commands": [f"{TOKEN} ray start --address=$RAY_HEAD_IP:6379"],
     }

@@ -48,6 +48,12 @@ def test_nothing_is_found_in_the_manifests_of_the_project(kind: str) -> None:
         (f"{HEAD}.image", "mine:1", f"{HEAD_PLACE}.image", "does not say its Ray"),
         ("spec.authOptions", None, "spec.authOptions", "without token authentication"),
         (
+            f"{GROUP}.template.spec.securityContext",
+            None,
+            "spec.workerGroupSpecs[0].template.spec.securityContext.fsGroup",
+            "cannot write to the claim of volume 'runs'",
+        ),
+        (
             f"{HEAD}.env.0",
             {"name": "DB_PASSWORD", "value": "hunter2"},
             f"{HEAD_PLACE}.env[0].value",
@@ -128,3 +134,31 @@ def test_a_serve_config_that_serve_would_refuse(check: Check, old: str, new: str
     body = manifest("RayService")
     body["spec"]["serveConfigV2"] = body["spec"]["serveConfigV2"].replace(old, new)
     assert any(finding.place == where and problem in finding.problem for finding in check(body))
+
+
+def test_a_service_without_fault_tolerance_dies_with_its_head(check: Check) -> None:
+    body = put(manifest("RayService"), "spec.rayClusterConfig.gcsFaultToleranceOptions", None)
+    (finding,) = check(body)
+    assert finding.place == "spec.rayClusterConfig.gcsFaultToleranceOptions"
+    assert "every replica of the service goes with it" in finding.problem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "problem"),
+    [
+        ("rediss://rosa-redis", "redis://rosa-redis", "url", "in the clear"),
+        ("kind: redis ", "kind: sqlite ", "kind", "the disk of one node"),
+        ("rediss://rosa-redis", "redis://127.0.0.1", "", ""),
+    ],
+)
+def test_a_store_that_nodes_cannot_share_safely_is_found(
+    check: Check, old: str, new: str, place: str, problem: str
+) -> None:
+    body = manifest("RayService")
+    text = body["spec"]["serveConfigV2"]
+    assert old in text
+    found = check(put(body, "spec.serveConfigV2", text.replace(old, new)))
+    assert [finding.place for finding in found] == [
+        f"spec.serveConfigV2.applications[0].args.store.{place}" for place in [place] if place
+    ]
+    assert all(problem in finding.problem for finding in found)

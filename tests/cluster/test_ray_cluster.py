@@ -112,3 +112,10 @@ def test_a_file_that_is_no_cluster_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(InputError, match=r"a\.yaml: (not YAML|a Ray cluster file)"):
         check_file(tmp_path / "a.yaml")
+
+
+def test_a_wheel_without_the_client_of_the_shared_store_is_found(check: Check, aws: Body) -> None:
+    aws["setup_commands"] = ["~/venv/bin/pip install -c ~/lock ~/rosa_ray-0.1.0-py3-none-any.whl"]
+    (finding,) = check(aws)
+    assert finding.place == "setup_commands[0]"
+    assert finding.remedy == "write 'rosa_ray-0.1.0-py3-none-any.whl[redis,kafka]'"

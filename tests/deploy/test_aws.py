@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.deploy.cluster_files import ROOT, filled, load
 
 SSH_FROM = "198.51.100.7/32"
+TEMPLATE = ROOT / "deploy" / "aws" / "prerequisites.yaml"
 
 
 @dataclass
@@ -47,12 +49,54 @@ def group(aws: Any) -> str:
     parameters = {"Vpc": vpc, "SshFrom": SSH_FROM, "Bucket": "logs"}
     cloudformation.create_stack(
         StackName="rosa-rec",
-        TemplateBody=(ROOT / "deploy" / "aws" / "prerequisites.yaml").read_text(),
+        TemplateBody=TEMPLATE.read_text(),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
     (output,) = cloudformation.describe_stacks()["Stacks"][0]["Outputs"]
     return str(output["OutputValue"])
+
+
+def test_the_stack_opens_the_service_to_whom_it_is_told(aws: Any) -> None:
+    ec2 = aws.client("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    parameters = {"Vpc": vpc, "SshFrom": SSH_FROM, "Bucket": "logs", "ServiceFrom": "10.0.0.0/16"}
+    aws.client("cloudformation").create_stack(
+        StackName="rosa-rec",
+        TemplateBody=TEMPLATE.read_text(),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    rules = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["rosa-rec"]}])
+    opened = {
+        (rule["FromPort"], net["CidrIp"])
+        for rule in rules["SecurityGroups"][0]["IpPermissions"]
+        for net in rule["IpRanges"]
+    }
+    assert opened == {(22, SSH_FROM), (8000, "10.0.0.0/16")}
+
+
+class _Tagged(yaml.SafeLoader):
+    """Reads what CloudFormation writes as `!Ref` and such as its plain value."""
+
+
+_Tagged.add_multi_constructor("!", lambda loader, suffix, node: (suffix, node.value))
+
+
+def test_the_store_of_the_stack_is_encrypted_and_evicts_nothing() -> None:
+    """Mocked AWS makes no ElastiCache from a stack, so this reads what the stack asks for."""
+    template = yaml.load(TEMPLATE.read_text(), _Tagged)
+    resources = template["Resources"]
+    store = resources["Store"]["Properties"]
+    assert store["TransitEncryptionEnabled"] is True
+    assert store["AtRestEncryptionEnabled"] is True
+    assert store["AuthToken"] == ("Ref", "StorePassword")
+    assert store["SecurityGroupIds"] == [("GetAtt", "Nodes.GroupId")]
+    assert resources["StoreParameters"]["Properties"]["Properties"] == {"maxmemory-policy": "noeviction"}
+    assert template["Parameters"]["StorePassword"]["NoEcho"] is True
+    made = {name for name, resource in resources.items() if resource.get("Condition") == "HasStore"}
+    assert made == {"Store", "StoreParameters", "StoreSubnetGroup"}
+    assert template["Outputs"]["StoreUrl"]["Value"][1].startswith("rediss://")
 
 
 def run_instances(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
