@@ -6,8 +6,10 @@ columns. Rows of versions that a change replaced are used again, so callers copy
 
 import threading
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,9 @@ from rosa_ray.features.catalogue import ALWAYS_US, NEVER_US, AdTable
 from rosa_ray.features.item_categories import ItemCategories
 from rosa_ray.features.targeting import EVERYONE, Targets
 from rosa_ray.schema import hash_id
+
+RECENT = 4096
+"""Touches of ads that are remembered, for those who keep something of each ad."""
 
 NO_ROW = -1
 """In place of the row of an ad that cannot be ranked yet."""
@@ -61,12 +66,13 @@ class LiveCatalogue:
     Attributes:
         lock: held while changes are applied, and by those who read beside them.
         changed: how many changes were applied.
+        touches: how often an ad's versions were worked out anew.
         targets: whom ads are for.
     """
 
     def __init__(self, ads: pa.Table) -> None:
         self._order, self._table = AdTable.order(ads), AdTable.from_table(ads)
-        self._source = ads.select([name for name in ads.column_names if name in _TEXTS])
+        self._texts = {name: ads[name] for name in _TEXTS}
         self._columns = {name: getattr(self._table, name) for name in _COLUMNS}
         self._target = np.full(len(self._order), EVERYONE)
         self._paused = np.zeros(len(self._order), bool)
@@ -83,7 +89,9 @@ class LiveCatalogue:
         self._changed: dict[int, _Changed] = {}
         self._categories = ItemCategories(self._table)
         self._active: _Active | None = None
-        self.targets, self.changed = Targets(), 0
+        self._told_since_active: set[int] = set()
+        self._recent: deque[int] = deque(maxlen=RECENT)
+        self.targets, self.changed, self.touches = Targets(), 0, 0
 
     def __len__(self) -> int:
         """How many ads there are, with those that cannot be ranked yet."""
@@ -177,14 +185,32 @@ class LiveCatalogue:
         return row
 
     def active(self, time_us: int) -> np.ndarray:
-        """Numbers of the ads that can be shown at a moment: begun, not paused and not ended, int64 (n,).
+        """Numbers of the ads that can be shown at a moment: begun, not paused and not ended, int64 (n,), rising.
 
-        It is worked out once for all moments between two at which an ad begins, changes or ends.
+        All ads are looked at once for all moments between two at which one begins, changes or ends. What records tell
+        meanwhile costs a look at their own ads. The array is another one where any ad is.
         """
         held = self._active
         if held is None or not held.from_us <= time_us < held.until_us:
-            held = self._active = self._find_active(time_us)
+            held = self._find_active(time_us, np.arange(len(self)))
+        elif self._told_since_active:
+            told = np.array(sorted(self._told_since_active))
+            found = self._find_active(time_us, told)
+            others = np.setdiff1d(held.numbers, told, assume_unique=True)
+            numbers = np.insert(others, np.searchsorted(others, found.numbers), found.numbers)
+            held = _Active(numbers, max(held.from_us, found.from_us), min(held.until_us, found.until_us))
+        self._active = held
+        self._told_since_active.clear()
         return held.numbers
+
+    def touched_since(self, touches: int) -> list[int] | None:
+        """Numbers of the ads whose versions were worked out anew since there were so many touches.
+
+        Returns:
+            None where they are too many to be remembered.
+        """
+        missed = self.touches - touches
+        return None if missed > len(self._recent) else [*islice(reversed(self._recent), missed)]
 
     def categories_of(self, item_key: np.ndarray) -> np.ndarray:
         """Category keys of items by the ads that show them, as `AdTable.categories_of`."""
@@ -204,8 +230,7 @@ class LiveCatalogue:
             of_ad.setdefault(change.ad_id, []).append(change)
         with self.lock:
             new = sum(self._change(ad_id, some, kept_us) for ad_id, some in of_ad.items())
-            if new:
-                self._active, self.changed = None, self.changed + new
+            self.changed += new
         return new
 
     def forget_changes(self) -> None:
@@ -215,7 +240,7 @@ class LiveCatalogue:
                 one.changes, one.base = set(), self._base(number)
                 self._fold(number, one)
                 self._settle(number, one)
-            self._active, self.changed = None, self.changed + 1
+            self.changed += 1
 
     def _numbers(self, ad_key: np.ndarray) -> np.ndarray:
         place = np.minimum(np.searchsorted(self._keys, ad_key), len(self._keys) - 1)
@@ -248,12 +273,12 @@ class LiveCatalogue:
         since = np.where(row == first, ALWAYS_US, table.from_us[row])
         return np.stack([row, since, np.where(more, table.from_us[after], NEVER_US)])
 
-    def _find_active(self, time_us: int) -> _Active:
-        numbers = np.arange(len(self))
+    def _find_active(self, time_us: int, numbers: np.ndarray) -> _Active:
+        """Those of some ads that can be shown at a moment, and between which moments that stays so."""
         rows = self.rows_at(numbers, time_us)
-        until, begun = self.until_us[rows], self._begun_us[: len(self)]
+        until, begun = self.until_us[rows], self._begun_us[numbers]
         shown = (rows != NO_ROW) & (begun <= time_us) & (time_us < until)
-        edges = np.concatenate([self._since_us[: len(self)], self._next_us[: len(self)], begun, until])
+        edges = np.concatenate([self._since_us[numbers], self._next_us[numbers], begun, until])
         low, high = edges[edges <= time_us], edges[edges > time_us]
         return _Active(numbers[shown], int(low.max(initial=ALWAYS_US)), int(high.min(initial=NEVER_US)))
 
@@ -285,6 +310,9 @@ class LiveCatalogue:
         self._categories.tell(hash_id(self._ids[number]), told)
         self._since_us[number] = self._next_us[number] = 0
         self._begun_us[number] = one.from_us[0] if one.from_us else NEVER_US
+        self._told_since_active.add(number)
+        self._recent.append(number)
+        self.touches += 1
 
     def _add(self, ad_id: str) -> int:
         number = self._number_of[ad_id] = len(self._number_of)
@@ -301,10 +329,10 @@ class LiveCatalogue:
             return []
         first = self._table.first_rows
         stop = first[number + 1] if number + 1 < len(first) else len(self._order)
-        rows = np.arange(first[number], stop)
         base = []
-        for row, told in zip(rows.tolist(), self._source.take(pa.array(self._order[rows])).to_pylist(), strict=True):
-            terms = {name: told[name] for name in _TEXTS}
+        for row in range(int(first[number]), int(stop)):
+            place = int(self._order[row])
+            terms: Terms = {name: texts[place].as_py() for name, texts in self._texts.items()}
             terms |= {"bid": float(self._table.bid[row]), "price": float(self._table.price[row])}
             end = int(self._table.until_us[row])
             base.append((int(self._table.from_us[row]), terms | {"valid_until": None if end == NEVER_US else end}))
@@ -331,8 +359,9 @@ class LiveCatalogue:
     def _write(self, number: int, from_us: int, terms: Terms) -> int:
         row = self._free.pop() if self._free else self._rows
         self._rows = max(self._rows, row + 1)
-        self._columns = {name: grown(values, row + 1) for name, values in self._columns.items()}
-        self._target, self._paused = grown(self._target, row + 1), grown(self._paused, row + 1)
+        if row >= len(self._target):
+            self._columns = {name: grown(values, row + 1) for name, values in self._columns.items()}
+            self._target, self._paused = grown(self._target, row + 1), grown(self._paused, row + 1)
         ad_key, item = hash_id(self._ids[number]), terms.get("item_id")
         values = {
             "ad_key": ad_key,

@@ -106,6 +106,8 @@ def build_scorer(
     model, pseudonyms = load_model(settings.bundle), open_pseudonyms(settings.privacy)
     require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
     ads = build_ads(settings, model)
+    # Who ranks knows of the changes so far; without a store, of the bundle's ads.
+    ads.ask()
     ads.start()
     return HybridScorer(
         model,

@@ -16,13 +16,17 @@ import numpy as np
 
 from rosa_ray.features import VIEWS, Counters, CounterStates, FeatureConfig, expected_cost
 from rosa_ray.features.counting import buckets_of
-from rosa_ray.features.live_catalogue import LiveCatalogue
+from rosa_ray.features.live_catalogue import NO_ROW, LiveCatalogue
 from rosa_ray.features.views import IMPRESSION_MEASURES
 from rosa_ray.metrics import ScoreKind, score
 from rosa_ray.serving.ad_counters import COST_VIEWS, ReadCounters
 
 CHUNK = 500
 """Ads or campaigns whose counters are read at once."""
+
+
+FEW = 1000
+"""Ads that are put into their places one by one."""
 
 
 @dataclass
@@ -44,12 +48,28 @@ class _Round:
 
 @dataclass(frozen=True)
 class _Order:
-    """Numbers of the active ads by falling score, and what they were sorted by."""
+    """The active ads by falling score and rising key, and what they were sorted by.
+
+    Attributes:
+        active: the array of active ads.
+        touches, bucket: of the catalogue and of the counters.
+        row: of each ad by number, `NO_ROW` of one that is not active, int64 (A,).
+        numbers, below, ad_key: of the n active ads in their order; `below` is the negative score.
+    """
 
     active: np.ndarray
-    changed: int
+    touches: int
     bucket: int
+    row: np.ndarray
     numbers: np.ndarray
+    below: np.ndarray
+    ad_key: np.ndarray
+
+    @classmethod
+    def nothing(cls) -> "_Order":
+        """The order of no ads."""
+        none = np.empty(0, np.int64)
+        return cls(none, -1, 0, none, none, np.empty(0), none)
 
 
 class FirstPass:
@@ -64,7 +84,7 @@ class FirstPass:
         self._states: CounterStates = {}
         self._time_us, self._bucket = 0, np.iinfo(np.int64).min
         self._round: _Round | None = None
-        self._order = _Order(np.empty(0, np.int64), -1, 0, np.empty(0, np.int64))
+        self._order = _Order.nothing()
 
     @property
     def counted(self) -> bool:
@@ -99,6 +119,7 @@ class FirstPass:
             numbers = self._catalogue.active(time_us)
             if len(numbers) <= self._most:
                 return
+            self._sorted(time_us)
             bucket = int(buckets_of(self._config).last_closed(np.array([time_us]))[0])
             if self._round is None and bucket <= self._bucket:
                 return
@@ -126,15 +147,47 @@ class FirstPass:
         self._round = None
 
     def _sorted(self, time_us: int) -> np.ndarray:
-        """All active ads by falling score; sorted again where ads or counters changed."""
-        numbers = self._catalogue.active(time_us)
-        held, changed = self._order, self._catalogue.changed
-        # The active ads are one array as long as none begins, changes or ends.
-        if held.active is not numbers or (held.changed, held.bucket) != (changed, self._bucket):
-            rows = self._catalogue.rows_at(numbers, time_us)
-            order = np.lexsort((self._catalogue.ad_key[rows], -self._scores(rows)))
-            held = self._order = _Order(numbers, changed, self._bucket, numbers[order])
-        return held.numbers
+        """All active ads by falling score. Where few changed, these are put into their places; else all are sorted."""
+        catalogue, held = self._catalogue, self._order
+        active = catalogue.active(time_us)
+        if held.active is active and (held.touches, held.bucket) == (catalogue.touches, self._bucket):
+            return held.numbers
+        row = np.full(len(catalogue), NO_ROW)
+        row[active] = catalogue.rows_at(active, time_us)
+        touched = catalogue.touched_since(held.touches) if held.bucket == self._bucket else None
+        if touched is None:
+            held, changed = _Order.nothing(), row != NO_ROW
+        else:
+            before = np.full(len(row), NO_ROW)
+            before[: len(held.row)] = held.row
+            changed = row != before
+            changed[touched] = True
+            if changed.sum() > FEW:
+                held, changed = _Order.nothing(), row != NO_ROW
+        self._order = self._put(held, active, row, changed)
+        return self._order.numbers
+
+    def _put(self, held: _Order, active: np.ndarray, row: np.ndarray, changed: np.ndarray) -> _Order:
+        """Take changed ads out of an order, and put those that are active into their places."""
+        stay = ~changed[held.numbers]
+        numbers, below, ad_key = held.numbers[stay], held.below[stay], held.ad_key[stay]
+        new = np.flatnonzero(changed & (row != NO_ROW))
+        new_below, new_key = -self._scores(row[new]), self._catalogue.ad_key[row[new]]
+        order = np.lexsort((new_key, new_below))
+        new, new_below, new_key = new[order], new_below[order], new_key[order]
+        first, stop = (np.searchsorted(below, new_below, side) for side in ("left", "right"))
+        spans = zip(first.tolist(), stop.tolist(), new_key.tolist(), strict=True)
+        # Between ads of one score it is the key that decides.
+        place = [low if low == high else low + int(ad_key[low:high].searchsorted(key)) for low, high, key in spans]
+        return _Order(
+            active,
+            self._catalogue.touches,
+            self._bucket,
+            row,
+            np.insert(numbers, place, new),
+            np.insert(below, place, new_below),
+            np.insert(ad_key, place, new_key),
+        )
 
     def _scores(self, rows: np.ndarray) -> np.ndarray:
         catalogue, config = self._catalogue, self._config

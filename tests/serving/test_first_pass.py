@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rosa_ray.features import VIEWS, Counters, CounterStates, fold_impressions
 from rosa_ray.features.ad_changes import AdChange
@@ -49,6 +51,10 @@ class Shown:
 
 @pytest.fixture
 def catalogue() -> LiveCatalogue:
+    return priced_alike()
+
+
+def priced_alike() -> LiveCatalogue:
     """All ads have one price and one bid, so that counters alone tell them apart."""
     catalogue = LiveCatalogue(ads_table())
     ids = ads_table()["ad_id"].to_pylist()
@@ -129,7 +135,44 @@ def test_ads_are_sorted_again_only_where_something_changed(
     assert sorts == [30]
     catalogue.apply([AdChange.of("a9", 1, {"price": 30.0})])
     assert chosen(catalogue, first_pass)[0] == "a9"
-    assert sorts == [30, 30]
+    assert sorts == [30, 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rounds=st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["a1", "a2", "a3", "a4", "n1", "n2"]),
+                st.integers(NOW_US - 3, NOW_US + 3),
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "price": st.sampled_from([10.0, 20.0]),
+                        "bid": st.sampled_from([0.5, 0.25]),
+                        "paused": st.booleans(),
+                        "campaign_id": st.just("k1"),
+                        "category": st.just("c1"),
+                    },
+                ).filter(bool),
+            ),
+            max_size=4,
+        ),
+        max_size=5,
+    ),
+    times=st.lists(st.integers(NOW_US - 5, NOW_US + 5), min_size=5, max_size=5),
+)
+def test_the_order_that_is_kept_up_is_the_one_of_a_sort(
+    rounds: list[list[tuple[str, int, dict[str, Any]]]], times: list[int]
+) -> None:
+    catalogue = priced_alike()
+    kept = FirstPass(catalogue, CONFIG, "roi", MOST)
+    for told, time_us in zip(rounds, times, strict=False):
+        catalogue.apply(AdChange.of(*one) for one in told)
+        assert chosen(catalogue, kept, time_us) == chosen(catalogue, FirstPass(catalogue, CONFIG, "roi", MOST), time_us)
+        anew = priced_alike()
+        anew.apply(change for one in catalogue._changed.values() for change in one.changes)
+        assert set(anew.ids(anew.active(time_us))) == set(catalogue.ids(catalogue.active(time_us)))
 
 
 def test_counters_are_read_once_per_bucket_and_not_without_need(
