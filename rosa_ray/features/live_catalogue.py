@@ -163,6 +163,16 @@ class LiveCatalogue:
         ids: np.ndarray = self._ids[numbers]
         return ids
 
+    def terms(self, ad_id: str, time_us: int) -> Terms | None:
+        """What is known of an ad at a moment, of one that begins later what it begins with; None of an unknown ad."""
+        number = self._number_of.get(ad_id)
+        if number is None:
+            return None
+        one = self._changed.get(number)
+        versions = self._base(number) if one is None else one.versions
+        held = [terms for from_us, terms in versions if from_us <= time_us]
+        return (held[-1] if held else versions[0][1]) if versions else {}
+
     def lookup(self, ad_key: np.ndarray, time_us: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
         """Row of each ad's version at a time and whether the ad is in the catalogue, as `AdTable.lookup`."""
         numbers = self._numbers(ad_key)

@@ -14,6 +14,7 @@ from rosa_ray.records import AdIn, Bid, EventIn, Id, RecordIn, Said, StrictModel
 
 __all__ = [
     "AdBatch",
+    "AdResponse",
     "AdsIn",
     "Candidate",
     "Context",
@@ -199,6 +200,15 @@ class AdBatch(StrictModel):
     """Several records of ads; each stands or falls alone."""
 
     ads: list[AdIn] = Field(min_length=1)
+
+
+class AdResponse(BaseModel):
+    """An ad as it is now."""
+
+    ad_id: str
+    shown: bool = Field(description="it has begun, and is neither paused nor ended; its devices and regions aside")
+    trained: bool = Field(description="the bundle brought it; false: an ad that the model did not learn from")
+    terms: dict[str, Any] = Field(description="its terms, budget among them, and columns that were told of it")
 
 
 class EventBatch(StrictModel):

@@ -20,7 +20,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rosa_ray import __version__
 from rosa_ray.records import AD_CHANGES, EXAMPLES
 from rosa_ray.records.parse import MALFORMED
-from rosa_ray.serving.api import AdsIn, EventsIn, EventsResponse, Problem, ProblemBody, RankRequest, RankResponse
+from rosa_ray.serving.api import (
+    AdResponse,
+    AdsIn,
+    EventsIn,
+    EventsResponse,
+    Problem,
+    ProblemBody,
+    RankRequest,
+    RankResponse,
+)
 from rosa_ray.serving.service import RankingService
 
 MEDIA_TYPE = "application/problem+json"
@@ -91,6 +100,11 @@ def _add_ads(app: FastAPI, service: RankingService) -> None:
         """
         return _events_answer(await service.write_ads(body))
 
+    @app.get("/ads/{ad_id:path}", response_model=AdResponse, responses=_problems(404, 422, 503), tags=["ads"])
+    async def ad(ad_id: str) -> dict[str, Any]:
+        """What is known of an ad now, and whether it can be shown."""
+        return service.describe_ad(ad_id)
+
 
 def _add_condition(app: FastAPI, service: RankingService) -> None:
     @app.get("/healthz", tags=["condition"])
@@ -117,6 +131,7 @@ def _request_id(request: Request) -> str:
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {"schema": ProblemBody.model_json_schema()}
     meaning = {
+        404: "there is no such ad",
         413: "the body is too large",
         422: "the request does not fit; `errors` says where",
         503: "no model, no store, or too many requests; retry later",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rosa_ray.data.time_bounds import iso
 from rosa_ray.errors import RosaError
 from rosa_ray.records import Parsed, RecordParser, RecordsConfig, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
@@ -126,6 +127,23 @@ class RankingService:
         if not isinstance(ads, list) or not ads:
             raise Problem(422, "`ads` must be a list of at least one record of an ad")
         return await self.write_events({"events": [_of_ad(one) for one in ads]})
+
+    def describe_ad(self, ad_id: str) -> dict[str, Any]:
+        """Answer `GET /ads/AD`.
+
+        Raises:
+            Problem: 404, the catalogue lacks it.
+        """
+        scorer = self.scorer
+        catalogue, now_us = scorer.model.catalogue, scorer.now_us()
+        with catalogue.lock:
+            number, terms = catalogue.number(ad_id), catalogue.terms(ad_id, now_us)
+            if number is None or terms is None:
+                raise Problem(404, f"the catalogue of {len(catalogue)} ads lacks it")
+            shown, trained = number in catalogue.active(now_us), number < catalogue.in_table
+        end_us = terms.get("valid_until")
+        said = {**terms, "valid_until": None if end_us is None else iso(end_us)}
+        return {"ad_id": ad_id, "shown": shown, "trained": trained, "terms": said}
 
     def _records_of(self, body: object) -> list[object]:
         """The records of a body, unread."""

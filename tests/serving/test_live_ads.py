@@ -178,6 +178,20 @@ def test_only_records_of_ads_are_taken_as_ads(client: LocalClient) -> None:
     assert client.post("/ads", json={"ads": []}).status_code == 422
 
 
+def test_an_ad_is_told_with_its_budget_and_whether_it_is_shown(client: LocalClient) -> None:
+    plain = next(row for row in ads_table().to_pylist() if row["ad_id"] == "a1")
+    before = client.get("/ads/a1").json()
+    assert (before["shown"], before["trained"], before["terms"]["price"]) == (True, True, plain["price"])
+    tell(client, ad(budget=100, valid_until=at(hours=-0.5), price=3.0), ad(at(days=1), valid_until=None))
+    after = client.get("/ads/a1").json()
+    assert after["shown"] is False
+    assert after["terms"] == before["terms"] | {"budget": 100.0, "price": 3.0, "valid_until": at(hours=-0.5)}
+    tell(client, NEW | {"ad_id": "x/y z", "valid_from": at(days=2)})
+    later = client.get("/ads/x/y%20z").json()
+    assert (later["shown"], later["trained"], later["terms"]["bid"]) == (False, False, 0.5)
+    assert client.get("/ads/nobody").status_code == 404
+
+
 class Sometimes:
     """A store that can be away."""
 
