@@ -7,7 +7,10 @@
     ├── TrainingError         5   training could not go on (no data, diverged)
     ├── BundleError           6   a model bundle is damaged or does not fit this code
     ├── StoreError            7   the online store is missing, locked or of another version
+    │   ├── StoreLockedError  7   another process is writing; the store itself is well
+    │   └── StoreDamagedError 7   what the store holds cannot be read
     ├── ServingError          8   the ranking service did not come up or did not answer
+    │   └── OverloadError     8   a part of the service has more to do than it can; try again later
     ├── StreamError           9   live records cannot be read from, or written to, a log or Kafka
     └── ParityError          10   the live path computed another feature or score than the offline path
 
@@ -61,10 +64,22 @@ class StoreMissingError(StoreError):
     """There is no online store where one should be."""
 
 
+class StoreLockedError(StoreError):
+    """Another process is writing to the online store. Reads go on."""
+
+
+class StoreDamagedError(StoreError):
+    """The online store holds something that cannot be read."""
+
+
 class ServingError(RosaError):
     """The ranking service did not start or did not answer."""
 
     exit_code = 8
+
+
+class OverloadError(ServingError):
+    """A part of the service has more to do than it can."""
 
 
 class StreamError(RosaError):

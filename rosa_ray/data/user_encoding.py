@@ -20,6 +20,7 @@ from rosa_ray.features.batching import EVENT_INPUTS
 from rosa_ray.features.encoding import gather_segments
 from rosa_ray.features.own import shared_names
 from rosa_ray.features.own_inputs import SHARED
+from rosa_ray.models import keeps_states
 from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, TimelineBlock
 
@@ -38,7 +39,7 @@ class UserEncoder:
     """Encodes blocks of user rows.
 
     Attributes:
-        ranker: in evaluation mode; None, or a ranker without an encoder, gives no states.
+        ranker: in evaluation mode; None, or a ranker whose states cannot be kept, gives none.
         context_events: events kept per user, at least the ranker's own `context_events`; one more is passed on.
         as_of_us: end of the log.
         seen_from_us: keys of records from this time on are passed on.
@@ -55,9 +56,7 @@ class UserEncoder:
     @property
     def window(self) -> int:
         """States per user, W; 0 when the ranker encodes none."""
-        if not hasattr(self.ranker, "encode"):
-            return 0
-        return int(getattr(getattr(self.ranker, "config", None), "window", 0))
+        return self.ranker.window if keeps_states(self.ranker) else 0
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -86,16 +85,15 @@ class UserEncoder:
         return pa.table(columns)
 
     def _states(self, tail: Columns, offsets: np.ndarray, device: str) -> pa.Array:
-        encode = getattr(self.ranker, "encode", None)
-        if encode is None:
+        ranker = self.ranker
+        if not keeps_states(ranker):
             return pa.nulls(len(offsets) - 1, pa.large_list(pa.float32()))
         inputs = encode_events(tail, offsets, self.state)
         # A store may keep more events than the last states depend on.
-        needed = int(getattr(self.ranker, "context_events", self.context_events))
-        rows, offsets = tail_rows(offsets, min(self.context_events, needed))
+        rows, offsets = tail_rows(offsets, min(self.context_events, ranker.context_events))
         names = (*EVENT_INPUTS, *filter(inputs.__contains__, (SHARED,)))
         inputs = {name: inputs[name][rows] for name in names}
-        states, state_offsets = last_states(encode, inputs, offsets, self.window, self.users_per_batch, device)
+        states, state_offsets = last_states(ranker.encode, inputs, offsets, self.window, self.users_per_batch, device)
         return _to_list(state_offsets * states.shape[1], states.reshape(-1))
 
 

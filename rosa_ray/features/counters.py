@@ -42,6 +42,14 @@ class Buckets:
         """Number of the last bucket that is closed at each time."""
         return (time_us - self.settle_us) // self.width_us - 1
 
+    def closes_us(self, bucket: int) -> int:
+        """First time at which a bucket is the last closed one.
+
+        >>> Buckets(width_us=60, settle_us=10).closes_us(1)
+        130
+        """
+        return (bucket + 1) * self.width_us + self.settle_us
+
 
 @dataclass(frozen=True)
 class Counters:

@@ -16,6 +16,7 @@ from rosa_ray.models.losses import (
     unlabelled_tasks,
 )
 from rosa_ray.models.rankers import build_ranker, config_class, ranker_names, ranker_settings
+from rosa_ray.models.states import StateRanker, keeps_states
 
 __all__ = [
     "TASKS",
@@ -24,12 +25,14 @@ __all__ = [
     "LossScales",
     "LossTerms",
     "Predictions",
+    "StateRanker",
     "TaskBalance",
     "UserBatch",
     "bills_clicks",
     "build_balance",
     "build_ranker",
     "config_class",
+    "keeps_states",
     "labelled_loss",
     "loss_terms",
     "parameter_groups",

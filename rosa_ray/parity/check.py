@@ -98,7 +98,7 @@ def check_run(
     same_behaviors(behaviors, state.config.behavior_names, f"{run_dir.data.root} was preprocessed with")
     _require_live(rows, run_dir)
     model, catalogue = _load_model(run_dir, state), LiveCatalogue(read_parquet(run_dir.data.ads))
-    context = model.context_events if model else CONTEXT_EVENTS
+    context = model.timeline_events if model else CONTEXT_EVENTS
     requests = LoggedRequests(rows, context, asked_columns(state.config))
     delivery = Delivery(chunk_us=store.horizon_us // 2, shuffle_seed=options.shuffle)
     scores = ScoreParity(model, rows, catalogue, len(requests), options.scores) if model and options.scores else None

@@ -43,7 +43,8 @@ class ScoreParity:
         self, model: ServedModel, rows: UserRows, catalogue: LiveCatalogue, requests: int, sample: int
     ) -> None:
         self._model, self._rows, self._catalogue = model, rows, catalogue
-        self._encoder, self._scorer = Encoder(model), CandidateScorer(model, threads=1)
+        self._encoder = Encoder(model) if model.keeps_states else None
+        self._scorer = CandidateScorer(model, threads=1)
         spread = np.linspace(0, requests - 1, min(sample, requests)).astype(int)
         self._chosen = set(spread.tolist())
         self._live: list[_Scored] = []
@@ -86,9 +87,14 @@ class ScoreParity:
             worst = max(worst, float(difference.max()))
         return worst
 
-    def _score(self, request: Request, found: Features) -> dict[str, np.ndarray]:
+    def _history(self, request: Request, found: Features) -> History:
+        if self._encoder is None:
+            return self._scorer.whole_history(found.events)
         states = self._encoder.encode_now(EncodeQuery(request.user_key, found.events)).states
-        history = History.of(found.events, states, self._model.score_events)
+        return History.of(found.events, states, self._model.score_events)
+
+    def _score(self, request: Request, found: Features) -> dict[str, np.ndarray]:
+        history = self._history(request, found)
         catalogue, shown = self._catalogue, self._rows.impressions
         row, _ = catalogue.lookup(request.ad_key, request.time_us)
         ads = {name: getattr(catalogue, name)[row] for name in (*CATALOGUE_KEYS, "price")}

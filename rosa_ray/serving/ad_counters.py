@@ -1,14 +1,17 @@
 """Counter readings of ads, kept between requests.
 
-What a request reads of an ad is the same until the next bucket closes, so that it is read once per ad and bucket. An
-event that lands in a bucket already closed, and the age of the cache, throw the readings away. Only ads that requests
-asked about take room.
+What a request reads of an ad is the same until the next bucket closes, so that it is read once per ad and bucket. What
+has aged is read again in the background and used meanwhile. Readings of the next bucket are made shortly before it is
+due. A record that lands in a bucket already closed throws away the readings of its own ad, item and campaign, and no
+others. Only ads that requests asked about take room.
 """
 
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 
 import numpy as np
@@ -17,7 +20,10 @@ from rosa_ray.arrays import Columns, grown
 from rosa_ray.features import VIEWS, Counters, CounterStates, FeatureConfig
 from rosa_ray.features.counting import buckets_of, dense_views, read_views
 from rosa_ray.features.own_counters import is_of_ads
-from rosa_ray.features.views import CATALOGUE_KEYS, IMPRESSION_MEASURES
+from rosa_ray.features.views import CATALOGUE_KEYS, IMPRESSION_MEASURES, View
+from rosa_ray.serving.plausible import plausible_counters
+from rosa_ray.serving.refresher import Later
+from rosa_ray.units import SECOND_US
 
 KEPT_BUCKETS = 4
 """Requests at other times than now, as a replay sends them, need readings of more than one bucket."""
@@ -25,77 +31,157 @@ KEPT_BUCKETS = 4
 KEPT_ADS = 500_000
 """Ads whose readings are kept at once."""
 
+AHEAD_S = 20.0
+"""So long before a bucket is due, ads that are asked about are read for it."""
+
 COST_VIEWS = ("ad_impressions", "campaign_impressions")
+
+NEVER_S = float("-inf")
 
 ReadCounters = Callable[[str, np.ndarray], CounterStates]
 
 
 @dataclass
-class _Readings:
-    """Rows of A ads, valid where `known`: dense (A, F), and the sums that costs are expected from (A, M)."""
+class AdReadings:
+    """What was read of N ads.
 
-    read_at_s: float
-    known: np.ndarray
+    Attributes:
+        read_at_s: when, (N,); -inf where nothing was.
+        dense: float32 (N, F).
+        sums: int64 (N, M) by cost view, over the whole past.
+        odd: bool (N,), something impossible was read as missing.
+    """
+
+    read_at_s: np.ndarray
     dense: np.ndarray
     sums: dict[str, np.ndarray]
+    odd: np.ndarray
 
     @classmethod
-    def of(cls, width: int) -> "_Readings":
-        """Readings of no ad yet."""
-        sums = {view: np.zeros((0, len(IMPRESSION_MEASURES)), np.int64) for view in COST_VIEWS}
-        return cls(time.monotonic(), np.zeros(0, bool), np.empty((0, width), np.float32), sums)
+    def nothing(cls, count: int, width: int) -> "AdReadings":
+        """Readings of N ads of which nothing was read."""
+        sums = {view: np.zeros((count, len(IMPRESSION_MEASURES)), np.int64) for view in COST_VIEWS}
+        never = np.full(count, NEVER_S)
+        return cls(never, np.empty((count, width), np.float32), sums, np.zeros(count, bool))
 
     def hold(self, count: int) -> None:
         """Make room for so many ads."""
-        if count > len(self.known):
-            self.known, self.dense = grown(self.known, count), grown(self.dense, count)
+        held = len(self.read_at_s)
+        if count > held:
+            self.read_at_s, self.dense, self.odd = (
+                grown(values, count) for values in (self.read_at_s, self.dense, self.odd)
+            )
+            self.read_at_s[held:] = NEVER_S
             self.sums = {view: grown(values, count) for view, values in self.sums.items()}
+
+    def take(self, rows: np.ndarray) -> "AdReadings":
+        """A copy of some rows."""
+        sums = {view: values[rows] for view, values in self.sums.items()}
+        return AdReadings(self.read_at_s[rows], self.dense[rows], sums, self.odd[rows])
+
+    def put(self, rows: np.ndarray, read: "AdReadings") -> None:
+        """Replace some rows."""
+        self.read_at_s[rows], self.dense[rows], self.odd[rows] = read.read_at_s, read.dense, read.odd
+        for view, values in self.sums.items():
+            values[rows] = read.sums[view]
 
 
 class AdCounters:
     """Dense features and cost sums of ads at the last closed bucket, read by the keys that the catalogue tells.
 
+    Safe in several threads. A thread that lacks readings asks the store for these alone; the others go on.
+
     Args:
         read: `OnlineStore.read_counters`.
         ttl_s: age at which readings are read again.
+        stale_s: for so long after that age they are used, while they are read again in the background.
         most: ads that are kept; one more starts from nothing.
     """
 
-    def __init__(self, config: FeatureConfig, read: ReadCounters, ttl_s: float, most: int = KEPT_ADS) -> None:
+    def __init__(
+        self,
+        config: FeatureConfig,
+        read: ReadCounters,
+        ttl_s: float,
+        stale_s: float = 0.0,
+        most: int = KEPT_ADS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.views = tuple(view for view in dense_views(config) if is_of_ads(view))
-        self._read, self._ttl_s, self._config, self._most = read, ttl_s, config, most
+        self._asked: tuple[View, ...] = tuple(dict.fromkeys((*self.views, *(VIEWS[name] for name in COST_VIEWS))))
+        self._read, self._ttl_s, self._stale_s, self._most = read, ttl_s, stale_s, most
+        self._config, self._clock = config, clock
         self._width = sum(len(view.feature_names) for view in self.views)
+        self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._changes = 0
         self._clear()
 
-    def read(self, ads: Columns, time_us: int) -> tuple[np.ndarray, CounterStates]:
+    def read(self, ads: Columns, time_us: int, later: Later | None = None) -> tuple[np.ndarray, CounterStates, bool]:
         """Read N ads at a moment.
 
         Args:
-            ads: `CATALOGUE_KEYS`, int64 (N,) each; an ad that comes again has the same keys.
+            ads: `CATALOGUE_KEYS`, int64 (N,) each.
+            later: takes what can be read again in the background; without it all of that is read at once.
 
         Returns:
-            Dense features of `self.views`, float32 (N, F), and counters from which `expected_cost` of these ads at
-            that moment can be computed.
+            Dense features of `self.views`, float32 (N, F); counters from which `expected_cost` of these ads at that
+            moment can be computed; and whether something impossible was read as missing.
         """
-        rows = self._rows_of(ads)
-        bucket = self._last_closed(time_us)
-        readings = self._of_bucket(bucket)
-        missing = rows[~readings.known[rows]]
-        if len(missing):
-            self._fill(readings, missing, time_us)
-        return readings.dense[rows], self._cost_states(readings, rows, bucket)
+        bucket, oldest_s = self._last_closed(time_us), self._ttl_s + (self._stale_s if later else 0.0)
+        found = self._held(ads, bucket)
+        if (self._age_s(found) > oldest_s).any():
+            with self._reading:
+                found = self._held(ads, bucket)
+                missing = np.flatnonzero(self._age_s(found) > oldest_s)
+                if len(missing):
+                    found.put(missing, self._load(_pick(ads, missing), bucket))
+        if later:
+            self._read_later(ads, bucket, np.flatnonzero(self._age_s(found) > self._ttl_s), later)
+            self._read_ahead(ads, bucket, time_us, later)
+        return self._answer(ads, found, bucket)
 
-    def forget(self, event_time_us: np.ndarray) -> None:
-        """Drop the readings that new events change: those of buckets at or after the events' own."""
-        if len(event_time_us):
-            first = int(buckets_of(self._config).of(event_time_us.min()))
-            for bucket in [bucket for bucket in self._readings if bucket >= first]:
-                del self._readings[bucket]
+    def read_held(self, ads: Columns, time_us: int) -> tuple[np.ndarray, CounterStates, bool]:
+        """The same without the store, from readings of any age and the newest bucket; else as of an ad never shown."""
+        bucket = self._last_closed(time_us)
+        found = self._held(ads, bucket)
+        for older in sorted((held for held in list(self._readings) if held < bucket), reverse=True):
+            missing = np.flatnonzero(found.read_at_s == NEVER_S)
+            if len(missing):
+                found.put(missing, self._held(_pick(ads, missing), older))
+        missing = np.flatnonzero(found.read_at_s == NEVER_S)
+        found.put(missing, self._compute({}, _pick(ads, missing), bucket))
+        return self._answer(ads, found, bucket)
+
+    def forget(self, changed: CounterStates) -> None:
+        """Drop the readings that new records change.
+
+        Args:
+            changed: the records, counted by `fold_records`.
+        """
+        with self._lock:
+            newest = max(self._readings, default=None)
+            if newest is None or not any(
+                len(counters.bucket) and counters.bucket.min() <= newest for counters in changed.values()
+            ):
+                return
+            self._changes += 1
+            for view in self._asked:
+                if view.name in changed:
+                    self._forget_view(view, changed[view.name])
+
+    def _forget_view(self, view: View, changed: Counters) -> None:
+        keys = view.keys({name: values[: len(self._row_of)] for name, values in self._keys.items()})
+        for bucket, readings in self._readings.items():
+            entities = np.unique(changed.entity_key[changed.bucket <= bucket])
+            if len(entities):
+                rows = np.flatnonzero(np.isin(keys, entities))
+                readings.hold(len(self._row_of))
+                readings.read_at_s[rows] = NEVER_S
 
     def _clear(self) -> None:
         self._row_of: dict[int, int] = {}
         self._keys = {name: np.zeros(0, np.int64) for name in CATALOGUE_KEYS}
-        self._readings: OrderedDict[int, _Readings] = OrderedDict()
+        self._readings: OrderedDict[int, AdReadings] = OrderedDict()
 
     def _rows_of(self, ads: Columns) -> np.ndarray:
         """Rows of the ads; one whose item, campaign or category changed is read again."""
@@ -105,8 +191,11 @@ class AdCounters:
         rows = np.fromiter(map(self._row_of.get, asked, repeat(-1)), np.int64, len(asked))
         new = np.flatnonzero(rows < 0)
         if len(new):
-            for at in new.tolist():
-                rows[at] = self._row_of.setdefault(asked[at], len(self._row_of))
+            distinct, place = np.unique(ads["ad_key"][new], return_inverse=True)
+            rows[new] = len(self._row_of) + place
+            self._row_of |= zip(
+                distinct.tolist(), range(len(self._row_of), len(self._row_of) + len(distinct)), strict=True
+            )
             self._keys = {name: grown(values, len(self._row_of)) for name, values in self._keys.items()}
         differ = np.logical_or.reduce([self._keys[name][rows] != ads[name] for name in CATALOGUE_KEYS])
         if differ.any():
@@ -114,39 +203,73 @@ class AdCounters:
                 values[rows[differ]] = ads[name][differ]
             for readings in self._readings.values():
                 readings.hold(len(self._row_of))
-                readings.known[rows[differ]] = False
+                readings.read_at_s[rows[differ]] = NEVER_S
         return rows
 
     def _last_closed(self, time_us: int) -> int:
         return int(buckets_of(self._config).last_closed(np.array([time_us]))[0])
 
-    def _of_bucket(self, bucket: int) -> _Readings:
-        readings = self._readings.pop(bucket, None)
-        if readings is None or time.monotonic() - readings.read_at_s > self._ttl_s:
-            readings = _Readings.of(self._width)
-        readings.hold(len(self._row_of))
-        self._readings[bucket] = readings
-        while len(self._readings) > KEPT_BUCKETS:
-            self._readings.popitem(last=False)
-        return readings
+    def _age_s(self, found: AdReadings) -> np.ndarray:
+        age_s: np.ndarray = self._clock() - found.read_at_s
+        return age_s
 
-    def _fill(self, readings: _Readings, rows: np.ndarray, time_us: int) -> None:
-        asked = {name: values[rows] for name, values in self._keys.items()}
-        states: CounterStates = {}
-        for view in dict.fromkeys((*self.views, *(VIEWS[name] for name in COST_VIEWS))):
-            states |= self._read(view.name, np.unique(view.keys(asked)))
-        moment = np.full(len(rows), time_us)
-        readings.dense[rows] = read_views(self.views, states, {**asked, "time_us": moment}, self._config)
-        last = buckets_of(self._config).last_closed(moment)
+    def _held(self, ads: Columns, bucket: int) -> AdReadings:
+        """A copy of what is held of the ads at a bucket."""
+        with self._lock:
+            rows = self._rows_of(ads)
+            readings = self._readings.pop(bucket, None) or AdReadings.nothing(0, self._width)
+            readings.hold(len(self._row_of))
+            self._readings[bucket] = readings
+            while len(self._readings) > KEPT_BUCKETS:
+                self._readings.popitem(last=False)
+            return readings.take(rows)
+
+    def _load(self, ads: Columns, bucket: int) -> AdReadings:
+        """Read ads from the store and keep the readings; those that records changed meanwhile only for this request."""
+        changes, states = self._changes, CounterStates()
+        for view in self._asked:
+            states |= self._read(view.name, np.unique(view.keys(ads)))
+        read = self._compute(states, ads, bucket)
+        with self._lock:
+            rows = self._rows_of(ads)
+            readings = self._readings.get(bucket)
+            if readings is not None and changes == self._changes:
+                readings.hold(len(self._row_of))
+                readings.put(rows, read)
+        return read
+
+    def _compute(self, states: CounterStates, ads: Columns, bucket: int) -> AdReadings:
+        states, impossible = plausible_counters(states)
+        last = np.full(len(ads["ad_key"]), bucket)
+        read = AdReadings.nothing(len(last), self._width)
+        read.read_at_s[:] = self._clock()
+        moment = np.full(len(last), buckets_of(self._config).closes_us(bucket))
+        read.dense[:] = read_views(self.views, states, {**ads, "time_us": moment}, self._config)
         for name in COST_VIEWS:
             counters = states.get(name) or Counters.empty(len(IMPRESSION_MEASURES))
-            readings.sums[name][rows] = counters.read(asked[VIEWS[name].entity], last, (None,))[:, 0]
-        readings.known[rows] = True
+            read.sums[name][:] = counters.read(ads[VIEWS[name].entity], last, (None,))[:, 0]
+        for view in self._asked:
+            if view.name in impossible:
+                read.odd |= np.isin(view.keys(ads), impossible[view.name])
+        return read
 
-    def _cost_states(self, readings: _Readings, rows: np.ndarray, bucket: int) -> CounterStates:
-        """One sum per entity in place of its buckets: the expected cost reads the whole past up to `bucket`."""
+    def _read_later(self, ads: Columns, bucket: int, rows: np.ndarray, later: Later) -> None:
+        if len(rows):
+            later(("ads", bucket), partial(self._load, _pick(ads, rows), bucket))
+
+    def _read_ahead(self, ads: Columns, bucket: int, time_us: int, later: Later) -> None:
+        ahead = self._last_closed(time_us + round(min(AHEAD_S, self._ttl_s / 2) * SECOND_US))
+        if ahead > bucket:
+            self._read_later(ads, ahead, np.flatnonzero(self._age_s(self._held(ads, ahead)) > self._ttl_s), later)
+
+    def _answer(self, ads: Columns, found: AdReadings, bucket: int) -> tuple[np.ndarray, CounterStates, bool]:
+        """With one sum per entity in place of its buckets: the expected cost reads the whole past up to `bucket`."""
         states = {}
         for view in COST_VIEWS:
-            entity, first = np.unique(self._keys[VIEWS[view].entity][rows], return_index=True)
-            states[view] = Counters(entity, np.full(len(entity), bucket), readings.sums[view][rows[first]])
-        return states
+            entity, first = np.unique(ads[VIEWS[view].entity], return_index=True)
+            states[view] = Counters(entity, np.full(len(entity), bucket), found.sums[view][first])
+        return found.dense, states, bool(found.odd.any())
+
+
+def _pick(ads: Columns, rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: ads[name][rows] for name in CATALOGUE_KEYS}

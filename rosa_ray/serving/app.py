@@ -16,7 +16,6 @@ from rosa_ray.bundle import GATE, verify_bundle
 from rosa_ray.features.changes import Changes
 from rosa_ray.serving.assembly import ServiceSettings, build_encoder, build_lookup, build_scorer
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.http import create_app
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import Encoded, EncodeQuery, FeatureQuery, Features, Written
@@ -104,7 +103,7 @@ class EncoderReplica:
     """A replica of `Encoder`."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._encoder: Encoder = build_encoder(settings, load_model(settings.bundle), RayTelemetry())
+        self._encoder = build_encoder(settings, load_model(settings.bundle), RayTelemetry())
 
     async def encode(self, query: EncodeQuery) -> Encoded:
         return await self._encoder.encode(query)

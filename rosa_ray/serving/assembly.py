@@ -10,7 +10,8 @@ from annotated_types import MinLen
 from rosa_ray.records import RecordsConfig
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.serving.encoder import Encoder
+from rosa_ray.serving.encoder import Encoder, NoEncoder
+from rosa_ray.serving.fallback import EncoderWithFallback, LookupWithFallback
 from rosa_ray.serving.hybrid_scorer import HybridScorer, open_first_pass
 from rosa_ray.serving.live_ads import LiveAds
 from rosa_ray.serving.lookup import FeatureLookup
@@ -55,14 +56,15 @@ class ServiceSettings:
         return replace(self, bundle=absolute(self.bundle), store=store, serving=serving)
 
 
-def build_lookup(settings: ServiceSettings, model: ServedModel) -> FeatureLookup:
+def build_lookup(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> FeatureLookup:
     """Build the feature lookup; it connects to the store at the first request."""
     serving = settings.serving
     return FeatureLookup(
         _opening(settings, model),
         model.features,
-        model.context_events,
+        model.timeline_events,
         serving,
+        telemetry,
     )
 
 
@@ -85,8 +87,12 @@ def _opening(settings: ServiceSettings, model: ServedModel) -> Callable[[], Onli
     return lambda: open_store(store, model.features.config, model.features.fingerprint)
 
 
-def build_encoder(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> Encoder:
-    """Build the encoder with its cache of active users."""
+def build_encoder(
+    settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None
+) -> Encoder | NoEncoder:
+    """Build the encoder with its cache of active users; of a ranker that keeps no states there is none."""
+    if not model.keeps_states:
+        return NoEncoder(model)
     serving = settings.serving
     return Encoder(model, serving.threads, serving.encoder_cache_mb, serving.user_memory_s, telemetry)
 
@@ -97,7 +103,7 @@ def build_scorer(
     encoder: EncoderPort | None = None,
     telemetry: Telemetry | None = None,
 ) -> HybridScorer:
-    """Load the model and build the scorer; parts that are not given run in this process.
+    """Load the model and build the scorer; parts that are not given run in this process, and stand in for the others.
 
     Raises:
         BundleError: the bundle is missing, damaged, or does not fit this code.
@@ -111,10 +117,30 @@ def build_scorer(
     ads.start()
     return HybridScorer(
         model,
-        lookup or build_lookup(settings, model),
-        encoder or build_encoder(settings, model, telemetry),
+        _lookup_beside(lookup, settings, model, telemetry),
+        _encoder_beside(encoder, settings, model, telemetry),
         settings.serving,
         telemetry,
         pseudonyms=pseudonyms,
         ads=ads,
     )
+
+
+def _lookup_beside(
+    remote: LookupPort | None, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
+) -> LookupPort:
+    serving, read_here = settings.serving, settings.store.kind == "sqlite"
+    if remote is None:
+        return build_lookup(settings, model, telemetry)
+    half = serving if read_here else replace(serving, lookup_deadline_ms=max(serving.lookup_deadline_ms // 2, 1))
+    local = build_lookup(replace(settings, serving=half), model, telemetry)
+    return LookupWithFallback(remote, local, serving, read_here, telemetry)
+
+
+def _encoder_beside(
+    remote: EncoderPort | None, settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None
+) -> EncoderPort:
+    local = build_encoder(settings, model, telemetry)
+    if remote is None:
+        return local
+    return EncoderWithFallback(remote, local, model.version, settings.serving, telemetry)

@@ -10,7 +10,7 @@ import torch
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import UserRows, collate, encode_users
-from rosa_ray.models import UserBatch
+from rosa_ray.models import Predictions, UserBatch
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.schema.own_columns import prefix_of
 from rosa_ray.serving.model import ServedModel
@@ -68,7 +68,7 @@ class Scores:
 
 
 class CandidateScorer:
-    """The ranker's cross-attention and heads, off the event loop."""
+    """The ranker's cross-attention and heads, off the event loop; all of a ranker that keeps no states."""
 
     def __init__(self, model: ServedModel, threads: int) -> None:
         self._model = model
@@ -78,7 +78,11 @@ class CandidateScorer:
         """Return the history of a user without states."""
         nothing = no_events()
         none = {name: nothing[name] for name in STATE_EVENT_COLUMNS}
-        return History(none, np.empty((0, self._model.ranker.config.width), np.float32))
+        return History(none, self._no_states())
+
+    def whole_history(self, events: Columns) -> History:
+        """Return a timeline as a ranker reads it that keeps no states."""
+        return History.of(events, self._no_states(), self._model.score_events)
 
     async def score(
         self, histories: Sequence[History], candidates: Mapping[str, np.ndarray], dense: np.ndarray
@@ -94,19 +98,31 @@ class CandidateScorer:
         """`score` in the calling thread; several histories go through the ranker as one batch."""
         model = self._model
         users = encode_users(_rows(histories, candidates, dense), model.features)
+        if not model.keeps_states:
+            users = users.trim(model.context_events)
         batch = UserBatch.from_numpy(collate(users, np.arange(len(histories)))).to(model.device)
-        lengths = [len(history.events["time_us"]) for history in histories]
-        states_BTD = np.zeros((len(histories), max(*lengths, 1), model.ranker.config.width), np.float32)
-        for row, (history, length) in enumerate(zip(histories, lengths, strict=True)):
-            # States belong to the last events; earlier ones are only counted, so that their rows may stay zero.
-            states_BTD[row, length - len(history.states) : length] = history.states
-        predictions = model.ranker.score(torch.from_numpy(states_BTD).to(model.device), batch)
+        predictions = self._predict(histories, batch)
         logits = (predictions.ctr_logit, predictions.cvr_logit, predictions.log_value)
         ctr, cvr, log_value = (head.double().cpu() for head in logits)
         raw = {"p_ctr": torch.sigmoid(ctr), "p_cvr": torch.sigmoid(cvr), "value": torch.exp(log_value)}
         scores = model.calibration.apply({name: values.numpy() for name, values in raw.items()})
         heads = (scores["p_ctr"], scores["p_cvr"], scores["value"])
         return [Scores(*(head[row] for head in heads)) for row in range(len(histories))]
+
+    def _predict(self, histories: Sequence[History], batch: UserBatch) -> Predictions:
+        model = self._model
+        if not model.keeps_states:
+            whole: Predictions = model.ranker(batch)
+            return whole
+        lengths = [len(history.events["time_us"]) for history in histories]
+        states_BTD = np.zeros((len(histories), max(*lengths, 1), model.states.width), np.float32)
+        for row, (history, length) in enumerate(zip(histories, lengths, strict=True)):
+            # States belong to the last events; earlier ones are only counted, so that their rows may stay zero.
+            states_BTD[row, length - len(history.states) : length] = history.states
+        return model.states.score(torch.from_numpy(states_BTD).to(model.device), batch)
+
+    def _no_states(self) -> np.ndarray:
+        return np.empty((0, self._model.states.width if self._model.keeps_states else 0), np.float32)
 
 
 def _rows(histories: Sequence[History], candidates: Mapping[str, np.ndarray], dense: np.ndarray) -> UserRows:

@@ -49,6 +49,12 @@ class ServingConfig:
     """Age at which cached counters of ads are read again, for changes that other processes write."""
     ads_poll_ms: Annotated[int, Ge(10), Le(60_000)] = 200
     """Time between two questions of a replica whether ads changed."""
+    counter_stale_s: Annotated[float, Ge(0)] = 600.0
+    """For so long after that age they are used, while they are read again in the background. 0 makes requests wait."""
+    lookup_threads: Annotated[int, Ge(1), Le(64)] = 2
+    """Requests that a lookup reads the store for at the same time."""
+    max_waiting_writes: Annotated[int, Ge(1)] = 8
+    """Bodies of events that wait for the store at once; more are answered 503 with Retry-After."""
     cached_users: Annotated[int, Ge(1)] = 1000
     """Users whose last lookup is kept for the time the store is down."""
     user_memory_s: Annotated[float, Ge(0)] = 3600

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from rosa_ray.arrays import Columns
+from rosa_ray.errors import ServingError
 from rosa_ray.features import EVENT_COLUMNS, encode_timeline
 from rosa_ray.features.own import shared_names
 from rosa_ray.models.encoder import EncoderCache
@@ -103,6 +104,9 @@ class Encoder:
     Args:
         cache_mb: memory for the keys and values of active users, 10^6 bytes; 0 encodes every timeline from the start.
         memory_s: seconds after which those of a user who did not come back are let go.
+
+    Raises:
+        BundleError: the model's ranker keeps no states.
     """
 
     def __init__(
@@ -113,7 +117,7 @@ class Encoder:
         memory_s: float = 3600,
         telemetry: Telemetry | None = None,
     ) -> None:
-        self._model, self._telemetry = model, telemetry or Telemetry()
+        self._model, self._ranker, self._telemetry = model, model.states, telemetry or Telemetry()
         self._shared = shared_names(model.features.config.columns)
         self._users = RecentUsers[CachedUser](cache_mb * _MEGABYTE, memory_s)
         self._outcomes = dict.fromkeys(get_args(Outcome), 0)
@@ -163,7 +167,7 @@ class Encoder:
             self._users.drop(user_key)
 
     def _encode_whole(self, timeline: Columns) -> CachedUser:
-        nothing = CachedUser({}, self._model.ranker.encoder.empty_cache(), self._no_states())
+        nothing = CachedUser({}, self._ranker.empty_cache(), self._no_states())
         return self._encode_last(timeline, len(timeline["time_us"]), nothing)
 
     @torch.inference_mode()
@@ -172,13 +176,28 @@ class Encoder:
         tail = {name: values[-new - 1 :] for name, values in timeline.items()}
         inputs = encode_timeline(tail, self._model.features, new)
         events = {name: torch.from_numpy(values)[None].to(self._model.device) for name, values in inputs.items()}
-        states_1MD, layers = self._extend(events, known.layers)
+        states_1MD, layers = self._ranker.extend(events, known.layers)
         states = np.concatenate([known.states, states_1MD[0].float().cpu().numpy()])
         return CachedUser(timeline, layers, states[-self._model.window :])
 
-    def _extend(self, events: dict[str, torch.Tensor], layers: EncoderCache) -> tuple[torch.Tensor, EncoderCache]:
-        extended: tuple[torch.Tensor, EncoderCache] = self._model.ranker.extend(events, layers)
-        return extended
-
     def _no_states(self) -> np.ndarray:
-        return np.empty((0, self._model.ranker.config.width), np.float32)
+        return np.empty((0, self._ranker.width), np.float32)
+
+
+class NoEncoder:
+    """Stands in the encoder's place where the ranker reads the timeline itself."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self._model = model
+
+    async def encode(self, query: EncodeQuery) -> Encoded:
+        """Nothing is to be encoded.
+
+        Raises:
+            ServingError: always.
+        """
+        raise ServingError(f"model '{self._model.name}' keeps no states")
+
+    async def describe(self) -> dict[str, Any]:
+        """Return what is loaded."""
+        return {"model_version": self._model.version, "device": self._model.device, "keeps_states": False}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.errors import ConfigError, ServingError
+from rosa_ray.errors import ConfigError, OverloadError, ServingError
 from rosa_ray.features.own import given_columns
 from rosa_ray.metrics import ScoreKind, chosen_score, score
 from rosa_ray.records.own_values import Value, as_declared
@@ -28,7 +28,17 @@ from rosa_ray.serving.first_pass import FirstPass
 from rosa_ray.serving.live_ads import LiveAds
 from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.offline_weight import Decision, LoadMeter, check_rule, decide, explanation_of, freshness_of
+from rosa_ray.serving.offline_weight import (
+    Decision,
+    Freshness,
+    LoadMeter,
+    check_rule,
+    check_states,
+    decide,
+    explanation_of,
+    freshness_of,
+    read_whole,
+)
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
@@ -40,9 +50,10 @@ _KNOWN_BY = ("item", "category", "campaign")
 
 @dataclass
 class _Trace:
-    """What one request met on its way."""
+    """What one request met on its way; `late` once the encoder had no time for it."""
 
     degraded: list[str] = field(default_factory=list)
+    late: bool = False
     elapsed_ms: dict[str, float] = field(default_factory=dict)
 
     def stop(self, name: str, started_s: float) -> None:
@@ -72,6 +83,8 @@ class HybridScorer:
         pseudonyms: Pseudonyms | None = None,
         ads: LiveAds | None = None,
     ) -> None:
+        if not model.keeps_states:
+            check_states(config.rule, model.name, str(model.bundle.path))
         check_rule(config.rule, model.gate is not None, str(model.bundle.path))
         self.model, self.config, self.now_us = model, config, now_us
         self.score_kind = _score_of(model, config)
@@ -87,7 +100,8 @@ class HybridScorer:
         """Answer one request, as the fields of `rosa_ray.serving.api.RankResponse`.
 
         Raises:
-            Problem: the request is for no ad that can be ranked, for too many, or for the future.
+            Problem: the request is for no ad that can be ranked, for too many, or for the future; or there was no
+                time for it, and a ranking without the user's history would be all that is left.
         """
         with self._meter.request():
             return await self._rank(request, request_id)
@@ -110,7 +124,7 @@ class HybridScorer:
             trace.degraded.append("ads")
         features = await self._read(query, trace)
         freshness, load = freshness_of(features.events, self._usable(features), time_us), self._meter.load()
-        decided = decide(self.config.rule, freshness, load, self.model.gate)
+        decided = self._decide(freshness, load)
         scores, decision = await self._score(request, given, query, chosen, features, decided, trace)
         answer = self._answer(request, chosen, features, scores)
         answer |= {"request_id": request_id, "lambda": decision.offline_weight, "degraded": trace.degraded}
@@ -121,6 +135,11 @@ class HybridScorer:
             time.perf_counter() - started_s, len(chosen.bid), decision.offline_weight, trace.degraded
         )
         return answer
+
+    def _decide(self, freshness: Freshness, load: float) -> Decision:
+        if not self.model.keeps_states:
+            return read_whole(self.model.name)
+        return decide(self.config.rule, freshness, load, self.model.gate)
 
     def _user_key(self, user_id: str | None) -> int:
         return hash_id(user_id if user_id is None or self.pseudonym is None else self.pseudonym(user_id))
@@ -139,6 +158,9 @@ class HybridScorer:
         try:
             async with asyncio.timeout(self.config.lookup_deadline_ms / 1000):
                 features = await self.lookup.read(query)
+        except (TimeoutError, OverloadError) as error:
+            self._telemetry.failed("lookup", error)
+            raise self._busy() from error
         except Exception as error:
             self._telemetry.failed("store", error)
             features = cold_start_features(query, self.model.features.config)
@@ -147,9 +169,15 @@ class HybridScorer:
         trace.stop("lookup_ms", started_s)
         return features
 
+    def _busy(self) -> Problem:
+        """The answer to a request there was no time for: no ranking, rather than one as of an unknown user."""
+        return Problem(503, "the service has more requests than it can answer; try again", self.config.retry_after_s)
+
     def _usable(self, features: Features) -> OfflineStates | None:
         offline = features.offline
-        return offline if offline is not None and offline.model_version == self.model.version else None
+        if offline is None or offline.model_version != self.model.version or not self.model.keeps_states:
+            return None
+        return offline if offline.states.shape[1] == self.model.states.width else None
 
     async def _score(
         self,
@@ -163,13 +191,15 @@ class HybridScorer:
     ) -> tuple[Scores, Decision]:
         online = None
         if decision.offline_weight < 1:
-            online = await self._encode(query.user_key, features, trace)
+            online = await self._online(query.user_key, features, trace)
             if online is None:
                 decision = replace(
                     decision, offline_weight=1.0, reason="the encoder did not answer in time", cause="encoder_failed"
                 )
         offline = self._usable(features)
         if decision.offline_weight > 0 and len(features.events["time_us"]) and offline is None:
+            if trace.late:
+                raise self._busy()
             trace.degraded.append("states")
         started_s = time.perf_counter()
         candidates = candidate_columns(
@@ -212,6 +242,12 @@ class HybridScorer:
                 raise Problem(422, f"context.columns.{name} {error}") from None
         return said
 
+    async def _online(self, user_key: int, features: Features, trace: _Trace) -> History | None:
+        """The newest history, None where the encoder did not answer."""
+        if not self.model.keeps_states:
+            return self._scorer.whole_history(features.events)
+        return await self._encode(user_key, features, trace)
+
     async def _encode(self, user_key: int, features: Features, trace: _Trace) -> History | None:
         started_s = time.perf_counter()
         try:
@@ -220,6 +256,7 @@ class HybridScorer:
             if encoded.model_version != self.model.version:
                 raise ServingError(f"encoder serves model {encoded.model_version}, scorer {self.model.version}")
         except Exception as error:
+            trace.late = isinstance(error, TimeoutError | OverloadError)
             self._telemetry.failed("encoder", error)
             trace.degraded.append("encoder")
             self._meter.encoded(self.config.encoder_deadline_ms)

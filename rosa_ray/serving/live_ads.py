@@ -5,7 +5,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +13,9 @@ from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates
 from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.serving.first_pass import FirstPass
+from rosa_ray.serving.store_link import StoreLink
 from rosa_ray.store import OnlineStore
 from rosa_ray.store.ad_feed import AdFeed
-
-Answer = TypeVar("Answer")
 
 STALE_S = 5.0
 """Answers say that ads may have changed when the store told nothing for this long."""
@@ -47,9 +46,8 @@ class LiveAds:
         now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.catalogue, self.first_pass, self.now_us = catalogue, first_pass, now_us
-        self._open_store, self._poll_s, self._retry_s = open_store, poll_ms / 1000, retry_s
+        self._link, self._poll_s, self._retry_s = StoreLink(open_store, retry_s), poll_ms / 1000, retry_s
         self._feed = AdFeed(catalogue)
-        self._store: OnlineStore | None = None
         self._asking, self._stopped = threading.Lock(), threading.Event()
         self._heard_s, self._failure = time.monotonic(), "the store was not asked yet"
 
@@ -73,7 +71,7 @@ class LiveAds:
             StoreError: the store cannot be read.
         """
         with self._asking:
-            applied = self._ask(self._feed.catch_up)
+            applied = self._link.ask(self._feed.catch_up)
             self._heard_s, self._failure = time.monotonic(), ""
             return applied
 
@@ -82,7 +80,7 @@ class LiveAds:
         try:
             self.catch_up()
             with self._asking:
-                self._ask(self._step)
+                self._link.ask(self._step)
         except StoreError as error:
             if str(error) != self._failure:
                 logger.warning("ads are not followed: %s", error)
@@ -103,16 +101,6 @@ class LiveAds:
             return store.read_counters(view, keys)
 
         self.first_pass.step(read, self.now_us(), _BUSY_SHARE * self._poll_s)
-
-    def _ask(self, question: Callable[[OnlineStore], Answer]) -> Answer:
-        try:
-            self._store = self._store or self._open_store()
-            return question(self._store)
-        except StoreError:
-            store, self._store = self._store, None
-            if store is not None:
-                store.close()
-            raise
 
 
 def _ask_on(one: "weakref.ref[LiveAds]", stopped: threading.Event) -> None:

@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from rosa_ray.bundle import Bundle, open_bundle
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 from rosa_ray.features import FeatureState
 from rosa_ray.features.live_catalogue import LiveCatalogue
-from rosa_ray.inference import load_ranker
+from rosa_ray.inference import context_events, load_ranker
+from rosa_ray.models import StateRanker, keeps_states
 from rosa_ray.models.gate import Gate
-from rosa_ray.models.rankers.rosa import Ranker
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,6 @@ class ServedModel:
 
     Attributes:
         catalogue: the ads that the bundle brought, and what live records changed of them since.
-        context_events: events of a timeline that the last window of states can depend on.
         device: where the ranker lives.
         calibration: what corrects the ranker's raw scores.
         gate: what chooses λ by the rule `learned`; None in a bundle that has none.
@@ -30,7 +30,7 @@ class ServedModel:
     bundle: Bundle
     features: FeatureState
     catalogue: LiveCatalogue
-    ranker: Ranker
+    ranker: nn.Module
     device: str
     calibration: Calibration
     gate: Gate | None = None
@@ -40,16 +40,48 @@ class ServedModel:
         return self.bundle.model_version
 
     @property
+    def name(self) -> str:
+        """Of the ranker, such as `rosa`."""
+        return str(self.bundle.model["name"])
+
+    @property
+    def keeps_states(self) -> bool:
+        """Whether ads are scored against states; else the ranker reads the timeline at each request."""
+        return keeps_states(self.ranker)
+
+    @property
+    def states(self) -> StateRanker:
+        """The ranker, whose states can be kept.
+
+        Raises:
+            BundleError: it keeps none.
+        """
+        if not keeps_states(self.ranker):
+            raise BundleError(f"bundle {self.bundle.path}: model '{self.name}' keeps no states")
+        return self.ranker
+
+    @property
     def window(self) -> int:
-        return self.ranker.config.window
+        """States of a user that ads are scored against, W; 0 where none are kept."""
+        return self.states.window if self.keeps_states else 0
 
     @property
     def score_events(self) -> int:
-        return self.ranker.score_events
+        """Events of a timeline that ads are scored against."""
+        return self.states.score_events if self.keeps_states else self.timeline_events
 
     @property
     def context_events(self) -> int:
-        return self.ranker.context_events
+        """Events of a timeline that a score can depend on."""
+        return context_events(self.ranker)
+
+    @property
+    def timeline_events(self) -> int:
+        """Events of a timeline to read for a request.
+
+        Where the whole of them is scored, that is one more: the gap of the first is the time since the one before.
+        """
+        return self.context_events + (not self.keeps_states)
 
 
 def load_feature_state(bundle: Bundle) -> FeatureState:
@@ -67,21 +99,18 @@ def load_feature_state(bundle: Bundle) -> FeatureState:
     return state
 
 
-def load_served_ranker(bundle: Bundle, features: FeatureState, device: str) -> Ranker:
+def load_served_ranker(bundle: Bundle, features: FeatureState, device: str) -> nn.Module:
     """Rebuild the ranker with its weights, in evaluation mode.
 
     Raises:
-        BundleError: the weights do not fit, or the ranker cannot be served from stored states.
+        BundleError: the weights do not fit.
     """
     model = bundle.model
     if model["sizes"] != features.table_sizes:
         raise BundleError(
             f"bundle {bundle.path}: model tables are {model['sizes']}, its features need {features.table_sizes}"
         )
-    ranker = load_ranker(model, bundle.weights())
-    if not isinstance(ranker, Ranker):
-        raise BundleError(f"bundle {bundle.path}: model '{model['name']}' has no encoder states; serve model 'rosa'")
-    return ranker.to(device)
+    return load_ranker(model, bundle.weights()).to(device)
 
 
 def load_model(bundle_path: str | Path) -> ServedModel:

@@ -20,7 +20,17 @@ from rosa_ray.serving.config import RuleName
 from rosa_ray.serving.messages import OfflineStates
 from rosa_ray.units import HOUR_US, SECOND_US
 
-Cause = Literal["rule", "no_history", "no_states", "late_event", "new_events", "nothing_new", "gate", "encoder_failed"]
+Cause = Literal[
+    "rule",
+    "no_history",
+    "no_states",
+    "late_event",
+    "new_events",
+    "nothing_new",
+    "gate",
+    "encoder_failed",
+    "no_encoder",
+]
 """Why λ is what it is, in one word, for metrics."""
 
 HALF_LIFE_S = 5.0
@@ -210,6 +220,30 @@ def decide(rule: RuleName, freshness: Freshness, load: float = 0.0, gate: Gate |
     if freshness.history_events == 0:
         return Decision(1.0, "the user has no history", "no_history")
     return RULES[rule](freshness, load, gate)
+
+
+def read_whole(model: str) -> Decision:
+    """λ = 0 of a ranker that keeps no states, whatever the history.
+
+    >>> read_whole("din").offline_weight
+    0.0
+    """
+    return Decision(0.0, f"model '{model}' keeps no states and reads the timeline at each request", "no_encoder")
+
+
+def check_states(rule: RuleName, model: str, bundle: str) -> None:
+    """Refuse a rule that a ranker without states cannot follow.
+
+    Args:
+        model: name of the ranker.
+
+    Raises:
+        BundleError: the rule is `offline` or `learned`.
+    """
+    if rule in ("offline", "learned"):
+        raise BundleError(
+            f"bundle {bundle}: model '{model}' keeps no states, which serving.rule={rule} needs; give the rule online"
+        )
 
 
 def check_rule(rule: RuleName, has_gate: bool, bundle: str) -> None:

@@ -1,5 +1,6 @@
 """Declared columns of one request, as of its time: of the user, the candidates' items and ads, and the history."""
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -11,6 +12,7 @@ from rosa_ray.features.held_versions import HeldVersions
 from rosa_ray.features.own import ColumnConfigs, missing_columns, of_prefix, shared_names
 from rosa_ray.schema.own_columns import AD, ITEM, USER
 from rosa_ray.serving.messages import FeatureQuery
+from rosa_ray.serving.refresher import Later
 from rosa_ray.serving.thing_columns import ThingColumns
 
 
@@ -21,15 +23,25 @@ class OwnColumns:
         configs: all declared columns.
         read: `OnlineStore.read_columns`.
         ttl_s: age at which columns of items and ads are read again.
+        stale_s: for so long after that age they are used, while they are read again in the background.
     """
 
-    def __init__(self, configs: ColumnConfigs, read: Callable[[str, np.ndarray], list[bytes]], ttl_s: float) -> None:
+    def __init__(
+        self,
+        configs: ColumnConfigs,
+        read: Callable[[str, np.ndarray], list[bytes]],
+        ttl_s: float,
+        stale_s: float = 0.0,
+    ) -> None:
         declared = [prefix for prefix in (USER, ITEM, AD) if of_prefix(prefix, configs)]
         self._shared = shared_names(configs)
         self._user = HeldVersions(USER, configs) if USER in declared else None
         self._things = {
-            prefix: ThingColumns(prefix, configs, partial(read, prefix), ttl_s) for prefix in declared if prefix != USER
+            prefix: ThingColumns(prefix, configs, partial(read, prefix), ttl_s, stale_s)
+            for prefix in declared
+            if prefix != USER
         }
+        self._lock = threading.Lock()
 
     @property
     def declared(self) -> bool:
@@ -37,7 +49,13 @@ class OwnColumns:
         return self._user is not None or bool(self._things)
 
     def read(
-        self, query: FeatureQuery, item_key: np.ndarray, events: Columns, user: bytes, held: bool = False
+        self,
+        query: FeatureQuery,
+        item_key: np.ndarray,
+        events: Columns,
+        user: bytes,
+        held: bool = False,
+        later: Later | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Columns of the N candidates, (N, ...), and those of the items of T events, (T,).
 
@@ -46,11 +64,13 @@ class OwnColumns:
             events: of the history.
             user: versions of the user's columns.
             held: do not ask the store: of what is not held nothing is known.
+            later: takes what can be read again in the background.
         """
         moment = np.full(len(query.ad_key), query.time_us)
-        of_user = {} if self._user is None else _read_user(self._user, user, moment)
-        items, shared = self._read_items(item_key, moment, events, held)
-        return {**of_user, **items, **self._read_things(AD, query.ad_key, moment, held)}, shared
+        read = partial(self._read_things, held=held, later=later)
+        of_user = {} if self._user is None else self._read_user(self._user, user, moment)
+        items, shared = self._read_items(item_key, moment, events, read)
+        return {**of_user, **items, **read(AD, query.ad_key, moment)}, shared
 
     def forget(self, changes: Sequence[Changes]) -> None:
         """Let go of what changed."""
@@ -64,26 +84,28 @@ class OwnColumns:
             things.clear()
 
     def _read_items(
-        self, item_key: np.ndarray, moment: np.ndarray, events: Columns, held: bool
+        self, item_key: np.ndarray, moment: np.ndarray, events: Columns, read: Callable[..., dict[str, np.ndarray]]
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         if not self._shared:
-            return self._read_things(ITEM, item_key, moment, held), {}
+            return read(ITEM, item_key, moment), {}
         key, time_us = np.r_[item_key, events["item_key"]], np.r_[moment, events["time_us"]]
-        both, count = self._read_things(ITEM, key, time_us, held), len(item_key)
+        both, count = read(ITEM, key, time_us), len(item_key)
         candidates = {name: values[:count] for name, values in both.items()}
         return candidates, {name: both[name][count:] for name in self._shared}
 
-    def _read_things(self, prefix: str, key: np.ndarray, time_us: np.ndarray, held: bool) -> dict[str, np.ndarray]:
+    def _read_things(
+        self, prefix: str, key: np.ndarray, time_us: np.ndarray, held: bool, later: Later | None
+    ) -> dict[str, np.ndarray]:
         if prefix not in self._things:
             return {}
         things = self._things[prefix]
-        return things.read_held(key, time_us) if held else things.read(key, time_us)
+        return things.read_held(key, time_us) if held else things.read(key, time_us, later)
 
-
-def _read_user(versions: HeldVersions, user: bytes, moment: np.ndarray) -> dict[str, np.ndarray]:
-    versions.clear()
-    one = versions.read(versions.add([user]), moment[:1])
-    return {name: np.repeat(value, len(moment), axis=0) for name, value in one.items()}
+    def _read_user(self, versions: HeldVersions, user: bytes, moment: np.ndarray) -> dict[str, np.ndarray]:
+        with self._lock:
+            versions.clear()
+            one = versions.read(versions.add([user]), moment[:1])
+        return {name: np.repeat(value, len(moment), axis=0) for name, value in one.items()}
 
 
 def unknown_columns(configs: ColumnConfigs, candidates: int, events: int) -> tuple[Columns, Columns]:

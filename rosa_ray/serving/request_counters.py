@@ -1,13 +1,16 @@
 """Readings of own counters that an ad alone does not decide, kept between requests.
 
 A counter by ad and placement, say, depends on the request too. Its readings are kept by entity: the same entity reads
-the same until the next bucket closes. As with those of ads, a record that lands in a bucket already closed throws
-readings away, and so does their age.
+the same until the next bucket closes. As with those of ads, what has aged is read again in the background, and a record
+that lands in a bucket already closed throws away the readings of its own entities.
 """
 
+import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +21,10 @@ from rosa_ray.features.own_counters import is_of_ads, own_views
 from rosa_ray.features.views import CATALOGUE_KEYS, View
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.schema.own_columns import ENTITIES, prefix_of
-from rosa_ray.serving.ad_counters import KEPT_BUCKETS, ReadCounters
+from rosa_ray.serving.ad_counters import AHEAD_S, KEPT_BUCKETS, NEVER_S, ReadCounters
+from rosa_ray.serving.plausible import plausible_counters
+from rosa_ray.serving.refresher import Later
+from rosa_ray.units import SECOND_US
 
 KEPT_READINGS = 50_000
 """Readings of one bucket; those not asked about for longest go first."""
@@ -35,75 +41,162 @@ def asked_columns(config: FeatureConfig) -> tuple[str, ...]:
     return tuple(name for name in names if name not in known and prefix_of(name) not in ENTITIES)
 
 
-@dataclass
-class _Readings:
-    """Of one bucket: dense features (F,) by view and entity, the one asked about last at the end."""
+class _Reading(NamedTuple):
+    """Dense features (F,) of one entity, when they were read, and whether something impossible is missing."""
 
-    read_at_s: float = field(default_factory=time.monotonic)
-    rows: OrderedDict[tuple[str, int], np.ndarray] = field(default_factory=OrderedDict)
+    read_at_s: float
+    dense: np.ndarray
+    odd: bool
+
+
+_Name = tuple[str, int]
+_Rows = OrderedDict[_Name, _Reading]
+"""Readings of one bucket by view and entity, the one asked about last at the end."""
 
 
 class RequestCounters:
-    """Dense features of own counters at the last closed bucket.
+    """Dense features of own counters at the last closed bucket. Safe in several threads.
 
     Args:
         read: `OnlineStore.read_counters`.
         ttl_s: age at which readings are read again.
+        stale_s: for so long after that age they are used, while they are read again in the background.
         most: readings kept of a bucket.
     """
 
-    def __init__(self, config: FeatureConfig, read: ReadCounters, ttl_s: float, most: int = KEPT_READINGS) -> None:
+    def __init__(
+        self,
+        config: FeatureConfig,
+        read: ReadCounters,
+        ttl_s: float,
+        stale_s: float = 0.0,
+        most: int = KEPT_READINGS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         own = own_views(config.counters)
         self.views = tuple(view for view in own if not is_of_ads(view) and view.entity != "user_key")
-        self._config, self._read, self._ttl_s, self._most = config, read, ttl_s, most
-        self._buckets: OrderedDict[int, _Readings] = OrderedDict()
+        self._config, self._read, self._ttl_s, self._stale_s, self._most = config, read, ttl_s, stale_s, most
+        self._clock = clock
+        self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._changes = 0
+        self._buckets: OrderedDict[int, _Rows] = OrderedDict()
 
-    def read(self, columns: Columns, time_us: int) -> np.ndarray:
+    def read(self, columns: Columns, time_us: int, later: Later | None = None) -> tuple[np.ndarray, bool]:
         """Read N candidates at a moment.
 
         Args:
             columns: keys of the candidates, int64 (N,); what is absent is missing.
+            later: takes what can be read again in the background; without it all of that is read at once.
 
         Returns:
-            Dense features of `views`, side by side, float32 (N, F).
+            Dense features of `views`, side by side, float32 (N, F), and whether something impossible was read as
+            missing.
         """
-        bucket = int(buckets_of(self._config).last_closed(np.array([time_us]))[0])
-        readings = self._of_bucket(bucket)
-        missing = np.full(len(columns["ad_key"]), MISSING_KEY)
-        blocks = []
+        bucket, oldest_s = self._last_closed(time_us), self._ttl_s + (self._stale_s if later else 0.0)
+        blocks, odd = [], False
         for view in self.views:
-            keys = view.keys({name: columns.get(name, missing) for name in view.parts})
-            blocks.append(self._read_view(readings, view, keys, bucket))
-        while len(readings.rows) > self._most:
-            readings.rows.popitem(last=False)
-        return np.concatenate(blocks, axis=1)
+            distinct, place = self._keys(view, columns)
+            found = self._held(view, distinct, bucket)
+            if len(self._older(found, oldest_s)):
+                with self._reading:
+                    found = self._held(view, distinct, bucket)
+                    missing = self._older(found, oldest_s)
+                    found |= zip(missing, self._load(view, distinct[missing], bucket), strict=True)
+            if later:
+                self._read_later(view, distinct[self._older(found, self._ttl_s)], bucket, later)
+                self._read_ahead(view, distinct, bucket, time_us, later)
+            blocks.append(np.stack([found[at].dense for at in range(len(distinct))])[place])
+            odd |= any(reading.odd for reading in found.values())
+        return np.concatenate(blocks, axis=1), odd
 
-    def forget(self, event_time_us: np.ndarray) -> None:
-        """Drop the readings that new records change: those of buckets at or after the records' own."""
-        if self.views and len(event_time_us):
-            first = int(buckets_of(self._config).of(event_time_us.min()))
-            for bucket in [bucket for bucket in self._buckets if bucket >= first]:
-                del self._buckets[bucket]
+    def read_held(self, columns: Columns, time_us: int) -> tuple[np.ndarray, bool]:
+        """The same without the store, from readings of any age; of what is not held nothing is known."""
+        bucket, blocks, odd = self._last_closed(time_us), [], False
+        for view in self.views:
+            distinct, place = self._keys(view, columns)
+            found = self._held(view, distinct, bucket)
+            missing = self._older(found, float("inf"))
+            found |= zip(missing, self._compute(view, {}, distinct[missing], bucket), strict=True)
+            blocks.append(np.stack([found[at].dense for at in range(len(distinct))])[place])
+            odd |= any(reading.odd for reading in found.values())
+        return np.concatenate(blocks, axis=1), odd
 
-    def _of_bucket(self, bucket: int) -> _Readings:
-        readings = self._buckets.pop(bucket, None)
-        if readings is None or time.monotonic() - readings.read_at_s > self._ttl_s:
-            readings = _Readings()
-        self._buckets[bucket] = readings
+    def forget(self, changed: CounterStates) -> None:
+        """Drop the readings that new records change.
+
+        Args:
+            changed: the records, counted by `fold_records`.
+        """
+        with self._lock:
+            self._changes += 1
+            for view in self.views:
+                counters = changed.get(view.name)
+                for bucket, rows in self._buckets.items():
+                    if counters is not None:
+                        for key in np.unique(counters.entity_key[counters.bucket <= bucket]).tolist():
+                            rows.pop((view.name, key), None)
+
+    def _keys(self, view: View, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
+        missing = np.full(len(columns["ad_key"]), MISSING_KEY)
+        keys = view.keys({name: columns.get(name, missing) for name in view.parts})
+        distinct, place = np.unique(keys, return_inverse=True)
+        return distinct, place
+
+    def _last_closed(self, time_us: int) -> int:
+        return int(buckets_of(self._config).last_closed(np.array([time_us]))[0])
+
+    def _held(self, view: View, keys: np.ndarray, bucket: int) -> dict[int, _Reading]:
+        """What is held of some entities, by their place in `keys`."""
+        found = {}
+        with self._lock:
+            rows = self._of_bucket(bucket)
+            for at, key in enumerate(keys.tolist()):
+                if (view.name, key) in rows:
+                    rows.move_to_end((view.name, key))
+                    found[at] = rows[view.name, key]
+                else:
+                    found[at] = _Reading(NEVER_S, np.empty(0, np.float32), False)
+        return found
+
+    def _of_bucket(self, bucket: int) -> _Rows:
+        rows = self._buckets.pop(bucket, None) or _Rows()
+        self._buckets[bucket] = rows
         while len(self._buckets) > KEPT_BUCKETS:
             self._buckets.popitem(last=False)
-        return readings
+        return rows
 
-    def _read_view(self, readings: _Readings, view: View, keys: np.ndarray, bucket: int) -> np.ndarray:
-        distinct, place = np.unique(keys, return_inverse=True)
-        names = [(view.name, key) for key in distinct.tolist()]
-        new = np.array([at for at, name in enumerate(names) if name not in readings.rows], np.int64)
-        if len(new):
-            wanted = distinct[new]
-            states: CounterStates = self._read(view.name, wanted[wanted != MISSING_KEY])
-            dense = read_entities(view, states, wanted, np.full(len(new), bucket), self._config)
-            readings.rows.update(zip((names[at] for at in new.tolist()), dense, strict=True))
-        for name in names:
-            readings.rows.move_to_end(name)
-        found: np.ndarray = np.stack([readings.rows[name] for name in names])[place]
-        return found
+    def _older(self, found: dict[int, _Reading], age_s: float) -> np.ndarray:
+        before_s = self._clock() - age_s
+        old = [at for at, reading in found.items() if reading.read_at_s < before_s or reading.read_at_s == NEVER_S]
+        return np.array(old, np.int64)
+
+    def _load(self, view: View, keys: np.ndarray, bucket: int) -> list[_Reading]:
+        """Read entities from the store and keep the readings; those that records changed only for this request."""
+        if not len(keys):
+            return []
+        changes = self._changes
+        read = self._compute(view, self._read(view.name, keys[keys != MISSING_KEY]), keys, bucket)
+        with self._lock:
+            if changes == self._changes:
+                rows = self._of_bucket(bucket)
+                rows.update(zip(((view.name, key) for key in keys.tolist()), read, strict=True))
+                while len(rows) > self._most:
+                    rows.popitem(last=False)
+        return read
+
+    def _compute(self, view: View, states: CounterStates, keys: np.ndarray, bucket: int) -> list[_Reading]:
+        states, impossible = plausible_counters(states)
+        dense = read_entities(view, states, keys, np.full(len(keys), bucket), self._config)
+        odd = np.isin(keys, impossible.get(view.name, np.empty(0, np.int64)))
+        now_s = self._clock()
+        return [_Reading(now_s, row, is_odd) for row, is_odd in zip(dense, odd.tolist(), strict=True)]
+
+    def _read_later(self, view: View, keys: np.ndarray, bucket: int, later: Later) -> None:
+        if len(keys):
+            later((view.name, bucket), partial(self._load, view, keys, bucket))
+
+    def _read_ahead(self, view: View, keys: np.ndarray, bucket: int, time_us: int, later: Later) -> None:
+        ahead = self._last_closed(time_us + round(min(AHEAD_S, self._ttl_s / 2) * SECOND_US))
+        if ahead > bucket:
+            old = self._older(self._held(view, keys, ahead), self._ttl_s)
+            self._read_later(view, keys[old], ahead, later)

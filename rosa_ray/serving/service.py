@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.data.time_bounds import iso
-from rosa_ray.errors import RosaError
+from rosa_ray.errors import OverloadError, RosaError
 from rosa_ray.records import Parsed, RecordParser, RecordsConfig, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.serving.api import EventsResponse, Problem, RankRequest, RejectedEvent
@@ -21,6 +21,9 @@ from rosa_ray.serving.messages import Written
 from rosa_ray.serving.telemetry import Telemetry, first_line
 
 logger = logging.getLogger(__name__)
+
+WRITE_SHARE = 0.8
+"""Of the time that a request may take; so a write that waits is answered 503 here, and not 408 by Serve."""
 
 
 class RankingService:
@@ -160,11 +163,14 @@ class RankingService:
 
     async def _store(self, scorer: HybridScorer, parsed: Parsed) -> Written:
         try:
-            async with asyncio.timeout(self.config.request_timeout_ms / 1000):
+            async with asyncio.timeout(self.config.request_timeout_ms / 1000 * WRITE_SHARE):
                 written = await scorer.lookup.write(parsed.columns, parsed.changes)
                 if parsed.ads and scorer.ads is not None:
                     await asyncio.to_thread(scorer.ads.catch_up)
                 return written
+        except OverloadError as error:
+            detail = "too many events wait for the store; send them again, repeated ids change nothing"
+            raise Problem(503, detail, self.config.retry_after_s) from error
         except Exception as error:
             logger.warning("events not stored: %s: %s", type(error).__name__, first_line(error))
             detail = "the store did not take the events; send them again, repeated ids change nothing"
@@ -216,6 +222,8 @@ class RankingService:
             "ads": len(model.catalogue),
             "catalogue": {} if self.scorer.ads is None else self.scorer.ads.describe(),
             "window": model.window,
+            "context_events": model.context_events,
+            "keeps_states": model.keeps_states,
             "rule": self.config.rule,
             "score": self.scorer.score_kind,
             "metrics": model.bundle.metrics,

@@ -33,6 +33,10 @@ class Telemetry:
     def ignored(self, fields: int) -> None:
         """Live records had so many fields that no contract knows."""
 
+    def impossible(self, kinds: Sequence[str]) -> None:
+        """The store held what cannot be; it was read as missing. Each kind is of the user, the counters or features."""
+        logger.warning("the store holds impossible values: %s", ", ".join(kinds))
+
     def failed(self, part: str, error: Exception) -> None:
         """A part of a request failed, and the request went on without it."""
         logger.warning("%s unavailable: %s: %s", part, type(error).__name__, first_line(error))
@@ -55,6 +59,7 @@ class RayTelemetry(Telemetry):
         self._unknown_ads = Counter("rosa_events_unknown_ads", "Posted records of ads that the catalogue lacks.")
         self._ignored = Counter("rosa_events_ignored_fields", "Fields of posted records that no contract knows.")
         self._failures = Counter("rosa_part_failures", "Calls that failed or were late.", ("part",))
+        self._impossible = Counter("rosa_impossible_features", "Requests whose features cannot be.", ("kind",))
         self._encodings = Counter("rosa_encodings", "Encodings, by what the encoder knew already.", ("outcome",))
         self._cached_bytes = Gauge("rosa_encoder_cache_bytes", "Memory of cached encodings.")
         self._evicted = Counter("rosa_encoder_cache_evicted", "Users let go from the encoder's cache for space.")
@@ -95,6 +100,12 @@ class RayTelemetry(Telemetry):
         """Count ignored fields."""
         if fields:
             self._ignored.inc(fields)
+
+    def impossible(self, kinds: Sequence[str]) -> None:
+        """Count and log impossible features."""
+        super().impossible(kinds)
+        for kind in kinds:
+            self._impossible.inc(tags={"kind": kind})
 
     def failed(self, part: str, error: Exception) -> None:
         """Count and log one failure."""

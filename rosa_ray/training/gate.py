@@ -13,6 +13,7 @@ from rosa_ray.calibration import Calibration
 from rosa_ray.data.user_rows import list_user_files
 from rosa_ray.features import FeatureState, Split, UserRows, encode_users
 from rosa_ray.inference import load_ranker
+from rosa_ray.models import keeps_states
 from rosa_ray.models.gate import Gate, GateConfig, gate_loss
 from rosa_ray.run_dir import DataDir
 from rosa_ray.storage import read_parquet
@@ -62,14 +63,15 @@ def fit_run_gate(
         use_gpu: False keeps to the CPU.
 
     Returns:
-        None where there is nothing to gate: it is switched off, the ranker has no encoder states, or the validation
-        period has fewer than `LEAST_PAIRS` pairs, no click among them, or a single user.
+        None where there is nothing to gate: it is switched off, the ranker keeps no states, or the validation period
+        has fewer than `LEAST_PAIRS` pairs, no click among them, or a single user.
 
     Raises:
         InputError: there is no preprocessed data.
     """
     ranker = load_ranker(description, weights)
-    if not config.enabled or not hasattr(ranker, "encode"):
+    gated: bool = config.enabled and keeps_states(ranker)
+    if not gated:
         return None
     started_s = time.perf_counter()
     device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"

@@ -1,7 +1,7 @@
 """A small trained-looking service: a log, its user rows, a bundle with random weights, and a filled store."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,10 +127,17 @@ def client_of(scorer: HybridScorer) -> LocalClient:
     return LocalClient(create_app(RankingService(lambda: scorer, scorer.config)))
 
 
-def write_world_bundle(home: Path, features: FeatureState) -> Path:
+def write_world_bundle(
+    home: Path, features: FeatureState, name: str = "rosa", config: Mapping[str, object] = MODEL
+) -> Path:
     """A bundle with random weights for these features."""
     torch.manual_seed(11)
-    description = {"name": "rosa", "config": MODEL, "sizes": features.table_sizes, "base_rates": features.base_rates}
+    description = {
+        "name": name,
+        "config": dict(config),
+        "sizes": features.table_sizes,
+        "base_rates": features.base_rates,
+    }
     ranker = build_ranker(**description)
     with torch.no_grad():
         for parameter in ranker.parameters():

@@ -75,11 +75,10 @@ def test_with_neither_encoder_nor_states_the_history_is_empty(world: World, stor
     assert len(answer["ads"]) == 20
 
 
-@pytest.mark.parametrize("lookup", [Late(), Broken()])
-def test_without_the_lookup_users_are_ranked_cold(world: World, store_path: Path, lookup: object) -> None:
+def test_without_the_lookup_users_are_ranked_cold(world: World, store_path: Path) -> None:
     cold = rank(world.scorer(Path("/nowhere/store.db")), RankRequest(user_id="who", top_k=30))
-    scorer = world.scorer(store_path, lookup_deadline_ms=50)
-    scorer.lookup = lookup
+    scorer = world.scorer(store_path)
+    scorer.lookup = Broken()
     answer = rank(scorer)
     assert answer["degraded"] == ["store"]
     assert answer["user_known"] is False
@@ -105,14 +104,17 @@ def test_a_store_that_goes_away_is_answered_from_memory_until_it_is_back(world: 
     scorer = world.scorer(store_path, store_retry_s=0.0)
     before = rank(scorer)
     lookup = scorer.lookup
-    working, lookup._open_store = lookup._open_store, _refuse
-    lookup._store = None
+    working = lookup._of_users._open_store
+    for link in (lookup._of_users, lookup._of_counters):
+        link._open_store = _refuse
+    lookup.close()
     away = rank(scorer)
     assert away["degraded"] == ["store"]
     assert away["user_known"] is True
     assert away["ads"] == before["ads"]
     assert rank(scorer, RankRequest(user_id="u2"))["user_known"] is False
-    lookup._open_store = working
+    for link in (lookup._of_users, lookup._of_counters):
+        link._open_store = working
     assert rank(scorer)["degraded"] == []
 
 

@@ -13,6 +13,7 @@ from rosa_ray.errors import StoreError
 from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.live_ads import LiveAds
+from rosa_ray.serving.store_link import StoreLink
 from rosa_ray.store import OnlineStore
 from tests.serving.client import LocalClient
 from tests.serving.conftest import NOW_US, World, client_of
@@ -164,7 +165,7 @@ def test_an_impression_in_the_same_batch_counts_for_the_campaign_of_its_new_ad(
     scorer.now_us = lambda: NOW_US + 8_000_000_000
     (found,) = rank(client, candidates=["new"], context=later)["ads"]
     assert found["expected_cost"] < 0.5
-    assert scorer.lookup._ask(lambda store: store.read_counters("campaign_impressions", _key("k77")))[
+    assert scorer.ads._link.ask(lambda store: store.read_counters("campaign_impressions", _key("k77")))[
         "campaign_impressions"
     ].sums[:, 0].tolist() == [1]
 
@@ -215,13 +216,13 @@ def test_a_catalogue_outlives_its_store_and_says_how_old_it_is(
 ) -> None:
     scorer = world.scorer(store_path)
     scorer.ads.close()
-    store = Sometimes(scorer.ads._open_store())
-    live = LiveAds(store.open, LiveCatalogue(ads_table()), scorer.first_pass, poll_ms=200, retry_s=3.0)
+    store = Sometimes(scorer.ads._link._open_store())
+    live = LiveAds(store.open, LiveCatalogue(ads_table()), scorer.first_pass, poll_ms=200, retry_s=0.0)
     tell(client, ad(price=3.0))
     assert live.ask() == 0.2
     assert live.describe() | {"heard_s": 0} == {"ads": 30, "incomplete": 0, "changes": 1, "heard_s": 0}
     store.away = True
-    assert live.ask() == 3.0
+    assert live.ask() == 0.0
     assert (live.describe()["failure"], store.closed, live.stale) == ("store: away", 1, False)
     monkeypatch.setattr("rosa_ray.serving.live_ads.STALE_S", 0.0)
     assert live.stale
@@ -240,10 +241,10 @@ def test_a_store_that_was_made_anew_is_read_from_its_beginning(world: World, tmp
     tell(client_of(told), NEW | {"valid_from": at(hours=-1)}, ad(price=3.0))
     scorer = world.scorer(store_path)
     scorer.ads.close()
-    live = LiveAds(scorer.ads._open_store, LiveCatalogue(ads_table()), scorer.first_pass, poll_ms=200)
+    live = LiveAds(scorer.ads._link._open_store, LiveCatalogue(ads_table()), scorer.first_pass, poll_ms=200)
     live.catch_up()
     assert live.catalogue.number("new") is not None
-    live._open_store, live._store = _empty_store(world, tmp_path), None
+    live._link = StoreLink(_empty_store(world, tmp_path), retry_s=0.0)
     live.catch_up()
     numbers = live.catalogue.active(NOW_US)
     assert "new" not in live.catalogue.ids(numbers)

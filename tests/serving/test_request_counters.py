@@ -17,6 +17,7 @@ from rosa_ray.serving.request_counters import RequestCounters, asked_columns
 from rosa_ray.store import StoreConfig, StoreVersion, open_store
 from rosa_ray.units import HOUR_US, MINUTE_US
 from tests.own_counters import FEATURES, OwnWorld, own_world
+from tests.serving.background import Clock, Postponed
 from tests.serving.client import LocalClient
 from tests.serving.conftest import NOW_US, candidates_of, client_of, write_world_bundle
 from tests.synthetic import CONFIG
@@ -71,7 +72,41 @@ def test_readings_equal_a_direct_read(own: OwnWorld, source: Source, hours_ago: 
         asked = candidates(own, rows)
         moment = {**asked, "time_us": np.full(len(asked["ad_key"]), time_us)}
         direct = read_views(cache.views, own.counters, moment, FEATURES)
-        assert cache.read(asked, time_us).tobytes() == direct.tobytes()
+        assert cache.read(asked, time_us)[0].tobytes() == direct.tobytes()
+
+
+def counted(cache: RequestCounters, asked: dict[str, np.ndarray], time_us: int) -> CounterStates:
+    """Something of every entity of these candidates at a moment."""
+    bucket = np.full(len(asked["ad_key"]), time_us // HOUR_US)
+    return {
+        view.name: Counters.fold(view.keys(asked), bucket, np.ones((len(bucket), len(view.measures)), np.int64))
+        for view in cache.views
+    }
+
+
+def test_aged_readings_are_used_while_they_are_read_again(own: OwnWorld, source: Source) -> None:
+    clock, later = Clock(), Postponed()
+    cache = RequestCounters(FEATURES, source.read, ttl_s=60, stale_s=600, clock=clock)
+    asked = candidates(own, slice(0, 40))
+    known, _ = cache.read(asked, NOW_US, later)
+    first, clock.now_s = source.asked, clock.now_s + 61
+    assert cache.read(asked, NOW_US, later)[0].tobytes() == known.tobytes()
+    assert source.asked == first
+    later.do()
+    assert source.asked == 2 * first
+    clock.now_s += 661
+    cache.read(asked, NOW_US, later)
+    assert source.asked == 3 * first
+
+
+def test_impossible_sums_are_missing_and_said(own: OwnWorld, source: Source) -> None:
+    cache, asked = RequestCounters(FEATURES, source.read, ttl_s=60), candidates(own, slice(0, 40))
+    name = cache.views[0].name
+    whole = source.counters[name]
+    source.counters = {**source.counters, name: Counters(whole.entity_key, whole.bucket, -whole.sums)}
+    dense, odd = cache.read(asked, NOW_US)
+    assert odd
+    assert not np.isinf(dense).any()
 
 
 def test_an_entity_is_read_once_per_bucket_until_a_record_changes_it(own: OwnWorld, source: Source) -> None:
@@ -79,10 +114,10 @@ def test_an_entity_is_read_once_per_bucket_until_a_record_changes_it(own: OwnWor
     cache.read(asked, NOW_US)
     first = source.asked
     cache.read(asked, NOW_US + MINUTE_US)
-    cache.forget(np.array([NOW_US]))
+    cache.forget(counted(cache, asked, NOW_US))
     cache.read(asked, NOW_US)
     assert source.asked == first
-    cache.forget(np.array([NOW_US - 3 * HOUR_US]))
+    cache.forget(counted(cache, asked, NOW_US - 3 * HOUR_US))
     cache.read(asked, NOW_US)
     assert source.asked == 2 * first
     for hour in range(2 * KEPT_BUCKETS):
@@ -100,7 +135,7 @@ def test_what_was_asked_about_last_is_kept(own: OwnWorld, source: Source) -> Non
         cache.read(candidates(own, slice(start, start + 10)), NOW_US)
         assert source.asked == before
     (readings,) = cache._buckets.values()
-    assert len(readings.rows) == 60
+    assert len(readings) == 60
     before = source.asked
     cache.read(asked, NOW_US)
     assert 0 < source.asked - before <= first
@@ -113,9 +148,10 @@ def test_old_readings_are_read_again_and_known_ones_without_the_store(own: OwnWo
     first = source.asked
     old.read(asked, NOW_US)
     assert source.asked == 2 * first
-    known = cache.read(asked, NOW_US)
+    known, _ = cache.read(asked, NOW_US)
     source.down = True
-    assert cache.read(asked, NOW_US).tobytes() == known.tobytes()
+    assert cache.read(asked, NOW_US)[0].tobytes() == known.tobytes()
+    assert cache.read_held(candidates(own, slice(0, 11)), NOW_US)[0][:10].tobytes() == known.tobytes()
     with pytest.raises(StoreError):
         cache.read(candidates(own, slice(0, 11)), NOW_US)
 

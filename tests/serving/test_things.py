@@ -174,7 +174,7 @@ def test_what_was_read_before_is_used_while_the_store_is_down(scorer: HybridScor
     client, query = client_of(scorer), query_of(scorer, "u1", NOW_US, ["a1", "a2"])
     ctr(client, "u1")
     known = scorer.lookup.read_now(query)  # type: ignore[attr-defined]
-    scorer.lookup._ask(lambda store: store.close())  # type: ignore[attr-defined]
+    scorer.lookup.close()  # type: ignore[attr-defined]
     store_path.unlink()
     degraded = scorer.lookup.read_now(query)  # type: ignore[attr-defined]
     assert degraded.degraded == ("store",)

@@ -120,6 +120,16 @@ class Ranker(nn.Module):
         )
 
     @property
+    def window(self) -> int:
+        """W, states before an impression that `score` looks at."""
+        return self.config.window
+
+    @property
+    def width(self) -> int:
+        """D of a state."""
+        return self.config.width
+
+    @property
     def score_events(self) -> int:
         """Events before an impression that `score` reads: W with their states, and those compared with the ad."""
         compares = self.exact_match is not None or self.vector_likeness is not None
@@ -143,6 +153,10 @@ class Ranker(nn.Module):
         """States of full timelines, (B, T, D). Padding at the end changes no real state: attention is causal."""
         states: Tensor = self.encoder(self.events(self.tables, events), events)
         return states
+
+    def empty_cache(self) -> EncoderCache:
+        """Keys and values before the first event."""
+        return self.encoder.empty_cache()
 
     def extend(self, events: Mapping[str, Tensor], cache: EncoderCache) -> tuple[Tensor, EncoderCache]:
         """States of M new events of every user, (B, M, D), and the cache that follows."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rosa_ray.errors import StoreError, StoreMissingError
+from rosa_ray.errors import StoreDamagedError, StoreError, StoreLockedError, StoreMissingError
 
 SCHEMA_VERSION = 5
 """Raise it when the tables or the byte layouts change."""
@@ -197,7 +197,7 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreError(f"store {self.path}: {self._explain(error)}") from error
+            raise _kind_of(error)(f"store {self.path}: {self._explain(error)}") from error
 
     def _explain(self, error: sqlite3.Error) -> str:
         text = " ".join(str(error).split())
@@ -208,6 +208,13 @@ class Database:
         if "malformed" in text or "not a database" in text:
             return f"is damaged ({text}); remove the file and run `rosa materialize`"
         return f"failed: {text}"
+
+
+def _kind_of(error: sqlite3.Error) -> type[StoreError]:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return StoreLockedError
+    return StoreDamagedError if "malformed" in text or "not a database" in text else StoreError
 
 
 def _create_tables(connection: sqlite3.Connection) -> None:
