@@ -93,6 +93,18 @@ def read_entities(
     return _rates(sums / config.units_per_impression, config).astype(np.float32)
 
 
+def window_start(view: View, last_bucket: int, config: FeatureConfig) -> int:
+    """First bucket that the windows of a view need by itself; what came before is read as one sum.
+
+    Without a window that ends, this is the bucket after the last.
+
+    >>> window_start(VIEWS["ad_impressions"], 100, FeatureConfig())
+    77
+    """
+    longest = max((hours or 0) * 60 // config.bucket_minutes for hours in view.windows_hours or (0,))
+    return last_bucket + 1 - longest
+
+
 def expected_cost(states: CounterStates, requests: Columns, config: FeatureConfig) -> np.ndarray:
     """Expected cost of showing an ad: its bid times the smoothed cost-to-bid ratio of the ad, then its campaign.
 

@@ -22,7 +22,7 @@ from rosa_ray.features.counting import buckets_of, dense_views, read_views
 from rosa_ray.features.own_counters import is_of_ads
 from rosa_ray.features.views import CATALOGUE_KEYS, IMPRESSION_MEASURES, View
 from rosa_ray.serving.plausible import plausible_counters
-from rosa_ray.serving.refresher import Later
+from rosa_ray.serving.refresher import Later, NotHeldError
 from rosa_ray.units import SECOND_US
 
 KEPT_BUCKETS = 4
@@ -116,20 +116,28 @@ class AdCounters:
         self._changes = 0
         self._clear()
 
-    def read(self, ads: Columns, time_us: int, later: Later | None = None) -> tuple[np.ndarray, CounterStates, bool]:
+    def read(
+        self, ads: Columns, time_us: int, later: Later | None = None, wait: bool = True
+    ) -> tuple[np.ndarray, CounterStates, bool]:
         """Read N ads at a moment.
 
         Args:
             ads: `CATALOGUE_KEYS`, int64 (N,) each.
             later: takes what can be read again in the background; without it all of that is read at once.
+            wait: False does not ask the store.
 
         Returns:
             Dense features of `self.views`, float32 (N, F); counters from which `expected_cost` of these ads at that
             moment can be computed; and whether something impossible was read as missing.
+
+        Raises:
+            NotHeldError: the store would have to be asked.
         """
         bucket, oldest_s = self._last_closed(time_us), self._ttl_s + (self._stale_s if later else 0.0)
         found = self._held(ads, bucket)
         if (self._age_s(found) > oldest_s).any():
+            if not wait:
+                raise NotHeldError
             with self._reading:
                 found = self._held(ads, bucket)
                 missing = np.flatnonzero(self._age_s(found) > oldest_s)

@@ -56,6 +56,7 @@ class OwnColumns:
         user: bytes,
         held: bool = False,
         later: Later | None = None,
+        wait: bool = True,
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Columns of the N candidates, (N, ...), and those of the items of T events, (T,).
 
@@ -65,9 +66,13 @@ class OwnColumns:
             user: versions of the user's columns.
             held: do not ask the store: of what is not held nothing is known.
             later: takes what can be read again in the background.
+            wait: False does not ask the store.
+
+        Raises:
+            NotHeldError: the store would have to be asked.
         """
         moment = np.full(len(query.ad_key), query.time_us)
-        read = partial(self._read_things, held=held, later=later)
+        read = partial(self._read_things, held=held, later=later, wait=wait)
         of_user = {} if self._user is None else self._read_user(self._user, user, moment)
         items, shared = self._read_items(item_key, moment, events, read)
         return {**of_user, **items, **read(AD, query.ad_key, moment)}, shared
@@ -94,12 +99,12 @@ class OwnColumns:
         return candidates, {name: both[name][count:] for name in self._shared}
 
     def _read_things(
-        self, prefix: str, key: np.ndarray, time_us: np.ndarray, held: bool, later: Later | None
+        self, prefix: str, key: np.ndarray, time_us: np.ndarray, held: bool, later: Later | None, wait: bool
     ) -> dict[str, np.ndarray]:
         if prefix not in self._things:
             return {}
         things = self._things[prefix]
-        return things.read_held(key, time_us) if held else things.read(key, time_us, later)
+        return things.read_held(key, time_us) if held else things.read(key, time_us, later, wait)
 
     def _read_user(self, versions: HeldVersions, user: bytes, moment: np.ndarray) -> dict[str, np.ndarray]:
         with self._lock:

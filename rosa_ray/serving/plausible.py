@@ -74,10 +74,13 @@ def _is_timeline(events: Columns, behaviors: int) -> bool:
 
 def _odd_entities(name: str, counters: Counters) -> np.ndarray:
     sums, view = counters.sums, view_named(name)
-    # What was paid may be given back, so that sums of money may be below zero.
-    counts = [measure for measure in view.measures if not measure.endswith("micros")] if view else []
-    negative = sums[:, : len(counts)] < 0 if view and view.log == "impressions" else sums < 0
-    wrong = negative.any(axis=1) | ((sums >= MOST) | (sums <= -MOST)).any(axis=1)
+    least = np.zeros(sums.shape[1], np.int64)
+    if view and view.log == "impressions":
+        # What was paid may be given back, so that sums of money may be below zero.
+        least[[measure.endswith("micros") for measure in view.measures]] = -MOST
+    if not len(sums) or ((sums.min(axis=0) >= least).all() and sums.max() < MOST):
+        return np.empty(0, np.int64)
+    wrong = (sums < least).any(axis=1) | (sums >= MOST).any(axis=1)
     return np.unique(counters.entity_key[wrong])
 
 

@@ -10,6 +10,10 @@ Later = Callable[[Hashable, Callable[[], object]], None]
 """Does some work later; work of a name that still waits is not done twice."""
 
 
+class NotHeldError(Exception):
+    """Something was never read, or too long ago, and the caller does not want to wait for it."""
+
+
 class Refresher:
     """One thread for what can wait. Work that fails is left undone: whoever needs it asks again.
 

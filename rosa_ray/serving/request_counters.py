@@ -23,7 +23,7 @@ from rosa_ray.schema import MISSING_KEY
 from rosa_ray.schema.own_columns import ENTITIES, prefix_of
 from rosa_ray.serving.ad_counters import AHEAD_S, KEPT_BUCKETS, NEVER_S, ReadCounters
 from rosa_ray.serving.plausible import plausible_counters
-from rosa_ray.serving.refresher import Later
+from rosa_ray.serving.refresher import Later, NotHeldError
 from rosa_ray.units import SECOND_US
 
 KEPT_READINGS = 50_000
@@ -81,16 +81,22 @@ class RequestCounters:
         self._changes = 0
         self._buckets: OrderedDict[int, _Rows] = OrderedDict()
 
-    def read(self, columns: Columns, time_us: int, later: Later | None = None) -> tuple[np.ndarray, bool]:
+    def read(
+        self, columns: Columns, time_us: int, later: Later | None = None, wait: bool = True
+    ) -> tuple[np.ndarray, bool]:
         """Read N candidates at a moment.
 
         Args:
             columns: keys of the candidates, int64 (N,); what is absent is missing.
             later: takes what can be read again in the background; without it all of that is read at once.
+            wait: False does not ask the store.
 
         Returns:
             Dense features of `views`, side by side, float32 (N, F), and whether something impossible was read as
             missing.
+
+        Raises:
+            NotHeldError: the store would have to be asked.
         """
         bucket, oldest_s = self._last_closed(time_us), self._ttl_s + (self._stale_s if later else 0.0)
         blocks, odd = [], False
@@ -98,6 +104,8 @@ class RequestCounters:
             distinct, place = self._keys(view, columns)
             found = self._held(view, distinct, bucket)
             if len(self._older(found, oldest_s)):
+                if not wait:
+                    raise NotHeldError
                 with self._reading:
                     found = self._held(view, distinct, bucket)
                     missing = self._older(found, oldest_s)

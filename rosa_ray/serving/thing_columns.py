@@ -14,7 +14,7 @@ import numpy as np
 
 from rosa_ray.features.held_versions import UNKNOWN, HeldVersions
 from rosa_ray.features.own import ColumnConfigs
-from rosa_ray.serving.refresher import Later
+from rosa_ray.serving.refresher import Later, NotHeldError
 
 MAX_BYTES = 64_000_000
 """Of the versions that are held of all items, and of all ads. What would be more starts from nothing."""
@@ -53,15 +53,23 @@ class ThingColumns:
     def __len__(self) -> int:
         return len(self._number_of)
 
-    def read(self, key: np.ndarray, time_us: np.ndarray, later: Later | None = None) -> dict[str, np.ndarray]:
+    def read(
+        self, key: np.ndarray, time_us: np.ndarray, later: Later | None = None, wait: bool = True
+    ) -> dict[str, np.ndarray]:
         """Values of n things at their times, (n, ...); those not held, or held for too long, are read first.
 
         Args:
             later: takes what can be read again in the background; without it all of that is read at once.
+            wait: False does not ask the store.
+
+        Raises:
+            NotHeldError: the store would have to be asked.
         """
         oldest_s = self._ttl_s + (self._stale_s if later else 0.0)
         found = self._read_known(key, time_us, oldest_s)
         if found is None:
+            if not wait:
+                raise NotHeldError
             with self._reading:
                 found = self._read_store(key, time_us, oldest_s)
         if later and len(aged := self._older(key, self._ttl_s)):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from rosa_ray.settings import OneOf, section
 from rosa_ray.store.backends import store_kinds
@@ -28,6 +28,12 @@ class StoreConfig:
     """The Redis server and database, `redis://[user:password@]host:port/0`, `rediss://` or `unix://`."""
     password_env: str = ""
     """Name of an environment variable that holds the server's password, which then stands in no config."""
+    tls_ca: str = ""
+    """File of the authorities that vouch for a `rediss://` server. Empty takes those of the system."""
+    tls_cert: str = ""
+    """File of the certificate that this process shows a `rediss://` server which asks for one."""
+    tls_key: str = ""
+    """File of the key of `tls_cert`."""
     namespace: str = "rosa"
     """First part of every Redis key, so that several stores share a server."""
     max_timeline_events: Annotated[int, Ge(0)] = 0
@@ -38,6 +44,9 @@ class StoreConfig:
     dedup_horizon_days: Annotated[int, Ge(1)] = 7
     """Record ids are remembered for this long after the record came, by the time of the newest record. An older record
     is set aside as late where the store cannot tell whether it has it. A gap in what came is filled at any age."""
+    counter_days: Annotated[int, Ge(1), Le(3650)] = 7
+    """Buckets of counters are kept for the longest window and so many days more, by the time of the newest record. A
+    request of an earlier time is not read exactly. The sums of all time go on."""
     user_ttl_days: Annotated[int, Ge(0)] = 0
     """A user without a record for this long, in event time, is removed. 0 keeps users for ever."""
     busy_timeout_ms: Annotated[int, Ge(0)] = 5000

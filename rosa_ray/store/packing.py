@@ -110,7 +110,8 @@ def pack_counters(counters: Counters, chunk_buckets: int) -> tuple[np.ndarray, n
     begins[1:] = (entity[1:] != entity[:-1]) | (chunk[1:] != chunk[:-1])
     starts = np.flatnonzero(begins)
     rows = np.column_stack([counters.bucket - chunk * chunk_buckets, counters.sums])
-    peaks = np.maximum.reduceat(rows.max(axis=1), starts) if len(starts) else starts
+    # What a negative number needs is what its complement needs.
+    peaks = np.maximum.reduceat(np.where(rows < 0, ~rows, rows).max(axis=1), starts) if len(starts) else starts
     # A run is as wide as its largest number needs: a code 0, 1, 2, 3 stands for 1, 2, 4, 8 bytes.
     codes = np.searchsorted(_WIDEST, peaks)
     narrowed = {code: rows.astype(_WIDTHS[code]) for code in np.unique(codes).tolist()}
@@ -135,3 +136,14 @@ def unpack_counters(
         rows[row_codes == code] = np.frombuffer(joined, _WIDTHS[code]).reshape(-1, 1 + measures)
     first_bucket = np.repeat(np.array(chunks, np.int64) * chunk_buckets, lengths)
     return Counters(np.repeat(np.array(entity_keys, np.int64), lengths), first_bucket + rows[:, 0], rows[:, 1:])
+
+
+def pack_totals(sums: np.ndarray) -> list[bytes]:
+    """Sums of all time, int64 (E, M), as bytes per entity."""
+    packed, size = sums.astype("<i8").tobytes(), 8 * sums.shape[1]
+    return [packed[at : at + size] for at in range(0, len(packed), size)]
+
+
+def unpack_totals(packed: Sequence[bytes], measures: int) -> np.ndarray:
+    """Inverse of `pack_totals`, int64 (E, M)."""
+    return np.frombuffer(b"".join(packed), "<i8").reshape(-1, measures).astype(np.int64)

@@ -210,8 +210,25 @@ class OnlineStore(Protocol):
         """Everything of one user, from one version and one moment."""
         ...
 
-    def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
-        """Counters of some entities of one view, under that view's name."""
+    def read_counters(self, view: str, entity_keys: np.ndarray, since_bucket: int | None = None) -> CounterStates:
+        """Counters of some entities of one view, under that view's name: the late buckets, and the past as one sum.
+
+        Every bucket from `since_bucket` on has a row of its own, also those after the moment of the read. All that came
+        before is one row per entity, in the bucket before `since_bucket`; it is absent where it is zero. So
+        `Counters.read` gives exactly what it gives of all buckets, where the last bucket is not before
+        `since_bucket` - 1 and each window begins with `since_bucket` or later, or is the whole past.
+        `rosa_ray.features.counting.window_start` is the bucket to ask from.
+
+        Buckets fall out of a store, see `StoreConfig.counter_days`: never one that is younger than the longest window
+        and those days, counted back from the newest record. The first that is kept takes the place of a `since_bucket`
+        before it, and of None. What comes late for a bucket that fell out is in the sum of the past.
+
+        Args:
+            view: name of a view of `VIEWS` or of an own counter.
+            entity_keys: int64 (n,), any order.
+            since_bucket: first bucket that is wanted by itself; None is every bucket that is kept. The cost of a read
+                grows with the buckets from there on, and not with the log.
+        """
         ...
 
     def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:

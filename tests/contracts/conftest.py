@@ -23,7 +23,7 @@ def open_(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Ite
         features: FeatureConfig = FEATURES,
         **settings: object,
     ) -> OnlineStore:
-        chosen = {"max_timeline_events": KEEP, "states_dtype": "float32", **settings}
+        chosen = {"max_timeline_events": KEEP, "states_dtype": "float32", "counter_days": 3650, **settings}
         where = {"path": str(tmp_path / name), "url": redis_url, "namespace": f"{run}-{name}"}
         opened.append(
             open_store(StoreConfig(kind=request.param, **where, **chosen), features, fingerprint, create=True)
@@ -44,7 +44,10 @@ def open_fresh(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Call
         path = str(tmp_path_factory.mktemp("fresh") / "store.db")
         return [
             open_store(
-                StoreConfig(kind=kind, path=path, max_timeline_events=KEEP, **where), features, FINGERPRINT, create=True
+                StoreConfig(kind=kind, path=path, max_timeline_events=KEEP, counter_days=3650, **where),
+                features,
+                FINGERPRINT,
+                create=True,
             )
             for kind in store_kinds()
         ]

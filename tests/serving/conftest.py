@@ -72,7 +72,8 @@ class World:
     model: ServedModel
 
     def settings(self, store: Path, **serving: object) -> ServiceSettings:
-        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**serving))
+        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
+        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**(patient | serving)))
 
     def scorer(self, store: Path, **serving: object) -> HybridScorer:
         scorer = build_scorer(self.settings(store, **serving))

@@ -104,8 +104,8 @@ def test_a_store_that_goes_away_is_answered_from_memory_until_it_is_back(world: 
     scorer = world.scorer(store_path, store_retry_s=0.0)
     before = rank(scorer)
     lookup = scorer.lookup
-    working = lookup._of_users._open_store
-    for link in (lookup._of_users, lookup._of_counters):
+    working = lookup._reader.of_users._open_store
+    for link in (lookup._reader.of_users, lookup._reader.of_counters):
         link._open_store = _refuse
     lookup.close()
     away = rank(scorer)
@@ -113,7 +113,7 @@ def test_a_store_that_goes_away_is_answered_from_memory_until_it_is_back(world: 
     assert away["user_known"] is True
     assert away["ads"] == before["ads"]
     assert rank(scorer, RankRequest(user_id="u2"))["user_known"] is False
-    for link in (lookup._of_users, lookup._of_counters):
+    for link in (lookup._reader.of_users, lookup._reader.of_counters):
         link._open_store = working
     assert rank(scorer)["degraded"] == []
 

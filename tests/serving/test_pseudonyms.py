@@ -43,7 +43,7 @@ def test_events_and_requests_of_an_id_meet_under_its_pseudonym(settings: Service
     assert answer.json()["accepted"] == 1
     for user_id in ("ann", NAME):
         assert client.post("/rank", json={"user_id": user_id}).json()["user_known"] is True
-    store = scorer.lookup._of_users._open_store()
+    store = scorer.lookup._reader.of_users._open_store()
     assert store.read_user(hash_id(NAME)).known
     assert not store.read_user(hash_id("ann")).known
 

@@ -15,7 +15,7 @@ from rosa_ray.store.packing import pack_counters, pack_states, unpack_counters, 
         st.tuples(
             st.sampled_from([-(2**63), -5, 3, 2**63 - 1]),
             st.integers(0, 600_000),
-            st.sampled_from([0, 1, 127, 128, 2**15, 2**31, 2**62]),
+            st.sampled_from([0, 1, 127, 128, 2**15, 2**31, 2**62, -1, -128, -129, -(2**31) - 1]),
         ),
         max_size=30,
         unique_by=lambda row: row[:2],

@@ -161,7 +161,7 @@ def test_another_schema_is_refused(redis_url: str, client: redis.Redis) -> None:
     store = open_at(config, create=True)
     client.hset(f"{config.namespace}:meta", "schema", 0)
     for call in (lambda: open_at(config), lambda: store.read_user(7), lambda: store.apply(events(["e1"]))):
-        with pytest.raises(StoreError, match=r"has schema version 0, this code needs 1; give another store\.namespace"):
+        with pytest.raises(StoreError, match=r"has schema version 0, this code needs 2; give another store\.namespace"):
             call()
     store.close()
 

@@ -11,9 +11,11 @@ from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureConfig
 from rosa_ray.store.backends.redis.columns import NotesReplay
 from rosa_ray.store.backends.redis.connection import Connection
+from rosa_ray.store.backends.redis.counters import kept_arguments
 from rosa_ray.store.backends.redis.generations import Generation, read_generation, remove_replaced, replaced
 from rosa_ray.store.backends.redis.records import record_arguments, unpack_entries
 from rosa_ray.store.protocol import ApplyResult, StoreVersion, merge_results
+from rosa_ray.store.windows import Kept
 
 BATCH_RECORDS = 200
 """Records that one script handles: it keeps the server from others for some milliseconds."""
@@ -26,13 +28,18 @@ MakeResult = Callable[[Columns, Sequence[int], Sequence[int]], ApplyResult]
 
 
 def activate(
-    connection: Connection, version: StoreVersion, features: FeatureConfig, horizon_us: int, make_result: MakeResult
+    connection: Connection,
+    version: StoreVersion,
+    features: FeatureConfig,
+    horizon_us: int,
+    kept: Kept,
+    make_result: MakeResult,
 ) -> ApplyResult:
     """See `OnlineStore.activate`."""
     active, target = read_generation(connection, "active"), read_generation(connection, "loading")
     if active is None or target is None or target.version != version:
         raise replaced(connection, version)
-    replay = _JournalReplay(connection, active.name, target, features, horizon_us, make_result)
+    replay = _JournalReplay(connection, active.name, target, features, horizon_us, kept, make_result)
     notes = NotesReplay(connection, target, features.columns, horizon_us)
     with connection.guard():
         notes.replay_all()
@@ -64,10 +71,12 @@ class _JournalReplay:
         target: Generation,
         features: FeatureConfig,
         horizon_us: int,
+        kept: Kept,
         make_result: MakeResult,
     ) -> None:
         self._connection, self._active, self._target = connection, active, target
-        self._features, self._horizon_us, self._make_result = features, horizon_us, make_result
+        self._features, self._make_result = features, make_result
+        self._limits = (horizon_us, *kept_arguments(kept))
         self.results: list[ApplyResult] = []
 
     def replay_users(self, users: Iterable[bytes]) -> None:
@@ -84,7 +93,7 @@ class _JournalReplay:
         entries = self._connection.client.lrange(journal, start, start + BATCH_RECORDS - 1)
         records = unpack_entries(entries)
         arguments = record_arguments(records, self._features, self._connection.where)
-        answer = self._connection.run("replay", self._target.name, self._horizon_us, user, start, *arguments)
+        answer = self._connection.run("replay", self._target.name, *self._limits, user, start, *arguments)
         if answer[0] == b"replaced":
             raise replaced(self._connection, self._target.version)
         if answer[0] == b"changed":

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from rosa_ray.errors import ConfigError, StoreError, StoreMissingError
 from rosa_ray.store.config import StoreConfig
+from rosa_ray.store.windows import overflowing
 
 try:
     import redis
@@ -19,11 +21,11 @@ try:
 except ImportError as error:
     raise ConfigError("store.kind is 'redis', which needs the extra: pip install 'rosa-ray[redis]'") from error
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raise it when keys or byte layouts change."""
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_FOLD = ("common", "fold")
+_FOLD = ("common", "counters", "fold")
 _SCRIPTS = {
     "apply": _FOLD,
     "replay": _FOLD,
@@ -55,11 +57,11 @@ class Connection:
             raise ConfigError(
                 f"store.namespace is '{config.namespace}'; give up to 64 letters, digits, dots, dashes or underscores"
             )
-        password = _password_of(config)
+        options = {**_password_of(config), **_tls_of(config)}
         try:
             self.client: Any = redis.Redis.from_url(
                 config.url,
-                **password,
+                **options,
                 protocol=2,
                 socket_timeout=config.timeout_ms / 1000,
                 socket_connect_timeout=config.timeout_ms / 1000,
@@ -87,6 +89,8 @@ class Connection:
             answer = self._scripts[script](keys=[self.namespace], args=[SCHEMA_VERSION, *arguments])
         if answer[0] in (b"missing", b"schema"):
             self.refuse(answer)
+        if answer[0] == b"overflow":
+            raise overflowing(self.where, answer[1].decode())
         return list(answer)
 
     def refuse(self, answer: Sequence[Any]) -> NoReturn:
@@ -122,6 +126,8 @@ class Connection:
             return "is still loading its data; try again"
         if isinstance(error, redis.TimeoutError):
             return f"did not answer within {self._timeout_ms} ms; try again, or raise store.timeout_ms"
+        if isinstance(error, redis.ConnectionError) and "SSL" in text:
+            return f"cannot be reached by TLS ({_ssl_reason(text)}); correct store.url, store.tls_ca or store.tls_cert"
         if isinstance(error, redis.ConnectionError):
             return "cannot be reached; start the server or correct store.url"
         if isinstance(error, redis.OutOfMemoryError) or "OOM" in text:
@@ -149,6 +155,25 @@ def _password_of(config: StoreConfig) -> dict[str, str]:
     if config.password_env not in os.environ:
         raise ConfigError(f"store.password_env is '{config.password_env}', which is not in the environment")
     return {"password": os.environ[config.password_env]}
+
+
+def _tls_of(config: StoreConfig) -> dict[str, Any]:
+    files_of = {"tls_ca": "ssl_ca_certs", "tls_cert": "ssl_certfile", "tls_key": "ssl_keyfile"}
+    given = {name: getattr(config, name) for name in files_of if getattr(config, name)}
+    for name, path in given.items():
+        if not config.url.startswith("rediss://"):
+            raise ConfigError(f"store.{name} is given and store.url is not rediss://; give both or neither")
+        if not Path(path).is_file():
+            raise ConfigError(f"store.{name} is '{path}', which is no file")
+    if len({"tls_cert", "tls_key"} & {*given}) == 1:
+        raise ConfigError("store.tls_cert and store.tls_key belong together; give both or neither")
+    return {files_of[name]: path for name, path in given.items()}
+
+
+def _ssl_reason(text: str) -> str:
+    """What the TLS library says, without the numbers and the place in its source."""
+    found = re.search(r"\[SSL[^]]*\] ([^(]*)", text)
+    return found[1].strip() if found else "the connection was closed"
 
 
 @cache

@@ -1,18 +1,15 @@
-"""Filling a generation in Redis: timelines, states and counters, in transactions of many users."""
+"""Filling a generation in Redis: timelines and states, in transactions of many users."""
 
 from typing import Any
 
 import numpy as np
 
-from rosa_ray.features import CounterStates
 from rosa_ray.store.backends.redis.connection import Connection
-from rosa_ray.store.backends.redis.generations import Generation, fill_generation, remove_keys
-from rosa_ray.store.backends.redis.records import counter_fields, pack_ids
+from rosa_ray.store.backends.redis.generations import Generation, fill_generation
+from rosa_ray.store.backends.redis.records import pack_ids
 from rosa_ray.store.packing import pack_events, pack_states
 from rosa_ray.store.protocol import StateBlock, StoreVersion, TimelineBlock
 from rosa_ray.units import DAY_US
-
-_ENTITIES = 1000
 
 
 def load_users(connection: Connection, version: StoreVersion, block: TimelineBlock) -> None:
@@ -39,28 +36,6 @@ def write_states(connection: Connection, version: StoreVersion, block: StateBloc
             key = connection.key(generation.name, f"t:{user}")
             pipe.hset(key, mapping={"s": packed, **last})
             pipe.hdel(key, "z")
-
-
-def load_counters(connection: Connection, version: StoreVersion, states: CounterStates) -> None:
-    """See `OnlineStore.load_counters`."""
-    with fill_generation(connection, version) as (generation, pipe):
-        pipe.hset(connection.key(generation.name, "info"), "counters", 1)
-    with connection.guard():
-        for pattern in ("c:*", "o:*"):
-            remove_keys(connection, connection.key(generation.name, pattern))
-    for view, counters in states.items():
-        keys, first = np.unique(counters.entity_key, return_index=True)
-        bounds = [*first.tolist(), len(counters.bucket)]
-        for start in range(0, len(keys), _ENTITIES):
-            with fill_generation(connection, version) as (generation, pipe):
-                for index in range(start, min(start + _ENTITIES, len(keys))):
-                    fields = counter_fields(counters, bounds[index], bounds[index + 1])
-                    if not fields:
-                        continue
-                    entity = f"{view}:{keys[index]}"
-                    pipe.hset(connection.key(generation.name, f"c:{entity}"), mapping=fields)
-                    if counters.owner_key is not None:
-                        pipe.sadd(connection.key(generation.name, f"o:{counters.owner_key[bounds[index]]}"), entity)
 
 
 def _put_timelines(connection: Connection, generation: Generation, pipe: Any, block: TimelineBlock) -> None:

@@ -7,13 +7,12 @@ from rosa_ray.errors import StoreError
 from rosa_ray.features import (
     EVENT_COLUMNS,
     RECORD_COLUMNS,
-    Counters,
     FeatureConfig,
     RecordKind,
-    contributions,
     record_keys,
 )
 from rosa_ray.store.backends.redis.connection import Argument
+from rosa_ray.store.backends.redis.counters import pack_counts
 from rosa_ray.store.packing import EVENT_RECORD, part_texts, parts_of_texts
 
 SEPARATOR = b"\xff"
@@ -23,9 +22,6 @@ _OTHERS = [name for name in RECORD_COLUMNS if name not in EVENT_COLUMNS and name
 ENTRY = np.dtype(EVENT_RECORD.descr + [(name, RECORD_COLUMNS[name].newbyteorder("<")) for name in _OTHERS])
 """One record: first the event as a timeline holds it, then the other columns; its id follows, in UTF-8, and after a
 separator the keys that own counters need, where it has some."""
-
-OWNED = "+"
-"""Begins the name of a counter that belongs to the record's user, whom its entity does not tell."""
 
 _MAX_TIME_US = 2**53
 
@@ -55,17 +51,17 @@ def record_arguments(records: Columns, features: FeatureConfig, where: str) -> l
     """What `fold.lua` takes for a batch: the order of its events in timelines, and every record.
 
     Raises:
-        StoreError: a time is too far from 1970 to be counted exactly in a script.
+        StoreError: a time is too far from 1970, or an amount too large, to be counted exactly.
     """
     time_us = records["time_us"]
     if len(time_us) and max(int(time_us.max()), -int(time_us.min())) >= _MAX_TIME_US:
         raise StoreError(f"store {where}: a record's time is not within 285 years of 1970; correct the record")
     order = _timeline_order(records)
     keys = record_keys(records).astype("<i8").tobytes()
-    texts = (records["user_key"].tolist(), time_us.tolist(), _counts(records, features))
+    texts = (records["user_key"].tolist(), time_us.tolist(), pack_counts(records, features, where))
     arguments: list[Argument] = [len(order), *order, len(time_us)]
-    for row, (entry, *fields) in enumerate(zip(pack_entries(records), *texts, strict=True)):
-        arguments += (keys[row * 8 : row * 8 + 8] + entry, "{} {}\n{}".format(*fields))
+    for row, (entry, user, time, counts) in enumerate(zip(pack_entries(records), *texts, strict=True)):
+        arguments += (keys[row * 8 : row * 8 + 8] + entry, f"{user} {time}\n".encode() + counts)
     return arguments
 
 
@@ -83,44 +79,7 @@ def unpack_ids(packed: bytes) -> list[str]:
     return [event_id.decode() for event_id in packed.split(SEPARATOR)[:-1]]
 
 
-def counter_fields(counters: Counters, low: int, high: int) -> dict[str, int]:
-    """Fields `bucket:measure` of the rows of one entity, without zeros."""
-    return {
-        f"{bucket}:{measure}": amount
-        for bucket, sums in zip(counters.bucket[low:high].tolist(), counters.sums[low:high].tolist(), strict=True)
-        for measure, amount in enumerate(sums)
-        if amount
-    }
-
-
-def counters_of_fields(entity_keys: list[int], fields: list[list[bytes]], measures: int) -> Counters:
-    """Counters of entities in ascending order from their flat lists of fields and amounts."""
-    entity, bucket, measure, amount = [], [], [], []
-    for key, found in zip(entity_keys, fields, strict=True):
-        for name, value in zip(found[::2], found[1::2], strict=True):
-            when, _, which = name.partition(b":")
-            entity.append(key)
-            bucket.append(int(when))
-            measure.append(int(which))
-            amount.append(int(value))
-    amounts = np.zeros((len(entity), measures), np.int64)
-    amounts[np.arange(len(entity)), np.array(measure, np.int64)] = np.array(amount, np.int64)
-    return Counters.fold(np.array(entity, np.int64), np.array(bucket, np.int64), amounts)
-
-
 def _timeline_order(records: Columns) -> list[int]:
     rows = np.flatnonzero(records["kind"] == RecordKind.EVENT)
     by = (records["record_id"][rows], records["time_us"][rows], records["user_key"][rows])
     return rows[np.lexsort(by)].tolist() if len(rows) else []
-
-
-def _counts(records: Columns, features: FeatureConfig) -> list[str]:
-    """Per record, `view:entity bucket:measure amount` of everything that it adds."""
-    texts: list[list[str]] = [[] for _ in records["time_us"]]
-    for view, part in contributions(records, features).items():
-        name = view if part.owner_key is None else OWNED + view
-        which, measure = np.nonzero(part.amounts)
-        columns = (part.row[which], part.entity_key[which], part.bucket[which], measure, part.amounts[which, measure])
-        for row, entity, bucket, index, amount in zip(*(column.tolist() for column in columns), strict=True):
-            texts[row].append(f"{name}:{entity} {bucket}:{index} {amount}")
-    return ["\n".join(text) for text in texts]

@@ -7,7 +7,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
+from rosa_ray.features import VIEWS, Counters, CounterStates, FeatureConfig
 from rosa_ray.features.ad_changes import AdLog
 from rosa_ray.features.changes import Changes
 from rosa_ray.features.counting import counted_views
@@ -17,7 +17,14 @@ from rosa_ray.features.views import OF_USERS, measures_of, view_named
 from rosa_ray.schema.own_columns import ENTITIES, USER
 from rosa_ray.store.backends.redis import activation, ads, columns, generations, loading
 from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
-from rosa_ray.store.backends.redis.records import counters_of_fields, record_arguments, unpack_ids
+from rosa_ray.store.backends.redis.counters import (
+    CHUNK_BUCKETS,
+    counters_of_fields,
+    kept_arguments,
+    load_counters,
+)
+from rosa_ray.store.backends.redis.eviction import require_no_eviction
+from rosa_ray.store.backends.redis.records import record_arguments, unpack_ids
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
 from rosa_ray.store.packing import unpack_records, unpack_states
 from rosa_ray.store.protocol import (
@@ -31,6 +38,7 @@ from rosa_ray.store.protocol import (
     UserRecord,
     merge_results,
 )
+from rosa_ray.store.windows import Kept
 
 _EXPIRE_USERS = 20
 _ENTITIES = 1000
@@ -50,7 +58,9 @@ class Store:
         self._config, self._features, self._fingerprint = config, features, feature_fingerprint
         self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
         self._declared = {prefix for prefix in ENTITIES if of_prefix(prefix, features.columns)}
+        self._kept = Kept.of(features, config, CHUNK_BUCKETS)
         self._connection = Connection(config)
+        require_no_eviction(self._connection)
         if create:
             bound = config.max_timeline_events or DEFAULT_TIMELINE_EVENTS
             generations.create(self._connection, feature_fingerprint or "", bound)
@@ -66,7 +76,8 @@ class Store:
         """See `OnlineStore.read_user`."""
         key = int(user_key)
         asked: list[Argument] = [len(self._user_views), *self._user_views, int(USER in self._declared)]
-        _, identity, held, counters, packed_columns = self._connection.run("read_user", key, *asked)
+        answer = self._connection.run("read_user", *kept_arguments(self._kept), key, *asked)
+        _, identity, held, first_chunk, counters, packed_columns = answer
         model = self._require_identity(identity)
         records, ids, packed, last_id, stale = held
         timeline = unpack_records(records or b"") | {"event_id": np.array(unpack_ids(ids or b""), dtype=object)}
@@ -78,25 +89,27 @@ class Store:
             timeline=timeline,
             states=states,
             counters={
-                view: counters_of_fields([key], [fields], measures_of(view, len(self._features.behaviors)))
+                view: self._counters_of(view, [key], [fields], first_chunk, None)
                 for view, fields in zip(self._user_views, counters, strict=True)
             },
             model_version=model,
             columns=packed_columns,
         )
 
-    def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+    def read_counters(self, view: str, entity_keys: np.ndarray, since_bucket: int | None = None) -> CounterStates:
         """See `OnlineStore.read_counters`."""
         if view_named(view) is None:
             raise StoreError(f"store {self._connection.where}: has no view '{view}'; views are {', '.join(VIEWS)}")
         keys = np.unique(np.asarray(entity_keys, np.int64)).tolist()
-        fields: list[list[bytes]] = []
+        since: int | str = "-inf" if since_bucket is None else since_bucket // CHUNK_BUCKETS
+        parts: list[Counters] = []
         for start in range(0, max(len(keys), 1), _ENTITIES):
             chosen = keys[start : start + _ENTITIES]
-            _, identity, found = self._connection.run("read_counters", view, len(chosen), *chosen)
+            asked: list[Argument] = [*kept_arguments(self._kept), view, since, len(chosen), *chosen]
+            _, identity, first_chunk, found = self._connection.run("read_counters", *asked)
             self._require_identity(identity)
-            fields += found
-        return {view: counters_of_fields(keys, fields, measures_of(view, len(self._features.behaviors)))}
+            parts.append(self._counters_of(view, chosen, found, first_chunk, since_bucket))
+        return {view: parts[0].merge(*parts[1:])}
 
     def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
         """See `OnlineStore.read_columns`."""
@@ -154,7 +167,7 @@ class Store:
 
     def load_counters(self, version: StoreVersion, states: CounterStates) -> None:
         """See `OnlineStore.load_counters`."""
-        loading.load_counters(self._connection, version, states)
+        load_counters(self._connection, version, states, self._kept)
 
     def load_columns(self, version: StoreVersion, prefix: str, keys: np.ndarray, packed: Sequence[bytes]) -> None:
         """See `OnlineStore.load_columns`."""
@@ -168,7 +181,8 @@ class Store:
 
     def activate(self, version: StoreVersion) -> ApplyResult:
         """See `OnlineStore.activate`."""
-        return activation.activate(self._connection, version, self._features, self._config.horizon_us, _result)
+        limits = (self._config.horizon_us, self._kept)
+        return activation.activate(self._connection, version, self._features, *limits, _result)
 
     def forget_user(self, user_key: int) -> bool:
         """See `OnlineStore.forget_user`."""
@@ -180,6 +194,7 @@ class Store:
 
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`."""
+        require_no_eviction(self._connection)
         active = self._active()
         return StoreInfo(
             kind="redis",
@@ -203,6 +218,7 @@ class Store:
             "apply",
             "*" if self._fingerprint is None else self._fingerprint,
             *limits,
+            *kept_arguments(self._kept),
             len(OF_USERS),
             *OF_USERS,
             len(flat),
@@ -212,6 +228,12 @@ class Store:
         if answer[0] == b"features":
             self._require_features(answer[1].decode())
         return _result(records, answer[1], answer[2])
+
+    def _counters_of(
+        self, view: str, keys: list[int], found: list[list[bytes]], first_chunk: int, since_bucket: int | None
+    ) -> Counters:
+        measures = measures_of(view, len(self._features.behaviors))
+        return counters_of_fields(keys, found, measures, first_chunk * CHUNK_BUCKETS, since_bucket)
 
     def _active(self) -> generations.Generation:
         active = generations.read_generation(self._connection, "active")

@@ -10,13 +10,14 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features import RECORD_COLUMNS, FeatureConfig, RecordKind, fold_records, record_keys
 from rosa_ray.features.records import take_records
 from rosa_ray.store.backends.sqlite import spans
-from rosa_ray.store.backends.sqlite.counters import add_counters
+from rosa_ray.store.backends.sqlite.counters import CHUNK_BUCKETS, add_counters
 from rosa_ray.store.backends.sqlite.slots import Slot, advance_slot
 from rosa_ray.store.backends.sqlite.timelines import append_events
 from rosa_ray.store.backends.sqlite.users import expire_users, touch_users
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.packing import part_texts, parts_of_texts
 from rosa_ray.store.protocol import ApplyResult, merge_results
+from rosa_ray.store.windows import Kept
 from rosa_ray.units import DAY_US
 
 _REPLAY_ROWS = 10_000
@@ -41,9 +42,11 @@ def fold_into(
     rows = _find_new(connection, slot.name, records, np.flatnonzero(~late), day)
     accepted = take_records(records, rows)
     late_rows = np.flatnonzero(late)
-    if len(rows):
-        _add(connection, slot, accepted, features)
     newest_us = int(accepted["time_us"].max(initial=slot.newest_us))
+    if len(rows):
+        kept_bucket = Kept.of(features, config, CHUNK_BUCKETS).first_bucket(newest_us)
+        add_counters(connection, slot.name, fold_records(accepted, features), kept_bucket, config.path)
+        _append(connection, slot, accepted)
     advance_slot(connection, slot.name, newest_us, len(late_rows))
     _prune_seen(connection, slot.name, newest_us - config.horizon_us, limit=_PRUNE_ROWS + 2 * len(rows))
     duplicates = len(late) - len(late_rows) - len(rows)
@@ -87,9 +90,8 @@ def add_seen(connection: sqlite3.Connection, slot: str, record_key: np.ndarray, 
     connection.executemany(f"INSERT OR IGNORE INTO seen_{slot} VALUES (?, ?)", rows)
 
 
-def _add(connection: sqlite3.Connection, slot: Slot, records: Columns, features: FeatureConfig) -> None:
-    """Count new records, sorted by user, time and id, and append the events among them."""
-    add_counters(connection, slot.name, fold_records(records, features))
+def _append(connection: sqlite3.Connection, slot: Slot, records: Columns) -> None:
+    """Note the users of new records, sorted by user, time and id, and append the events among them."""
     touch_users(connection, slot.name, records["user_key"], records["time_us"])
     events = records["kind"] == RecordKind.EVENT
     if events.any():

@@ -29,6 +29,7 @@ from rosa_ray.store.protocol import (
     TimelineBlock,
     UserRecord,
 )
+from rosa_ray.store.windows import Kept
 from rosa_ray.units import DAY_US
 
 
@@ -42,6 +43,7 @@ class Store:
         self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
         self._behaviors = len(features.behaviors)
         self._declared = {prefix for prefix in ENTITIES if of_prefix(prefix, features.columns)}
+        self._kept = Kept.of(features, config, counters.CHUNK_BUCKETS)
         self._database = Database(config.path, config.busy_timeout_ms, create)
         if create:
             self._stamp_empty()
@@ -59,26 +61,27 @@ class Store:
         key, user_key = np.array([user_key]), int(user_key)
         with self._database.read() as connection:
             slot = self._require_features(slots.read_slot(connection, active=True))
-            model = slot.version.model_version
+            model, kept_bucket = slot.version.model_version, self._kept.first_bucket(slot.newest_us)
             return UserRecord(
                 user_key=user_key,
                 timeline=timelines.read_timeline(connection, slot.name, user_key),
                 states=timelines.read_states(connection, slot.name, user_key, model),
                 counters={
-                    view: counters.read_counters(connection, slot.name, view, key, self._behaviors)
+                    view: counters.read_counters(connection, slot.name, view, key, self._behaviors, kept_bucket)
                     for view in self._user_views
                 },
                 model_version=model,
                 columns=columns.read_one(connection, slot.name, USER, user_key) if USER in self._declared else b"",
             )
 
-    def read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+    def read_counters(self, view: str, entity_keys: np.ndarray, since_bucket: int | None = None) -> CounterStates:
         """See `OnlineStore.read_counters`."""
         if view_named(view) is None:
             raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(VIEWS)}")
         with self._database.read() as connection:
             slot = self._require_features(slots.read_slot(connection, active=True))
-            return {view: counters.read_counters(connection, slot.name, view, entity_keys, self._behaviors)}
+            chosen = (entity_keys, self._behaviors, self._kept.first_bucket(slot.newest_us), since_bucket)
+            return {view: counters.read_counters(connection, slot.name, view, *chosen)}
 
     def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
         """See `OnlineStore.read_columns`."""
@@ -140,7 +143,8 @@ class Store:
         """See `OnlineStore.load_counters`."""
         with self._database.write() as connection:
             slot = slots.loading_slot(connection, version, self._config.path)
-            counters.replace_counters(connection, slot.name, states)
+            kept_bucket = self._kept.first_bucket(slot.newest_us)
+            counters.replace_counters(connection, slot.name, states, kept_bucket, self._config.path)
 
     def load_columns(self, version: StoreVersion, prefix: str, keys: np.ndarray, packed: Sequence[bytes]) -> None:
         """See `OnlineStore.load_columns`."""

@@ -7,9 +7,12 @@ local info, fingerprint = read_info(meta.active), take()
 if fingerprint ~= '*' and fingerprint ~= info.features then
   return {'features', info.features}
 end
-local horizon, ttl, silent_limit = number(), number(), number()
+local horizon, ttl, silent_limit, kept = number(), number(), number(), take_kept()
 local views, positions, order, records = list(), list(), list(), take_records()
-local newest, accepted, late = fold(meta, meta.active, info, records, order, horizon, tonumber(info.newest), true)
+local newest, accepted, late = fold(meta, meta.active, info, records, order, horizon, kept, tonumber(info.newest), true)
+if not newest then
+  return {'overflow', accepted}
+end
 prune(meta.active, math.floor((newest - horizon) / DAY_US))
 for index = 1, #positions, 2 do
   redis.call('HSET', NAMESPACE .. ':positions', positions[index], positions[index + 1])

@@ -30,6 +30,33 @@ local function generation_key(generation, name)
   return NAMESPACE .. ':' .. generation .. ':' .. name
 end
 
+-- How long a chunk of a counter's buckets is, and how far back chunks are kept.
+local function take_kept()
+  return {chunk_us = number(), us = number()}
+end
+
+-- Number of the first chunk that is kept where this is the newest time.
+local function first_chunk(kept, newest)
+  return math.floor((newest - kept.us) / kept.chunk_us)
+end
+
+-- Fields of one counter from a chunk on, and their values, flat. Few chunks are asked for one by one.
+local function read_counter(key, first, last)
+  if last - first > 16 then
+    return redis.call('HGETALL', key)
+  end
+  local fields, found = {'t'}, {}
+  for chunk = first, last do
+    fields[#fields + 1] = string.format('%d', chunk)
+  end
+  for index, value in ipairs(redis.call('HMGET', key, unpack(fields))) do
+    if value then
+      found[#found + 1], found[#found + 2] = fields[index], value
+    end
+  end
+  return found
+end
+
 -- What is known of a user, an item or an ad: versions of columns, and live changes until a loaded version says them.
 local function things_key(generation, prefix, key)
   return generation_key(generation, 'v:' .. prefix .. key)

@@ -122,7 +122,6 @@ local function find_new(generation, info, records, newest, horizon, moving)
       newest = time
     end
   end
-  spans.write()
   -- A repetition may come with another time, so every remembered day is asked, not only the record's own.
   for _, day in ipairs(redis.call('SMEMBERS', generation_key(generation, 'days'))) do
     in_chunks(fresh, function(low, high)
@@ -145,7 +144,7 @@ local function find_new(generation, info, records, newest, horizon, moving)
       new[#new + 1] = record
     end
   end
-  return new, late
+  return new, late, spans
 end
 
 -- Ids are remembered by the day on which they came, so that `prune` forgets a whole day at once.
@@ -169,20 +168,6 @@ local function prune(generation, before_day)
     if tonumber(day) < before_day then
       redis.call('UNLINK', generation_key(generation, 'seen:' .. day))
       redis.call('SREM', generation_key(generation, 'days'), day)
-    end
-  end
-end
-
-local function count(generation, new)
-  local prefix = generation_key(generation, 'c:')
-  for _, record in ipairs(new) do
-    for entity, field, amount in string.gmatch(record.counts, '(%S+) (%S+) (%S+)') do
-      -- What belongs to a user, whom its key does not tell, is noted, so that it can be removed with the user.
-      if string.sub(entity, 1, 1) == '+' then
-        entity = string.sub(entity, 2)
-        redis.call('SADD', generation_key(generation, 'o:' .. record.user), entity)
-      end
-      redis.call('HINCRBY', prefix .. entity, field, amount)
     end
   end
 end
@@ -318,20 +303,31 @@ local function rows_of(new)
   return rows
 end
 
+local function newest_of(new, newest)
+  for _, record in ipairs(new) do
+    newest = math.max(newest, record.time)
+  end
+  return newest
+end
+
 -- All changes of a batch to one generation; returns the newest time after it and the rows that were new and late.
-local function fold(meta, generation, info, records, order, horizon, newest, moving)
-  local new, late = find_new(generation, info, records, newest, horizon, moving)
+-- Nothing is written where a sum would overflow: then it returns nil and the name of that counter.
+local function fold(meta, generation, info, records, order, horizon, kept, newest, moving)
+  local new, late, spans = find_new(generation, info, records, newest, horizon, moving)
+  local latest = newest_of(new, tonumber(info.newest))
+  local first = first_chunk(kept, latest)
+  local plan, overflowing = plan_counts(generation, new, first)
+  if not plan then
+    return nil, overflowing
+  end
+  spans.write()
   remember(generation, new)
-  count(generation, new)
+  write_counts(generation, plan, first)
   touch(generation, new)
   journal(meta, generation, new)
   put_all(generation, records, order, tonumber(info.max_events) + 1)
-  local latest = tonumber(info.newest)
-  for _, record in ipairs(new) do
-    if record.time > latest then
-      latest = record.time
-      redis.call('HSET', generation_key(generation, 'info'), 'newest', record.time_text)
-    end
+  if latest > tonumber(info.newest) then
+    redis.call('HSET', generation_key(generation, 'info'), 'newest', string.format('%.0f', latest))
   end
   if #late > 0 then
     redis.call('HINCRBY', generation_key(generation, 'info'), 'late', #late)

@@ -3,12 +3,12 @@ local meta, refusal = open(take())
 if not meta then
   return refusal
 end
-local user, views, has_columns = take(), list(), take()
-local identity = redis.call('HMGET', generation_key(meta.active, 'info'), 'features', 'model')
+local kept, user, views, has_columns = take_kept(), take(), list(), take()
+local info = redis.call('HMGET', generation_key(meta.active, 'info'), 'features', 'model', 'newest', 'last_chunk')
 local held = redis.call('HMGET', generation_key(meta.active, 't:' .. user), 'r', 'i', 's', 'li', 'z')
-local counters = {}
+local first, counters = first_chunk(kept, tonumber(info[3])), {}
 for index, view in ipairs(views) do
-  counters[index] = redis.call('HGETALL', generation_key(meta.active, 'c:' .. view .. ':' .. user))
+  counters[index] = read_counter(generation_key(meta.active, 'c:' .. view .. ':' .. user), first, tonumber(info[4] or '-inf'))
 end
 local columns = has_columns == '1' and redis.call('GET', things_key(meta.active, 'user.', user)) or ''
-return {'ok', identity, held, counters, columns}
+return {'ok', {info[1], info[2]}, held, first, counters, columns}

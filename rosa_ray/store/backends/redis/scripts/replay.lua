@@ -3,7 +3,7 @@ local meta, refusal = open(take())
 if not meta then
   return refusal
 end
-local generation, horizon, user, start = take(), number(), take(), number()
+local generation, horizon, kept, user, start = take(), number(), take_kept(), take(), number()
 if meta.loading ~= generation then
   return {'replaced'}
 end
@@ -19,7 +19,10 @@ if changed then
   return {'changed'}
 end
 local info = read_info(generation)
-local _, accepted, late = fold(meta, generation, info, records, order, horizon, tonumber(info.as_of), false)
+local newest, accepted, late = fold(meta, generation, info, records, order, horizon, kept, tonumber(info.as_of), false)
+if not newest then
+  return {'overflow', accepted}
+end
 if #records > 0 then
   redis.call('HSET', generation_key(generation, 'replayed'), user, start + #records)
   redis.call('HINCRBY', generation_key(generation, 'info'), 'replayed', #records)
