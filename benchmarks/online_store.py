@@ -27,7 +27,14 @@ from rich.console import Console
 from rich.table import Table
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features import RECORD_COLUMNS, FeatureConfig, RecordKind, empty_records, fold_records
+from rosa_ray.features import (
+    RECORD_COLUMNS,
+    FeatureConfig,
+    RecordKind,
+    counting_fingerprint,
+    empty_records,
+    fold_records,
+)
 from rosa_ray.store import OnlineStore, StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store
 from rosa_ray.units import HOUR_US, SECOND_US
 
@@ -68,16 +75,16 @@ def main() -> None:
 
 def measure(config: StoreConfig, users: np.ndarray, reads: int) -> dict[str, Any]:
     """Fill a store, read from it, and apply batches to it."""
-    store, size = open_store(config, FEATURES, "f", create=True), size_of(config)
+    store, size = open_store(config, FEATURES, "model", create=True), size_of(config)
     empty = size()
-    version = StoreVersion("model", "f", T0)
-    store.begin_load(version, EVENTS)
+    version = StoreVersion(counting_fingerprint(FEATURES), T0)
+    store.begin_load(version, "model", EVENTS)
     for chosen in np.array_split(users, max(len(users) // 500, 1)):
-        fill(store, version, chosen)
+        fill(store, version, "model", chosen)
     history = concat([records_of_users(users, EVENTS * len(users) // 4, 2)])
     history["time_us"] -= 30 * HOUR_US
     store.load_counters(version, fold_records(history, FEATURES))
-    store.activate(version)
+    store.activate(version, "model")
     held = (size() - empty) / len(users)
     found: dict[str, Any] = {"bytes_per_user": round(held), **measure_reads(store, users, reads)}
     found |= measure_batches(store.apply, users, server_cpu_s(config))
@@ -85,7 +92,7 @@ def measure(config: StoreConfig, users: np.ndarray, reads: int) -> dict[str, Any
     return found
 
 
-def fill(store: OnlineStore, version: StoreVersion, users: np.ndarray) -> None:
+def fill(store: OnlineStore, version: StoreVersion, model: str, users: np.ndarray) -> None:
     """Timelines and states of some users."""
     count, rng = len(users), np.random.default_rng(3)
     time_us = T0 - np.sort(rng.integers(0, 5 * 24 * HOUR_US, (count, EVENTS)), axis=1)[:, ::-1].reshape(-1)
@@ -104,6 +111,7 @@ def fill(store: OnlineStore, version: StoreVersion, users: np.ndarray) -> None:
     kept = (np.arange(count)[:, None] * EVENTS + np.arange(EVENTS - WINDOW, EVENTS)).reshape(-1)
     store.write_states(
         version,
+        model,
         StateBlock(
             users,
             np.arange(count + 1) * WINDOW,

@@ -353,6 +353,25 @@ def forget(
     execute(run, config, overrides, debug)
 
 
+@app.command()
+def store(
+    config: ConfigArgument,
+    drop: Annotated[
+        str, typer.Option(metavar="NAME", help="Remove a loaded log by its number, or a model's states by its version.")
+    ] = "",
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """List the logs and models that the online store holds, or remove one that is not active."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import store as verb
+
+        return verb.run(loaded, drop)
+
+    execute(run, config, overrides, debug)
+
+
 for _verb in STUDY_VERBS:
     _add(_verb)
 

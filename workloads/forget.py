@@ -48,7 +48,7 @@ def _forget_in_store(config: RunConfig, ids: list[str], dry_run: bool) -> str:
     from rosa_ray.store import open_store
 
     try:
-        store = open_store(store_of(config), config.features)
+        store = open_store(store_of(config), None)
     except StoreMissingError:
         return ""
     try:

@@ -1,8 +1,9 @@
-"""Materialisation: encode every user's timeline with a bundle's ranker and fill the online store, then swap versions.
+"""Materialisation: encode every user's timeline with a bundle's ranker and fill the online store, then activate.
 
-Actors on Ray Data encode, on GPUs where there are some. One writer fills the version beside the active one, and
-`activate` swaps them at once: servers go on reading throughout. A run that is broken off goes on where it stopped,
-file by file; one that is repeated gives the same store.
+Actors on Ray Data encode, on GPUs where there are some. One writer fills a generation of the store beside those that
+are live: servers go on reading and writing throughout. Where a live generation holds this data already, as for a model
+fitted anew on it, only the states of the model are written. A run that is broken off goes on where it stopped, file by
+file; one that is repeated gives the same store.
 """
 
 import json
@@ -26,7 +27,7 @@ from rosa_ray.data.own_join import ID_COLUMNS, table_paths
 from rosa_ray.data.user_encoding import UserEncoder, state_block, timeline_block, with_events, with_user
 from rosa_ray.data.user_rows import read_spec
 from rosa_ray.errors import ConfigError, InputError
-from rosa_ray.features import FeatureState
+from rosa_ray.features import FeatureState, counting_fingerprint
 from rosa_ray.features.config import ADDED_LATER
 from rosa_ray.features.own import ColumnConfigs, of_prefix
 from rosa_ray.features.versions import Versions
@@ -36,7 +37,7 @@ from rosa_ray.schema.own_columns import ENTITIES
 from rosa_ray.settings import section
 from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import read_parquet, readable
-from rosa_ray.store import ApplyResult, OnlineStore, StoreConfig, StoreVersion, open_store
+from rosa_ray.store import ApplyResult, LoadProgress, OnlineStore, StoreConfig, StoreVersion, open_store
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS
 
 
@@ -45,7 +46,7 @@ class MaterializeConfig:
     """How the work is cut."""
 
     users_per_block: Annotated[int, Ge(1)] = 1024
-    """Users encoded and written at a time, one transaction."""
+    """Users encoded at a time."""
     users_per_batch: Annotated[int, Ge(1)] = 64
     """Users padded to one rectangle for the encoder."""
     actors: Annotated[int, Ge(0)] = 0
@@ -58,28 +59,40 @@ class MaterializeResult:
 
     Attributes:
         store: where it is.
+        version: the data that the store holds, and `model_version` whose states.
+        refit: the data was live already, so that only states were written.
         users: users with events that were written in this run; those of finished files of a broken-off run are not.
         resumed_files: input files that an earlier run had finished.
         replayed: what became of events that came in live since the log was written.
+        missing_us: where live events of after the log fell out of the journal, the end of the gap; else None.
     """
 
     store: str
     version: StoreVersion
+    model_version: str
+    refit: bool
     users: int
     resumed_files: int
     replayed: ApplyResult
+    missing_us: int | None
     seconds: float
 
 
+_FOOTER_END = 8
+"""Bytes behind the footer of a Parquet file: its length, and the mark of the format."""
+
 _THINGS = 5000
-"""Users, items or ads whose columns are written at a time, one transaction."""
+"""Users, items or ads whose columns are written at a time."""
 
 
 @dataclass(frozen=True)
 class _RowFile:
+    """A Parquet file; `digest` is of its footer, which holds the sizes and ranges of all that is in it."""
+
     path: str
     rows: int
     size: int
+    digest: str
 
 
 def materialize(
@@ -107,22 +120,34 @@ def materialize(
     _require_same_features(layout, state)
     files = _user_files(layout)
     tables = {prefix: table_paths(layout, prefix) for prefix in ENTITIES if of_prefix(prefix, state.config.columns)}
-    version = _version(layout, bundle, files, [path for paths in tables.values() for path in paths])
+    others = [layout.counters, *(path for paths in tables.values() for path in paths)]
+    version, model = _version(layout, state, files, others), bundle.model_version
     encoder = _encoder(bundle, state, version.as_of_us, store_config, config)
-    store = open_store(store_config, state.config, create=True)
+    store = open_store(store_config, state.config, model, user_key_id=state.user_key_id, create=True)
     try:
-        done = store.begin_load(version, encoder.context_events)
-        todo = [file for file in files if file.path not in done]
-        users = 0
-        for rows, written in _write_users(store, version, encoder, todo, _encoded(encoder, todo, config)):
+        progress_made = store.begin_load(version, model, encoder.context_events)
+        todo = _to_do(files, progress_made, encoder)
+        load, users = _Load(version, model, progress_made.is_live), 0
+        for rows, written in _write_users(store, load, encoder, todo, _encoded(encoder, todo, config)):
             users += written
             progress(rows)
-        store.load_counters(version, read_counters_file(layout.counters))
-        load_things(store, version, tables, state.config.columns)
-        replayed, where = store.activate(version), store.info().location
+        if not load.refit:
+            store.load_counters(version, read_counters_file(layout.counters))
+            load_things(store, version, tables, state.config.columns)
+        replayed, info = store.activate(version, model), store.info()
     finally:
         store.close()
-    return MaterializeResult(where, version, users, len(files) - len(todo), replayed, time.perf_counter() - began)
+    return MaterializeResult(
+        store=info.location,
+        version=version,
+        model_version=model,
+        refit=load.refit,
+        users=users,
+        resumed_files=len(files) - len(todo),
+        replayed=replayed,
+        missing_us=info.journal_from_us if info.journal_from_us > version.as_of_us else None,
+        seconds=time.perf_counter() - began,
+    )
 
 
 def load_things(
@@ -171,22 +196,39 @@ class _FileEncoder:
         return encode_file(self._encoder, path, self._users_per_block, self._device)
 
 
+@dataclass(frozen=True)
+class _Load:
+    """What is written: data and the states of a model, or with `refit` the states alone."""
+
+    version: StoreVersion
+    model: str
+    refit: bool
+
+
+def _to_do(files: list[_RowFile], made: LoadProgress, encoder: UserEncoder) -> list[_RowFile]:
+    """Files to encode: none where the data is live and the model has no states to add."""
+    if made.is_live and not encoder.window:
+        return []
+    return [file for file in files if file.path not in made.done]
+
+
 def _write_users(
-    store: OnlineStore, version: StoreVersion, encoder: UserEncoder, files: list[_RowFile], blocks: Iterator[pa.Table]
+    store: OnlineStore, load: _Load, encoder: UserEncoder, files: list[_RowFile], blocks: Iterator[pa.Table]
 ) -> Iterator[tuple[int, int]]:
     """Write encoded blocks; yields rows read and users written after each."""
     missing = {file.path: file.rows for file in files}
     for table in blocks:
         known = with_user(table)
-        store.load_users(version, timeline_block(known))
+        if not load.refit:
+            store.load_users(load.version, timeline_block(known))
         users = with_events(known)
         states = state_block(users, encoder.window)
         if states is not None:
-            store.write_states(version, states)
+            store.write_states(load.version, load.model, states)
         for path, rows in Counter(table["part"].to_pylist()).items():
             missing[path] -= rows
             if not missing[path]:
-                store.mark_loaded(version, [path])
+                store.mark_loaded(load.version, load.model, [path])
         yield table.num_rows, users.num_rows
 
 
@@ -222,11 +264,12 @@ def _encoder(
     )
 
 
-def _version(layout: DataDir, bundle: Bundle, files: list[_RowFile], tables: list[str]) -> StoreVersion:
-    listing = "|".join(f"{file.path}:{file.size}:{file.rows}" for file in (*files, *map(_sized, tables)))
-    spec = read_spec(layout)
-    source = xxhash.xxh64_hexdigest(f"{listing}|{spec}".encode())
-    return StoreVersion(bundle.model_version, bundle.feature_fingerprint, int(spec["end_us"]), source)
+def _version(layout: DataDir, state: FeatureState, files: list[_RowFile], others: list[str]) -> StoreVersion:
+    """The data, whatever model was fitted to it: equal data is loaded once."""
+    listing = "|".join(f"{file.path}:{file.size}:{file.rows}:{file.digest}" for file in (*files, *map(_sized, others)))
+    end_us = int(read_spec(layout)["end_us"])
+    source = xxhash.xxh64_hexdigest(f"{listing}|{end_us}".encode())
+    return StoreVersion(counting_fingerprint(state.config, state.user_key_id), end_us, source)
 
 
 def _require_same_features(layout: DataDir, state: FeatureState) -> None:
@@ -247,7 +290,11 @@ def _user_files(layout: DataDir) -> list[_RowFile]:
 
 def _sized(path: str) -> _RowFile:
     with readable(path, "a Parquet file"), fsspec.open(path, "rb") as handle:
-        return _RowFile(path, pq.ParquetFile(handle).metadata.num_rows, handle.seek(0, 2))
+        rows, size = pq.ParquetFile(handle).metadata.num_rows, handle.seek(0, 2)
+        handle.seek(-_FOOTER_END, 2)
+        length = int.from_bytes(handle.read(4), "little")
+        handle.seek(-_FOOTER_END - length, 2)
+        return _RowFile(path, rows, size, xxhash.xxh64_hexdigest(handle.read(length)))
 
 
 def _require_columns(schema: pa.Schema, path: str, columns: Sequence[str]) -> None:

@@ -20,8 +20,9 @@ from rosa_ray.features.batching import EVENT_INPUTS
 from rosa_ray.features.encoding import gather_segments
 from rosa_ray.features.own import shared_names
 from rosa_ray.features.own_inputs import SHARED
+from rosa_ray.features.records import mixed_keys
 from rosa_ray.models import keeps_states
-from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
+from rosa_ray.schema import MISSING_KEY, hash_ids
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, TimelineBlock
 
 _IMPRESSION_COLUMNS = tuple(
@@ -124,8 +125,10 @@ def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, a
     owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     owners = [np.repeat(np.arange(len(event_offsets) - 1), np.diff(event_offsets))]
     owners += [owner[mask] for mask, _ in chosen.values()]
-    keys = [hash_ids(pa.array(events["event_id"], pa.string()))]
-    keys += [derive_key(key[mask], kind) for kind, (mask, _) in chosen.items()]
+    id_keys = [hash_ids(pa.array(events["event_id"], pa.string())), *(key[mask] for mask, _ in chosen.values())]
+    kinds = np.repeat([RecordKind.EVENT, *chosen], [len(keys) for keys in id_keys])
+    of_user = table["user_key"].to_numpy()[np.concatenate(owners)]
+    keys = mixed_keys(np.concatenate(id_keys), kinds, of_user)
     times = [events["time_us"], *(when[mask] for mask, when in chosen.values())]
     last_us = np.full(len(offsets) - 1, _NEVER_US)
     # Events and impressions only: a click has its impression's time, and the time of a conversion is not known.
@@ -133,7 +136,7 @@ def _seen_records(table: pa.Table, event_offsets: np.ndarray, events: Columns, a
         np.maximum.at(last_us, rows, when)
     order = np.argsort(np.concatenate(owners), kind="stable")
     counts = np.bincount(np.concatenate(owners), minlength=len(offsets) - 1)
-    return _Seen(np.r_[0, np.cumsum(counts)], np.concatenate(keys)[order], np.concatenate(times)[order], last_us)
+    return _Seen(np.r_[0, np.cumsum(counts)], keys[order], np.concatenate(times)[order], last_us)
 
 
 def with_user(table: pa.Table) -> pa.Table:

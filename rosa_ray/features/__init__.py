@@ -11,6 +11,7 @@ from rosa_ray.features.build import (
 )
 from rosa_ray.features.catalogue import AdTable
 from rosa_ray.features.config import FeatureConfig
+from rosa_ray.features.counted import counting_fingerprint
 from rosa_ray.features.counters import Buckets, Counters
 from rosa_ray.features.counting import (
     CounterStates,
@@ -63,6 +64,7 @@ __all__ = [
     "concat_records",
     "concat_users",
     "contributions",
+    "counting_fingerprint",
     "cut_long_users",
     "dense_names",
     "empty_records",

@@ -50,6 +50,11 @@ def changes_of_ads(ads: Sequence[AdChange]) -> Changes:
     return Changes(AD, np.empty(0, np.int64), np.empty(0, layout({})), tuple(ads))
 
 
+def of_columns(changes: Sequence[Changes]) -> list[Changes]:
+    """Those that tell of columns."""
+    return [change for change in changes if len(change)]
+
+
 def with_ads(changes: Sequence[Changes], ads: Sequence[AdChange]) -> tuple[Changes, ...]:
     """The same changes with what was told of ads, beside their columns where these were told too."""
     if not ads:

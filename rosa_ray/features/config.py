@@ -175,6 +175,22 @@ class FeatureConfig:
         return {name: value for name, value in plain.items() if name not in ADDED_LATER or value != ADDED_LATER[name]}
 
 
+def config_of(definition: Mapping[str, Any]) -> FeatureConfig:
+    """The configuration that `FeatureConfig.definition` was called of; what it leaves out has its default.
+
+    >>> config_of(FeatureConfig(bucket_minutes=30).definition()).bucket_minutes
+    30
+    """
+    columns = {name: ColumnConfig(**settings) for name, settings in definition.get("columns", {}).items()}
+    counters = tuple(
+        CounterConfig(settings["of"], tuple(settings["by"]), tuple(settings["windows_h"]))
+        for settings in definition.get("counters", ())
+    )
+    crosses = tuple(tuple(parts) for parts in definition.get("crosses", ()))
+    lists = {"views": tuple(definition["views"]), "columns": columns, "crosses": crosses, "counters": counters}
+    return FeatureConfig(**{**definition, **lists})
+
+
 def behaviors_of(definition: Mapping[str, Any]) -> tuple[str, ...]:
     """Behaviours of what `FeatureConfig.definition` returned, in rising strength.
 

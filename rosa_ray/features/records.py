@@ -61,6 +61,9 @@ further columns or in those of item and category.
 """
 
 _KEY = np.dtype(np.int64)
+_OF_USER = 64
+"""Apart from the kinds of records, which keys are mixed with too."""
+
 _EMPTY_VALUES: dict[str, object] = {"record_id": "", "price": np.nan}
 
 
@@ -160,14 +163,31 @@ def impression_records(impressions: Columns, parts: Iterable[str] = ()) -> dict[
     )
 
 
-def record_keys(records: Columns) -> np.ndarray:
-    """Return what repetitions are found by, int64 (n,): the hash of the id, for feedback mixed with the kind.
+def record_keys(records: Columns, *, with_users: bool = True) -> np.ndarray:
+    """Return what repetitions are found by, int64 (n,): `mixed_keys` of the ids.
 
-    Of feedback it is `derive_key(hash_id(impression_id), kind)`, so that the user rows' impression_key gives it too.
+    Args:
+        with_users: an id tells records of one user apart, as it does in a log. Without, it tells those of all users.
     """
     keys = hash_ids(pa.array(records["record_id"], pa.string()))
-    is_event = records["kind"] == RecordKind.EVENT
-    return keys if is_event.all() else np.where(is_event, keys, derive_key(keys, records["kind"]))
+    return mixed_keys(keys, records["kind"], records["user_key"] if with_users else None)
+
+
+def mixed_keys(id_key: np.ndarray, kind: np.ndarray, user_key: np.ndarray | None) -> np.ndarray:
+    """Return hashes of ids mixed with kind and user, int64 (n,), so that the keys of the user rows give them too.
+
+    Args:
+        id_key: int64 (n,), hash of the event's or impression's id.
+        kind: (n,), `RecordKind`; an event's key is not mixed with it.
+        user_key: int64 (n,), or None.
+
+    >>> users = np.array([1, 2])
+    >>> len(set(mixed_keys(np.array([5, 5]), np.array([0, 0]), users).tolist()))
+    2
+    """
+    is_event = kind == RecordKind.EVENT
+    keys = id_key if is_event.all() else np.where(is_event, id_key, derive_key(id_key, kind))
+    return keys if user_key is None else derive_key(keys ^ derive_key(user_key, _OF_USER), _OF_USER)
 
 
 def contributions(records: Columns, config: FeatureConfig, weight: np.ndarray | None = None) -> dict[str, Contribution]:

@@ -12,13 +12,12 @@ import xxhash
 
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features.common_table import CommonTable
-from rosa_ray.features.config import ADDED_LATER, FeatureConfig
+from rosa_ray.features.config import ADDED_LATER, FeatureConfig, config_of
 from rosa_ray.features.counting import dense_names
 from rosa_ray.features.fields import field_names, wrong_slot
 from rosa_ray.features.fit_sums import TABLES, TOTALS, FitSums
 from rosa_ray.features.frozen import FrozenVectors
 from rosa_ray.features.own import (
-    ColumnConfig,
     frozen_names,
     is_frozen,
     number_names,
@@ -26,7 +25,6 @@ from rosa_ray.features.own import (
     shared_names,
     vector_names,
 )
-from rosa_ray.features.own_counters import CounterConfig
 from rosa_ray.features.parts import POSITION
 from rosa_ray.features.views import VIEWS
 from rosa_ray.features.vocabulary import Vocabulary
@@ -311,12 +309,4 @@ def _config_from(document: dict[str, Any], directory: Path) -> FeatureConfig:
             f"{directory}: features are of version {document.get('version')} with settings {sorted(stored)}, this code "
             f"is version {VERSION} with settings {sorted(known)}; train again or install the version that wrote them"
         )
-    columns = {name: ColumnConfig(**settings) for name, settings in stored.get("columns", {}).items()}
-    crosses = tuple(tuple(parts) for parts in stored.get("crosses", ()))
-    counters = tuple(_counter_from(settings) for settings in stored.get("counters", ()))
-    lists = {"views": tuple(stored["views"]), "columns": columns, "crosses": crosses, "counters": counters}
-    return FeatureConfig(**{**stored, **lists})
-
-
-def _counter_from(settings: dict[str, Any]) -> CounterConfig:
-    return CounterConfig(settings["of"], tuple(settings["by"]), tuple(settings["windows_h"]))
+    return config_of(stored)

@@ -111,7 +111,7 @@ class LivePath:
         return int(buckets_of(self._state.config).last_closed(np.array([time_us]))[0])
 
     def _open(self) -> OnlineStore:
-        return open_store(self._config, self._state.config, self._state.fingerprint, create=True)
+        return open_store(self._config, self._state.config, user_key_id=self._state.user_key_id, create=True)
 
     def _start(self) -> None:
         self._source, self._store = LocalLog(self._log, "parity"), self._open()

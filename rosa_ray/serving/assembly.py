@@ -84,7 +84,7 @@ def _opening(settings: ServiceSettings, model: ServedModel) -> Callable[[], Onli
         busy_timeout_ms=min(settings.store.busy_timeout_ms, patience_ms),
         timeout_ms=min(settings.store.timeout_ms, patience_ms),
     )
-    return lambda: open_store(store, model.features.config, model.features.fingerprint)
+    return lambda: open_store(store, model.features.config, model.version, user_key_id=model.features.user_key_id)
 
 
 def build_encoder(

@@ -6,6 +6,8 @@ from rosa_ray.store.factory import open_store
 from rosa_ray.store.protocol import (
     STATE_EVENT_COLUMNS,
     ApplyResult,
+    HeldGeneration,
+    LoadProgress,
     OnlineStore,
     StateBlock,
     StoredStates,
@@ -19,6 +21,8 @@ from rosa_ray.store.protocol import (
 __all__ = [
     "STATE_EVENT_COLUMNS",
     "ApplyResult",
+    "HeldGeneration",
+    "LoadProgress",
     "OnlineStore",
     "StateBlock",
     "StoreConfig",

@@ -47,6 +47,12 @@ class StoreConfig:
     counter_days: Annotated[int, Ge(1), Le(3650)] = 7
     """Buckets of counters are kept for the longest window and so many days more, by the time of the newest record. A
     request of an earlier time is not read exactly. The sums of all time go on."""
+    kept_versions: Annotated[int, Ge(0), Le(20)] = 2
+    """Former models that can still be read, beside the one activated last. Each activation removes the states of older
+    ones, and the loaded logs that none of the kept reads. Records are counted once for each loaded log that is kept."""
+    journal_days: Annotated[int, Ge(1)] = 30
+    """Live records are kept for this long, by the time of the newest, until a loaded log holds them. A log that ended
+    earlier is loaded without those that fell out, and `rosa materialize` says how many did."""
     user_ttl_days: Annotated[int, Ge(0)] = 0
     """A user without a record for this long, in event time, is removed. 0 keeps users for ever."""
     busy_timeout_ms: Annotated[int, Ge(0)] = 5000
@@ -58,6 +64,11 @@ class StoreConfig:
     def horizon_us(self) -> int:
         """The horizon of remembered event ids, microseconds."""
         return self.dedup_horizon_days * DAY_US
+
+    @property
+    def journal_us(self) -> int:
+        """How long live records are kept in the journal, microseconds."""
+        return self.journal_days * DAY_US
 
     @property
     def ttl_us(self) -> int | None:

@@ -53,6 +53,17 @@ def parts_of_texts(texts: Sequence[str]) -> dict[str, np.ndarray]:
     return {name: np.array([one.get(name, MISSING_KEY) for one in said], np.int64) for name in names}
 
 
+def recoded(codes: np.ndarray, said: Sequence[str], meant: Sequence[str]) -> np.ndarray:
+    """Codes of behaviours by one list of names as those of another, -1 where it lacks the name.
+
+    >>> recoded(np.array([0, 1]), ["view", "cart"], ["click", "view"])
+    array([ 1, -1])
+    """
+    places = {name: code for code, name in enumerate(meant)}
+    moved: np.ndarray = np.array([places.get(name, -1) for name in said])[codes]
+    return moved
+
+
 def unpack_timeline(records: bytes, event_ids: str) -> dict[str, np.ndarray]:
     """Bytes of records and packed ids to `EVENT_COLUMNS` and `event_id`."""
     return unpack_records(records) | {"event_id": np.array(ids_of_json(event_ids), dtype=object)}

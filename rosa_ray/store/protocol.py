@@ -11,13 +11,19 @@ filled at any age.
 Beside them a store keeps what is known of users, items and ads: declared columns, in versions that hold from a time on,
 `rosa_ray.features.versions.layout`. Changes of these have no id and are never late. Said again they change nothing.
 
-A store holds two versions: the active one, which is read and updated, and one that a materialisation fills beside it
-and that `activate` puts in its place at once.
+A store holds **generations**. Each is one loaded log, counted by the feature configuration that it was loaded with.
+Several are live at once: the newest activated one, and former ones that models still read. `apply` folds a record into
+all of them. One more may be loading beside them, and touches none.
+
+Encoder states belong to a generation and a model. A model fitted anew on a log that is live adds its states, and no
+timeline, counter or id is loaded again. A reader names its model and its features and is given the generation that
+fits; `StoreVersion.counting_fingerprint` says which do. It looks again at every read, so that what is activated for
+another model changes nothing for it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -30,25 +36,66 @@ from rosa_ray.units import MINUTE_US
 STATE_EVENT_COLUMNS = ("time_us", "item_key", "category_key", "behavior")
 """What is kept of an encoded event beside its state: what an ad compares itself with."""
 
+NEVER_US = -(2**63)
+"""Before all times."""
+
 SPAN_US = 10 * MINUTE_US
 """Of such spans of time the store knows when it forgot the ids of the first and the last record in them."""
 
 
 @dataclass(frozen=True)
 class StoreVersion:
-    """What a version of the store was made from; two loads of equal versions are the same load.
+    """The log that a generation was loaded from; two loads of equal versions are the same load.
 
     Attributes:
-        model_version: of the bundle that encoded the states; empty when there is none.
-        feature_fingerprint: of the features that counters and vocabularies belong to.
-        as_of_us: end of the log that was loaded.
+        counting_fingerprint: of the features that decide what is kept, `rosa_ray.features.counting_fingerprint`.
+        as_of_us: end of the log.
         source: names the input files, so that a load of other data is never mixed into a broken-off one.
     """
 
-    model_version: str
-    feature_fingerprint: str
+    counting_fingerprint: str
     as_of_us: int
     source: str = ""
+
+
+@dataclass(frozen=True)
+class LoadProgress:
+    """How far a load is.
+
+    Attributes:
+        is_live: a live generation holds this log already. Only states are written, and no users, counters or columns.
+        done: input files whose users and states are in.
+    """
+
+    is_live: bool
+    done: frozenset[str]
+
+
+@dataclass(frozen=True)
+class HeldGeneration:
+    """One generation of a store.
+
+    Attributes:
+        number: its name in the store, never used again.
+        state: `live` takes records, `loading` is being filled. `held` waits for its model's first reader, since an
+            earlier version of the program filled it. `dropped` is being removed.
+        models: versions of the models with states here, or that read here without any, newest activated first.
+        newest_us: time of the newest record; the horizon is counted back from it.
+        late: records set aside as late since it was activated.
+        max_timeline_events: events kept per user (and one more).
+        is_active: it was activated last.
+        untold: records and changes taken by another model's writer, whose features do not say all that is counted here.
+    """
+
+    number: int
+    state: Literal["live", "loading", "held", "dropped"]
+    version: StoreVersion
+    models: tuple[str, ...]
+    newest_us: int
+    late: int
+    max_timeline_events: int
+    is_active: bool
+    untold: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +126,8 @@ class UserRecord:
             `max_timeline_events` + 1.
         states: None when the user was not encoded.
         counters: the user's own views (`user_events`, `user_impressions`).
-        model_version: of the active version, whether this user has states or not.
+        model_version: the reader's model where the generation holds states of it, whether this user has some or not;
+            else empty.
         columns: versions of the user's declared columns; empty where none are known, or none are declared.
     """
 
@@ -184,30 +232,41 @@ class StateBlock:
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """Identity and condition of a store.
+    """Identity and condition of a store as its reader sees it.
 
     Attributes:
+        version: of the generation that is read.
+        model_version: the reader's model where the generation holds states of it; else empty.
         newest_us: time of the newest record; the horizon is counted back from it.
-        late: records set aside as late since the version was activated.
+        late: records set aside as late since the generation was activated.
         max_timeline_events: events kept per user (and one more).
+        journal_records: live records that are kept until a loaded log holds them.
+        journal_dropped: live records that fell out of the journal by age, `StoreConfig.journal_days`.
+        journal_from_us: all live records from this time on that no loaded log holds are in the journal.
+        held: all generations, the active one first, then by number from the newest.
     """
 
     kind: str
     location: str
     schema_version: int
     version: StoreVersion
+    model_version: str
     newest_us: int
     late: int
     max_timeline_events: int
+    journal_records: int = 0
+    journal_dropped: int = 0
+    journal_from_us: int = NEVER_US
+    held: tuple[HeldGeneration, ...] = ()
 
 
 class OnlineStore(Protocol):
-    """The operations of every store. All raise StoreError when the store is missing, locked, damaged, or was
-    filled for other features than the caller's.
+    """The operations of every store. All raise StoreError when the store is missing, locked or damaged. What reads or
+    applies also raises it when no live generation is counted by the caller's features.
     """  # noqa: D205
 
     def read_user(self, user_key: int) -> UserRecord:
-        """Everything of one user, from one version and one moment."""
+        """Everything of one user, from one generation and one moment."""
         ...
 
     def read_counters(self, view: str, entity_keys: np.ndarray, since_bucket: int | None = None) -> CounterStates:
@@ -243,7 +302,9 @@ class OnlineStore(Protocol):
     def apply(
         self, records: Columns, positions: Sequence[StreamPosition] = (), changes: Sequence[Changes] = ()
     ) -> ApplyResult:
-        """Count records and append events, each id of a kind once, together with the positions of their streams.
+        """Count records and append events, each id of a user and a kind once, with the positions of their streams.
+
+        Every live generation takes them, as its own features count. The result is that of the reader's generation.
 
         Users without a record for `StoreConfig.user_ttl_days` are removed along the way, a few with every update. Of a
         user's columns a store lets go what was superseded before `StoreConfig.dedup_horizon_days`.
@@ -261,53 +322,76 @@ class OnlineStore(Protocol):
         """Next offset of a stream, None when it was never applied."""
         ...
 
-    def begin_load(self, version: StoreVersion, max_timeline_events: int) -> set[str]:
-        """Prepare the version beside the active one; a broken-off load of the same version goes on.
+    def begin_load(self, version: StoreVersion, model_version: str, max_timeline_events: int) -> LoadProgress:
+        """Prepare a generation, or only states of a model in the live one that holds this log.
 
-        Returns:
-            Input files that are loaded already.
+        A broken-off load of the same version goes on; one of another version is replaced. A live generation serves when
+        it keeps as many events per user, or just as many where `StoreConfig.max_timeline_events` asks for a number.
+
+        Args:
+            model_version: of the model whose states are written; its features are those that the store was opened with.
+
+        Raises:
+            StoreError: `version` is of other features than the store was opened with.
         """
         ...
 
     def load_users(self, version: StoreVersion, block: TimelineBlock) -> None:
-        """Put timelines into the version being loaded, replacing these users'."""
+        """Put timelines into the generation being loaded, replacing these users'."""
         ...
 
-    def write_states(self, version: StoreVersion, block: StateBlock) -> None:
-        """Put encoder states into the version being loaded, replacing these users'."""
+    def write_states(self, version: StoreVersion, model_version: str, block: StateBlock) -> None:
+        """Put encoder states of a model into the generation of this version, loading or live, replacing these users'.
+
+        They are read once `activate` names the model. States of users to whom an event before the last encoded one came
+        in live are stale.
+        """
         ...
 
     def load_counters(self, version: StoreVersion, states: CounterStates) -> None:
-        """Put all counters into the version being loaded, replacing any."""
+        """Put all counters into the generation being loaded, replacing any."""
         ...
 
     def load_columns(self, version: StoreVersion, prefix: str, keys: np.ndarray, packed: Sequence[bytes]) -> None:
-        """Put versions of columns into the version being loaded, replacing those of these users, items or ads.
+        """Put versions of columns into the generation being loaded, replacing those of these users, items or ads.
 
         A user who is in no timeline block becomes known by them as of the end of the log; load timelines before.
         """
         ...
 
-    def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
+    def mark_loaded(self, version: StoreVersion, model_version: str, input_files: Sequence[str]) -> None:
         """Note input files as done."""
         ...
 
-    def activate(self, version: StoreVersion) -> ApplyResult:
-        """Put the loaded version in the place of the active one, at once.
+    def activate(self, version: StoreVersion, model_version: str) -> ApplyResult:
+        """Let readers of the model read the generation of this version, which becomes the active one.
 
-        Records that were applied live and that the loaded log does not hold are applied to it first, and so are live
-        changes. A version with other columns takes the changes of those it has.
+        Records that were applied live and that the loaded log does not hold are applied to a generation being loaded
+        first, and so are live changes. A generation with other columns takes the changes of those it has.
+
+        Then what is not read any more is removed: states and generations of all models but this one and the
+        `StoreConfig.kept_versions` activated last before it.
 
         Returns:
-            What became of those records; `duplicates` are those that the log holds.
+            What became of those records; `duplicates` are those that the log holds. A live generation has them already.
+        """
+        ...
+
+    def drop(self, name: str) -> None:
+        """Remove a generation, by its number, or a model's states, by its version.
+
+        A generation goes with its last model.
+
+        Raises:
+            StoreError: nothing goes by this name, or it is the active generation or the model activated last.
         """
         ...
 
     def forget_user(self, user_key: int) -> bool:
-        """Remove a user's timeline, states, columns and own counters; True when there was something.
+        """Remove a user's timeline, states, columns and own counters everywhere; True when there was something.
 
         Sums over all users stay, and so do the hashes of record ids, so that a repeated record does not bring the user
-        back. The log that versions are loaded from is not the store's: remove the user there too.
+        back. The log that generations are loaded from is not the store's: remove the user there too.
         """
         ...
 

@@ -87,7 +87,10 @@ def build_pipeline(
     )
     source = open_records(stream, share, settings.files)
     try:
-        store = open_store(settings.store, state.config, state.fingerprint, create=True)
+        store = open_store(
+            settings.store, state.config, bundle.model_version, user_key_id=state.user_key_id, create=True
+        )
+        store.info()
     except BaseException:
         source.close()
         raise

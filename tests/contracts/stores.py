@@ -10,6 +10,7 @@ from rosa_ray.features import (
     Counters,
     FeatureConfig,
     RecordKind,
+    counting_fingerprint,
     fold_events,
     keyed_events,
     record_keys,
@@ -20,10 +21,10 @@ from rosa_ray.store import OnlineStore, StateBlock, StoreVersion, TimelineBlock
 from rosa_ray.units import DAY_US
 
 FEATURES = FeatureConfig()
-FINGERPRINT = "f" * 16
+MODEL = "model-1"
 T0 = 1_700_000_000_000_000
 KEEP = 4
-VERSION = StoreVersion("model-1", FINGERPRINT, T0, "log-1")
+VERSION = StoreVersion(counting_fingerprint(FEATURES), T0, "log-1")
 
 Open = Callable[..., OnlineStore]
 
@@ -72,10 +73,12 @@ def entity_part(counters: Counters, keys: np.ndarray) -> Counters:
     return Counters(counters.entity_key[chosen], counters.bucket[chosen], counters.sums[chosen])
 
 
-def require_one_pass(store: OnlineStore, rows: list[tuple[str, str, int]], keep: int = KEEP) -> None:
+def require_one_pass(
+    store: OnlineStore, rows: list[tuple[str, str, int]], keep: int = KEEP, features: FeatureConfig = FEATURES
+) -> None:
     """The store holds, bit for bit, what one sorted pass over the rows gives."""
     whole = keyed_events(events_table(rows))
-    for view, expected in fold_events(whole, FEATURES).items():
+    for view, expected in fold_events(whole, features).items():
         keys = np.unique(expected.entity_key)
         require_equal_counters(store.read_counters(view, keys)[view], expected)
     ids = {(hash_id(user), time, event_id) for event_id, user, time in rows}
@@ -120,9 +123,16 @@ def state_block(rows: list[tuple[str, str, int]], user: str, width: int = 3) -> 
     )
 
 
-def load(store: OnlineStore, rows: list[tuple[str, str, int]], version: StoreVersion = VERSION) -> None:
-    store.begin_load(version, KEEP)
-    store.load_users(version, timeline_block(rows, version.as_of_us, 7 * DAY_US))
-    store.load_counters(version, fold_events(keyed_events(events_table(rows)), FEATURES))
+def load(
+    store: OnlineStore,
+    rows: list[tuple[str, str, int]],
+    version: StoreVersion = VERSION,
+    model: str = MODEL,
+    features: FeatureConfig = FEATURES,
+) -> None:
+    """Load a log of events with states of every user, or only the states where it is live."""
+    if not store.begin_load(version, model, KEEP).is_live:
+        store.load_users(version, timeline_block(rows, version.as_of_us, 7 * DAY_US))
+        store.load_counters(version, fold_events(keyed_events(events_table(rows)), features))
     for user in sorted({user for _, user, _ in rows}):
-        store.write_states(version, state_block(rows, user))
+        store.write_states(version, model, state_block(rows, user))

@@ -1,6 +1,7 @@
 """What every online store must do: one suite, run on each implementation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from hypothesis import strategies as st
 from rosa_ray.errors import StoreError
 from rosa_ray.features import EVENT_COLUMNS, Counters, CounterStates
 from rosa_ray.schema import hash_id
-from rosa_ray.store import OnlineStore, StoreVersion, StreamPosition
+from rosa_ray.store import LoadProgress, OnlineStore, StreamPosition
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US
 from tests.contracts.stores import (
-    FINGERPRINT,
     KEEP,
+    MODEL,
     T0,
     VERSION,
     Open,
@@ -118,7 +119,7 @@ def test_what_may_be_a_forgotten_repetition_is_set_aside_and_counted(store: Onli
 def test_what_a_loaded_log_covers_is_late_and_what_came_after_it_is_not(store: OnlineStore) -> None:
     rows = [(f"e{day:02d}", "ann", T0 - day * DAY_US) for day in range(3)]
     load(store, rows)
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     assert store.apply(columns_of([("old", "ann", T0 - 8 * DAY_US)])).late == 1
     after = [("new", "ann", T0 + 30 * DAY_US), ("gap", "ann", T0 + HOUR_US)]
     assert [store.apply(columns_of([row])).accepted for row in after] == [1, 1]
@@ -251,11 +252,12 @@ def test_a_failed_update_leaves_nothing_behind(store: OnlineStore) -> None:
 def test_a_loaded_version_is_seen_only_once_active(store: OnlineStore) -> None:
     rows = [("e1", "ann", T0 - HOUR_US), ("e2", "ann", T0), ("e3", "bob", T0)]
     load(store, rows)
-    assert store.info().version.model_version == ""
+    assert store.info().version.source == ""
     assert len(store.read_user(hash_id("ann")).timeline["time_us"]) == 0
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     info = store.info()
     assert (info.version, info.newest_us, info.max_timeline_events) == (VERSION, T0, KEEP)
+    assert (info.model_version, store.read_user(hash_id("ann")).model_version) == (MODEL, MODEL)
     require_one_pass(store, rows)
 
 
@@ -264,10 +266,10 @@ def test_states_are_read_as_written(open_: Open) -> None:
     for dtype, tolerance in (("float32", 0.0), ("float16", 1e-3)):
         store = open_(name=f"{dtype}.db", states_dtype=dtype)
         load(store, rows)
-        store.activate(VERSION)
+        store.activate(VERSION, MODEL)
         found, expected = store.read_user(hash_id("ann")).states, state_block(rows, "ann")
         assert found is not None
-        assert (found.model_version, found.event_id, found.stale) == ("model-1", "e2", False)
+        assert (found.model_version, found.event_id, found.stale) == (MODEL, "e2", False)
         for name, values in expected.events.items():
             np.testing.assert_array_equal(found.events[name], values)
         assert found.states.dtype == np.float32
@@ -277,7 +279,7 @@ def test_states_are_read_as_written(open_: Open) -> None:
 def test_states_turn_stale_when_an_event_lands_before_the_last_encoded(store: OnlineStore) -> None:
     rows = [("e1", "ann", T0 - HOUR_US), ("e2", "ann", T0)]
     load(store, rows)
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     store.apply(columns_of([("e3", "ann", T0)]))
     record = store.read_user(hash_id("ann"))
     assert record.states is not None
@@ -292,7 +294,7 @@ def test_states_turn_stale_when_an_event_lands_before_the_last_encoded(store: On
 def test_events_too_old_for_the_timeline_leave_states_fresh(store: OnlineStore) -> None:
     rows = [(f"e{step}", "ann", T0 - (9 - step) * HOUR_US) for step in range(KEEP + 1)]
     load(store, rows)
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     store.apply(columns_of([("early", "ann", T0 - 20 * HOUR_US)]))
     states = store.read_user(hash_id("ann")).states
     assert states is not None
@@ -302,7 +304,7 @@ def test_events_too_old_for_the_timeline_leave_states_fresh(store: OnlineStore) 
 def test_events_of_the_loaded_log_are_duplicates(store: OnlineStore) -> None:
     rows = [(f"e{step}", "ann", T0 - step * HOUR_US) for step in range(KEEP + 5)]
     load(store, rows)
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     assert store.apply(columns_of(rows)).duplicates == len(rows)
     require_one_pass(store, rows)
 
@@ -310,16 +312,16 @@ def test_events_of_the_loaded_log_are_duplicates(store: OnlineStore) -> None:
 def test_live_events_survive_a_new_load_exactly_once(store: OnlineStore) -> None:
     first, live = [("e1", "ann", T0 - HOUR_US)], [("e2", "ann", T0), ("e3", "bob", T0 + HOUR_US)]
     load(store, first)
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     store.apply(columns_of(live))
-    later = StoreVersion("model-2", FINGERPRINT, T0, "log-2")
+    later = replace(VERSION, source="log-2")
     load(store, first + live[:1], later)
-    replayed = store.activate(later)
+    replayed = store.activate(later, MODEL)
     assert (replayed.accepted, replayed.duplicates) == (1, 1)
     require_one_pass(store, first + live)
-    last = StoreVersion("model-3", FINGERPRINT, T0 + HOUR_US, "log-3")
+    last = replace(VERSION, as_of_us=T0 + HOUR_US, source="log-3")
     load(store, first + live, last)
-    replayed = store.activate(last)
+    replayed = store.activate(last, MODEL)
     assert (replayed.accepted, replayed.duplicates) == (0, 1)
     require_one_pass(store, first + live)
 
@@ -329,32 +331,32 @@ def test_loading_again_gives_the_same(store: OnlineStore) -> None:
     for _ in range(3):
         load(store, rows)
         load(store, rows)
-        store.activate(VERSION)
+        store.activate(VERSION, MODEL)
     require_one_pass(store, rows)
 
 
 def test_a_broken_off_load_goes_on_and_another_starts_afresh(store: OnlineStore) -> None:
-    assert store.begin_load(VERSION, KEEP) == set()
+    assert store.begin_load(VERSION, MODEL, KEEP) == LoadProgress(False, frozenset())
     store.load_users(VERSION, timeline_block([("e1", "ann", T0)], T0, DAY_US))
-    store.mark_loaded(VERSION, ["part-0"])
-    assert store.begin_load(VERSION, KEEP) == {"part-0"}
-    other = StoreVersion("model-2", FINGERPRINT, T0, "log-1")
-    assert store.begin_load(other, KEEP) == set()
+    store.mark_loaded(VERSION, MODEL, ["part-0"])
+    assert store.begin_load(VERSION, MODEL, KEEP) == LoadProgress(False, frozenset({"part-0"}))
+    other = replace(VERSION, source="log-2")
+    assert store.begin_load(other, MODEL, KEEP).done == set()
     with pytest.raises(StoreError, match="replaced"):
-        store.mark_loaded(VERSION, ["part-1"])
-    store.activate(other)
+        store.mark_loaded(VERSION, MODEL, ["part-1"])
+    store.activate(other, MODEL)
     assert len(store.read_user(hash_id("ann")).timeline["time_us"]) == 0
 
 
 def test_activate_needs_a_load(store: OnlineStore) -> None:
     with pytest.raises(StoreError, match="never began; run `rosa materialize`"):
-        store.activate(VERSION)
+        store.activate(VERSION, MODEL)
 
 
 def test_forgotten_users_are_gone_and_stay_gone(store: OnlineStore) -> None:
     rows = [("e1", "ann", T0), ("e2", "bob", T0)]
     load(store, rows)
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     store.apply(columns_of([("e3", "ann", T0)]))
     assert store.forget_user(hash_id("ann"))
     assert not store.forget_user(hash_id("ann"))
@@ -363,9 +365,9 @@ def test_forgotten_users_are_gone_and_stay_gone(store: OnlineStore) -> None:
     assert len(record.counters["user_events"].bucket) == 0
     assert store.apply(columns_of([("e1", "ann", T0), ("e3", "ann", T0)])).duplicates == 2
     assert len(store.read_user(hash_id("bob")).timeline["time_us"]) == 1
-    again = StoreVersion("model-2", FINGERPRINT, T0)
+    again = replace(VERSION, source="log-2")
     load(store, rows[1:], again)
-    assert store.activate(again).accepted == 0
+    assert store.activate(again, MODEL).accepted == 0
 
 
 def test_counters_of_many_entities_come_in_one_call(store: OnlineStore) -> None:
@@ -374,25 +376,12 @@ def test_counters_of_many_entities_come_in_one_call(store: OnlineStore) -> None:
         rng.integers(-(2**63), 2**63 - 1, 200), rng.integers(470_000, 470_400, 200), rng.integers(0, 2**40, (200, 5))
     )
     states: CounterStates = {"ad_impressions": expected}
-    store.begin_load(VERSION, KEEP)
+    store.begin_load(VERSION, MODEL, KEEP)
     store.load_counters(VERSION, states)
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     keys = np.r_[expected.entity_key[::2], 12345]
     found = store.read_counters("ad_impressions", keys)["ad_impressions"]
     require_equal_counters(found, entity_part(expected, keys))
-
-
-def test_a_store_of_other_features_is_refused(open_: Open) -> None:
-    store = open_()
-    with pytest.raises(StoreError, match=r"features 'ffff.*computes 'other'; run `rosa materialize`"):
-        open_(fingerprint="other")
-    assert open_(fingerprint=None).info().version.feature_fingerprint == FINGERPRINT
-    other = StoreVersion("model-2", "other", T0)
-    store.begin_load(other, KEEP)
-    store.activate(other)
-    for call in (lambda: store.read_user(1), lambda: store.apply(columns_of([("e", "u", T0)]))):
-        with pytest.raises(StoreError, match="was filled for features 'other'"):
-            call()
 
 
 def test_an_unknown_view_is_refused(store: OnlineStore) -> None:

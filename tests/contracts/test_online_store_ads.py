@@ -4,11 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from rosa_ray.features import FeatureConfig
 from rosa_ray.features.ad_changes import AdChange, fold_changes
 from rosa_ray.features.changes import changes_of_ads
+from rosa_ray.features.own import ColumnConfig
+from rosa_ray.schema import hash_id
 from rosa_ray.store import OnlineStore
 from rosa_ray.units import DAY_US, MINUTE_US
-from tests.contracts.stores import T0, VERSION, Open, columns_of, load
+from tests.contracts.stores import MODEL, T0, VERSION, Open, columns_of, load
 
 ALL = 1000
 
@@ -49,9 +52,16 @@ def test_changes_outlive_the_version_that_they_came_to(store: OnlineStore) -> No
     tell(store, change("a1", 5, price=2.0))
     before = store.read_ads(0, ALL)
     load(store, [("e1", "ann", T0)])
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     assert store.read_ads(0, ALL).changes == before.changes
     assert store.read_ads(0, ALL).log == before.log != ""
+
+
+def test_terms_are_taken_beside_declared_columns(open_: Open) -> None:
+    store = open_(features=FeatureConfig(columns={"ad.margin": ColumnConfig(type="number")}))
+    tell(store, change("a1", 5, price=2.0))
+    assert len(store.read_ads(0, ALL).changes) == 1
+    assert store.read_columns("ad.", np.array([hash_id("a1")])) == [b""]
 
 
 def test_all_processes_read_the_same_list(open_: Open) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rosa_ray.errors import StoreError
-from rosa_ray.features import AdTable, FeatureConfig
-from rosa_ray.features.changes import Changes, merge_changes
+from rosa_ray.features import AdTable, FeatureConfig, counting_fingerprint
+from rosa_ray.features.changes import merge_changes
 from rosa_ray.features.held_versions import HeldVersions
 from rosa_ray.features.own import ColumnConfig, of_prefix
 from rosa_ray.features.versions import layout
@@ -19,7 +20,7 @@ from rosa_ray.schema import hash_id
 from rosa_ray.schema.own_columns import AD, ITEM, USER
 from rosa_ray.store import OnlineStore, StoreVersion, StreamPosition
 from rosa_ray.units import DAY_US, HOUR_US
-from tests.contracts.stores import FINGERPRINT, KEEP, T0, VERSION, Open, columns_of, load
+from tests.contracts.stores import MODEL, T0, Open, columns_of, load
 from tests.synthetic import ads_table
 
 COLUMNS = {
@@ -30,7 +31,8 @@ COLUMNS = {
 }
 FEATURES = FeatureConfig(columns=COLUMNS)
 OTHER = FeatureConfig(columns={"user.tags": COLUMNS["user.tags"], "ad.margin": ColumnConfig(type="number")})
-LATER = StoreVersion("model-2", FINGERPRINT, T0 + HOUR_US, "log-2")
+VERSION = StoreVersion(counting_fingerprint(FEATURES), T0, "log-1")
+LATER = replace(VERSION, as_of_us=T0 + HOUR_US, source="log-2")
 PARSER = RecordParser(AdTable.from_table(ads_table()), now_us=lambda: T0 + 365 * DAY_US, features=FEATURES)
 
 
@@ -146,11 +148,11 @@ def test_positions_move_with_changes(store: OnlineStore) -> None:
 
 
 def test_loaded_columns_are_seen_once_active(store: OnlineStore) -> None:
-    load(store, [("e1", "ann", T0)])
+    load(store, [("e1", "ann", T0)], VERSION)
     store.load_columns(VERSION, USER, *table_row("ann", T0 - DAY_US, 40))
     store.load_columns(VERSION, USER, *table_row("ann", T0 - HOUR_US, 41))
     assert ages(store, "ann", T0) == [None]
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     assert ages(store, "ann", T0 - DAY_US, T0) == [None, 41]
     with pytest.raises(StoreError, match="replaced"):
         store.load_columns(LATER, USER, *table_row("ann", T0, 1))
@@ -158,13 +160,13 @@ def test_loaded_columns_are_seen_once_active(store: OnlineStore) -> None:
 
 def test_live_changes_survive_loads_until_one_says_them(store: OnlineStore) -> None:
     tell(store, profile("ann", T0, age=30), profile("ann", T0 + 1, age=31), item("i", None, brand="b"))
-    load(store, [("e1", "ann", T0)])
+    load(store, [("e1", "ann", T0)], VERSION)
     store.load_columns(VERSION, USER, *table_row("ann", T0, 30))
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     assert ages(store, "ann", T0, T0 + 1) == [30, 31]
     assert len(store.read_columns(ITEM, np.array([hash_id("i")]))[0]) == layout(of_prefix(ITEM, COLUMNS)).itemsize
     load(store, [("e1", "ann", T0)], LATER)
-    store.activate(LATER)
+    store.activate(LATER, MODEL)
     # The first change was in the table before, so that a table without it takes it back.
     assert ages(store, "ann", T0, T0 + 1) == [None, 31]
 
@@ -173,7 +175,7 @@ def test_an_activation_that_is_repeated_gives_the_same(store: OnlineStore) -> No
     tell(store, profile("ann", T0, age=30))
     for version in (VERSION, LATER, VERSION):
         load(store, [("e1", "ann", T0)], version)
-        store.activate(version)
+        store.activate(version, MODEL)
         assert ages(store, "ann", T0) == [30]
 
 
@@ -181,29 +183,29 @@ def test_a_version_of_other_columns_takes_what_it_knows(open_: Open) -> None:
     store = open_(features=FEATURES)
     tell(store, profile("ann", T0, age=30, tags=["a", "b"]), item("i", None, brand="b"))
     store.close()
-    other = open_(features=OTHER, fingerprint=None)
-    load(other, [("e1", "ann", T0)])
-    other.activate(VERSION)
+    other, version = open_(features=OTHER), replace(VERSION, counting_fingerprint=counting_fingerprint(OTHER))
+    load(other, [("e1", "ann", T0)], version)
+    other.activate(version, MODEL)
     held = HeldVersions(USER, OTHER.columns)
     tags = held.read(held.add([other.read_user(hash_id("ann")).columns]), np.array([T0]))["user.tags"]
     assert tags.tolist() == [[hash_id("a"), hash_id("b")]]
     assert other.read_columns(ITEM, np.array([hash_id("i")])) == [b""]
     other.close()
-    back = open_(features=FEATURES, fingerprint=None)
+    back = open_(features=FEATURES)
     load(back, [("e1", "ann", T0)], LATER)
-    back.activate(LATER)
+    back.activate(LATER, MODEL)
     assert ages(back, "ann", T0) == [30]
     assert back.read_columns(ITEM, np.array([hash_id("i")]))[0]
 
 
 def test_forgotten_users_lose_their_columns_for_good(store: OnlineStore) -> None:
     tell(store, profile("ann", T0, age=30), profile("bob", T0, age=31))
-    load(store, [("e1", "bob", T0)])
+    load(store, [("e1", "bob", T0)], VERSION)
     store.load_columns(VERSION, USER, *table_row("ann", T0, 30))
     assert store.forget_user(hash_id("ann"))
     assert not store.forget_user(hash_id("ann"))
     assert ages(store, "ann", T0) == [None]
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     assert (ages(store, "ann", T0), ages(store, "bob", T0)) == ([None], [31])
 
 
@@ -216,7 +218,7 @@ def test_users_who_are_silent_for_too_long_lose_their_columns(open_: Open) -> No
     store.apply(columns_of([("e2", "cid", T0 + 31 * DAY_US)]))
     assert (ages(store, "ann", T0), ages(store, "bob", T0 + 31 * DAY_US)) == ([None], [31])
     load(store, [("e2", "cid", T0 + 31 * DAY_US)], LATER)
-    store.activate(LATER)
+    store.activate(LATER, MODEL)
     assert (ages(store, "ann", T0), ages(store, "bob", T0 + 31 * DAY_US)) == ([None], [31])
 
 
@@ -227,15 +229,20 @@ def test_without_declared_columns_nothing_is_kept(open_: Open) -> None:
     assert store.read_columns(USER, np.array([hash_id("ann")])) == [b""]
 
 
-def test_a_store_of_other_features_gives_no_columns(open_: Open) -> None:
-    store = open_(features=FEATURES)
-    other = StoreVersion("model-2", "other", T0)
-    store.begin_load(other, KEEP)
-    store.activate(other)
-    (change,) = parsed_of(item("i", None, brand="b")).changes
-    for call in (
-        lambda: store.read_columns(ITEM, np.array([1])),
-        lambda: store.apply(columns_of([]), (), [Changes(ITEM, change.key, change.rows)]),
-    ):
-        with pytest.raises(StoreError, match="was filled for features 'other'"):
-            call()
+def test_a_former_writer_s_changes_reach_a_model_of_other_columns(open_: Open) -> None:
+    """What both know is told to both; what the writer's model does not know is missing for the other."""
+    first, second = open_(features=FEATURES), open_(features=OTHER, model="model-2")
+    version = replace(VERSION, counting_fingerprint=counting_fingerprint(OTHER))
+    load(first, [("e1", "ann", T0)], VERSION)
+    first.activate(VERSION, MODEL)
+    load(second, [("e1", "ann", T0)], version, "model-2")
+    second.activate(version, "model-2")
+    tell(first, profile("ann", T0, age=30, tags=["a", "b"]), item("i", None, brand="b"))
+    assert ages(first, "ann", T0) == [30]
+    held = HeldVersions(USER, OTHER.columns)
+    tags = held.read(held.add([second.read_user(hash_id("ann")).columns]), np.array([T0]))["user.tags"]
+    assert tags.tolist() == [[hash_id("a"), hash_id("b")]]
+    load(second, [("e1", "ann", T0)], replace(version, source="log-3"), "model-2")
+    second.activate(replace(version, source="log-3"), "model-2")
+    tags = held.read(held.add([second.read_user(hash_id("ann")).columns]), np.array([T0]))["user.tags"]
+    assert tags.tolist() == [[hash_id("a"), hash_id("b")]]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ from rosa_ray.store import OnlineStore, StoreVersion, StreamPosition, TimelineBl
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US
 from tests.contracts.stores import (
     FEATURES,
-    FINGERPRINT,
     KEEP,
+    MODEL,
     T0,
     VERSION,
     Open,
@@ -190,7 +191,7 @@ def test_silent_users_are_removed(open_: Open) -> None:
 def test_a_loaded_user_is_removed_when_silent_and_kept_when_heard_of(open_: Open) -> None:
     store = open_(user_ttl_days=3)
     load(store, [("e1", "ann", T0 - DAY_US), ("e2", "bob", T0)])
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     store.apply(shown([("i1", BOB, 4, T0 + 2 * DAY_US + 1, 0, -1)]))
     assert len(store.read_user(ANN).timeline["time_us"]) == 0
     store.apply(columns_of([("e3", "cid", T0 + 5 * DAY_US)]))
@@ -216,8 +217,8 @@ def test_forgetting_removes_a_users_impressions(store: OnlineStore) -> None:
     assert len(store.read_user(ANN).counters["user_impressions"].bucket) == 0
     assert len(store.read_user(BOB).counters["user_impressions"].bucket) == 1
     assert store.apply(records).duplicates == 5
-    store.begin_load(VERSION, KEEP)
-    assert store.activate(VERSION).accepted == 2
+    store.begin_load(VERSION, MODEL, KEEP)
+    assert store.activate(VERSION, MODEL).accepted == 2
     assert len(store.read_user(ANN).counters["user_impressions"].bucket) == 0
     require_counters(store, {"user_impressions": fold_records(take(records, [1, 3]), FEATURES)["user_impressions"]})
 
@@ -227,7 +228,7 @@ def _load_seen(store: OnlineStore, version: StoreVersion, logged: Records, end_u
     times = np.where(logged["kind"] == RecordKind.CONVERSION, end_us, logged["time_us"])
     users = np.unique(logged["user_key"])
     nothing = records_of(RecordKind.EVENT, record_id=np.empty(0, object))
-    store.begin_load(version, KEEP)
+    store.begin_load(version, MODEL, KEEP)
     store.load_users(
         version,
         TimelineBlock(
@@ -254,9 +255,9 @@ def test_live_feedback_survives_a_new_load_exactly_once(store: OnlineStore) -> N
         ("second", T0 + 40 * HOUR_US, take(live, np.flatnonzero(in_log)), (1, 3)),
         ("third", T0 + 40 * HOUR_US, live, (0, 1)),
     ):
-        version = StoreVersion("model", FINGERPRINT, end_us, name)
+        version = replace(VERSION, as_of_us=end_us, source=name)
         _load_seen(store, version, logged, end_us)
-        result = store.activate(version)
+        result = store.activate(version, MODEL)
         assert (result.accepted, result.duplicates) == replayed
         require_counters(store, expected)
         assert store.apply(live).duplicates == len(live["kind"])
@@ -301,8 +302,8 @@ def test_writers_go_on_while_a_version_is_loaded_and_swapped(open_: Open) -> Non
     thread.start()
     assert begun.wait(60)
     for number in range(3):
-        version = StoreVersion("model", FINGERPRINT, T0, f"log-{number}")
+        version = replace(VERSION, source=f"log-{number}")
         load(store, rows[:10], version)
-        store.activate(version)
+        store.activate(version, MODEL)
     thread.join()
     require_one_pass(store, rows)

@@ -11,7 +11,7 @@ from rosa_ray.features.records import take_records
 from rosa_ray.features.views import View
 from rosa_ray.store import OnlineStore, StreamPosition
 from rosa_ray.units import DAY_US, HOUR_US
-from tests.contracts.stores import FEATURES, KEEP, T0, VERSION, Open, columns_of
+from tests.contracts.stores import FEATURES, KEEP, MODEL, T0, VERSION, Open, columns_of
 from tests.contracts.test_online_store_records import ANN, BOB, Records, require_counters, shown, take
 
 OWN = FeatureConfig(counters=(CounterConfig(by=("user_id", "ad_id"), windows_h=(3, None)),))
@@ -67,9 +67,9 @@ def test_old_buckets_fall_out_and_windows_stay_what_they_were(open_: Open, seed:
 @pytest.mark.parametrize("days", [3, 60])
 def test_a_long_log_is_loaded_as_its_late_buckets_and_its_sums(open_: Open, days: int) -> None:
     store, log = open_(counter_days=1, dedup_horizon_days=100), drawn(9, days)
-    store.begin_load(VERSION, KEEP)
+    store.begin_load(VERSION, MODEL, KEEP)
     store.load_counters(VERSION, fold_records(log, FEATURES))
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     require_windows(store, fold_records(log, FEATURES), T0, FEATURES)
     later = shown([("new", ANN, 1, T0 + HOUR_US, 1, 2), ("late", ANN, 1, T0 + 1, 1, -1)])
     store.apply(later)
@@ -92,9 +92,9 @@ def load_costs(store: OnlineStore, cost_micros: int) -> CounterStates:
     for counters in held.values():
         if len(counters.sums):
             counters.sums[:, -1] = cost_micros
-    store.begin_load(VERSION, KEEP)
+    store.begin_load(VERSION, MODEL, KEEP)
     store.load_counters(VERSION, held)
-    store.activate(VERSION)
+    store.activate(VERSION, MODEL)
     return held
 
 

@@ -11,6 +11,7 @@ from rosa_ray.features import (
     CounterStates,
     RecordKind,
     concat_records,
+    counting_fingerprint,
     event_records,
     fold_records,
     impression_records,
@@ -28,14 +29,15 @@ from tests.synthetic import DAYS, START_US
 Records = dict[str, np.ndarray]
 OWN = [view for view in counted_views(FEATURES) if view.parts]
 END_US = START_US + DAYS * DAY_US
-VERSION = StoreVersion("m", "f" * 16, END_US, "log")
+MODEL = "m"
+VERSION = StoreVersion(counting_fingerprint(FEATURES), END_US, "log")
 
 
 @pytest.fixture(params=store_kinds())
 def own_store(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Iterator[OnlineStore]:
     where = {"path": str(tmp_path / "s.db"), "url": redis_url, "namespace": uuid.uuid4().hex}
     config = StoreConfig(kind=request.param, dedup_horizon_days=20, **where)
-    store = open_store(config, FEATURES, "f" * 16, create=True)
+    store = open_store(config, FEATURES, MODEL, create=True)
     yield store
     store.close()
 
@@ -86,9 +88,9 @@ def test_what_came_live_is_counted_in_a_loaded_version(own_store: OnlineStore, r
     half = len(records["kind"]) // 2
     log, rest = take_records(records, slice(half)), take_records(records, slice(half, None))
     own_store.apply(rest)
-    own_store.begin_load(VERSION, 8)
+    own_store.begin_load(VERSION, MODEL, 8)
     own_store.load_counters(VERSION, fold_records(log, FEATURES))
-    result = own_store.activate(VERSION)
+    result = own_store.activate(VERSION, MODEL)
     assert (result.accepted, result.late) == (len(rest["kind"]), 0)
     require_counters(own_store, fold_records(records, FEATURES))
 
@@ -98,9 +100,9 @@ def test_a_forgotten_user_s_own_counters_are_gone(own_store: OnlineStore, record
     user = int(records["user_key"][-1])
     whole, rest = fold_records(records, FEATURES), fold_records(without_user(records, user), FEATURES)
     if loaded:
-        own_store.begin_load(VERSION, 8)
+        own_store.begin_load(VERSION, MODEL, 8)
         own_store.load_counters(VERSION, whole)
-        own_store.activate(VERSION)
+        own_store.activate(VERSION, MODEL)
     else:
         own_store.apply(records)
     assert own_store.forget_user(user)
@@ -128,7 +130,7 @@ def test_a_silent_user_s_own_counters_expire_with_the_user(
     }
     name = "impressions(user_id,item_id)"
     keys = np.unique(fold_records(take_records(records, records["user_key"] == silent), FEATURES)[name].entity_key)
-    with open_store(config, FEATURES, "f" * 16, create=True) as store:
+    with open_store(config, FEATURES, MODEL, create=True) as store:
         store.apply(records)
         assert len(store.read_counters(name, keys)[name].bucket)
         store.apply(late)

@@ -10,6 +10,7 @@ import pytest
 from rosa_ray.data.materialize import load_things
 from rosa_ray.data.own_join import ID_COLUMNS, read_static, table_paths
 from rosa_ray.data.user_encoding import UserEncoder, state_block, with_events
+from rosa_ray.features import counting_fingerprint
 from rosa_ray.features.held_versions import HeldVersions
 from rosa_ray.features.own import of_prefix
 from rosa_ray.features.versions import Versions
@@ -29,7 +30,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> ThingsWorld:
 
 
 def test_all_versions_are_in_the_store(things: ThingsWorld, tmp_path: Path) -> None:
-    layout, version = DataDir(str(tmp_path)), StoreVersion("m", "f", START_US)
+    layout, version = DataDir(str(tmp_path)), StoreVersion(counting_fingerprint(CONFIG), START_US)
     users = things.things[USER].sort_by("user_id")
     (tmp_path / "users_table").mkdir()
     whose = np.array(users["user_id"].to_pylist()) < "u4"
@@ -37,10 +38,10 @@ def test_all_versions_are_in_the_store(things: ThingsWorld, tmp_path: Path) -> N
         pq.write_table(users.filter(mask), layout.users_table(part))
     pq.write_table(things.things[ITEM], layout.items)
     pq.write_table(things.things[AD], layout.ads)
-    store = open_store(StoreConfig(path=str(tmp_path / "s.db")), CONFIG, "f", create=True)
-    store.begin_load(version, 8)
+    store = open_store(StoreConfig(path=str(tmp_path / "s.db")), CONFIG, create=True)
+    store.begin_load(version, "m", 8)
     load_things(store, version, {prefix: table_paths(layout, prefix) for prefix in (USER, ITEM, AD)}, COLUMNS)
-    store.activate(version)
+    store.activate(version, "m")
     for prefix, table in things.things.items():
         versions = Versions.of(table, ID_COLUMNS[prefix], of_prefix(prefix, COLUMNS))
         keys = np.unique(versions.key)

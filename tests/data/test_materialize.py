@@ -1,7 +1,7 @@
 """Materialisation end to end: preprocessed files and a bundle to an active store."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +79,15 @@ def run(tmp_path: Path, state: FeatureState) -> Path:
     pq.write_table(counters_table(fold_events(events, FEATURES)), tmp_path / "data" / "counters.parquet")
     spec = {"feature_config": asdict(FEATURES), "end_us": T0}
     (tmp_path / "data" / "spec.json").write_text(json.dumps(spec))
-    torch.manual_seed(0)
+    write_run_bundle(tmp_path / "bundle", state)
+    return tmp_path
+
+
+def write_run_bundle(directory: Path, state: FeatureState, seed: int = 0) -> None:
+    torch.manual_seed(seed)
     ranker = build_ranker("rosa", RANKER, state.table_sizes, BASE_RATES)
     write_bundle(
-        tmp_path / "bundle",
+        directory,
         weights=ranker.state_dict(),
         model={"name": "rosa", "config": RANKER, "sizes": state.table_sizes, "base_rates": BASE_RATES},
         features_saver=state.save,
@@ -90,7 +95,6 @@ def run(tmp_path: Path, state: FeatureState) -> Path:
         metrics={},
         config={},
     )
-    return tmp_path
 
 
 def store_config(run: Path, max_timeline_events: int = 0) -> StoreConfig:
@@ -105,7 +109,7 @@ def test_the_store_holds_what_the_log_says(run: Path, state: FeatureState) -> No
     result = materialize(str(run / "data"), str(run / "bundle"), store_config(run), settings, rows.append)
     keys = np.unique(events["user_key"])
     assert (result.users, sum(rows), result.resumed_files) == (len(keys), len(keys) + 1, 0)
-    store = open_store(store_config(run), state.config, state.fingerprint)
+    store = open_store(store_config(run), state.config, result.model_version)
     info = store.info()
     assert (info.version, info.newest_us, info.max_timeline_events) == (result.version, T0, 2 * WINDOW)
     torch.manual_seed(0)
@@ -128,28 +132,59 @@ def test_the_store_holds_what_the_log_says(run: Path, state: FeatureState) -> No
     store.close()
 
 
+class BrokenOff(Exception):
+    """What ends a run in the middle."""
+
+
 @pytest.mark.integration
 @pytest.mark.usefixtures("ray_cluster")
-def test_it_can_be_repeated_and_resumed(run: Path, state: FeatureState) -> None:
-    settings = MaterializeConfig(users_per_block=16, actors=1)
+def test_it_can_be_resumed_and_repeated(run: Path, state: FeatureState) -> None:
+    settings = MaterializeConfig(users_per_block=100, actors=1)
     data, bundle = str(run / "data"), str(run / "bundle")
+    seen: list[int] = []
+
+    def stop_after_two(rows: int) -> None:
+        seen.append(rows)
+        if len(seen) == 2:
+            raise BrokenOff
+
+    with pytest.raises(BrokenOff):
+        materialize(data, bundle, store_config(run), settings, stop_after_two)
     first = materialize(data, bundle, store_config(run), settings)
-    store = open_store(store_config(run), state.config, state.fingerprint)
+    assert (first.resumed_files, first.refit) == (2, False)
+    store = open_store(store_config(run), state.config, first.model_version)
     before = store.read_user(110)
-    counters = run / "data" / "counters.parquet"
-    content = counters.read_bytes()
-    counters.write_bytes(b"")
-    with pytest.raises(InputError, match=r"counters\.parquet"):
-        materialize(data, bundle, store_config(run), settings)
-    counters.write_bytes(content)
     second = materialize(data, bundle, store_config(run), settings)
-    assert (second.version, second.users, second.resumed_files) == (first.version, 0, 3)
+    assert (second.version, second.users, second.resumed_files, second.refit) == (first.version, 0, 3, True)
     after = store.read_user(110)
     assert before.states is not None
     assert after.states is not None
     np.testing.assert_array_equal(before.states.states, after.states.states)
     np.testing.assert_array_equal(before.timeline["event_id"], after.timeline["event_id"])
     store.close()
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_refit_on_the_same_data_writes_its_states_alone(run: Path, state: FeatureState) -> None:
+    settings, data = MaterializeConfig(actors=1), str(run / "data")
+    first = materialize(data, str(run / "bundle"), store_config(run), settings)
+    refit = replace(state, dense_mean=np.ones(12))
+    write_run_bundle(run / "refit", refit, seed=1)
+    second = materialize(data, str(run / "refit"), store_config(run), settings)
+    assert (second.version, second.refit, second.users) == (first.version, True, first.users)
+    assert second.model_version != first.model_version
+    stores = [open_store(store_config(run), state.config, one.model_version) for one in (first, second)]
+    records = [store.read_user(110) for store in stores]
+    assert [record.model_version for record in records] == [first.model_version, second.model_version]
+    states = [record.states.states for record in records if record.states is not None]
+    assert len(states) == 2
+    assert np.abs(states[0] - states[1]).max() > 0.01
+    assert records[0].timeline["event_id"].tolist() == records[1].timeline["event_id"].tolist()
+    (active, *rest) = stores[0].info().held
+    assert (active.models, rest) == ((second.model_version, first.model_version), [])
+    for store in stores:
+        store.close()
 
 
 @pytest.mark.integration

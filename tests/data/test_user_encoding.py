@@ -8,10 +8,19 @@ import pytest
 import torch
 
 from rosa_ray.data.user_encoding import UserEncoder, state_block, timeline_block, with_events
-from rosa_ray.features import EVENT_COLUMNS, FeatureConfig, FeatureState, Split, encode_timeline
+from rosa_ray.features import (
+    EVENT_COLUMNS,
+    FeatureConfig,
+    FeatureState,
+    RecordKind,
+    Split,
+    encode_timeline,
+    record_keys,
+    records_of,
+)
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.models import build_ranker
-from rosa_ray.schema import derive_key, hash_id
+from rosa_ray.schema import hash_id
 from rosa_ray.units import HOUR_US
 
 T0 = 1_700_000_000_000_000
@@ -96,23 +105,29 @@ def test_timelines_are_the_last_events(
         np.testing.assert_array_equal(block.events[name], expected)
 
 
+def live_key(name: str, kind: RecordKind, user_key: int) -> int:
+    """What a store remembers of the same record when it comes live."""
+    ids = {"record_id": np.array([name], object), "user_key": np.array([user_key])}
+    return int(record_keys(records_of(kind, **ids))[0])
+
+
 def test_recent_ids_are_passed_on_even_beyond_the_timeline(
     encoder: UserEncoder, table: pa.Table, users: list[dict[str, np.ndarray]]
 ) -> None:
     block = timeline_block(encoder(table))
-    expected = {
-        (hash_id(event_id), time)
-        for user in users
-        for event_id, time in zip(user["event_id"], user["time_us"].tolist(), strict=True)
+    events = [
+        (name, RecordKind.EVENT, time, owner)
+        for owner, user in enumerate(users)
+        for name, time in zip(user["event_id"], user["time_us"].tolist(), strict=True)
         if time >= encoder.seen_from_us
-    }
-    feedback = [
-        ("i1", 3, END),
-        ("i2", 1, T0 + 30 * HOUR_US),
-        ("i2", 2, T0 + 30 * HOUR_US),
-        ("i3", 1, T0 + 25 * HOUR_US),
     ]
-    expected |= {(int(derive_key(np.array([hash_id(name)]), kind)[0]), time) for name, kind, time in feedback}
+    feedback = [
+        ("i1", RecordKind.CONVERSION, END, 0),
+        ("i2", RecordKind.IMPRESSION, T0 + 30 * HOUR_US, 0),
+        ("i2", RecordKind.CLICK, T0 + 30 * HOUR_US, 0),
+        ("i3", RecordKind.IMPRESSION, T0 + 25 * HOUR_US, 5),
+    ]
+    expected = {(live_key(name, kind, 10 * owner), time) for name, kind, time, owner in events + feedback}
     found = set(zip(block.seen_key.tolist(), block.seen_time_us.tolist(), strict=True))
     assert found == expected
     assert len(expected) > 10

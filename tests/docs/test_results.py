@@ -52,6 +52,11 @@ def test_the_gate() -> None:
         _agree(row[1:4], [figures["calls"], figures["roi"]["value"], figures["against_line"]["value"]])
 
 
+def test_counters_of_ads() -> None:
+    for row, figures in zip(_rows("Counters of ads"), _load("counter_reads")["rows"], strict=True):
+        _agree(row[1:4], [figures[name] for name in ("days", "window_ms", "kept_ms")])
+
+
 def _load(name: str) -> Mapping[str, Any]:
     document: Mapping[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
     return document

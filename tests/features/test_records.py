@@ -21,6 +21,7 @@ from rosa_ray.features import (
     record_keys,
     records_of,
 )
+from rosa_ray.features.records import mixed_keys
 from rosa_ray.features.views import IMPRESSION_MEASURES
 from rosa_ray.schema import derive_key, hash_id
 from rosa_ray.units import HOUR_US, MINUTE_US
@@ -127,8 +128,16 @@ def test_kinds_with_the_same_id_have_different_keys() -> None:
     one = {"record_id": np.array(["x"], object)}
     keys = record_keys(concat_records([records_of(kind, **one) for kind in RecordKind]))
     assert len(set(keys.tolist())) == len(RecordKind)
-    assert keys[0] == hash_id("x")
-    assert keys[2] == derive_key(np.array([hash_id("x")]), RecordKind.CLICK)[0]
+
+
+def test_keys_of_ids_are_those_of_the_user_rows() -> None:
+    ids = {"record_id": np.array(["x", "x"], object), "user_key": np.array([1, 2])}
+    clicks, hashed = records_of(RecordKind.CLICK, **ids), np.array([hash_id("x")] * 2)
+    assert record_keys(clicks).tolist() == mixed_keys(hashed, clicks["kind"], ids["user_key"]).tolist()
+    assert len(set(record_keys(clicks).tolist())) == 2
+    former = record_keys(clicks, with_users=False)
+    assert former.tolist() == derive_key(hashed, RecordKind.CLICK).tolist()
+    assert record_keys(records_of(RecordKind.EVENT, **ids), with_users=False).tolist() == hashed.tolist()
 
 
 def test_an_impression_row_is_taken_apart_and_counted_as_by_hand() -> None:

@@ -22,11 +22,13 @@ from rosa_ray.features import (
     FitSums,
     UserRows,
     build_user_rows,
+    counting_fingerprint,
     fold_events,
     fold_impressions,
     keyed_events,
     keyed_impressions,
 )
+from rosa_ray.features.records import mixed_keys
 from rosa_ray.models import build_ranker
 from rosa_ray.schema import BEHAVIORS, hash_ids
 from rosa_ray.serving.assembly import ServiceSettings, build_scorer
@@ -162,16 +164,16 @@ def _fill_store(path: Path, events: pa.Table, counters: CounterStates, model: Se
     store = open_store(
         StoreConfig(path=str(path), states_dtype="float32"),
         model.features.config,
-        model.features.fingerprint,
+        model.version,
         create=True,
     )
-    version = StoreVersion(model.version, model.features.fingerprint, NOW_US, "log")
-    store.begin_load(version, 1000)
+    version = StoreVersion(counting_fingerprint(model.features.config), NOW_US, "log")
+    store.begin_load(version, model.version, 1000)
     block = timelines(events, model.features.config.behavior_names)
     store.load_users(version, block)
     store.load_counters(version, counters)
-    store.write_states(version, states(block, model))
-    store.activate(version)
+    store.write_states(version, model.version, states(block, model))
+    store.activate(version, model.version)
     store.close()
 
 
@@ -185,7 +187,9 @@ def timelines(events: pa.Table, behaviors: Sequence[str] = BEHAVIORS) -> Timelin
         event_offsets=np.r_[0, np.cumsum(counts)],
         events={**keyed_events(events, behaviors), "event_id": events["event_id"].to_numpy()},
         last_us=events["event_time"].cast(pa.int64()).to_numpy()[np.cumsum(counts) - 1],
-        seen_key=hash_ids(events["event_id"]),
+        seen_key=mixed_keys(
+            hash_ids(events["event_id"]), np.zeros(events.num_rows, np.int8), events["user_key"].to_numpy()
+        ),
         seen_time_us=events["event_time"].cast(pa.int64()).to_numpy(),
     )
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from rosa_ray.errors import StoreError
-from rosa_ray.features import RecordKind, records_of
+from rosa_ray.features import RecordKind, counting_fingerprint, records_of
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.lookup import FeatureLookup
@@ -34,10 +34,9 @@ def config(server: RedisServer) -> StoreConfig:
 
 @pytest.fixture
 def lookup(world: World, config: StoreConfig) -> FeatureLookup:
-    fingerprint = world.features.fingerprint
-    open_store(config, CONFIG, fingerprint, create=True).close()
+    open_store(config, CONFIG, create=True).close()
     settings = replace(ServingConfig(), store_retry_s=0.0)
-    return FeatureLookup(lambda: open_store(config, CONFIG, fingerprint), world.features, 100, settings)
+    return FeatureLookup(lambda: open_store(config, CONFIG), world.features, 100, settings)
 
 
 def query(world: World, user_key: int = ANN) -> FeatureQuery:
@@ -89,13 +88,14 @@ def test_a_slow_server_costs_its_timeout_and_no_answer(
     assert lookup.read_now(query(world)).degraded == ()
 
 
-def test_a_server_filled_for_other_features_is_not_read(
+def test_a_load_for_other_features_changes_nothing_for_this_lookup(
     world: World, lookup: FeatureLookup, config: StoreConfig
 ) -> None:
-    with open_store(config, CONFIG) as other:  # type: ignore[attr-defined]
-        version = StoreVersion("model-2", "other", NOW_US)
-        other.begin_load(version, 8)
-        other.activate(version)
-    assert lookup.read_now(query(world)).degraded == ("store",)
-    with pytest.raises(StoreError, match="was filled for features 'other'"):
-        lookup.write_now(events(["e1"]))
+    finer = replace(CONFIG, bucket_minutes=30)
+    with open_store(config, finer, create=True) as other:  # type: ignore[attr-defined]
+        version = StoreVersion(counting_fingerprint(finer), NOW_US)
+        other.begin_load(version, "model-2", 8)
+        other.activate(version, "model-2")
+    assert lookup.write_now(events(["e1"])).accepted == 1
+    answer = lookup.read_now(query(world))
+    assert (answer.user_known, answer.degraded) == (True, ())

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rosa_ray.features import counting_fingerprint
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.http import create_app
 from rosa_ray.serving.model import load_model
@@ -177,7 +178,8 @@ def test_a_model_that_comes_later_is_loaded(scorer) -> None:
 def test_ready_and_model_tell_versions(world: World, client: LocalClient) -> None:
     ready, model = client.get("/readyz").json(), client.get("/model").json()
     assert ready["model_version"] == ready["encoder"]["model_version"] == model["model_version"] == world.model.version
-    assert ready["store"]["version"]["feature_fingerprint"] == model["feature_fingerprint"]
+    assert ready["store"]["version"]["counting_fingerprint"] == counting_fingerprint(world.model.features.config)
+    assert ready["store"]["model_version"] == model["model_version"]
     assert model["metrics"] == {"auc": 0.7}
 
 

@@ -269,7 +269,7 @@ def _empty_store(world: World, tmp_path: Path) -> Callable[[], OnlineStore]:
 
     features = world.features
     config = StoreConfig(path=str(tmp_path / "anew.db"))
-    return lambda: open_store(config, features.config, features.fingerprint, create=True)
+    return lambda: open_store(config, features.config, create=True)
 
 
 def _key(name: str) -> np.ndarray:

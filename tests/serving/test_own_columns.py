@@ -36,7 +36,7 @@ def own_scorer(rows: UserRows, tmp_path_factory: pytest.TempPathFactory) -> Hybr
     home = tmp_path_factory.mktemp("own")
     state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, DECLARED)], DECLARED)
     bundle = write_world_bundle(home, state)
-    open_store(StoreConfig(path=str(home / "store.db")), DECLARED, state.fingerprint, create=True).close()
+    open_store(StoreConfig(path=str(home / "store.db")), DECLARED, create=True).close()
     settings = ServiceSettings(str(bundle), StoreConfig(path=str(home / "store.db")), ServingConfig(rule="online"))
     scorer = build_scorer(settings)
     scorer.now_us = lambda: NOW_US

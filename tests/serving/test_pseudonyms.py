@@ -28,7 +28,7 @@ def settings(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.setenv("USER_SECRET", SECRET)
     features = replace(world.features, user_key_id=Pseudonyms(SECRET.encode()).key_id)
     bundle, store = write_world_bundle(tmp_path, features), StoreConfig(path=str(tmp_path / "keyed.db"))
-    open_store(store, features.config, features.fingerprint, create=True).close()
+    open_store(store, features.config, user_key_id=features.user_key_id, create=True).close()
     args = {"bundle": str(bundle), "store": {"path": store.path}}
     return ServiceSettings.of({**args, "privacy": {"user_key_secret_env": "USER_SECRET"}})  # pragma: allowlist secret
 

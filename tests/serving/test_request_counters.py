@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rosa_ray.errors import StoreError
-from rosa_ray.features import Counters, CounterStates, read_dense
+from rosa_ray.features import Counters, CounterStates, counting_fingerprint, read_dense
 from rosa_ray.features.counting import read_views
 from rosa_ray.schema import MISSING_KEY, hash_id
 from rosa_ray.serving.ad_counters import KEPT_BUCKETS
@@ -160,11 +160,11 @@ def test_old_readings_are_read_again_and_known_ones_without_the_store(own: OwnWo
 def own_scorer(own: OwnWorld, tmp_path_factory: pytest.TempPathFactory) -> HybridScorer:
     home = tmp_path_factory.mktemp("own")
     bundle, where = write_world_bundle(home, own.state), StoreConfig(path=str(home / "store.db"))
-    with open_store(where, FEATURES, own.state.fingerprint, create=True) as store:
-        version = StoreVersion("m", own.state.fingerprint, NOW_US)
-        store.begin_load(version, 64)
+    with open_store(where, FEATURES, create=True) as store:
+        version = StoreVersion(counting_fingerprint(FEATURES), NOW_US)
+        store.begin_load(version, "m", 64)
         store.load_counters(version, own.counters)
-        store.activate(version)
+        store.activate(version, "m")
     scorer = build_scorer(ServiceSettings(str(bundle), where, ServingConfig(rule="online")))
     scorer.now_us = lambda: NOW_US
     return scorer

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rosa_ray.data.own_join import ID_COLUMNS
-from rosa_ray.features import EVENT_COLUMNS, encode_users
+from rosa_ray.features import EVENT_COLUMNS, counting_fingerprint, encode_users
 from rosa_ray.features.own import of_prefix
 from rosa_ray.features.versions import Versions
 from rosa_ray.inference import predict
@@ -36,15 +36,15 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> ThingsWorld:
 @pytest.fixture
 def store_path(things: ThingsWorld, tmp_path: Path) -> Path:
     path = tmp_path / "store.db"
-    store = open_store(StoreConfig(path=str(path)), CONFIG, things.features.fingerprint, create=True)
-    version = StoreVersion("m", things.features.fingerprint, NOW_US, "log")
-    store.begin_load(version, 1000)
+    store = open_store(StoreConfig(path=str(path)), CONFIG, create=True)
+    version = StoreVersion(counting_fingerprint(CONFIG), NOW_US, "log")
+    store.begin_load(version, "m", 1000)
     store.load_users(version, timelines(things.events))
     for prefix, table in things.things.items():
         keys, packed = Versions.of(table, ID_COLUMNS[prefix], of_prefix(prefix, COLUMNS)).packed()
         store.load_columns(version, prefix, keys, packed)
     store.load_counters(version, things.counters)
-    store.activate(version)
+    store.activate(version, "m")
     store.close()
     return path
 

@@ -38,7 +38,7 @@ def test_a_request_is_scored_as_its_user_row_whatever_slot_that_was_shown_in(tmp
     state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, CONFIG)], CONFIG)
     bundle = write_world_bundle(tmp_path, state)
     store = StoreConfig(path=str(tmp_path / "store.db"))
-    open_store(store, CONFIG, state.fingerprint, create=True).close()
+    open_store(store, CONFIG, create=True).close()
     scorer = build_scorer(ServiceSettings(str(bundle), store, ServingConfig(rule="online")))
     scorer.now_us = lambda: NOW_US
     context = {"device": "phone", "columns": {"place": "top"}}

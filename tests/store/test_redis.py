@@ -10,19 +10,25 @@ import pytest
 import redis
 
 from rosa_ray.errors import ConfigError, StoreError
-from rosa_ray.features import FeatureConfig, RecordKind, records_of
+from rosa_ray.features import FeatureConfig, RecordKind, counting_fingerprint, records_of
 from rosa_ray.features.changes import Changes, change_rows
 from rosa_ray.features.own import ColumnConfig
 from rosa_ray.features.versions import layout
 from rosa_ray.schema.own_columns import USER
 from rosa_ray.store import OnlineStore, StoreConfig, StoreVersion, open_store
 from rosa_ray.store.backends.redis import activation
-from rosa_ray.store.backends.redis.connection import Argument, Connection
+from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
+from tests.contracts.stores import columns_of, load
 from tests.redis_server import RedisServer, redis_server
 
 FEATURES = FeatureConfig()
 TOLD = FeatureConfig(columns={"user.age": ColumnConfig(type="number")})
 T0 = 1_700_000_000_000_000
+MODEL = "model"
+
+
+def version_of(source: str, features: FeatureConfig = FEATURES) -> StoreVersion:
+    return StoreVersion(counting_fingerprint(features), T0, source)
 
 
 def age_of(user: int, age: float, time_us: int = T0) -> Changes:
@@ -40,7 +46,7 @@ def config_at(url: str, **settings: object) -> StoreConfig:
 
 
 def open_at(config: StoreConfig, *, create: bool = False) -> OnlineStore:
-    return open_store(config, FEATURES, "f1", create=create)
+    return open_store(config, FEATURES, MODEL, create=create)
 
 
 def events(ids: list[str], user: int = 7, time_us: int = T0) -> dict[str, np.ndarray]:
@@ -161,7 +167,8 @@ def test_another_schema_is_refused(redis_url: str, client: redis.Redis) -> None:
     store = open_at(config, create=True)
     client.hset(f"{config.namespace}:meta", "schema", 0)
     for call in (lambda: open_at(config), lambda: store.read_user(7), lambda: store.apply(events(["e1"]))):
-        with pytest.raises(StoreError, match=r"has schema version 0, this code needs 2; give another store\.namespace"):
+        wrong = rf"has schema version 0, this code needs {SCHEMA_VERSION}; give another store\.namespace"
+        with pytest.raises(StoreError, match=wrong):
             call()
     store.close()
 
@@ -183,17 +190,35 @@ def test_stores_of_two_namespaces_know_nothing_of_each_other(redis_url: str) -> 
     two.close()
 
 
-def test_a_replaced_version_leaves_no_keys(redis_url: str, client: redis.Redis) -> None:
-    config = config_at(redis_url)
+def test_what_is_given_up_leaves_no_keys(redis_url: str, client: redis.Redis) -> None:
+    config = config_at(redis_url, kept_versions=0)
     store = open_at(config, create=True)
     store.apply(events(["e1", "e2"]))
     for number in range(3):
-        version = StoreVersion(f"model-{number}", "f1", T0)
-        store.begin_load(version, 8)
+        version = version_of(f"log-{number}")
+        store.begin_load(version, MODEL, 8)
+        store.mark_loaded(version, MODEL, ["part"])
         if number != 1:
-            store.activate(version)
-    generations = {key.split(b":")[1] for key in client.scan_iter(f"{config.namespace}:*")}
-    assert generations == {b"meta", b"4"}
+            store.activate(version, MODEL)
+    shared = {b"meta", b"generations", b"models", b"behaviors", b"figures", b"journal", b"j", b"parts"}
+    keys = [key.split(b":")[1:] for key in client.scan_iter(f"{config.namespace}:*")]
+    assert {key[0] for key in keys} == {*shared, b"4"}
+    assert [key[1] for key in keys if key[0] == b"parts"] == [b"4"]
+    store.close()
+
+
+def test_states_of_a_dropped_model_leave_the_timelines(redis_url: str, client: redis.Redis) -> None:
+    config, version = config_at(redis_url), version_of("log")
+    store = open_at(config, create=True)
+    rows = [("e1", "ann", T0)]
+    load(store, rows, version, "one", FEATURES)
+    store.activate(version, "one")
+    load(store, rows, version, "two", FEATURES)
+    store.activate(version, "two")
+    (timeline,) = client.scan_iter(f"{config.namespace}:*:t:*")
+    assert {b"s2", b"s3"} < {*client.hkeys(timeline)}
+    store.drop("one")
+    assert {b"s2", b"s3"} & {*client.hkeys(timeline)} == {b"s3"}
     store.close()
 
 
@@ -201,8 +226,8 @@ def test_a_broken_off_activation_goes_on(redis_url: str, monkeypatch: pytest.Mon
     store = open_at(config_at(redis_url), create=True)
     for user in range(1, 7):
         store.apply(events([f"e{user}"], user=user))
-    version = StoreVersion("model", "f1", T0)
-    store.begin_load(version, 8)
+    version = version_of("log")
+    store.begin_load(version, MODEL, 8)
     one, calls = activation._JournalReplay._replay_batch, []
 
     def break_off(self: activation._JournalReplay, user: str) -> bool:
@@ -213,31 +238,31 @@ def test_a_broken_off_activation_goes_on(redis_url: str, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(activation._JournalReplay, "_replay_batch", break_off)
     with pytest.raises(StoreError, match="broken off"):
-        store.activate(version)
+        store.activate(version, MODEL)
     monkeypatch.undo()
     store.apply(events(["late-one"], user=3))
-    assert store.activate(version).accepted == 4
+    assert store.activate(version, MODEL).accepted == 4
     for user in range(1, 7):
         assert store.read_user(user).counters["user_events"].sums.sum() == 1 + (user == 3)
-    again = replace(version, model_version="again")
-    store.begin_load(again, 8)
-    assert store.activate(again).accepted == 7
+    again = replace(version, source="again")
+    store.begin_load(again, MODEL, 8)
+    assert store.activate(again, MODEL).accepted == 7
     store.close()
 
 
 def test_changes_are_noted_until_a_log_says_them_though_an_activation_breaks_off(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, versions = config_at(redis_url), [StoreVersion(f"m{number}", "f1", T0) for number in range(2)]
-    store = open_store(config, TOLD, "f1", create=True)
+    config, versions = config_at(redis_url), [version_of(f"log-{number}", TOLD) for number in range(2)]
+    store = open_store(config, TOLD, MODEL, create=True)
     store.apply(events([]), (), [age_of(7, 30.0)])
     for version in versions:
-        store.begin_load(version, 8)
+        store.begin_load(version, MODEL, 8)
         with monkeypatch.context() as patch:
             patch.setattr(activation._JournalReplay, "replay_users", broken)
             with pytest.raises(StoreError, match="broken off"):
-                store.activate(version)
-        store.activate(version)
+                store.activate(version, MODEL)
+        store.activate(version, MODEL)
         assert store.read_user(7).columns == age_of(7, 30.0).rows.tobytes()
     store.close()
 
@@ -245,8 +270,8 @@ def test_changes_are_noted_until_a_log_says_them_though_an_activation_breaks_off
 def test_a_change_that_comes_while_a_version_is_activated_is_in_it(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, version, swaps = config_at(redis_url), StoreVersion("m", "f1", T0), []
-    store, other = (open_store(config, TOLD, "f1", create=True) for _ in range(2))
+    config, version, swaps = config_at(redis_url), version_of("log", TOLD), []
+    store, other = (open_store(config, TOLD, MODEL, create=True) for _ in range(2))
     run = Connection.run
 
     def change_before_swap(self: Connection, script: str, *arguments: Argument) -> list[object]:
@@ -255,9 +280,9 @@ def test_a_change_that_comes_while_a_version_is_activated_is_in_it(
             other.apply(events([]), (), [age_of(7 + len(swaps), 30.0)])
         return run(self, script, *arguments)
 
-    store.begin_load(version, 8)
+    store.begin_load(version, MODEL, 8)
     monkeypatch.setattr(Connection, "run", change_before_swap)
-    store.activate(version)
+    store.activate(version, MODEL)
     assert [len(store.read_user(user).columns) > 0 for user in range(7, 12)] == [False, True, True, True, False]
     store.close()
     other.close()
@@ -265,7 +290,7 @@ def test_a_change_that_comes_while_a_version_is_activated_is_in_it(
 
 def test_writers_of_one_thing_lose_nothing(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config, writes = config_at(redis_url), []
-    store, other = (open_store(config, TOLD, "f1", create=True) for _ in range(2))
+    store, other = (open_store(config, TOLD, MODEL, create=True) for _ in range(2))
     run = Connection.run
 
     def change_before_write(self: Connection, script: str, *arguments: Argument) -> list[object]:
@@ -303,13 +328,77 @@ def test_settings_are_checked(settings: dict[str, object], message: str) -> None
         open_at(StoreConfig(kind="redis", **settings))
 
 
-def test_a_store_that_kept_no_spans_still_refuses_what_it_may_hold(redis_url: str, client: redis.Redis) -> None:
-    config, day = config_at(redis_url), 86_400_000_000
+def test_a_log_that_was_activated_in_part_keeps_the_journal_of_the_next(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that a log holds leaves the journal once the log is live, and not before."""
+    store = open_at(config_at(redis_url), create=True)
+    store.apply(events(["logged", "live"]))
+    first, second = version_of("one"), version_of("two")
+    load(store, [("logged", "7", T0)], first, MODEL, FEATURES)
+    with monkeypatch.context() as patch:
+        patch.setattr(activation.NotesReplay, "replay_dirty", broken)
+        patch.setattr(activation.NotesReplay, "drop_said", broken)
+        patch.setattr(activation.NotesReplay, "replay_all", broken)
+        with pytest.raises(StoreError, match="broken off"):
+            store.activate(first, MODEL)
+    assert store.info().journal_records == 2
+    store.begin_load(second, MODEL, 8)
+    assert store.activate(second, MODEL).accepted == 2
+    assert len(store.read_user(7).timeline["time_us"]) == 2
+    store.close()
+
+
+def test_trimming_that_broke_off_is_finished_by_the_next_load(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, version = config_at(redis_url), version_of("one")
+    store = open_at(config, create=True)
+    records = columns_of([("logged", "ann", T0), ("live", "ann", T0 + 1)])
+    store.apply(records)
+    load(store, [("logged", "ann", T0)], version, MODEL, FEATURES)
+    run = Connection.run
+
+    def break_off(self: Connection, script: str, *arguments: Argument) -> list[object]:
+        return broken() if script == "trim" else run(self, script, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Connection, "run", break_off)
+        with pytest.raises(StoreError, match="broken off"):
+            store.activate(version, MODEL)
+    assert store.info().journal_records == 2
+    store.apply(columns_of([("later", "ann", T0 + 2)]))
+    store.begin_load(version_of("two"), MODEL, 8)
+    assert store.info().journal_records == 2
+    assert store.activate(version_of("two"), MODEL).accepted == 2
+    store.close()
+
+
+def test_a_server_that_was_filled_anew_is_written_by_its_own_behaviors(server: RedisServer) -> None:
+    """What a writer remembers of the store is asked for again once it is another."""
+    config = config_at(server.url)
+    other = FeatureConfig(behaviors={"look": 0.5, "order": 1.0})
     store = open_at(config, create=True)
     store.apply(events(["e1"]))
-    client.hdel(f"{config.namespace}:1:info", "covered")
-    client.delete(f"{config.namespace}:1:spans")
-    assert store.apply(events(["e1"])).duplicates == 1
-    sent = [events([name], time_us=T0 + days * day) for name, days in (("n", 30), ("o", -8), ("g", 9))]
-    assert [store.apply(records).late for records in sent] == [0, 1, 0]
-    store.close()
+    with redis.Redis.from_url(server.url) as admin:
+        admin.flushall()
+    open_store(config, other, MODEL, create=True).close()
+    with pytest.raises(StoreError, match="holds no version of the features"):
+        store.apply(events(["e2"]))
+    with redis.Redis.from_url(server.url) as admin:
+        admin.flushall()
+    again = open_at(config, create=True)
+    assert store.apply(events(["e3"])).accepted == 1
+    assert again.read_user(7).timeline["event_id"].tolist() == ["e3"]
+    for one in (store, again):
+        one.close()
+
+
+def test_records_of_a_writer_that_does_not_say_all_are_counted(redis_url: str) -> None:
+    config, version = config_at(redis_url), version_of("log", TOLD)
+    first, second = open_at(config, create=True), open_store(config, TOLD, MODEL, create=True)
+    second.begin_load(version, MODEL, 8)
+    second.activate(version, MODEL)
+    first.apply(events(["e1", "e2"]))
+    second.apply(events(["e3"]))
+    assert [one.untold for one in first.info().held] == [2, 0]
+    for store in (first, second):
+        store.close()

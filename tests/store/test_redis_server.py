@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import logging
+import select
 import socket
 import ssl
 import threading
@@ -162,11 +163,22 @@ def _forward(plain: socket.socket, context: ssl.SSLContext, path: str) -> None:
         try:
             with context.wrap_socket(plain, server_side=True) as outer:
                 inner.connect(path)
-                while asked := outer.recv(1 << 20):
-                    inner.sendall(asked)
-                    outer.sendall(inner.recv(1 << 20))
+                while _pass_on(outer, inner):
+                    pass
         except OSError:
             return
+
+
+def _pass_on(outer: ssl.SSLSocket, inner: socket.socket) -> bool:
+    """Pass on what came from either side; False once one has closed."""
+    ready = [outer] if outer.pending() else select.select([outer, inner], [], [])[0]
+    for source, target in ((outer, inner), (inner, outer)):
+        if source in ready:
+            content = source.recv(1 << 16)
+            target.sendall(content)
+            if not content:
+                return False
+    return True
 
 
 def _answer_plainly(door: socket.socket) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rosa_ray.errors import ConfigError, StoreError
-from rosa_ray.features import FeatureConfig, RecordKind, records_of
+from rosa_ray.features import FeatureConfig, RecordKind, counting_fingerprint, records_of
+from rosa_ray.features.own import ColumnConfig
 from rosa_ray.store import OnlineStore, StoreConfig, StoreVersion, TimelineBlock, open_store
 
 FEATURES = FeatureConfig()
@@ -18,7 +19,7 @@ T0 = 1_700_000_000_000_000
 
 def open_at(path: Path, *, create: bool = False, busy_timeout_ms: int = 5000) -> OnlineStore:
     config = StoreConfig(path=str(path), max_timeline_events=8, busy_timeout_ms=busy_timeout_ms)
-    return open_store(config, FEATURES, "f1", create=create)
+    return open_store(config, FEATURES, create=create)
 
 
 def events(ids: list[str], user: int = 7) -> dict[str, np.ndarray]:
@@ -133,38 +134,8 @@ def test_an_older_schema_is_refused(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "s.db")
     connection.execute("PRAGMA user_version=0")
     connection.close()
-    with pytest.raises(StoreError, match="has schema version 0, this code needs 5; remove the file"):
+    with pytest.raises(StoreError, match="has schema version 0, this code needs 6; remove the file"):
         open_at(tmp_path / "s.db")
-
-
-@pytest.mark.parametrize("version", [3, 4])
-def test_a_store_of_a_version_before_is_brought_to_this_one(tmp_path: Path, version: int) -> None:
-    path, day = tmp_path / "s.db", 86_400_000_000
-    store = open_at(path, create=True)
-    store.apply(events(["e1"]))
-    store.close()
-    with sqlite3.connect(path) as connection:
-        newer = ["ALTER TABLE journal DROP COLUMN parts", "DROP TABLE owned_a", "DROP TABLE owned_b"]
-        if version == 3:
-            newer += ["DROP TABLE spans_a", "DROP TABLE spans_b", "ALTER TABLE slots DROP COLUMN covered_us"]
-        for statement in newer:
-            connection.execute(statement)
-        for table in ("changes", *(f"{entity}_columns_{slot}" for entity in ("user", "item", "ad") for slot in "ab")):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute(f"PRAGMA user_version={version}")
-    connection.close()
-    for _ in range(2):
-        store = open_at(path)
-        assert store.apply(events(["e1"])).duplicates == 1
-        store.close()
-    if version == 4:
-        return
-    store = open_at(path)
-    sent = [
-        events([name]) | {"time_us": np.array([T0 + days * day])} for name, days in (("n", 30), ("o", -8), ("g", 9))
-    ]
-    assert [store.apply(records).late for records in sent] == [0, 1, 0]
-    store.close()
 
 
 def test_forgotten_content_leaves_the_file(tmp_path: Path) -> None:
@@ -179,14 +150,14 @@ def test_forgotten_content_leaves_the_file(tmp_path: Path) -> None:
 
 
 def test_a_user_forgotten_during_a_load_is_out_of_it_too(tmp_path: Path) -> None:
-    store, version = open_at(tmp_path / "s.db", create=True), StoreVersion("m", "f1", T0)
+    store, version = open_at(tmp_path / "s.db", create=True), StoreVersion(counting_fingerprint(FEATURES), T0)
     columns = {**events(["e1"]), "event_id": np.array(["e1"], object)}
-    store.begin_load(version, 8)
+    store.begin_load(version, "m", 8)
     none = np.empty(0, np.int64)
     block = TimelineBlock(np.array([7]), np.array([0, 1]), columns, np.array([T0]), none, none)
     store.load_users(version, block)
     assert store.forget_user(7)
-    store.activate(version)
+    store.activate(version, "m")
     assert len(store.read_user(7).timeline["time_us"]) == 0
     store.close()
 
@@ -205,3 +176,18 @@ def test_settings_are_checked() -> None:
         StoreConfig(dedup_horizon_days=0)
     with pytest.raises(ConfigError, match=r"store\.kind is 'paper'; it must be one of (redis, )?sqlite"):
         open_store(StoreConfig(kind="paper"), FEATURES)
+
+
+def test_records_of_a_writer_that_does_not_say_all_are_counted(tmp_path: Path) -> None:
+    more = FeatureConfig(columns={"user.age": ColumnConfig(type="number")})
+    first = open_at(tmp_path / "s.db", create=True)
+    config = StoreConfig(path=str(tmp_path / "s.db"), max_timeline_events=8)
+    second, version = open_store(config, more, "m", create=True), StoreVersion(counting_fingerprint(more), 0)
+    second.begin_load(version, "m", 8)
+    second.activate(version, "m")
+    first.apply(events(["e1", "e2"]))
+    assert [one.untold for one in first.info().held] == [2, 0]
+    second.apply(events(["e3"]))
+    assert [one.untold for one in first.info().held] == [2, 0]
+    for store in (first, second):
+        store.close()

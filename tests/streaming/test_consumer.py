@@ -110,7 +110,7 @@ def test_a_killed_consumer_leaves_a_real_store_as_one_pass_does(tmp_path: Path, 
     rng = np.random.default_rng(seed)
     events, impressions = events_table(rng), impressions_table(rng)
     delivered = dealt(as_lines(events, impressions), rng, 2, 2)
-    store = open_store(StoreConfig(path=str(tmp_path / "store.db"), dedup_horizon_days=30), CONFIG, "f", create=True)
+    store = open_store(StoreConfig(path=str(tmp_path / "store.db"), dedup_horizon_days=30), CONFIG, create=True)
     killer = Killer(seed, 6)
     make = lambda: Consumer(  # noqa: E731
         MemorySource(delivered, killer), KillingStore(store, killer), PARSER, config=QUICK
@@ -150,7 +150,7 @@ def test_what_is_refused_goes_to_the_dead_letters_with_its_place(tmp_path: Path)
 def test_what_comes_too_late_is_set_aside_by_the_store(tmp_path: Path) -> None:
     old, new = "2025-01-31T09:30:00Z", "2026-01-31T09:30:00Z"
     lines = [event(1, event_time=old), event(0, event_time=new), event(1, event_time=old, utm="x"), event(0)]
-    store = open_store(StoreConfig(path=str(tmp_path / "store.db")), FeatureConfig(), "f", create=True)
+    store = open_store(StoreConfig(path=str(tmp_path / "store.db")), FeatureConfig(), create=True)
     metrics = Consumer(MemorySource({"s": lines}), store, PARSER, DeadLetters(tmp_path), QUICK).run(until_end=True)
     letter = json.loads((tmp_path / "records.jsonl").read_text())
     assert (letter["reason"], letter["offset"]) == ("late", 2)
@@ -230,7 +230,7 @@ def test_what_is_told_of_users_is_as_one_pass_gives_it_however_it_comes(tmp_path
     ]
     parser, lines = RecordParser(ADS, features=features), [json.dumps(record).encode() for record in told]
     (change,) = parser.parse_lines(lines).changes
-    store = open_store(StoreConfig(path=str(tmp_path / "store.db")), features, "f", create=True)
+    store = open_store(StoreConfig(path=str(tmp_path / "store.db")), features, create=True)
     killer, metrics = Killer(seed, 4), ConsumerMetrics()
     delivered = dealt([*lines, json.dumps(EXAMPLES["event"]).encode()], rng, 2, 2)
     make = lambda: Consumer(  # noqa: E731

@@ -1,19 +1,20 @@
-"""Activation: live records that the loaded log lacks go to the loaded generation, then it takes the active one's place.
+"""Activation: live records that the loaded log lacks go to the loaded generation, then its model's readers get it.
 
-Live updates go on meanwhile. Users whose journal grew since are replayed again, and the swap happens only at a moment
-when no record is left out.
+Live updates go on meanwhile. Users whose journal grew since are replayed again, and the generation is live only at a
+moment when no record is left out. Afterwards the journal lets go of what the log holds.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features import FeatureConfig
 from rosa_ray.store.backends.redis.columns import NotesReplay
 from rosa_ray.store.backends.redis.connection import Connection
-from rosa_ray.store.backends.redis.counters import kept_arguments
-from rosa_ray.store.backends.redis.generations import Generation, read_generation, remove_replaced, replaced
-from rosa_ray.store.backends.redis.records import record_arguments, unpack_entries
+from rosa_ray.store.backends.redis.counters import CHUNK_BUCKETS
+from rosa_ray.store.backends.redis.generations import Generation, Model, describe, replaced
+from rosa_ray.store.backends.redis.records import counted_arguments, record_arguments, unpack_entries
+from rosa_ray.store.backends.redis.removal import remove_marked
+from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.protocol import ApplyResult, StoreVersion, merge_results
 from rosa_ray.store.windows import Kept
 
@@ -21,62 +22,76 @@ BATCH_RECORDS = 200
 """Records that one script handles: it keeps the server from others for some milliseconds."""
 
 _ROUNDS = 1000
-"""Attempts to swap while live records keep coming."""
+"""Attempts to activate while live records keep coming."""
 
 MakeResult = Callable[[Columns, Sequence[int], Sequence[int]], ApplyResult]
 """Makes a result of a batch from its records, the rows that were new and those that were late."""
 
 
 def activate(
-    connection: Connection,
-    version: StoreVersion,
-    features: FeatureConfig,
-    horizon_us: int,
-    kept: Kept,
-    make_result: MakeResult,
+    connection: Connection, version: StoreVersion, model_version: str, config: StoreConfig, make_result: MakeResult
 ) -> ApplyResult:
     """See `OnlineStore.activate`."""
-    active, target = read_generation(connection, "active"), read_generation(connection, "loading")
-    if active is None or target is None or target.version != version:
-        raise replaced(connection, version)
-    replay = _JournalReplay(connection, active.name, target, features, horizon_us, kept, make_result)
-    notes = NotesReplay(connection, target, features.columns, horizon_us)
+    finish_trim(connection)
+    found = describe(connection).writable(version, model_version)
+    if found is None:
+        raise replaced(connection, version, model_version)
+    target, model = found
+    results: list[ApplyResult] = []
+    if target.state == "loading":
+        results = _catch_up(connection, target, model, config, make_result)
+    elif connection.run("swap", target.name, model.number, config.kept_versions)[0] != b"ok":
+        raise replaced(connection, version, model_version)
+    finish_trim(connection)
+    remove_marked(connection)
+    return merge_results(results)
+
+
+def finish_trim(connection: Connection) -> None:
+    """Let the journal go of what the log of the generation activated last holds, also where that was broken off."""
+    name = describe(connection).trimming
+    if name is None:
+        return
+    flags = connection.key(name, "replayed")
+    with connection.guard():
+        for user, _ in connection.client.hscan_iter(flags, count=1000):
+            connection.run("trim", name, user)
+        connection.client.unlink(flags)
+        connection.client.hdel(connection.key("meta"), "trimming")
+
+
+def _catch_up(
+    connection: Connection, target: Generation, model: Model, config: StoreConfig, make_result: MakeResult
+) -> list[ApplyResult]:
+    """Replay what came live, until the generation can be made live in a moment at which nothing is left out."""
+    replay = _JournalReplay(connection, target, config, make_result)
+    notes = NotesReplay(connection, target, config.horizon_us)
     with connection.guard():
         notes.replay_all()
-        replay.replay_users(connection.client.sscan_iter(connection.key(active.name, "journal"), count=1000))
+        replay.replay_users(user for user, _ in connection.client.zscan_iter(connection.key("journal"), count=1000))
     for _ in range(_ROUNDS):
-        answer = connection.run("swap", target.name)
+        answer = connection.run("swap", target.name, model.number, config.kept_versions)
         if answer[0] == b"ok":
             with connection.guard():
                 notes.drop_said()
-            remove_replaced(connection)
-            return merge_results(replay.results)
+            return replay.results
         if answer[0] == b"replaced":
-            break
+            raise replaced(connection, target.version, model.version)
         with connection.guard():
             replay.replay_users(connection.client.smembers(connection.key(target.name, "dirty")))
             notes.replay_dirty()
-    else:
-        raise StoreError(f"store {connection.where}: live records came faster than they could be replayed; try again")
-    raise replaced(connection, version)
+    raise StoreError(f"store {connection.where}: live records came faster than they could be replayed; try again")
 
 
 class _JournalReplay:
-    """Copies journals, user by user."""
+    """Replays journals, user by user."""
 
     def __init__(
-        self,
-        connection: Connection,
-        active: str,
-        target: Generation,
-        features: FeatureConfig,
-        horizon_us: int,
-        kept: Kept,
-        make_result: MakeResult,
+        self, connection: Connection, target: Generation, config: StoreConfig, make_result: MakeResult
     ) -> None:
-        self._connection, self._active, self._target = connection, active, target
-        self._features, self._make_result = features, make_result
-        self._limits = (horizon_us, *kept_arguments(kept))
+        self._connection, self._target, self._make_result = connection, target, make_result
+        self._horizon_us = config.horizon_us
+        self._kept = Kept.of(target.features, config, CHUNK_BUCKETS)
         self.results: list[ApplyResult] = []
 
     def replay_users(self, users: Iterable[bytes]) -> None:
@@ -87,15 +102,22 @@ class _JournalReplay:
 
     def _replay_batch(self, user: str) -> bool:
         """Replay a part of a user's journal; False when nothing is left."""
-        replayed = self._connection.client.hget(self._connection.key(self._target.name, "replayed"), user)
-        start = int(replayed or 0)
-        journal = self._connection.key(self._active, f"j:{user}")
-        entries = self._connection.client.lrange(journal, start, start + BATCH_RECORDS - 1)
+        connection, target = self._connection, self._target
+        start = len(connection.client.hget(connection.key(target.name, "replayed"), user) or b"")
+        entries = connection.client.lrange(connection.key("j", user), start, start + BATCH_RECORDS - 1)
+        names = [name.decode() for name in connection.client.lrange(connection.key("behaviors"), 0, -1)]
         records = unpack_entries(entries)
-        arguments = record_arguments(records, self._features, self._connection.where)
-        answer = self._connection.run("replay", self._target.name, *self._limits, user, start, *arguments)
+        answer = connection.run(
+            "replay",
+            target.name,
+            self._horizon_us,
+            user,
+            start,
+            *record_arguments(records, names, names, connection.where),
+            *counted_arguments(records, names, target.features, self._kept, connection.where),
+        )
         if answer[0] == b"replaced":
-            raise replaced(self._connection, self._target.version)
+            raise replaced(connection, target.version)
         if answer[0] == b"changed":
             return True
         self.results.append(self._make_result(records, answer[1], answer[2]))

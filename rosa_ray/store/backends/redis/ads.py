@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 
 from rosa_ray.features.ad_changes import AdChange, AdLog, let_go
+from rosa_ray.features.catalogue import ALWAYS_US
 from rosa_ray.features.changes import Changes
 from rosa_ray.store.backends.redis.connection import Argument, Connection
 
@@ -35,20 +36,23 @@ def apply_ads(connection: Connection, changes: Sequence[Changes], kept_us: int) 
         arguments += (one.ad_id, one.time_us, _entry(one))
     with connection.guard():
         connection.client.register_script(_ADD)(keys=[_place(connection)], args=arguments)
+        connection.client.set(f"{_place(connection)}:kept", kept_us)
         for ad_id in dict.fromkeys(one.ad_id for one in told):
             _let_go(connection, ad_id, kept_us)
 
 
-def read_ads(connection: Connection, after: int, limit: int, kept_us: int) -> AdLog:
+def read_ads(connection: Connection, after: int, limit: int) -> AdLog:
     """See `OnlineStore.read_ads`."""
     place = _place(connection)
     with connection.guard(), connection.client.pipeline() as pipe:
-        pipe.get(f"{place}:log")
+        pipe.mget(f"{place}:log", f"{place}:kept")
         pipe.zrangebyscore(place, f"({after}", "+inf", start=0, num=limit, withscores=True)
-        name, found = pipe.execute()
+        (name, kept_us), found = pipe.execute()
+    if name is None:
+        return AdLog("", (), 0)
     changes = tuple(AdChange(*json.loads(entry)) for entry, _ in found)
     last = int(found[-1][1]) if found else after
-    return AdLog("" if name is None else name.decode(), changes, last if name is not None else 0, kept_us)
+    return AdLog(name.decode(), changes, last, int(kept_us or ALWAYS_US))
 
 
 def _let_go(connection: Connection, ad_id: str, kept_us: int) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.errors import StoreError
+from rosa_ray.features import FeatureConfig
 from rosa_ray.features.changes import Changes, merge_changes, replay_notes, retold, told_texts
 from rosa_ray.features.own import ColumnConfigs, of_prefix
-from rosa_ray.features.versions import ALWAYS_US
+from rosa_ray.features.versions import ALWAYS_US, layout
 from rosa_ray.schema.own_columns import ENTITIES, USER
 from rosa_ray.store.backends.redis.connection import Argument, Connection
-from rosa_ray.store.backends.redis.generations import Generation, fill_generation, replaced
+from rosa_ray.store.backends.redis.generations import Generation, describe, fill, replaced
+from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.protocol import StoreVersion
 
 BATCH_THINGS = 200
@@ -25,36 +27,52 @@ _ROUNDS = 1000
 """Attempts to write while other writers change the same."""
 
 
-def apply_changes(connection: Connection, changes: Sequence[Changes], configs: ColumnConfigs, horizon_us: int) -> None:
-    """Merge live changes into the columns of the active generation, and note them until a load holds them.
+def apply_changes(
+    connection: Connection, own: str, changes: Sequence[Changes], features: FeatureConfig, config: StoreConfig
+) -> None:
+    """Note live changes until a load holds them, and merge them into the columns of every live generation.
+
+    Args:
+        own: the generation of the caller.
+        features: by whose columns the changes were written.
 
     Raises:
         StoreError: others change the same things without end.
     """
     for change in changes:
-        pending, declared = change.by_key(), of_prefix(change.prefix, configs)
-        for _ in range(_ROUNDS):
-            if not pending:
-                break
-            for start in range(0, len(pending), BATCH_THINGS):
-                some = dict([*pending.items()][start : start + BATCH_THINGS])
-                failed = _write(connection, change.prefix, some, declared, horizon_us)
-                pending = {key: rows for key, rows in pending.items() if key not in some or key in failed}
-        else:
-            raise StoreError(f"store {connection.where}: others changed the same columns all the time; try again")
+        pending, said = change.by_key(), of_prefix(change.prefix, features.columns)
+        # Noted first: what is made live after this is told of them, and what is live before is asked for afterwards.
+        for some in _batches(pending):
+            arguments: list[Argument] = []
+            for key, rows in some.items():
+                notes = _notes(rows, said)
+                arguments += [key, len(notes), *notes]
+            connection.run("note", change.prefix, len(some), *arguments)
+        for generation in describe(connection).live:
+            declared = of_prefix(change.prefix, generation.features.columns)
+            if generation.name != own and not generation.is_told_all(features):
+                connection.count(generation.name, "untold", len(change))
+            if declared:
+                told = {key: _retold(rows, said, declared) for key, rows in pending.items()}
+                _merge(connection, generation.name, change.prefix, told, declared, config.horizon_us)
 
 
 def load_columns(
     connection: Connection, version: StoreVersion, prefix: str, keys: np.ndarray, packed: Sequence[bytes]
 ) -> None:
     """See `OnlineStore.load_columns`."""
-    with fill_generation(connection, version) as (generation, pipe):
-        for key, versions in zip(keys.tolist(), packed, strict=True):
-            pipe.set(_place(connection, generation.name, prefix, key), versions)
-            pipe.hdel(connection.key(generation.name, "loaded"), f"{prefix}{key}")
-        if prefix == USER and len(keys):
-            last = dict.fromkeys(keys.tolist(), generation.newest_us)
-            pipe.zadd(connection.key(generation.name, "last"), last, nx=True)
+    for start in range(0, len(keys), BATCH_THINGS):
+        some = list(zip(keys[start : start + BATCH_THINGS].tolist(), packed[start : start + BATCH_THINGS], strict=True))
+
+        def write(generation: Generation, pipe: Any, some: list[tuple[int, bytes]] = some) -> None:
+            for key, versions in some:
+                pipe.set(_place(connection, generation.name, prefix, key), versions)
+                pipe.hdel(connection.key(generation.name, "loaded"), f"{prefix}{key}")
+            if prefix == USER:
+                last = dict.fromkeys((key for key, _ in some), generation.newest_us)
+                pipe.zadd(connection.key(generation.name, "last"), last, nx=True)
+
+        fill(connection, version, write)
 
 
 class NotesReplay:
@@ -64,9 +82,9 @@ class NotesReplay:
         said: notes that the loaded version says already, by their keys in Redis; to be dropped once it is active.
     """
 
-    def __init__(self, connection: Connection, target: Generation, configs: ColumnConfigs, horizon_us: int) -> None:
+    def __init__(self, connection: Connection, target: Generation, horizon_us: int) -> None:
         self._connection, self._target, self._horizon_us = connection, target, horizon_us
-        self._declared = {prefix: of_prefix(prefix, configs) for prefix in ENTITIES}
+        self._declared = {prefix: of_prefix(prefix, target.features.columns) for prefix in ENTITIES}
         self.said: dict[str, list[bytes]] = {}
 
     def replay_all(self) -> None:
@@ -118,19 +136,56 @@ class NotesReplay:
         return True
 
 
+def _merge(
+    connection: Connection,
+    generation: str,
+    prefix: str,
+    pending: dict[int, np.ndarray],
+    declared: ColumnConfigs,
+    horizon_us: int,
+) -> None:
+    for _ in range(_ROUNDS):
+        if not pending:
+            return
+        failed: set[int] = set()
+        for some in _batches(pending):
+            failed |= _write(connection, generation, prefix, some, declared, horizon_us)
+        pending = {key: rows for key, rows in pending.items() if key in failed}
+    raise StoreError(f"store {connection.where}: others changed the same columns all the time; try again")
+
+
 def _write(
-    connection: Connection, prefix: str, pending: dict[int, np.ndarray], declared: ColumnConfigs, horizon_us: int
+    connection: Connection,
+    generation: str,
+    prefix: str,
+    pending: dict[int, np.ndarray],
+    declared: ColumnConfigs,
+    horizon_us: int,
 ) -> set[int]:
     """Try to write changes; returns the keys of things that others changed meanwhile."""
-    _, _, generation, newest, stored = connection.run("read_columns", prefix, len(pending), *pending)
+    _, newest, stored = connection.run("held_columns", generation, prefix, len(pending), *pending)
+    if newest is None:
+        return set()
     superseded_us = int(newest) - horizon_us if prefix == USER else None
     arguments: list[Argument] = []
     for (key, rows), old in zip(pending.items(), stored, strict=True):
         new = merge_changes(old, rows, declared, superseded_us)
-        notes = _notes(rows, declared)
-        arguments += [key, old, new, *_heard(rows, int(newest)), len(notes), *notes]
+        arguments += [key, old, new, *_heard(rows, int(newest))]
     answer = connection.run("write_columns", generation, prefix, len(pending), *arguments)
-    return set(pending) if answer[0] == b"changed" else {int(key) for key in answer[1]}
+    return {int(key) for key in answer[1]}
+
+
+def _batches(pending: dict[int, np.ndarray]) -> Iterator[dict[int, np.ndarray]]:
+    things = [*pending.items()]
+    for start in range(0, len(things), BATCH_THINGS):
+        yield dict(things[start : start + BATCH_THINGS])
+
+
+def _retold(rows: np.ndarray, said: ColumnConfigs, declared: ColumnConfigs) -> np.ndarray:
+    """The same changes as a generation with other columns reads them."""
+    if layout(said) == layout(declared) and [*said] == [*declared]:
+        return rows
+    return retold(rows["time_us"].tolist(), told_texts(rows, said), declared)
 
 
 def _heard(rows: np.ndarray, newest_us: int) -> Iterator[Argument]:

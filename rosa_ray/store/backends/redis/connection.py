@@ -21,21 +21,27 @@ try:
 except ImportError as error:
     raise ConfigError("store.kind is 'redis', which needs the extra: pip install 'rosa-ray[redis]'") from error
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raise it when keys or byte layouts change."""
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_HELD = ("common", "held")
 _FOLD = ("common", "counters", "fold")
 _SCRIPTS = {
+    "create": _HELD,
+    "begin": _HELD,
+    "swap": _HELD,
+    "drop": _HELD,
     "apply": _FOLD,
     "replay": _FOLD,
-    "swap": ("common",),
-    "read_user": ("common",),
-    "read_counters": ("common",),
-    "forget": ("common",),
-    "read_columns": ("common",),
-    "write_columns": ("common",),
-    "replay_columns": ("common",),
+    "trim": _FOLD,
+    **dict.fromkeys(
+        (
+            *("describe", "behaviors", "read_user", "read_counters", "forget"),
+            *("note", "read_columns", "held_columns", "write_columns", "replay_columns"),
+        ),
+        ("common",),
+    ),
 }
 """Scripts, and the sources that come before each."""
 
@@ -92,6 +98,11 @@ class Connection:
         if answer[0] == b"overflow":
             raise overflowing(self.where, answer[1].decode())
         return list(answer)
+
+    def count(self, generation: str, name: str, amount: int) -> None:
+        """Add to a figure of a generation."""
+        with self.guard():
+            self.client.hincrby(self.key(generation, "info"), name, amount)
 
     def refuse(self, answer: Sequence[Any]) -> NoReturn:
         """Raise the error of a store that is missing or of another schema version."""

@@ -1,13 +1,16 @@
 """Counters in Redis: a hash per view and entity, of packed chunks of buckets and of the sums of all time."""
 
 import struct
+from typing import Any
 
 import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import Counters, CounterStates, FeatureConfig, contributions
 from rosa_ray.store.backends.redis.connection import Argument, Connection
-from rosa_ray.store.backends.redis.generations import fill_generation, remove_keys
+from rosa_ray.store.backends.redis.generations import Generation, fill, loading
+from rosa_ray.store.backends.redis.removal import remove_keys
+from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.packing import pack_counters, pack_totals, unpack_counters, unpack_totals
 from rosa_ray.store.protocol import StoreVersion
 from rosa_ray.store.windows import Kept, cut_before, join_window, require_countable, totals_of
@@ -19,7 +22,7 @@ OWNED = "+"
 """Begins the name of a counter that belongs to the record's user, whom its entity does not tell."""
 
 _TOTAL = b"t"
-_ENTITIES = 1000
+_ENTITIES = 500
 _NAME_LENGTH = struct.Struct("<H")
 
 
@@ -71,16 +74,20 @@ def counters_of_fields(
     return join_window(np.array(keys, np.int64), unpack_totals(totals, measures), recent, since)
 
 
-def load_counters(connection: Connection, version: StoreVersion, states: CounterStates, kept: Kept) -> None:
+def load_counters(connection: Connection, version: StoreVersion, states: CounterStates, config: StoreConfig) -> None:
     """See `OnlineStore.load_counters`."""
     require_countable(states, connection.where)
     newest = max((int(counters.bucket.max(initial=0)) for counters in states.values()), default=0) // CHUNK_BUCKETS
-    with fill_generation(connection, version) as (generation, pipe):
+
+    def note(generation: Generation, pipe: Any) -> None:
         pipe.hset(connection.key(generation.name, "info"), "last_chunk", newest)
+
+    generation = loading(connection, version)
+    first_bucket = Kept.of(generation.features, config, CHUNK_BUCKETS).first_bucket(generation.newest_us)
+    fill(connection, version, note)
     with connection.guard():
         for pattern in ("c:*", "o:*"):
             remove_keys(connection, connection.key(generation.name, pattern))
-    first_bucket = kept.first_bucket(generation.newest_us)
     for view, counters in states.items():
         _load_view(connection, version, view, counters, first_bucket)
 
@@ -93,11 +100,15 @@ def _load_view(connection: Connection, version: StoreVersion, view: str, counter
     owners = None if counters.owner_key is None else counters.owner_key[np.searchsorted(counters.entity_key, keys)]
     names = chunks.tolist()
     for start in range(0, len(keys), _ENTITIES):
-        with fill_generation(connection, version) as (generation, pipe):
-            for index in range(start, min(start + _ENTITIES, len(keys))):
+        rows = range(start, min(start + _ENTITIES, len(keys)))
+
+        def write(generation: Generation, pipe: Any, rows: range = rows) -> None:
+            for index in rows:
                 span = slice(bounds[index], bounds[index + 1])
                 entity = f"{view}:{keys[index]}"
                 held = dict(zip(names[span], packed[span], strict=True)) | {_TOTAL: packed_totals[index]}
                 pipe.hset(connection.key(generation.name, f"c:{entity}"), mapping=held)
                 if owners is not None:
                     pipe.sadd(connection.key(generation.name, f"o:{owners[index]}"), entity)
+
+        fill(connection, version, write)

@@ -38,7 +38,7 @@ def read_counters(
 
     Args:
         behaviors: events have one of so many.
-        kept_bucket: the first that the slot keeps.
+        kept_bucket: the first that the generation keeps.
     """
     since = kept_bucket if since_bucket is None else max(kept_bucket, since_bucket)
     asked, measures = json.dumps(np.asarray(entity_keys, np.int64).tolist()), measures_of(view, behaviors)
@@ -79,22 +79,19 @@ def add_counters(connection: sqlite3.Connection, slot: str, states: CounterState
         _note_owners(connection, slot, view, delta)
 
 
-def replace_counters(
-    connection: sqlite3.Connection, slot: str, states: CounterStates, kept_bucket: int, path: str
-) -> None:
-    """Hold these counters and no others."""
+def put_counters(connection: sqlite3.Connection, slot: str, states: CounterStates, kept_bucket: int, path: str) -> None:
+    """Write all counters of some entities, of which nothing is there."""
     require_countable(states, path)
-    for table in ("counters", "owned"):
-        connection.execute(f"DELETE FROM {table}_{slot}")
     for view, counters in states.items():
-        entity_key, sums = totals_of(counters)
-        _write_totals(connection, slot, view, entity_key, sums)
+        _write_totals(connection, slot, view, *totals_of(counters))
         _write(connection, slot, _split(view, cut_before(counters, kept_bucket)))
         _note_owners(connection, slot, view, counters)
 
 
 def complete_totals(connection: sqlite3.Connection, slot: str, behaviors: int) -> None:
-    """Add the sums of all time to counters of a slot that holds every bucket and no sums yet."""
+    """Add the sums of all time to counters of a generation that holds every bucket; nothing where they are there."""
+    if connection.execute(f"SELECT 1 FROM counters_{slot} WHERE chunk = ? LIMIT 1", (TOTAL_CHUNK,)).fetchone():
+        return
     views = connection.execute(f"SELECT DISTINCT view FROM counters_{slot}").fetchall()
     query = f"SELECT entity_key, chunk, packed FROM counters_{slot} WHERE view = ? ORDER BY entity_key, chunk"
     for (view,) in views:

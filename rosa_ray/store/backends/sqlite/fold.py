@@ -1,26 +1,27 @@
-"""The update: which records of a batch are new, and what they change. One transaction, any order, any repetition."""
+"""The update of one generation: which records of a batch are new, and what they change. Any order, any repetition."""
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features import RECORD_COLUMNS, FeatureConfig, RecordKind, fold_records, record_keys
+from rosa_ray.features import RecordKind, fold_records, record_keys
 from rosa_ray.features.records import take_records
 from rosa_ray.store.backends.sqlite import spans
 from rosa_ray.store.backends.sqlite.counters import CHUNK_BUCKETS, add_counters
-from rosa_ray.store.backends.sqlite.slots import Slot, advance_slot
+from rosa_ray.store.backends.sqlite.database import decoding
+from rosa_ray.store.backends.sqlite.generations import Generation, advance
 from rosa_ray.store.backends.sqlite.timelines import append_events
 from rosa_ray.store.backends.sqlite.users import expire_users, touch_users
 from rosa_ray.store.config import StoreConfig
-from rosa_ray.store.packing import part_texts, parts_of_texts
-from rosa_ray.store.protocol import ApplyResult, merge_results
+from rosa_ray.store.packing import recoded
+from rosa_ray.store.protocol import ApplyResult
 from rosa_ray.store.windows import Kept
 from rosa_ray.units import DAY_US
 
-_REPLAY_ROWS = 10_000
 _PRUNE_ROWS = 100
 _EXPIRE_ROWS = 20
 
@@ -35,53 +36,40 @@ class Fold:
 
 
 def fold_into(
-    connection: sqlite3.Connection, slot: Slot, records: Columns, features: FeatureConfig, config: StoreConfig
+    connection: sqlite3.Connection,
+    generation: Generation,
+    records: Columns,
+    behaviors: Sequence[str],
+    config: StoreConfig,
 ) -> Fold:
-    """Apply a batch of records to one slot, within the caller's transaction."""
-    late, day = spans.judge(connection, slot, records["time_us"], config.horizon_us)
-    rows = _find_new(connection, slot.name, records, np.flatnonzero(~late), day)
-    accepted = take_records(records, rows)
+    """Apply a batch of records to one generation, within the caller's transaction.
+
+    Args:
+        behaviors: names by the codes of the records. Events of a behaviour that the generation does not know are no
+            part of it.
+    """
+    known, of_batch = _as_counted(records, behaviors, generation.features.behavior_names)
+    late, day = spans.judge(connection, generation, known["time_us"], config.horizon_us)
+    rows = _find_new(connection, generation, known, np.flatnonzero(~late), day)
+    accepted = take_records(known, rows)
     late_rows = np.flatnonzero(late)
-    newest_us = int(accepted["time_us"].max(initial=slot.newest_us))
+    newest_us = int(accepted["time_us"].max(initial=generation.newest_us))
     if len(rows):
-        kept_bucket = Kept.of(features, config, CHUNK_BUCKETS).first_bucket(newest_us)
-        add_counters(connection, slot.name, fold_records(accepted, features), kept_bucket, config.path)
-        _append(connection, slot, accepted)
-    advance_slot(connection, slot.name, newest_us, len(late_rows))
-    _prune_seen(connection, slot.name, newest_us - config.horizon_us, limit=_PRUNE_ROWS + 2 * len(rows))
+        _add(connection, generation, accepted, newest_us, config)
+    advance(connection, generation.number, newest_us, len(late_rows))
+    _prune_seen(connection, generation.name, newest_us - config.horizon_us, limit=_PRUNE_ROWS + 2 * len(rows))
     duplicates = len(late) - len(late_rows) - len(rows)
     users = np.unique(accepted["user_key"])
-    return Fold(rows, ApplyResult(len(rows), duplicates, len(late_rows), late_rows, users), newest_us)
+    result = ApplyResult(len(rows), duplicates, len(late_rows), of_batch[late_rows], users)
+    return Fold(of_batch[rows], result, newest_us)
 
 
-def expire_silent(connection: sqlite3.Connection, slot: Slot, fold: Fold, config: StoreConfig) -> None:
-    """Remove some users without a record for too long, more than an update can add."""
-    if config.ttl_us is not None:
-        limit = _EXPIRE_ROWS + 2 * len(fold.result.user_keys)
-        expire_users(connection, slot.name, fold.newest_us - config.ttl_us, limit)
-
-
-def write_journal(connection: sqlite3.Connection, records: Columns, rows: np.ndarray) -> None:
-    """Remember live records until a loaded log holds them."""
-    accepted = take_records(records, rows)
-    columns = [*(accepted[name].tolist() for name in RECORD_COLUMNS), part_texts(accepted)]
-    marks = ", ".join("?" * len(columns))
-    connection.executemany(f"INSERT INTO journal VALUES ({marks})", zip(*columns, strict=True))
-
-
-def replay_journal(
-    connection: sqlite3.Connection, slot: Slot, features: FeatureConfig, config: StoreConfig
-) -> ApplyResult:
-    """Apply the journal to a loaded slot and drop from it what the slot's log holds already."""
-    order = connection.execute("SELECT rowid FROM journal ORDER BY time_us, record_id").fetchall()
-    results = []
-    for start in range(0, len(order), _REPLAY_ROWS):
-        rowids = [rowid for (rowid,) in order[start : start + _REPLAY_ROWS]]
-        fold = fold_into(connection, slot, _read_journal(connection, rowids), features, config)
-        dropped = np.delete(np.array(rowids), fold.accepted_rows)
-        connection.executemany("DELETE FROM journal WHERE rowid = ?", [(rowid,) for rowid in dropped.tolist()])
-        results.append(fold.result)
-    return merge_results(results)
+def expire_silent(connection: sqlite3.Connection, generation: Generation, fold: Fold, config: StoreConfig) -> list[int]:
+    """Remove some users without a record for too long, more than an update can add; returns who they were."""
+    if config.ttl_us is None:
+        return []
+    limit = _EXPIRE_ROWS + 2 * len(fold.result.user_keys)
+    return expire_users(connection, generation, fold.newest_us - config.ttl_us, limit)
 
 
 def add_seen(connection: sqlite3.Connection, slot: str, record_key: np.ndarray, day: np.ndarray) -> None:
@@ -90,26 +78,48 @@ def add_seen(connection: sqlite3.Connection, slot: str, record_key: np.ndarray, 
     connection.executemany(f"INSERT OR IGNORE INTO seen_{slot} VALUES (?, ?)", rows)
 
 
-def _append(connection: sqlite3.Connection, slot: Slot, records: Columns) -> None:
-    """Note the users of new records, sorted by user, time and id, and append the events among them."""
-    touch_users(connection, slot.name, records["user_key"], records["time_us"])
+def _as_counted(
+    records: Columns, said: Sequence[str], meant: Sequence[str]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The records of behaviours that a generation knows, by its codes, and their positions in the batch."""
+    rows = np.arange(len(records["kind"]))
+    if tuple(said) == tuple(meant):
+        return dict(records), rows
+    events = records["kind"] == RecordKind.EVENT
+    codes = recoded(np.where(events, records["behavior"], 0), said, meant)
+    rows = np.flatnonzero(~events | (codes >= 0))
+    kept = take_records(records, rows)
+    return {**kept, "behavior": np.where(events, codes, 0)[rows].astype(np.int8)}, rows
+
+
+def _add(
+    connection: sqlite3.Connection, generation: Generation, records: Columns, newest_us: int, config: StoreConfig
+) -> None:
+    """Count new records, sorted by user, time and id, and append the events among them."""
+    states = fold_records(records, generation.features)
+    kept_bucket = Kept.of(generation.features, config, CHUNK_BUCKETS).first_bucket(newest_us)
+    with decoding():
+        add_counters(connection, generation.name, states, kept_bucket, config.path)
+    touch_users(connection, generation.name, records["user_key"], records["time_us"])
     events = records["kind"] == RecordKind.EVENT
     if events.any():
         chosen = {name: values[events] for name, values in records.items()}
-        append_events(connection, slot.name, {**chosen, "event_id": chosen["record_id"]}, slot.max_events + 1)
+        append_events(
+            connection, generation.name, {**chosen, "event_id": chosen["record_id"]}, generation.max_events + 1
+        )
 
 
 def _find_new(
-    connection: sqlite3.Connection, slot: str, records: Columns, rows: np.ndarray, day: np.ndarray
+    connection: sqlite3.Connection, generation: Generation, records: Columns, rows: np.ndarray, day: np.ndarray
 ) -> np.ndarray:
     """Rows of records never seen, each once, sorted by user, time and id; they are seen from now on."""
-    chosen = {name: records[name][rows] for name in ("kind", "record_id")}
-    keys, first = np.unique(record_keys(chosen), return_index=True)
-    query = f"SELECT record_key FROM seen_{slot} WHERE record_key IN (SELECT value FROM json_each(?))"
+    chosen = {name: records[name][rows] for name in ("kind", "record_id", "user_key")}
+    keys, first = np.unique(record_keys(chosen, with_users=generation.user_ids), return_index=True)
+    query = f"SELECT record_key FROM seen_{generation.name} WHERE record_key IN (SELECT value FROM json_each(?))"
     known = [key for (key,) in connection.execute(query, (json.dumps(keys.tolist()),))]
     new = ~np.isin(keys, np.array(known, np.int64))
     rows = rows[first[new]]
-    add_seen(connection, slot, keys[new], day[rows])
+    add_seen(connection, generation.name, keys[new], day[rows])
     return rows[np.lexsort((records["record_id"][rows], records["time_us"][rows], records["user_key"][rows]))]
 
 
@@ -117,11 +127,3 @@ def _prune_seen(connection: sqlite3.Connection, slot: str, before_us: int, limit
     """Forget some ids beyond the horizon: with every update a few, so that none takes long."""
     old = f"SELECT record_key FROM seen_{slot} WHERE day < ? LIMIT ?"
     connection.execute(f"DELETE FROM seen_{slot} WHERE record_key IN ({old})", (before_us // DAY_US, limit))
-
-
-def _read_journal(connection: sqlite3.Connection, rowids: list[int]) -> dict[str, np.ndarray]:
-    names = ", ".join([*RECORD_COLUMNS, "parts"])
-    query = f"SELECT {names} FROM json_each(?) JOIN journal ON journal.rowid = value ORDER BY key"
-    *columns, parts = zip(*connection.execute(query, (json.dumps(rowids),)), strict=True)
-    held = {name: np.array(values, RECORD_COLUMNS[name]) for name, values in zip(RECORD_COLUMNS, columns, strict=True)}
-    return held | parts_of_texts(parts)

@@ -12,13 +12,13 @@ from collections import defaultdict
 
 import numpy as np
 
-from rosa_ray.store.backends.sqlite.slots import Slot
+from rosa_ray.store.backends.sqlite.generations import Generation
 from rosa_ray.store.protocol import SPAN_US
 from rosa_ray.units import DAY_US
 
 
 def judge(
-    connection: sqlite3.Connection, slot: Slot, time_us: np.ndarray, horizon_us: int
+    connection: sqlite3.Connection, generation: Generation, time_us: np.ndarray, horizon_us: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Tell which records are late, and note the times of the others. How batches are cut does not matter.
 
@@ -28,20 +28,20 @@ def judge(
     Returns:
         Which are late, (n,), and the days until which the ids of the others are remembered, int64 (n,).
     """
-    newest_us = np.maximum.accumulate(np.r_[slot.newest_us, time_us])
+    newest_us = np.maximum.accumulate(np.r_[generation.newest_us, time_us])
     day, forgotten_day = newest_us[1:] // DAY_US, (newest_us[:-1] - horizon_us) // DAY_US
     old = time_us < newest_us[:-1] - horizon_us
-    late = old & (time_us <= slot.covered_us)
+    late = old & (time_us <= generation.covered_us)
     unsure = old & ~late
     start = 0
     while unsure.any() and start < len(time_us):
         # Up to `stop` nothing of this piece itself is forgotten.
         stop = int(np.searchsorted(forgotten_day, day[start], side="right"))
         rows = start + np.flatnonzero(unsure[start:stop])
-        late[rows] = _may_be_repeated(connection, slot.name, time_us[rows], forgotten_day[rows])
-        _note(connection, slot.name, time_us[start:stop][~late[start:stop]], day[start:stop][~late[start:stop]])
+        late[rows] = _may_be_repeated(connection, generation.name, time_us[rows], forgotten_day[rows])
+        _note(connection, generation.name, time_us[start:stop][~late[start:stop]], day[start:stop][~late[start:stop]])
         unsure[rows], start = False, stop
-    _note(connection, slot.name, time_us[start:][~late[start:]], day[start:][~late[start:]])
+    _note(connection, generation.name, time_us[start:][~late[start:]], day[start:][~late[start:]])
     return late, day
 
 

@@ -1,5 +1,6 @@
 """The SQLite implementation of `rosa_ray.store.OnlineStore`."""
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
@@ -8,20 +9,33 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features import VIEWS, CounterStates, FeatureConfig
+from rosa_ray.features import VIEWS, CounterStates, FeatureConfig, counting_fingerprint
 from rosa_ray.features.ad_changes import AdLog
-from rosa_ray.features.changes import Changes
+from rosa_ray.features.changes import Changes, of_columns
 from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import of_prefix
-from rosa_ray.features.versions import ALWAYS_US
 from rosa_ray.features.views import view_named
-from rosa_ray.schema.own_columns import ENTITIES, USER
-from rosa_ray.store.backends.sqlite import ads, columns, counters, fold, slots, timelines, users
-from rosa_ray.store.backends.sqlite.database import SCHEMA_VERSION, SLOTS, Database
-from rosa_ray.store.backends.sqlite.slots import Slot
+from rosa_ray.schema.own_columns import USER
+from rosa_ray.store.backends.sqlite import (
+    adoption,
+    ads,
+    columns,
+    counters,
+    fold,
+    generations,
+    journal,
+    loading,
+    removal,
+    timelines,
+    users,
+)
+from rosa_ray.store.backends.sqlite.database import Database
+from rosa_ray.store.backends.sqlite.generations import Generation, Model
+from rosa_ray.store.backends.sqlite.schema import SCHEMA_VERSION
 from rosa_ray.store.config import DEFAULT_TIMELINE_EVENTS, StoreConfig
 from rosa_ray.store.protocol import (
     ApplyResult,
+    LoadProgress,
     StateBlock,
     StoreInfo,
     StoreVersion,
@@ -30,25 +44,30 @@ from rosa_ray.store.protocol import (
     UserRecord,
 )
 from rosa_ray.store.windows import Kept
-from rosa_ray.units import DAY_US
 
 
 class Store:
     """An open store file. Safe to use from several threads; open one per process."""
 
     def __init__(
-        self, config: StoreConfig, features: FeatureConfig, feature_fingerprint: str | None, *, create: bool
+        self,
+        config: StoreConfig,
+        features: FeatureConfig | None,
+        model_version: str,
+        *,
+        user_key_id: str = "",
+        create: bool = False,
     ) -> None:
-        self._config, self._features, self._fingerprint = config, features, feature_fingerprint
-        self._user_views = [view.name for view in counted_views(features) if view.entity == "user_key"]
-        self._behaviors = len(features.behaviors)
-        self._declared = {prefix for prefix in ENTITIES if of_prefix(prefix, features.columns)}
-        self._kept = Kept.of(features, config, counters.CHUNK_BUCKETS)
+        self._config, self._features, self._model = config, features, model_version
+        self._fingerprint = None if features is None else counting_fingerprint(features, user_key_id)
         self._database = Database(config.path, config.busy_timeout_ms, create)
-        if create:
-            self._stamp_empty()
-        with self._database.read() as connection:
-            self._require_features(slots.read_slot(connection, active=True))
+        if features is not None and self._fingerprint is not None:
+            adoption.adopt(self._database, self._fingerprint, features, model_version, config)
+            if create:
+                self._fill_empty(features, self._fingerprint)
+        if features is not None and not create:
+            with self._database.read() as connection:
+                self._require(connection)
 
     def __enter__(self) -> Self:
         return self
@@ -60,18 +79,22 @@ class Store:
         """See `OnlineStore.read_user`."""
         key, user_key = np.array([user_key]), int(user_key)
         with self._database.read() as connection:
-            slot = self._require_features(slots.read_slot(connection, active=True))
-            model, kept_bucket = slot.version.model_version, self._kept.first_bucket(slot.newest_us)
+            generation, model = self._require(connection)
+            name, features = generation.name, generation.features
+            behaviors, kept_bucket = len(features.behaviors), self._kept_bucket(generation)
             return UserRecord(
                 user_key=user_key,
-                timeline=timelines.read_timeline(connection, slot.name, user_key),
-                states=timelines.read_states(connection, slot.name, user_key, model),
+                timeline=timelines.read_timeline(connection, name, user_key),
+                states=None if model is None else timelines.read_states(connection, name, user_key, model),
                 counters={
-                    view: counters.read_counters(connection, slot.name, view, key, self._behaviors, kept_bucket)
-                    for view in self._user_views
+                    view.name: counters.read_counters(connection, name, view.name, key, behaviors, kept_bucket)
+                    for view in counted_views(features)
+                    if view.entity == "user_key"
                 },
-                model_version=model,
-                columns=columns.read_one(connection, slot.name, USER, user_key) if USER in self._declared else b"",
+                model_version="" if model is None else model.version,
+                columns=columns.read_one(connection, name, USER, user_key)
+                if of_prefix(USER, features.columns)
+                else b"",
             )
 
     def read_counters(self, view: str, entity_keys: np.ndarray, since_bucket: int | None = None) -> CounterStates:
@@ -79,18 +102,19 @@ class Store:
         if view_named(view) is None:
             raise StoreError(f"store {self._config.path}: has no view '{view}'; views are {', '.join(VIEWS)}")
         with self._database.read() as connection:
-            slot = self._require_features(slots.read_slot(connection, active=True))
-            chosen = (entity_keys, self._behaviors, self._kept.first_bucket(slot.newest_us), since_bucket)
-            return {view: counters.read_counters(connection, slot.name, view, *chosen)}
+            generation, _ = self._require(connection)
+            behaviors, kept_bucket = len(generation.features.behaviors), self._kept_bucket(generation)
+            asked = (entity_keys, behaviors, kept_bucket, since_bucket)
+            return {view: counters.read_counters(connection, generation.name, view, *asked)}
 
     def read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
         """See `OnlineStore.read_columns`."""
         asked = np.asarray(keys, np.int64).tolist()
-        if prefix not in self._declared:
-            return [b""] * len(asked)
         with self._database.read() as connection:
-            slot = self._require_features(slots.read_slot(connection, active=True))
-            found = columns.read_packed(connection, slot.name, prefix, asked)
+            generation, _ = self._require(connection)
+            if not of_prefix(prefix, generation.features.columns):
+                return [b""] * len(asked)
+            found = columns.read_packed(connection, generation.name, prefix, asked)
         return [found.get(key, b"") for key in asked]
 
     def apply(
@@ -98,16 +122,11 @@ class Store:
     ) -> ApplyResult:
         """See `OnlineStore.apply`."""
         with self._database.write() as connection:
-            slot = self._require_features(slots.read_slot(connection, active=True))
-            folded = fold.fold_into(connection, slot, records, self._features, self._config)
-            fold.write_journal(connection, records, folded.accepted_rows)
-            slot = replace(slot, newest_us=folded.newest_us)
-            columns.apply_changes(connection, slot, changes, self._features.columns, self._config.horizon_us)
-            ads.apply_ads(connection, changes, slot.newest_us - self._config.horizon_us)
-            fold.expire_silent(connection, slot, folded, self._config)
+            own, _ = self._require(connection)
+            result = self._apply(connection, own, records, changes)
             rows = [(position.stream, position.offset) for position in positions]
             connection.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", rows)
-        return folded.result
+        return result
 
     def read_position(self, stream: str) -> int | None:
         """See `OnlineStore.read_position`."""
@@ -115,70 +134,67 @@ class Store:
             row = connection.execute("SELECT next_offset FROM positions WHERE stream = ?", (stream,)).fetchone()
         return None if row is None else int(row[0])
 
-    def begin_load(self, version: StoreVersion, max_timeline_events: int) -> set[str]:
+    def begin_load(self, version: StoreVersion, model_version: str, max_timeline_events: int) -> LoadProgress:
         """See `OnlineStore.begin_load`."""
+        if self._features is None or version.counting_fingerprint != self._fingerprint:
+            raise StoreError(
+                f"store {self._config.path}: a load of other features than the store was opened with is refused; "
+                "open it with those of the model"
+            )
         with self._database.write() as connection:
-            slot = slots.read_slot(connection, active=False)
-            if slot.version != version or slot.max_events != max_timeline_events:
-                slots.clear_slot(connection, slot.name)
-                slots.stamp_slot(connection, slot.name, version, max_timeline_events)
-            return {path for (path,) in connection.execute(f"SELECT part FROM parts_{slot.name}")}
+            progress = loading.begin(
+                connection, version, model_version, self._features, self._config, max_timeline_events
+            )
+        removal.remove_marked(self._database)
+        return progress
 
     def load_users(self, version: StoreVersion, block: TimelineBlock) -> None:
         """See `OnlineStore.load_users`."""
-        with self._database.write() as connection:
-            slot = slots.loading_slot(connection, version, self._config.path)
-            timelines.load_timelines(connection, slot.name, block, slot.max_events + 1)
-            users.touch_users(connection, slot.name, block.user_key, block.last_us)
-            fold.add_seen(connection, slot.name, block.seen_key, block.seen_time_us // DAY_US)
-            slots.cover_slot(connection, slot.name, int(block.seen_time_us.max(initial=0)))
+        generation = self._loading(version)
+        self._database.write_in_turns(loading.user_steps(generation, block))
 
-    def write_states(self, version: StoreVersion, block: StateBlock) -> None:
+    def write_states(self, version: StoreVersion, model_version: str, block: StateBlock) -> None:
         """See `OnlineStore.write_states`."""
-        with self._database.write() as connection:
-            slot = slots.loading_slot(connection, version, self._config.path)
-            timelines.load_states(connection, slot.name, block, self._config.states_dtype)
+        with self._database.read() as connection:
+            model, generation = generations.writable(connection, version, model_version, self._config.path)
+        dtype = self._config.states_dtype
+        self._database.write_in_turns(loading.state_steps(generation.name, model, block, dtype))
 
     def load_counters(self, version: StoreVersion, states: CounterStates) -> None:
         """See `OnlineStore.load_counters`."""
-        with self._database.write() as connection:
-            slot = slots.loading_slot(connection, version, self._config.path)
-            kept_bucket = self._kept.first_bucket(slot.newest_us)
-            counters.replace_counters(connection, slot.name, states, kept_bucket, self._config.path)
+        generation = self._loading(version)
+        kept_bucket = self._kept_bucket(generation)
+        self._database.write_in_turns(loading.counter_steps(self._database, generation, states, kept_bucket))
 
     def load_columns(self, version: StoreVersion, prefix: str, keys: np.ndarray, packed: Sequence[bytes]) -> None:
         """See `OnlineStore.load_columns`."""
-        with self._database.write() as connection:
-            slot = slots.loading_slot(connection, version, self._config.path)
-            columns.write_packed(connection, slot.name, prefix, zip(keys.tolist(), packed, strict=True))
-            if prefix == USER:
-                columns.touch_told(connection, slot, keys, np.full(len(keys), ALWAYS_US))
+        generation = self._loading(version)
+        self._database.write_in_turns(loading.column_steps(generation, prefix, keys, packed))
 
-    def mark_loaded(self, version: StoreVersion, input_files: Sequence[str]) -> None:
+    def mark_loaded(self, version: StoreVersion, model_version: str, input_files: Sequence[str]) -> None:
         """See `OnlineStore.mark_loaded`."""
         with self._database.write() as connection:
-            slot = slots.loading_slot(connection, version, self._config.path)
-            rows = [(path,) for path in input_files]
-            connection.executemany(f"INSERT OR IGNORE INTO parts_{slot.name} VALUES (?)", rows)
+            model, _ = generations.writable(connection, version, model_version, self._config.path)
+            rows = [(model.number, path) for path in input_files]
+            connection.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", rows)
 
-    def activate(self, version: StoreVersion) -> ApplyResult:
+    def activate(self, version: StoreVersion, model_version: str) -> ApplyResult:
         """See `OnlineStore.activate`."""
+        return loading.activate(self._database, version, model_version, self._config)
+
+    def drop(self, name: str) -> None:
+        """See `OnlineStore.drop`."""
         with self._database.write() as connection:
-            slot = slots.loading_slot(connection, version, self._config.path)
-            former = slots.read_slot(connection, active=True)
-            replayed = fold.replay_journal(connection, slot, self._features, self._config)
-            slot = slots.read_slot(connection, active=False)
-            columns.replay_changes(connection, slot, self._features.columns, self._config.horizon_us)
-            slots.swap_slots(connection)
-            slots.clear_slot(connection, former.name)
-        return replayed
+            removal.mark_named(connection, name, self._config.path)
+        removal.remove_marked(self._database)
 
     def forget_user(self, user_key: int) -> bool:
         """See `OnlineStore.forget_user`."""
         with self._database.write() as connection:
             connection.execute("PRAGMA secure_delete=ON")
             removed = users.delete_journal(connection, int(user_key))
-            removed += sum(users.delete_user(connection, slot, int(user_key)) for slot in SLOTS)
+            for generation in generations.in_state(connection, "live", "loading", "held", "dropped"):
+                removed += users.delete_user(connection, generation, int(user_key))
             connection.execute("PRAGMA secure_delete=OFF")
         self._database.truncate_log()
         return removed > 0
@@ -186,41 +202,88 @@ class Store:
     def read_ads(self, after: int, limit: int) -> AdLog:
         """See `OnlineStore.read_ads`."""
         with self._database.read() as connection:
-            slot = slots.read_slot(connection, active=True)
-            return ads.read_ads(connection, after, limit, slot.newest_us - self._config.horizon_us)
+            return ads.read_ads(connection, after, limit, self._config.horizon_us)
 
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`."""
         with self._database.read() as connection:
-            slot = slots.read_slot(connection, active=True)
+            generation, model = self._require(connection)
+            figures = journal.journal_figures(connection)
+            held = tuple(generations.held_generations(connection))
         return StoreInfo(
             kind="sqlite",
             location=self._config.path,
             schema_version=SCHEMA_VERSION,
-            version=slot.version,
-            newest_us=slot.newest_us,
-            late=slot.late,
-            max_timeline_events=slot.max_events,
+            version=generation.version,
+            model_version="" if model is None else model.version,
+            newest_us=generation.newest_us,
+            late=generation.late,
+            max_timeline_events=generation.max_events,
+            held=held,
+            **figures,
         )
 
     def close(self) -> None:
         """Close all connections; the store can be used again and then reconnects."""
         self._database.close()
 
-    def _stamp_empty(self) -> None:
-        """Give a new store, which nothing was loaded into, its features and its bound."""
-        with self._database.write() as connection:
-            slot = slots.read_slot(connection, active=True)
-            if slot.max_events == 0:
-                version = replace(slot.version, feature_fingerprint=self._fingerprint or "")
-                bound = self._config.max_timeline_events or DEFAULT_TIMELINE_EVENTS
-                slots.stamp_slot(connection, slot.name, version, bound)
+    def _apply(
+        self, connection: sqlite3.Connection, own: Generation, records: Columns, changes: Sequence[Changes]
+    ) -> ApplyResult:
+        """Fold a batch into every live generation; the journal takes what is new to the active one."""
+        said, config = self._features or own.features, self._config
+        ads.apply_ads(connection, changes, config.horizon_us)
+        changes, live = of_columns(changes), generations.live_generations(connection)
+        results = {}
+        for generation in live:
+            folded = fold.fold_into(connection, generation, records, said.behavior_names, config)
+            results[generation.number] = folded.result
+            if generation.number != own.number:
+                count = folded.result.accepted + sum(map(len, changes))
+                generations.count_untold(connection, generation, said, count)
+            moved = replace(generation, newest_us=folded.newest_us)
+            columns.apply_changes(connection, moved, changes, said.columns, config.horizon_us)
+            silent = fold.expire_silent(connection, moved, folded, config)
+            if generation is live[0]:
+                journal.write_journal(connection, records, folded.accepted_rows, said.behavior_names)
+                journal.prune_journal(connection, folded.newest_us, len(folded.accepted_rows), config)
+                columns.note_changes(connection, changes, said.columns)
+                for user_key in silent:
+                    users.delete_journal(connection, user_key)
+        return results[own.number]
 
-    def _require_features(self, slot: Slot) -> Slot:
-        held = slot.version.feature_fingerprint
-        if self._fingerprint not in (None, held):
+    def _fill_empty(self, features: FeatureConfig, fingerprint: str) -> None:
+        """Give a new store, which nothing was loaded into, an empty generation that takes records."""
+        with self._database.write() as connection:
+            if connection.execute("SELECT count(*) FROM generations").fetchone()[0]:
+                return
+            bound = self._config.max_timeline_events or DEFAULT_TIMELINE_EVENTS
+            version = StoreVersion(fingerprint, 0)
+            number = generations.create(connection, version, features, bound)
+            generations.activate(connection, number, generations.add_model(connection, number, ""))
+            journal.behavior_names(connection, features.behavior_names)
+
+    def _kept_bucket(self, generation: Generation) -> int:
+        kept = Kept.of(generation.features, self._config, counters.CHUNK_BUCKETS)
+        return kept.first_bucket(generation.newest_us)
+
+    def _loading(self, version: StoreVersion) -> Generation:
+        with self._database.read() as connection:
+            return generations.loading(connection, version, self._config.path)
+
+    def _require(self, connection: sqlite3.Connection) -> tuple[Generation, Model | None]:
+        """The generation that this reader reads now."""
+        found = generations.find_readable(connection, self._fingerprint, self._model)
+        if found is not None:
+            return found
+        models = {model for one in generations.held_generations(connection) for model in one.models}
+        held = ", ".join(sorted(models)) or "none"
+        if self._features is None:
             raise StoreError(
-                f"store {self._config.path}: was filled for features '{held}', this process computes "
-                f"'{self._fingerprint}'; run `rosa materialize` with this bundle, or serve the one it was filled from"
+                f"store {self._config.path}: was filled by an earlier version of this program; serve the model that it "
+                f"was filled for once, so that it is taken over: {held}"
             )
-        return slot
+        raise StoreError(
+            f"store {self._config.path}: holds no version of the features that this process computes; run "
+            f"`rosa materialize` with this bundle, or serve one that it holds: {held}"
+        )

@@ -6,6 +6,8 @@ import sqlite3
 import numpy as np
 
 from rosa_ray.arrays import Columns
+from rosa_ray.store.backends.sqlite.database import decoding
+from rosa_ray.store.backends.sqlite.generations import Model
 from rosa_ray.store.packing import (
     EVENT_RECORD,
     ids_of_json,
@@ -30,8 +32,8 @@ def read_timeline(connection: sqlite3.Connection, slot: str, user_key: int) -> d
 def append_events(connection: sqlite3.Connection, slot: str, events: Columns, keep: int) -> None:
     """Put events, sorted by user, time and id, in their places and keep the last `keep` per user.
 
-    An event older than the oldest of a full timeline is not put in. A user's states become stale when an event that is
-    put in lies before the last encoded one.
+    An event older than the oldest of a full timeline is not put in. A user's states, of all models, become stale when
+    an event that is put in lies before the last encoded one, which is the last of the loaded log.
     """
     records, event_ids = pack_events(events), events["event_id"].tolist()
     users, starts = np.unique(events["user_key"], return_index=True)
@@ -40,7 +42,8 @@ def append_events(connection: sqlite3.Connection, slot: str, events: Columns, ke
     rows, stale = [], []
     for index, user in enumerate(users.tolist()):
         low, high = bounds[index], bounds[index + 1]
-        merged = _merge(*stored.get(user, _EMPTY), records[low:high], event_ids[low:high], keep)
+        with decoding():
+            merged = _merge(*stored.get(user, _EMPTY), records[low:high], event_ids[low:high], keep)
         if merged is None:
             continue
         rows.append((user, ids_to_json(merged[0]), merged[1]))
@@ -48,7 +51,7 @@ def append_events(connection: sqlite3.Connection, slot: str, events: Columns, ke
             stale.append((user, *merged[2]))
     connection.executemany(f"INSERT OR REPLACE INTO timelines_{slot} VALUES (?, ?, ?)", rows)
     connection.executemany(
-        f"UPDATE states_{slot} SET stale = 1 "
+        f"UPDATE encoded_{slot} SET stale = 1 "
         "WHERE user_key = ? AND stale = 0 AND (last_time_us, last_event_id) > (?, ?)",
         stale,
     )
@@ -57,36 +60,44 @@ def append_events(connection: sqlite3.Connection, slot: str, events: Columns, ke
 def load_timelines(connection: sqlite3.Connection, slot: str, block: TimelineBlock, keep: int) -> None:
     """Replace the timelines of a block's users; those without events get none."""
     records, event_ids = pack_events(block.events), block.events["event_id"].tolist()
-    bounds = block.event_offsets.tolist()
-    rows = []
+    bounds, times = block.event_offsets.tolist(), block.events["time_us"]
+    rows, encoded = [], []
     for index, user in enumerate(block.user_key.tolist()):
         low, high = max(bounds[index], bounds[index + 1] - keep), bounds[index + 1]
         if low == high:
             continue
         rows.append((user, ids_to_json(event_ids[low:high]), records[low:high].tobytes()))
+        encoded.append((user, int(times[high - 1]), event_ids[high - 1]))
     connection.executemany(f"INSERT OR REPLACE INTO timelines_{slot} VALUES (?, ?, ?)", rows)
+    connection.executemany(f"INSERT OR REPLACE INTO encoded_{slot} VALUES (?, ?, ?, 0)", encoded)
 
 
-def read_states(connection: sqlite3.Connection, slot: str, user_key: int, model_version: str) -> StoredStates | None:
-    """A user's states, None when there are none."""
-    query = f"SELECT stale, last_event_id, packed FROM states_{slot} WHERE user_key = ?"
+def read_states(connection: sqlite3.Connection, slot: str, user_key: int, model: Model) -> StoredStates | None:
+    """A user's states of one model, None when there are none."""
+    query = (
+        f"SELECT e.stale, e.last_event_id, s.packed FROM states_{model.number} s JOIN encoded_{slot} e "
+        "USING (user_key) WHERE user_key = ?"
+    )
     row = connection.execute(query, (user_key,)).fetchone()
     if row is None:
         return None
     stale, event_id, packed = row
-    return StoredStates(model_version, event_id, *unpack_states(packed), stale=bool(stale))
+    return StoredStates(model.version, event_id, *unpack_states(packed), stale=bool(stale))
 
 
-def load_states(connection: sqlite3.Connection, slot: str, block: StateBlock, dtype: str) -> None:
-    """Replace the states of a block's users."""
+def load_states(connection: sqlite3.Connection, slot: str, model: Model, block: StateBlock, dtype: str) -> None:
+    """Replace the states of a block's users that one model encoded."""
     bounds = block.state_offsets.tolist()
-    rows = []
+    rows, encoded = [], []
     for index, user in enumerate(block.user_key.tolist()):
         span = slice(bounds[index], bounds[index + 1])
         events = {name: values[span] for name, values in block.events.items()}
-        packed = pack_states(events, block.states[span], dtype)
-        rows.append((user, 0, int(events["time_us"][-1]), block.event_id[index], packed))
-    connection.executemany(f"INSERT OR REPLACE INTO states_{slot} VALUES (?, ?, ?, ?, ?)", rows)
+        rows.append((user, pack_states(events, block.states[span], dtype)))
+        encoded.append((user, int(events["time_us"][-1]), block.event_id[index]))
+    connection.executemany(f"INSERT OR REPLACE INTO states_{model.number} VALUES (?, ?)", rows)
+    connection.executemany(
+        f"INSERT OR IGNORE INTO encoded_{slot} (user_key, last_time_us, last_event_id) VALUES (?, ?, ?)", encoded
+    )
 
 
 def _read_many(connection: sqlite3.Connection, slot: str, users: list[int]) -> dict[int, tuple[str, bytes]]:

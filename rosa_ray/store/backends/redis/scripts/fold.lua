@@ -1,7 +1,7 @@
 -- The update of one batch, whole or not at all: which records are new, and what they change.
 -- An entry is EVENT bytes of a timeline's event, the rest of the record up to ENTRY bytes, its id, and where it has
 -- keys for own counters a separator and these.
-local EVENT, ENTRY, SEPARATOR = 29, 78, '\255'
+local EVENT, ENTRY, BEHAVIOR, SEPARATOR = 29, 78, 25, '\255'
 local DAY_US, SPAN_US = 86400000000, 600000000
 
 -- Time of a timeline's event: int64, little-endian, put together from its bytes; doubles are exact up to 2^53.
@@ -37,12 +37,12 @@ local function last_id(ids)
   return string.sub(ids, first, #ids - 1)
 end
 
--- Each record is two arguments: its key and its entry, and as text its user, time and what it counts.
+-- Each record is two arguments: its key and its entry, and as text its user and time.
 local function take_records()
   local records = {}
   for index = 1, number() do
     local packed, text = take(), take()
-    local user, time, counts = string.match(text, '^(%S+) (%S+)\n(.*)$')
+    local user, time = string.match(text, '^(%S+) (%S+)$')
     records[index] = {
       row = index - 1,
       key = string.sub(packed, 1, 8),
@@ -50,10 +50,35 @@ local function take_records()
       user = user,
       time_text = time,
       time = tonumber(time),
-      counts = counts,
     }
   end
   return records
+end
+
+-- The records as one generation counts them: of each the code of its behaviour there, 255 for none, and what it adds.
+local function take_counted(records)
+  local counted = {}
+  for _, record in ipairs(records) do
+    local said = take()
+    local code = string.byte(said, 1)
+    if code < 255 then
+      local entry = record.entry
+      if string.byte(entry, BEHAVIOR) ~= code then
+        entry = string.sub(entry, 1, BEHAVIOR - 1) .. string.char(code) .. string.sub(entry, BEHAVIOR + 1)
+      end
+      counted[#counted + 1] = {
+        row = record.row,
+        key = record.key,
+        entry = entry,
+        journaled = record.entry,
+        user = record.user,
+        time_text = record.time_text,
+        time = record.time,
+        counts = string.sub(said, 2),
+      }
+    end
+  end
+  return counted
 end
 
 -- Of which times ids are forgotten, see `rosa_ray.store.backends.sqlite.spans`: for each span of ten minutes the days
@@ -96,19 +121,10 @@ local function read_spans(generation)
   return spans
 end
 
--- A store that was written before spans were kept has all its ids by the days of their records.
-local function covered_time(generation, info)
-  if not info.covered then
-    info.covered = tonumber(info.as_of) > tonumber(info.newest) and info.as_of or info.newest
-    redis.call('HSET', generation_key(generation, 'info'), 'covered', info.covered)
-  end
-  return tonumber(info.covered)
-end
-
 -- Marks late records and those seen before; returns the new ones, in the order sent.
 local function find_new(generation, info, records, newest, horizon, moving)
   local fresh, late, new, taken_keys = {}, {}, {}, {}
-  local covered, spans = covered_time(generation, info), read_spans(generation)
+  local covered, spans = tonumber(info.covered), read_spans(generation)
   for _, record in ipairs(records) do
     local time, forgotten_day = record.time, math.floor((newest - horizon) / DAY_US)
     if time < newest - horizon and (time <= covered or spans.may_be_repeated(time, forgotten_day)) then
@@ -140,7 +156,6 @@ local function find_new(generation, info, records, newest, horizon, moving)
   for _, record in ipairs(fresh) do
     if not taken_keys[record.key] then
       taken_keys[record.key] = true
-      record.accepted = true
       new[#new + 1] = record
     end
   end
@@ -186,23 +201,65 @@ local function touch(generation, new)
 end
 
 -- Keeps live records until a loaded log holds them; a load under way is told whose journals grew.
-local function journal(meta, generation, new)
-  local entries = {}
+local function write_journal(meta, new)
+  local entries, heads = {}, {}
   for _, record in ipairs(new) do
+    heads[record.user] = heads[record.user] or record.time_text
     entries[record.user] = entries[record.user] or {}
-    table.insert(entries[record.user], record.entry)
+    table.insert(entries[record.user], record.journaled)
   end
   for user, more in pairs(entries) do
     in_chunks(more, function(low, high)
-      redis.call('RPUSH', generation_key(generation, 'j:' .. user), unpack(more, low, high))
+      redis.call('RPUSH', NAMESPACE .. ':j:' .. user, unpack(more, low, high))
     end)
-    redis.call('SADD', generation_key(generation, 'journal'), user)
-    if generation == meta.active and meta.loading then
+    redis.call('ZADD', NAMESPACE .. ':journal', 'NX', heads[user], user)
+    if meta.loading then
       redis.call('SADD', generation_key(meta.loading, 'dirty'), user)
     end
   end
-  if #new > 0 then
-    redis.call('HINCRBY', generation_key(generation, 'info'), 'journaled', #new)
+  add_figure('journal_records', #new)
+end
+
+-- Notes from when on a journal is, after records left its front.
+local function note_head(user)
+  local head = redis.call('LINDEX', NAMESPACE .. ':j:' .. user, 0)
+  if head then
+    redis.call('ZADD', NAMESPACE .. ':journal', string.format('%.0f', read_time(head, 0)), user)
+  else
+    redis.call('ZREM', NAMESPACE .. ':journal', user)
+  end
+end
+
+-- Lets go of some records that are too old, more than an update can add.
+local function prune_journal(meta, before, limit)
+  local places, dropped, newest = NAMESPACE .. ':journal', 0, nil
+  local old = redis.call('ZRANGEBYSCORE', places, '-inf', string.format('(%.0f', before), 'LIMIT', 0, limit)
+  for _, user in ipairs(old) do
+    local journal, count = NAMESPACE .. ':j:' .. user, 0
+    for _, entry in ipairs(redis.call('LRANGE', journal, 0, limit - dropped - 1)) do
+      local time = read_time(entry, 0)
+      if time >= before then
+        break
+      end
+      count, newest = count + 1, math.max(newest or time, time)
+    end
+    redis.call('LTRIM', journal, count, -1)
+    for _, generation in pairs({meta.loading or false, meta.trimming or false}) do
+      if generation then
+        drop_flags(generation, user, count)
+      end
+    end
+    note_head(user)
+    dropped = dropped + count
+    if dropped >= limit then
+      break
+    end
+  end
+  if newest then
+    add_figure('journal_records', -dropped)
+    add_figure('journal_dropped', dropped)
+    local from = tonumber(redis.call('HGET', NAMESPACE .. ':figures', 'journal_from_us') or '-inf')
+    redis.call('HSET', NAMESPACE .. ':figures', 'journal_from_us', string.format('%.0f', math.max(from, newest + 1)))
   end
 end
 
@@ -272,8 +329,11 @@ local function put(generation, user, events, keep)
 end
 
 -- `order` lists the rows of events by user, time and id.
-local function put_all(generation, records, order, keep)
-  local user, events = nil, {}
+local function put_all(generation, new, order, keep)
+  local by_row, user, events = {}, nil, {}
+  for _, record in ipairs(new) do
+    by_row[record.row] = record
+  end
   local function flush()
     if #events > 0 then
       put(generation, user, events, keep)
@@ -281,8 +341,8 @@ local function put_all(generation, records, order, keep)
     events = {}
   end
   for _, row in ipairs(order) do
-    local record = records[tonumber(row) + 1]
-    if record.accepted then
+    local record = by_row[tonumber(row)]
+    if record then
       if record.user ~= user then
         flush()
         user = record.user
@@ -310,33 +370,41 @@ local function newest_of(new, newest)
   return newest
 end
 
--- All changes of a batch to one generation; returns the newest time after it and the rows that were new and late.
--- Nothing is written where a sum would overflow: then it returns nil and the name of that counter.
-local function fold(meta, generation, info, records, order, horizon, kept, newest, moving)
+-- What a batch changes in one generation, before anything is written; nil and the name of a counter that overflows.
+local function plan_fold(generation, records, kept, horizon, as_of, moving)
+  local held = redis.call('HMGET', generation_key(generation, 'info'), 'max_events', 'newest', 'as_of', 'covered')
+  local info = {max_events = tonumber(held[1]), newest = tonumber(held[2]), covered = held[4]}
+  local newest = as_of and tonumber(held[3]) or info.newest
   local new, late, spans = find_new(generation, info, records, newest, horizon, moving)
-  local latest = newest_of(new, tonumber(info.newest))
+  local latest = newest_of(new, info.newest)
   local first = first_chunk(kept, latest)
-  local plan, overflowing = plan_counts(generation, new, first)
-  if not plan then
+  local counts, overflowing = plan_counts(generation, new, first)
+  if not counts then
     return nil, overflowing
   end
-  spans.write()
-  remember(generation, new)
-  write_counts(generation, plan, first)
-  touch(generation, new)
-  journal(meta, generation, new)
-  put_all(generation, records, order, tonumber(info.max_events) + 1)
-  if latest > tonumber(info.newest) then
-    redis.call('HSET', generation_key(generation, 'info'), 'newest', string.format('%.0f', latest))
-  end
-  if #late > 0 then
-    redis.call('HINCRBY', generation_key(generation, 'info'), 'late', #late)
-  end
-  return latest, rows_of(new), late
+  return {
+    generation = generation,
+    info = info,
+    new = new,
+    late = late,
+    spans = spans,
+    latest = latest,
+    first = first,
+    counts = counts,
+  }
 end
 
-local function read_info(generation)
-  local held = redis.call('HMGET', generation_key(generation, 'info'), 'features', 'max_events', 'newest', 'as_of',
-    'covered')
-  return {features = held[1], max_events = held[2], newest = held[3], as_of = held[4], covered = held[5]}
+local function write_fold(plan, order)
+  local generation, info = plan.generation, generation_key(plan.generation, 'info')
+  plan.spans.write()
+  remember(generation, plan.new)
+  write_counts(generation, plan.counts, plan.first)
+  touch(generation, plan.new)
+  put_all(generation, plan.new, order, plan.info.max_events + 1)
+  if plan.latest > plan.info.newest then
+    redis.call('HSET', info, 'newest', string.format('%.0f', plan.latest))
+  end
+  if #plan.late > 0 then
+    redis.call('HINCRBY', info, 'late', #plan.late)
+  end
 end

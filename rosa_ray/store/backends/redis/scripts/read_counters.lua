@@ -3,11 +3,15 @@ local meta, refusal = open(take())
 if not meta then
   return refusal
 end
-local kept, view, since, entities, counters = take_kept(), take(), number(), list(), {}
-local info = redis.call('HMGET', generation_key(meta.active, 'info'), 'features', 'model', 'newest', 'last_chunk')
-local kept_from = first_chunk(kept, tonumber(info[3]))
-local first = math.max(kept_from, since)
-for index, entity in ipairs(entities) do
-  counters[index] = read_counter(generation_key(meta.active, 'c:' .. view .. ':' .. entity), first, tonumber(info[4] or '-inf'))
+local generation, _, unread = take_reader()
+if unread then
+  return unread
 end
-return {'ok', {info[1], info[2]}, kept_from, counters}
+local kept, view, since, entities, counters = take_kept(), take(), number(), list(), {}
+local info = redis.call('HMGET', generation_key(generation, 'info'), 'newest', 'last_chunk')
+local kept_from = first_chunk(kept, tonumber(info[1]))
+local first, last = math.max(kept_from, since), tonumber(info[2] or '-inf')
+for index, entity in ipairs(entities) do
+  counters[index] = read_counter(generation_key(generation, 'c:' .. view .. ':' .. entity), first, last)
+end
+return {'ok', kept_from, counters}

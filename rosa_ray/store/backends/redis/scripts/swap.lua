@@ -1,22 +1,40 @@
--- Puts the loaded generation in the place of the active one, unless live records are still to be replayed.
+-- Makes a generation live and active, and a model one that reads it, unless live records are still to be replayed.
 local meta, refusal = open(take())
 if not meta then
   return refusal
 end
-local generation = take()
-if meta.loading ~= generation then
+local name, number_of_model, kept_versions = take(), take(), number()
+local one, model
+for _, held in ipairs(read_generations()) do
+  if held.name == name and (held.state == 'live' or meta.loading == name) then
+    one = held
+  end
+end
+for _, held in ipairs(read_models()) do
+  if held.number == number_of_model and held.activated >= 0 then
+    model = held
+  end
+end
+if not one or not model then
   return {'replaced'}
 end
-local journaled = redis.call('HGET', generation_key(meta.active, 'info'), 'journaled') or '0'
-local replayed = redis.call('HGET', generation_key(generation, 'info'), 'replayed') or '0'
-local dirty_things = redis.call('SCARD', generation_key(generation, 'dirty_things'))
-if tonumber(journaled) ~= tonumber(replayed) or dirty_things > 0 then
-  return {'more'}
+if one.state == 'loading' then
+  local journaled = redis.call('HGET', NAMESPACE .. ':figures', 'journal_records') or '0'
+  local replayed = redis.call('HGET', generation_key(name, 'info'), 'replayed') or '0'
+  local dirty = redis.call('SCARD', generation_key(name, 'dirty_things'))
+  if tonumber(journaled) ~= tonumber(replayed) or dirty > 0 then
+    return {'more'}
+  end
+  if meta.trimming then
+    return {'more'}
+  end
+  redis.call('HDEL', NAMESPACE .. ':meta', 'loading')
+  redis.call('HSET', NAMESPACE .. ':meta', 'trimming', name)
+  redis.call('UNLINK', generation_key(name, 'dirty'), generation_key(name, 'loaded'))
 end
-redis.call('SADD', NAMESPACE .. ':dead', meta.active)
-redis.call('HSET', NAMESPACE .. ':meta', 'active', generation)
-redis.call('HDEL', NAMESPACE .. ':meta', 'loading')
-redis.call('HDEL', generation_key(generation, 'info'), 'replayed')
-redis.call('UNLINK', generation_key(generation, 'replayed'), generation_key(generation, 'dirty'))
-redis.call('UNLINK', generation_key(generation, 'loaded'), generation_key(generation, 'dirty_things'))
+local last = redis.call('HINCRBY', NAMESPACE .. ':meta', 'activated', 1)
+one.state, one.activated, model.activated = 'live', last, last
+write_generation(one)
+write_model(model)
+mark_surplus(kept_versions)
 return {'ok'}
