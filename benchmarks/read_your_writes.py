@@ -61,7 +61,7 @@ def serving(run: Path) -> Iterator[str]:
         with closing(sqlite3.connect(run / "store.db")) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target)
         settings = ServiceSettings(str(run / "bundle"), StoreConfig(path=copy), ServingConfig())
-        app = create_app(RankingService(lambda: build_scorer(settings), settings.serving))
+        app = create_app(RankingService(build_scorer(settings)))
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
         thread = threading.Thread(target=server.run)
         thread.start()

@@ -23,7 +23,7 @@ async def main(run_dir: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
     """Print the best ads before and after two events; returns both rankings, best first."""
     run = RunDir(run_dir)
     settings, samples = service_settings(load_config(Path(run.config))), SampleRequests.of(run.data)
-    service = RankingService(lambda: build_scorer(settings), settings.serving)
+    service = RankingService(build_scorer(settings))
 
     user_id = samples.user_ids[0]
     request = RankRequest.model_validate(samples.rank_body(user_id, minutes_later=5, top_k=None))

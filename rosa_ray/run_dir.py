@@ -5,7 +5,7 @@ RUN/config.yaml                      resolved config of the last job
 RUN/log/                             `rosa simulate`       LogDir
 RUN/data/                            `rosa preprocess`     DataDir
 RUN/checkpoints/, train.json         `rosa train`
-RUN/bundle/                          `rosa train`          see `rosa_ray.bundle`
+RUN/bundle, bundles/                 `rosa train`          see `rosa_ray.bundle`, `rosa_ray.bundle.versions`
 RUN/evaluation/                      `rosa evaluate`       EvaluationDir
 RUN/trials/, comparison.json, …      `rosa compare`, `ablate`, `weights`, `curve`
 RUN/tune/                            `rosa tune`           SweepDir
@@ -287,7 +287,7 @@ class RunDir(Directory):
 
     @property
     def bundle(self) -> str:
-        """The trained model."""
+        """The trained model: a link to the newest of the bundles beside it."""
         return self.below("bundle")
 
     @property

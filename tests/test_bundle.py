@@ -1,10 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from rosa_ray.bundle import open_bundle, verify_bundle, write_bundle
+from rosa_ray.bundle import model_versions, open_bundle, pinned, verify_bundle, write_bundle
 from rosa_ray.calibration import Calibration, Curve
 from rosa_ray.errors import BundleError
 from rosa_ray.models.gate import Gate, GateConfig
@@ -215,7 +216,7 @@ def test_a_refused_write_leaves_the_former_bundle_and_no_litter(bundle, changes,
     with pytest.raises(BundleError, match=message):
         _write(bundle, **changes)
     assert verify_bundle(bundle) == before
-    assert [entry.name for entry in bundle.parent.iterdir()] == ["bundle"]
+    assert sorted(entry.name for entry in bundle.parent.iterdir()) == ["bundle", "bundles"]
 
 
 def test_a_crash_while_writing_leaves_no_half_bundle(tmp_path):
@@ -231,7 +232,67 @@ def test_a_new_bundle_replaces_the_former_whole(bundle):
     version = _write(bundle, features_saver=lambda path: (path / "new.json").write_text("{}"))
     assert verify_bundle(bundle).model_version == version
     assert "features/vocab/items.json" not in verify_bundle(bundle).files
-    assert [entry.name for entry in bundle.parent.iterdir()] == ["bundle"]
+    assert sorted(entry.name for entry in bundle.parent.iterdir()) == ["bundle", "bundles"]
+
+
+def test_a_bundle_that_was_opened_stays_as_it_was_when_the_next_is_written(bundle):
+    former, place = open_bundle(bundle), pinned(bundle)
+    later = _write(bundle, weights={"encoder.weight": torch.zeros(3, 4)})
+    assert former.model_version != later
+    assert torch.equal(former.weights()["encoder.weight"], WEIGHTS["encoder.weight"])
+    assert verify_bundle(place) == former.manifest
+    assert model_versions(bundle) == {pinned(bundle): later, place: former.model_version}
+
+
+def test_ten_bundles_are_kept_and_a_model_is_found_among_them(bundle):
+    versions = [_write(bundle, weights={"w": torch.tensor([float(value)])}) for value in range(12)]
+    assert list(model_versions(bundle).values()) == versions[:1:-1]
+    assert len([*bundle.with_name("bundles").iterdir()]) == 10
+    assert open_bundle(pinned(bundle, versions[4])).model_version == versions[4]
+    with pytest.raises(BundleError, match=rf"no bundle of model {versions[0]} is kept there; it has {versions[11]}, "):
+        pinned(bundle, versions[0])
+
+
+def test_the_link_holds_when_the_run_is_moved(bundle, tmp_path):
+    version = verify_bundle(bundle).model_version
+    (tmp_path / "moved").mkdir()
+    for name in ("bundle", "bundles"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    assert verify_bundle(tmp_path / "moved" / "bundle").model_version == version
+
+
+def test_a_directory_from_before_there_were_links_is_kept(tmp_path):
+    version = _write(tmp_path / "elsewhere")
+    shutil.copytree(tmp_path / "elsewhere", tmp_path / "bundle")
+    later = _write(tmp_path / "bundle", weights={"w": torch.tensor([1.0])})
+    assert list(model_versions(tmp_path / "bundle").values()) == [later, version]
+
+
+def test_a_damaged_former_bundle_is_left_out_and_a_damaged_current_one_is_said(bundle):
+    former = Path(pinned(bundle))
+    version = _write(bundle, weights={"w": torch.tensor([1.0])})
+    (former / "manifest.json").write_text("{")
+    assert list(model_versions(bundle).values()) == [version]
+    (bundle / "manifest.json").write_text("{")
+    with pytest.raises(BundleError, match="damaged, expected JSON"):
+        model_versions(bundle)
+
+
+def test_a_link_inside_of_a_bundle_is_refused(bundle, tmp_path):
+    (tmp_path / "metrics.json").write_bytes((bundle / "metrics.json").read_bytes())
+    (bundle / "metrics.json").unlink()
+    (bundle / "metrics.json").symlink_to(tmp_path / "metrics.json")
+    with pytest.raises(BundleError, match=r"file 'metrics.json' is a link, not a file"):
+        verify_bundle(bundle)
+
+
+def test_weights_that_are_not_finite_are_refused_when_read(tmp_path, monkeypatch):
+    from safetensors.torch import save
+
+    monkeypatch.setattr("rosa_ray.bundle.writer._serialise_weights", lambda weights: save(dict(weights)))
+    _write(tmp_path / "bundle", weights={"w": torch.tensor([1.0, float("nan")])})
+    with pytest.raises(BundleError, match="weights 'w' hold NaN or infinity"):
+        open_bundle(tmp_path / "bundle").weights()
 
 
 def test_tied_weights_are_written(tmp_path):

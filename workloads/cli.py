@@ -313,6 +313,27 @@ def load(
 
 
 @app.command()
+def rollout(
+    config: ConfigArgument,
+    to: Annotated[str, typer.Option("--to", metavar="MODEL", help="Version of a model whose bundle is kept.")] = "",
+    back: Annotated[bool, typer.Option("--back", help="Go back to what served before the last rollout.")] = False,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=1, metavar="SECONDS", help="Go back where it takes longer.")
+    ] = 600.0,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Replace the model of the running service without an outage: verified first, and back where it fails."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import rollout as verb
+
+        return verb.run(loaded, to, back, timeout_s)
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
 def parity(
     config: ConfigArgument,
     users: Annotated[int, typer.Option(min=0, help="Compare so many users; 0 compares all.")] = 0,

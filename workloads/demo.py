@@ -18,6 +18,7 @@ from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, ConfigError
 from rosa_ray.run_dir import RunDir
 from rosa_ray.serving.read_your_writes import SampleRequests, curl, walk_through
+from rosa_ray.serving.writers import writer_headers
 from rosa_ray.storage import read_json, write_json
 from workloads import evaluate, materialize, preprocess, simulate, train
 from workloads.places import brings_impressions, record_config, service_settings
@@ -70,7 +71,9 @@ def _serve(config: RunConfig, run_dir: RunDir) -> dict[str, Any]:
 
     with running(service_settings(config)) as service:
         typer.echo(f"      {service.url} is ready after {service.seconds:.1f} s, model {service.model_version}")
-        answers = walk_through(service.url, SampleRequests.of(run_dir.data))
+        answers = walk_through(
+            service.url, SampleRequests.of(run_dir.data), writer_headers(config.serving.write_tokens)
+        )
     return {"url": service.url, "model_version": service.model_version, **answers}
 
 

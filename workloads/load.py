@@ -24,6 +24,7 @@ from rosa_ray.load import (
 )
 from rosa_ray.run_dir import RunDir
 from rosa_ray.serving.client import RankingClient
+from rosa_ray.serving.writers import writer_headers
 from rosa_ray.storage import open_file, read_parquet, write_bytes
 from workloads.signals import stop_signals
 
@@ -86,7 +87,7 @@ def run(config: RunConfig, options: LoadOptions) -> int:
         plan = replace(plan, rank_per_s=_a_third(url, bodies, options))
     asked = f"{plan.rank_per_s:g} rankings and {plan.events_per_s:g} events a second for {plan.seconds:g} s to {url}"
     print(f"model {model}: {asked}", flush=True)
-    answers = _send(url, plan, bodies, options)
+    answers = _send(url, plan, bodies, options, writer_headers(config.serving.write_tokens))
     if not any(answer.status for answer in answers):
         raise ServingError(f"{url} answered none of {len(answers)} requests")
     figures, alike = figures_of(answers), list(stretches(answers))
@@ -99,7 +100,7 @@ def run(config: RunConfig, options: LoadOptions) -> int:
     return EXIT_PARTIAL if figures.failed or figures.degraded else 0
 
 
-def _send(url: str, plan: Plan, bodies: Bodies, options: LoadOptions) -> list[Answer]:
+def _send(url: str, plan: Plan, bodies: Bodies, options: LoadOptions, headers: dict[str, str]) -> list[Answer]:
     done = [0, 0]
     with stop_signals() as stopped, Console(stderr=True).status("sending") as status:
 
@@ -108,7 +109,7 @@ def _send(url: str, plan: Plan, bodies: Bodies, options: LoadOptions) -> list[An
             done[1] += not answer.ok
             status.update(f"{done[0]} answered, {done[1]} failed")
 
-        return OpenLoop(url, options.timeout_s, on_answer=show).run(plan, bodies, stopped.is_set)
+        return OpenLoop(url, options.timeout_s, headers=headers, on_answer=show).run(plan, bodies, stopped.is_set)
 
 
 def _a_third(url: str, bodies: Bodies, options: LoadOptions) -> float:

@@ -16,6 +16,7 @@ from rosa_ray.features.own_counters import said_columns
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.replay import RankingRequests, replay
 from rosa_ray.parity.replay_sinks import KafkaSink, LogSink, Sent, Sink
+from rosa_ray.serving.writers import writer_headers
 from rosa_ray.sources import open_source
 from workloads.places import source_of, stream_of
 from workloads.signals import stop_signals
@@ -50,10 +51,10 @@ class HttpSink:
         ServingError: it does not answer.
     """
 
-    def __init__(self, url: str, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, timeout_s: float = 30.0, headers: dict[str, str] | None = None) -> None:
         self._url = url
         self.first_failure = ""
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, headers=headers)
         self._ask(lambda: self._http.get("/healthz"))
 
     def send(self, lines: list[bytes], user_ids: list[str]) -> Sent:
@@ -144,7 +145,8 @@ def open_sink(config: RunConfig, options: ReplayOptions) -> Sink:
         return LogSink(stream.path, stream.partitions, stream.log)
     if options.to == "kafka":
         return KafkaSink(stream.brokers, stream.topic, stream.kafka)
-    return HttpSink(options.url or f"http://{config.serving.host}:{config.serving.port}")
+    url = options.url or f"http://{config.serving.host}:{config.serving.port}"
+    return HttpSink(url, headers=writer_headers(config.serving.write_tokens))
 
 
 def _chosen(log: RecordedLog, options: ReplayOptions) -> RecordedLog:

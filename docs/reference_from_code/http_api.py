@@ -20,17 +20,26 @@ Bodies are JSON. Types are strict, and an unknown field is refused. No error rep
 [Live records](records.md) are read more kindly: each stands or falls alone, and unknown fields are ignored and named.
 A header `X-Request-Id` of up to 128 letters, digits or `_ . : -` comes back as `request_id`.
 
+Writing asks for a token where `serving.write_tokens` names some: `Authorization: Bearer TOKEN`.
+
 **`/rank` asks nobody for a password: keep the service behind your own gateway.**
 """
 
-_FROM_RAY_SERVE = """## What Ray Serve answers itself
+_FROM_RAY_SERVE = """## What is answered before this code
 
-Two answers come before a request reaches this code, so their bodies are Ray Serve's own.
+The proxy waits for a whole request before a replica hears of it. What it refuses is a problem document too, but for
+requests that are no HTTP or whose headers never end.
 
-| status | when |
-| --- | --- |
-| 503 with `Retry-After` | more requests wait than `serving.max_queued_requests` |
-| 408 | a request took longer than `serving.request_timeout_ms` |
+| status | from | when |
+| --- | --- | --- |
+| 400 | the proxy | the request is no HTTP |
+| 408 | the proxy | the request did not arrive within `serving.client_timeout_ms` |
+| 413 | the proxy | the body is larger than `serving.max_body_bytes` |
+| 503 with `Retry-After` | the proxy | no replica is there, or one died with the request |
+| 503 with `Retry-After` | Ray Serve, in a line of text | more requests wait than `serving.max_queued_requests` |
+| 408 | Ray Serve, in a line of text | a request took longer than `serving.request_timeout_ms` |
+
+Headers by which a client could steer Ray Serve end at the proxy, such as `x-request-timeout-seconds`.
 """
 
 

@@ -17,7 +17,7 @@ from rosa_ray.records import (
     ItemIn,
     ProfileIn,
 )
-from rosa_ray.records.parse import FUTURE, LATE, MALFORMED, OVERSIZE
+from rosa_ray.records.parse import FUTURE, IMPLAUSIBLE, LATE, MALFORMED, OVERSIZE
 
 _KINDS: dict[str, type[BaseModel]] = {
     "event": EventIn,
@@ -74,6 +74,8 @@ _REFUSED = {
     OVERSIZE: "It is longer than `stream.max_line_bytes`.",
     FUTURE: "Its time lies further ahead of the clock than `stream.max_future_s`.",
     LATE: "It is older than `store.dedup_horizon_days`, and the store may hold it already.",
+    IMPLAUSIBLE: "Its bid, cost or revenue is far from what the catalogue says of its ad, see `records` in the "
+    "[settings](settings.md). Or the ad has cost too much in the hour.",
 }
 
 

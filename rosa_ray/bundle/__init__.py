@@ -17,6 +17,7 @@ Neither safetensors nor torch notices a flipped bit, so hashes are checked befor
 from rosa_ray.bundle.manifest import ADS, FORMAT, FORMAT_VERSION, GATE, FileEntry, Manifest, verify_bundle
 from rosa_ray.bundle.reader import Bundle, open_bundle
 from rosa_ray.bundle.remote import MANIFEST
+from rosa_ray.bundle.versions import model_of, model_versions, pinned
 from rosa_ray.bundle.writer import write_bundle
 
 __all__ = [
@@ -28,7 +29,10 @@ __all__ = [
     "Bundle",
     "FileEntry",
     "Manifest",
+    "model_of",
+    "model_versions",
     "open_bundle",
+    "pinned",
     "verify_bundle",
     "write_bundle",
 ]

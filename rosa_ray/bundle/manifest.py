@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rosa_ray.bundle.remote import MANIFEST, local_copy
+from rosa_ray.bundle.remote import MANIFEST, local_copy, manifest_of
 from rosa_ray.errors import BundleError
 
 FORMAT = "rosa-bundle"
@@ -77,6 +77,8 @@ def verify_bundle(directory: str | Path) -> Manifest:
     for name, expected in manifest.files.items():
         if name not in present:
             raise BundleError(f"bundle {path}: file '{name}' is missing; copy the bundle whole or write it again")
+        if (path / name).is_symlink():
+            raise BundleError(f"bundle {path}: file '{name}' is a link, not a file; write the bundle again")
         require_entry(path, name, expected, describe_file(path / name))
     foreign = sorted(present - set(manifest.files) - {MANIFEST})
     if foreign:
@@ -88,26 +90,29 @@ def verify_bundle(directory: str | Path) -> Manifest:
 
 def read_manifest(path: Path) -> Manifest:
     """Return the manifest once its format and its own hash are right, or raise BundleError."""
-    if not (path / MANIFEST).is_file():
-        raise BundleError(f"bundle {path}: no {MANIFEST} there; give the bundle directory of a trained run")
-    body = _parse(path)
+    return parse_manifest(manifest_of(path), path)
+
+
+def parse_manifest(content: bytes, place: str | Path) -> Manifest:
+    """Return what a manifest's bytes say once format and own hash are right, or raise BundleError naming the place."""
+    body = _parse(content, place)
     found = f"{body.get('format')} {body.get('format_version')}"
     if found != f"{FORMAT} {FORMAT_VERSION}":
-        raise BundleError(f"bundle {path}: format is '{found}', this code reads '{FORMAT} {FORMAT_VERSION}'")
+        raise BundleError(f"bundle {place}: format is '{found}', this code reads '{FORMAT} {FORMAT_VERSION}'")
     expected, actual = body.pop("manifest_sha256", None), digest_json(body)
     if expected != actual:
-        raise BundleError(f"bundle {path}: file '{MANIFEST}' has SHA-256 {actual}, expected {expected}")
+        raise BundleError(f"bundle {place}: file '{MANIFEST}' has SHA-256 {actual}, expected {expected}")
     del body["format"], body["format_version"]
     return Manifest(**{**body, "files": {name: FileEntry(**entry) for name, entry in body["files"].items()}})
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _parse(content: bytes, place: str | Path) -> dict[str, Any]:
     try:
-        body = json.loads((path / MANIFEST).read_bytes())
+        body = json.loads(content)
     except ValueError as error:
-        raise BundleError(f"bundle {path}: file '{MANIFEST}' is damaged, expected JSON: {error}") from error
+        raise BundleError(f"bundle {place}: file '{MANIFEST}' is damaged, expected JSON: {error}") from error
     if not isinstance(body, dict):
-        raise BundleError(f"bundle {path}: file '{MANIFEST}' holds a {type(body).__name__}, expected a JSON object")
+        raise BundleError(f"bundle {place}: file '{MANIFEST}' holds a {type(body).__name__}, expected a JSON object")
     return body
 
 

@@ -113,11 +113,14 @@ class Bundle:
         """Return the tensors by name. The bytes that are loaded are the bytes that are hashed.
 
         Raises:
-            BundleError: the file changed since the bundle was opened.
+            BundleError: the file changed since the bundle was opened, or a weight is not finite.
         """
         from safetensors.torch import load
 
-        return {name: tensor.to(device) for name, tensor in load(self._verified(WEIGHTS)).items()}
+        tensors = load(self._verified(WEIGHTS))
+        if broken := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
+            raise BundleError(f"bundle {self.path}: weights '{broken[0]}' hold NaN or infinity; train again")
+        return {name: tensor.to(device) for name, tensor in tensors.items()}
 
     def features(self, load: Callable[[Path], _Loaded]) -> _Loaded:
         """Return what `load` (such as `FeatureState.load`) makes of the `features/` directory."""

@@ -29,6 +29,7 @@ from rosa_ray.bundle.manifest import (
     list_files,
 )
 from rosa_ray.bundle.remote import MANIFEST, publish
+from rosa_ray.bundle.versions import keep
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 from rosa_ray.schema import CONTRACTS
@@ -55,8 +56,10 @@ def write_bundle(
 ) -> Manifest:
     """Write a bundle aside and put it in place at once, so that no reader ever sees half of one.
 
+    The bundle that was there before stays beside it, see `rosa_ray.bundle.versions`.
+
     Args:
-        directory: where the bundle goes, a directory or a URL; a bundle already there is replaced.
+        directory: where the bundle goes, a directory or a URL; it names this bundle from then on.
         weights: tensors by name, finite, on any device.
         model: ranker name, configuration, table sizes: JSON-able, enough to rebuild the module.
         features_saver: writes the feature state into the directory it is given, such as `FeatureState.save`.
@@ -136,7 +139,7 @@ def _describe(draft: Path, feature_fingerprint: str) -> Manifest:
         if name in (WEIGHTS, MODEL, CALIBRATION) or name.startswith(f"{FEATURES}/")
     }
     return Manifest(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         model_version=digest_json({"files": scoring, "features": feature_fingerprint})[:16],
         feature_fingerprint=feature_fingerprint,
         contract_fingerprints=contracts,
@@ -181,12 +184,4 @@ def _place(draft: Path, directory: str | Path) -> None:
     if is_remote(str(directory)):
         publish(draft, str(directory).rstrip("/"))
     else:
-        _swap(draft, Path(directory).absolute())
-
-
-def _swap(draft: Path, target: Path) -> None:
-    former = draft.with_suffix(".former")
-    if target.exists():
-        target.rename(former)
-    draft.rename(target)
-    shutil.rmtree(former, ignore_errors=True)
+        keep(draft, Path(directory).absolute())

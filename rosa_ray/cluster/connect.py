@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rosa_ray.cluster.config import RayConfig
+from rosa_ray.cluster.own_proxy import own_proxy
 from rosa_ray.cluster.token import require_token, send_token
 from rosa_ray.errors import InputError
 
@@ -22,6 +23,14 @@ ENVIRONMENT = {
     # A proxy that takes longer to start is replaced; Ray's 5 s are short for a machine that is busy.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
+    # Three checks that fail in a row replace a proxy; Ray's period of 10 s makes half a minute of that.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.5",
+    # What a replica held when it died goes to another one: rankings change nothing, records of known ids neither.
+    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+    "RAY_SERVE_HAPROXY_RETRIES": "5",
+    # One failed connection takes a replica out until it answers a check, half a second later; others answer meanwhile.
+    "RAY_SERVE_HAPROXY_OBSERVE_ERROR_LIMIT": "1",
+    "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
     # A replica that stops waits this long for load balancers to forget it; the default of 30 s delays every stop.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     # Keep visible what the job did not ask Ray to hide, as later versions of Ray do.
@@ -31,10 +40,19 @@ ENVIRONMENT = {
 """Defaults for the processes of a local cluster; a variable that is set already stays as it is."""
 
 
-def prepare_environment() -> None:
-    """Set the defaults of `ENVIRONMENT`; call before the first import of Ray."""
+def prepare_environment(own_cluster: bool = True) -> None:
+    """Set the defaults of `ENVIRONMENT`; call before the first import of Ray.
+
+    Args:
+        own_cluster: this process starts the cluster, whose HTTP proxy then gets ports and files of its own.
+
+    Raises:
+        ServingError: no ports are free.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if own_cluster:
+        own_proxy(os.environ)
 
 
 @contextmanager
@@ -44,8 +62,8 @@ def connected(config: RayConfig) -> Iterator[None]:
     Raises:
         InputError: no cluster answers at the address.
     """
-    prepare_environment()
     address = config.address or os.environ.get("RAY_ADDRESS") or "local"
+    prepare_environment(own_cluster=address == "local")
     if address == "local":
         require_token()
     else:

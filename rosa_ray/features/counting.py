@@ -16,6 +16,9 @@ from rosa_ray.features.views import IMPRESSION_MEASURES, VIEWS, View, counting_b
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
 from rosa_ray.units import MICROS_PER_UNIT
 
+MAX_MICROS = 2**53
+"""What one row may add to a sum of money: the largest whole number that float64 holds beside all smaller ones."""
+
 CounterStates = dict[str, Counters]
 """One counter per view name."""
 
@@ -122,13 +125,24 @@ def expected_cost(states: CounterStates, requests: Columns, config: FeatureConfi
         sums = _state_of(states, VIEWS[name]).read(requests[VIEWS[name].entity], last, (None,))[:, 0]
         paid = sums[:, IMPRESSION_MEASURES.index("cost_micros")]
         offered = sums[:, IMPRESSION_MEASURES.index("bid_micros")]
-        ratio = (paid + prior * ratio) / (offered + prior)
+        # Bids that round to no millionth are no ground for another ratio.
+        ratio = np.divide(paid + prior * ratio, offered + prior, out=ratio, where=offered + prior > 0)
     return requests["bid"].astype(np.float64) * ratio
 
 
 def to_micros(amount: np.ndarray) -> np.ndarray:
-    """Currency units to int64 micro-units, rounded half to even."""
-    return np.rint(np.asarray(amount, np.float64) * MICROS_PER_UNIT).astype(np.int64)
+    """Currency units to int64 micro-units, rounded half to even; at most `MAX_MICROS`.
+
+    >>> to_micros(np.array([0.1, 1e13])).tolist()
+    [100000, 9007199254740992]
+    """
+    return bounded_micros(np.asarray(amount, np.float64) * MICROS_PER_UNIT)
+
+
+def bounded_micros(micros: np.ndarray) -> np.ndarray:
+    """Micro-units as whole numbers, int64: a larger amount becomes `MAX_MICROS` instead of wrapping below zero."""
+    bounded: np.ndarray = np.rint(np.clip(micros, -MAX_MICROS, MAX_MICROS)).astype(np.int64)
+    return bounded
 
 
 def _counting(views: tuple[View, ...], config: FeatureConfig) -> tuple[View, ...]:

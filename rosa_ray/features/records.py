@@ -16,7 +16,7 @@ import pyarrow as pa
 from rosa_ray.arrays import Columns
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counters import Counters
-from rosa_ray.features.counting import CounterStates, buckets_of, counted_views, to_micros
+from rosa_ray.features.counting import CounterStates, bounded_micros, buckets_of, counted_views, to_micros
 from rosa_ray.features.own_counters import part_columns
 from rosa_ray.features.views import IMPRESSION_MEASURES
 from rosa_ray.schema import MISSING_KEY, derive_key, hash_ids
@@ -306,4 +306,4 @@ def _count_feedback(records: Columns, rows: np.ndarray, units: int, weight: np.n
 
 def _weighted_micros(amount: np.ndarray, stands_for: np.ndarray | None) -> np.ndarray:
     micros = to_micros(amount)
-    return micros if stands_for is None else np.rint(micros * stands_for).astype(np.int64)
+    return micros if stands_for is None else bounded_micros(micros * stands_for)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from rosa_ray.schema.contracts import MAX_BID, MAX_MONEY, MIN_BID
 from rosa_ray.sources.values import EXACT_FLOATS, NULL_WORDS, TEXT_NULL_WORDS
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -15,6 +16,12 @@ MAX_ID = 256
 """Characters of an id."""
 
 _RFC_3339 = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)$"
+_DAY = r"((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))"
+_DOCUMENTED_TIME = (
+    rf"^(199[0-9]|20[0-9][0-9])-{_DAY}[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(\.[0-9]{1,6})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""What the interface says of times; a space for the T and the 29th of February are read as well."""
 _NUMBER = r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
@@ -31,7 +38,7 @@ class _Rfc3339:
         return core_schema.chain_schema([text, core_schema.datetime_schema(ge=EARLIEST, lt=END, strict=False)])
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "format": "date-time"}
+        return {"type": "string", "format": "date-time", "pattern": _DOCUMENTED_TIME}
 
 
 class _Forgiving:
@@ -130,10 +137,11 @@ def _moment(null_words: tuple[str, ...] | None = None) -> _Forgiving:
     return _Forgiving(forms, null_words, "needs a time, text of at most 64 characters or a number", documented)
 
 
-_MONEY: dict[str, float] = {"ge": 0, "le": 1e9}
+_MONEY: dict[str, float] = {"ge": 0, "le": MAX_MONEY}
+_BID: dict[str, float] = {"ge": MIN_BID, "le": MAX_BID}
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
-Bid = Annotated[float, Field(ge=1e-6, le=1e6, description="bid for one impression, currency units")]
+Bid = Annotated[float, Field(**_BID, description="bid for one impression, currency units")]
 Time = Annotated[datetime, _Rfc3339()]
 
 RecordId = Annotated[str, _id()]
@@ -142,7 +150,7 @@ OptionalId = Annotated[str | None, _id(TEXT_NULL_WORDS)]
 OptionalMoney = Annotated[float | None, _number("from 0 to 1e9", NULL_WORDS, **_MONEY)]
 OptionalShare = Annotated[float | None, _number("above 0 and up to 1", NULL_WORDS, gt=0, le=1)]
 OptionalCount = Annotated[int | None, _count(NULL_WORDS)]
-OptionalBid = Annotated[float | None, _number("from 1e-6 to 1e6", NULL_WORDS, ge=1e-6, le=1e6)]
+OptionalBid = Annotated[float | None, _number("from 1e-6 to 1e6", NULL_WORDS, **_BID)]
 Moment = Annotated[str | int | float, _moment()]
 """A time as a record says it; `rosa_ray.records.times` reads those of many records at once."""
 OptionalMoment = Annotated[str | int | float | None, _moment(NULL_WORDS)]

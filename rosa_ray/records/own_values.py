@@ -15,8 +15,6 @@ from rosa_ray.sources.values import EXACT_FLOATS, NULL_WORDS, TEXT_NULL_WORDS
 Value = str | float | list[str | None] | list[float] | None
 """A value as contract rows hold it: text, a number, texts, numbers, or None where it is missing."""
 
-_SCALARS = [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]
-
 
 class _Said:
     """Any JSON here: `as_declared` says what is wrong with a value, as its column decides that."""
@@ -25,7 +23,7 @@ class _Said:
         return core_schema.any_schema()
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [*_SCALARS, {"type": "array", "items": {"anyOf": _SCALARS}}, {"type": "null"}]}
+        return {"description": "text, a number, true or false, a list of these, or null, as its column is declared"}
 
 
 Said = Annotated[Any, _Said()]

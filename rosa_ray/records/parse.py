@@ -19,13 +19,14 @@ from rosa_ray.records.ad_terms import ad_changes, read_ends
 from rosa_ray.records.changes import changes_of, read_told
 from rosa_ray.records.columns import Pseudonym, record_columns, unknown_behaviors
 from rosa_ray.records.ignored_fields import add_fields, ignored_fields, undeclared_columns
+from rosa_ray.records.money import MoneyGuard
 from rosa_ray.records.record_types import AdIn, ChangeModel, CountedRecord, EventIn, LiveRecord, RecordIn
 from rosa_ray.records.times import change_times, record_times
 from rosa_ray.sources.times import TimeForm
 from rosa_ray.units import SECOND_US
 
-MALFORMED, OVERSIZE, FUTURE, LATE = "malformed", "oversize", "future", "late"
-REASONS = (MALFORMED, OVERSIZE, FUTURE, LATE)
+MALFORMED, OVERSIZE, FUTURE, LATE, IMPLAUSIBLE = "malformed", "oversize", "future", "late", "implausible"
+REASONS = (MALFORMED, OVERSIZE, FUTURE, LATE, IMPLAUSIBLE)
 """Why a record is refused; `late` is the store's judgement, the others are made here."""
 
 LATE_DETAIL = "lies further back than the store remembers ids, at a time of which it holds records"
@@ -95,6 +96,7 @@ class RecordParser:
         time_form: of times that are numbers or say no zone.
         features: its declared columns are those that records may tell; its own counters say which keys are taken;
             an event of none of its behaviours is refused.
+        money: judges bids, costs and revenues by those of the ad; None, as for a log of one's own, takes them all.
     """
 
     ads: Ads
@@ -104,6 +106,7 @@ class RecordParser:
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
     time_form: TimeForm = field(default_factory=TimeForm)
     features: FeatureConfig = field(default_factory=FeatureConfig)
+    money: MoneyGuard | None = None
 
     def parse_lines(self, lines: Sequence[bytes]) -> Parsed:
         """Parse one JSON value per line; each stands or falls alone. Lines of blanks, such as `rosa forget` leaves,
@@ -171,9 +174,16 @@ class RecordParser:
         columns, known = record_columns(records, times, self.ads, self.pseudonym, self.features)
         ahead = self._is_ahead(columns["time_us"])
         refused += _refusals(rows[ahead], FUTURE, self._future)
-        if ahead.any():
-            columns, rows = {name: values[~ahead] for name, values in columns.items()}, rows[~ahead]
-        return Parsed(columns, rows, tuple(refused), unknown_ads=int((~known & ~ahead).sum()))
+        out = ahead.copy()
+        if self.money is not None:
+            kept = np.flatnonzero(~ahead)
+            chosen = [records[at] for at in kept.tolist()]
+            misfits = self.money.misfits(chosen, {name: values[kept] for name, values in columns.items()}, self.ads)
+            refused += [Refusal(int(rows[kept[at]]), IMPLAUSIBLE, why) for at, why in misfits.items()]
+            out[kept[list(misfits)]] = True
+        if out.any():
+            columns, rows = {name: values[~out] for name, values in columns.items()}, rows[~out]
+        return Parsed(columns, rows, tuple(refused), unknown_ads=int((~known & ~out).sum()))
 
     def _tell(self, records: list[ChangeModel], rows: np.ndarray) -> Parsed:
         """What becomes of records of users, items and ads. What an ad will be may be told ahead."""

@@ -177,10 +177,10 @@ _IMPRESSION = {
     "type": "impression",
     "impression_id": "m-000045",
     "user_id": "u17",
-    "ad_id": "ad2",
+    "ad_id": "a2",
     "request_time": "2026-01-31T09:30:00Z",
-    "bid": 0.012,
-    "cost": 0.0083,
+    "bid": 0.4,
+    "cost": 0.3,
 }
 _SHOWN = {name: _IMPRESSION[name] for name in ("impression_id", "user_id", "ad_id", "request_time")}
 
@@ -223,7 +223,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 """One record of each type, as JSON values."""
 
 AD_CHANGES: list[dict[str, Any]] = [
-    {"ad_id": "ad2", "valid_from": "2026-01-31T09:30:00Z", "paused": True},
+    {"ad_id": "a2", "valid_from": "2026-01-31T09:30:00Z", "paused": True},
     {"ad_id": "ad9", "valid_from": "2026-02-01T00:00:00Z", "price": 49.9, "devices": ["mobile", "tablet"]},
 ]
 """Records of ads that change some of their terms, as `POST /ads` takes them."""

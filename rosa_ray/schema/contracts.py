@@ -11,8 +11,23 @@ from rosa_ray.schema.behavior import BEHAVIORS
 from rosa_ray.schema.contract import TIMESTAMP, Column, ColumnRule, Contract, Fill
 
 _NOT_EMPTY = ColumnRule("are empty strings", lambda a: pc.not_equal(a, ""))
-_NOT_NEGATIVE = ColumnRule("are NaN, infinite or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater_equal(a, 0)))
-_POSITIVE = ColumnRule("are NaN, infinite, zero or negative", lambda a: pc.and_(pc.is_finite(a), pc.greater(a, 0)))
+MIN_BID, MAX_BID, MAX_MONEY = 1e-6, 1e6, 1e9
+"""Bounds of bids, and of costs, prices and revenues, currency units: the same for logs, live records and requests.
+
+Money is counted in millionths, so that a smaller bid would count as none.
+"""
+_NOT_NEGATIVE = ColumnRule(
+    "are NaN, infinite, negative or above 1e9",
+    lambda a: pc.and_(pc.greater_equal(a, 0), pc.less_equal(a, MAX_MONEY)),
+)
+_POSITIVE = ColumnRule(
+    "are NaN, infinite, zero, negative or above 1e9",
+    lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, MAX_MONEY)),
+)
+_BIDDABLE = ColumnRule(
+    "are NaN, infinite, below 1e-6 or above 1e6",
+    lambda a: pc.and_(pc.greater_equal(a, MIN_BID), pc.less_equal(a, MAX_BID)),
+)
 _PROBABILITY = ColumnRule("are not in (0, 1]", lambda a: pc.and_(pc.greater(a, 0), pc.less_equal(a, 1)))
 _WEIGHT = ColumnRule(
     "lie outside of 0.001 to 1,000,000", lambda a: pc.and_(pc.greater_equal(a, 0.001), pc.less_equal(a, 1_000_000))
@@ -105,7 +120,7 @@ IMPRESSIONS = Contract(
         Column("weight", pa.float64(), False, "how many impressions the row stands for, 1 by default", (_WEIGHT,)),
         _id("device", "device class", required=False),
         _id("region", "region code", required=False),
-        _money("bid", "bid for this impression, currency units; without it that of the ad", _POSITIVE, may_lack=True),
+        _money("bid", "bid for this impression, currency units; without it that of the ad", _BIDDABLE, may_lack=True),
         _money(
             "cost",
             "paid for this impression, currency units; without it 0, and there is no return on it",
@@ -174,7 +189,7 @@ ADS = Contract(
         _id("item_id", "advertised item, shared with the events log", required=False),
         _id("campaign_id", "campaign", may_lack=True),
         _id("category", "category of the item, shared with the events log", may_lack=True),
-        _money("bid", "default bid per impression, currency units; without it 1", _POSITIVE, may_lack=True, absent=1.0),
+        _money("bid", "default bid per impression, currency units; without it 1", _BIDDABLE, may_lack=True, absent=1.0),
         _money("price", "value of one conversion, currency units; without it 1", _POSITIVE, may_lack=True, absent=1.0),
         _time("valid_from", "since when the row holds, UTC; until the ad's next row, null since ever", required=False),
         _time("valid_until", "until when the row holds at most, UTC; that of the last row ends the ad", required=False),

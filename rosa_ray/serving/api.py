@@ -45,7 +45,7 @@ class Context(StrictModel):
 
     device: Id | None = None
     region: Id | None = None
-    time: Time | None = Field(None, description="request time; now when absent")
+    time: Time | None = Field(None, description="request time, from 1990 to 2099; now when absent")
     columns: dict[str, Said] = Field(
         default_factory=dict, description="values of the columns `request.NAME` in features.columns, by NAME"
     )
@@ -66,7 +66,7 @@ class RankRequest(StrictModel):
             "examples": [
                 {
                     "user_id": "u17",
-                    "candidates": ["ad1", {"ad_id": "ad2", "bid": 0.012}],
+                    "candidates": ["a1", {"ad_id": "a2", "bid": 0.4}],
                     "context": {"device": "mobile", "region": "north"},
                     "top_k": 10,
                     "explain": True,
@@ -78,7 +78,10 @@ class RankRequest(StrictModel):
 
     user_id: Id | None = Field(description="null is nobody in particular: ranked by ads and context alone")
     candidates: list[CandidateIn] | None = Field(
-        None, min_length=1, description="ad ids, or ids with bids; all ads that have begun and not ended when absent"
+        None,
+        min_length=1,
+        json_schema_extra={"uniqueItems": True},
+        description="ad ids, or ids with bids; all ads that have begun and not ended when absent",
     )
     context: Context = Field(default_factory=lambda: Context(time=None))
     top_k: int | None = Field(None, ge=1, le=100_000, description="ads to return")
@@ -149,10 +152,10 @@ class RankResponse(BaseModel):
                     "ended_candidates": [],
                     "paused_candidates": [],
                     "off_target_candidates": [],
-                    "new_ads": {"ad2": ["item", "category"]},
+                    "new_ads": {"a2": ["item", "category"]},
                     "ads": [
                         {
-                            "ad_id": "ad2",
+                            "ad_id": "a2",
                             "score": 1.31,
                             "p_ctr": 0.041,
                             "p_cvr": 0.09,
@@ -260,7 +263,7 @@ class RejectedEvent(BaseModel):
     """A record that was not stored."""
 
     index: int = Field(description="position in the batch")
-    code: str = Field(description="malformed, future or late")
+    code: str = Field(description="malformed, future, late or implausible")
     reason: str
 
 

@@ -1,26 +1,36 @@
 """The service on Ray Serve: replicas, the calls between them, and the builder that `serve_config.yaml` names."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import ray
 from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve import Application, Deployment
-from ray.serve.config import BackpressureConfig, RequestRouterConfig
+from ray.serve.config import RequestRouterConfig
 from ray.serve.handle import DeploymentHandle
 
 from rosa_ray.bundle import GATE, verify_bundle
 from rosa_ray.features.changes import Changes
-from rosa_ray.serving.assembly import ServiceSettings, build_encoder, build_lookup, build_scorer
+from rosa_ray.serving.assembly import (
+    ServiceSettings,
+    build_encoder,
+    build_lookup,
+    build_scorer,
+    build_warm_up,
+    load_pinned,
+)
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.http import create_app
+from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import Encoded, EncodeQuery, FeatureQuery, Features, Written
-from rosa_ray.serving.model import load_model
 from rosa_ray.serving.offline_weight import check_rule
+from rosa_ray.serving.scaling import deployment_options, with_replicas
 from rosa_ray.serving.service import RankingService
 from rosa_ray.serving.telemetry import RayTelemetry
 
@@ -87,7 +97,7 @@ class LookupReplica:
     """A replica of `FeatureLookup`."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._lookup: FeatureLookup = build_lookup(settings, load_model(settings.bundle))
+        self._lookup: FeatureLookup = build_lookup(settings, load_pinned(settings))
 
     async def read(self, query: FeatureQuery) -> Features:
         return await self._lookup.read(query)
@@ -103,7 +113,7 @@ class EncoderReplica:
     """A replica of `Encoder`."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._encoder = build_encoder(settings, load_model(settings.bundle), RayTelemetry())
+        self._encoder = build_encoder(settings, load_pinned(settings), RayTelemetry())
 
     async def encode(self, query: EncodeQuery) -> Encoded:
         return await self._encoder.encode(query)
@@ -113,7 +123,11 @@ class EncoderReplica:
 
 
 class ScorerReplica:
-    """A replica of the HTTP ingress with its `HybridScorer`; without handles, of the whole service."""
+    """A replica of the HTTP ingress with its `HybridScorer`; without handles, of the whole service.
+
+    It is ready once the model has ranked an invented request. What fails before that fails the deployment, and the
+    version deployed before goes on.
+    """
 
     def __init__(
         self,
@@ -124,42 +138,61 @@ class ScorerReplica:
         remote_lookup = None if lookup is None else RemoteLookup(lookup)
         remote_encoder = None if encoder is None else RemoteEncoder(encoder)
         telemetry = RayTelemetry()
-        self._service = RankingService(
-            lambda: build_scorer(settings, remote_lookup, remote_encoder, telemetry),
-            settings.serving,
-            telemetry=telemetry,
-            records=settings.records,
-        )
+        scorer = build_scorer(settings, remote_lookup, remote_encoder, telemetry)
+        self._warm_up = build_warm_up(settings, scorer)
+        self._service = RankingService(scorer, telemetry, settings.records, settings.instance)
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    async def __serve_build_asgi_app__(self) -> FastAPI:
+        await self._warm_up.run()
         return create_app(self._service)
+
+    async def check_health(self) -> None:
+        """Rank the invented request again; what raises ends the replica, and another takes its place."""
+        await self._warm_up.run()
 
 
 def build(args: dict[str, Any]) -> Application:
     """Build the application; the `import_path` of `serve_config.yaml`.
 
-    A bundle that is missing or damaged stops the deployment here, while the version deployed before goes on serving.
+    The bundle is loaded here and ranks an invented request, before anything of the version deployed before is replaced.
 
     Args:
         args: `bundle`, and mappings `store` (`StoreConfig`) and `serving` (`ServingConfig`).
 
     Raises:
         ConfigError: the args are wrong.
-        BundleError: the bundle is missing or damaged, or has no gate where the rule is `learned`.
+        BundleError: the bundle is missing or damaged, is of another model than `model_version`, cannot rank, or has no
+            gate where the rule is `learned`.
     """
-    return build_application(ServiceSettings.of(args))
+    settings = ServiceSettings.of(args).absolute().pinned()
+    rehearse(settings)
+    return build_application(settings)
+
+
+def rehearse(settings: ServiceSettings) -> None:
+    """Load the model in this process and rank an invented request with it. The user key is left to the replicas.
+
+    Raises:
+        BundleError: the model cannot be loaded, or gives no finite numbers.
+        ConfigError: the log that the model learned from cannot teach `serving.score`.
+    """
+    model = load_pinned(settings)
+    scorer = HybridScorer(model, build_lookup(settings, model), build_encoder(settings, model), settings.serving)
+    asyncio.run(build_warm_up(settings, scorer).run())
 
 
 def build_application(settings: ServiceSettings) -> Application:
-    """Build the application from settings; see `build`."""
-    settings = settings.absolute()
-    manifest, config = verify_bundle(settings.bundle), settings.serving
-    check_rule(config.rule, GATE in manifest.files, settings.bundle)
+    """Build the application from settings; see `build`. The bundle is verified, not loaded."""
+    settings = settings.absolute().pinned()
+    manifest = verify_bundle(settings.bundle)
+    check_rule(settings.serving.rule, GATE in manifest.files, settings.bundle)
+    one_lookup = settings.store.kind == "sqlite"
+    config = with_replicas(settings.serving, _cluster_cpus(), one_lookup)
     scorer = _deploy(serve.ingress()(ScorerReplica), SCORER, config)
     if config.fused:
         return scorer.bind(settings)
-    lookup = _deploy(LookupReplica, LOOKUP, replace(config, min_replicas=1, max_replicas=1))
-    encoder = deploy_encoder(config)
+    few = replace(config, min_replicas=1, max_replicas=1) if one_lookup else config
+    lookup, encoder = _deploy(LookupReplica, LOOKUP, few), deploy_encoder(config)
     return scorer.bind(settings, lookup.bind(settings), encoder.bind(settings))
 
 
@@ -171,28 +204,9 @@ def deploy_encoder(config: ServingConfig) -> Deployment:
 
 def _deploy(cls: type, name: str, config: ServingConfig) -> Deployment:
     deployment: Deployment = serve.deployment(cls)  # type: ignore[assignment]
-    return deployment.options(name=name, **_scaled(config), **_limits(config))
+    return deployment.options(name=name, **deployment_options(config))
 
 
-def _limits(config: ServingConfig) -> dict[str, Any]:
-    return {
-        "max_ongoing_requests": config.max_ongoing_requests,
-        "max_queued_requests": config.max_queued_requests,
-        "backpressure_config": BackpressureConfig(status_code=503, retry_after_s=config.retry_after_s),
-        "graceful_shutdown_timeout_s": 10.0,
-        "graceful_shutdown_wait_loop_s": 0.5,
-        "health_check_period_s": 10.0,
-        "health_check_timeout_s": 30.0,
-        "ray_actor_options": {"num_cpus": config.cpus_per_replica},
-    }
-
-
-def _scaled(config: ServingConfig) -> dict[str, Any]:
-    if config.min_replicas == config.max_replicas:
-        return {"num_replicas": config.min_replicas}
-    autoscaling = {
-        "min_replicas": config.min_replicas,
-        "max_replicas": config.max_replicas,
-        "target_ongoing_requests": config.target_ongoing_requests,
-    }
-    return {"autoscaling_config": autoscaling}
+def _cluster_cpus() -> float:
+    """Logical CPUs of the cluster of this process; none where there is no cluster."""
+    return float(ray.cluster_resources().get("CPU", 0.0)) if ray.is_initialized() else 0.0

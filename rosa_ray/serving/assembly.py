@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from annotated_types import MinLen
 
+from rosa_ray.bundle import model_of, pinned
+from rosa_ray.errors import BundleError
 from rosa_ray.records import RecordsConfig
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
@@ -18,6 +20,7 @@ from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import EncoderPort, LookupPort
 from rosa_ray.serving.model import ServedModel, load_model
 from rosa_ray.serving.telemetry import Telemetry
+from rosa_ray.serving.warm_up import WarmUp
 from rosa_ray.settings import section
 from rosa_ray.settings.compose import read
 from rosa_ray.storage import absolute
@@ -38,6 +41,11 @@ class ServiceSettings:
     """How producers write live records."""
     privacy: PrivacyConfig = field(default_factory=PrivacyConfig)
     """Whether user ids become pseudonyms; every replica needs the secret."""
+    model_version: str = ""
+    """The model to serve, of those whose bundles are kept beside `bundle`. Empty takes the one that `bundle` is at the
+    deployment. Replicas refuse any other."""
+    instance: str = ""
+    """Name of this deployment, which `/readyz` tells. `rosa serve` draws one and asks for it through the proxy."""
 
     @classmethod
     def of(cls, args: Mapping[str, Any]) -> "ServiceSettings":
@@ -54,6 +62,30 @@ class ServiceSettings:
         letters = self.serving.dead_letters
         serving = replace(self.serving, dead_letters=str(Path(letters).absolute()) if letters else "")
         return replace(self, bundle=absolute(self.bundle), store=store, serving=serving)
+
+    def pinned(self) -> "ServiceSettings":
+        """The same with the bundle where nothing changes it, and its model's version: what every replica opens.
+
+        Raises:
+            BundleError: there is no bundle of that model.
+        """
+        place = pinned(self.bundle, self.model_version)
+        return replace(self, bundle=place, model_version=model_of(place))
+
+
+def load_pinned(settings: ServiceSettings) -> ServedModel:
+    """Load the model that the settings name.
+
+    Raises:
+        BundleError: the bundle is missing, damaged, does not fit this code, or is of another model.
+    """
+    model = load_model(settings.bundle)
+    if settings.model_version not in ("", model.version):
+        raise BundleError(
+            f"bundle {settings.bundle}: holds model {model.version}, the deployment is of {settings.model_version}; "
+            "deploy again"
+        )
+    return model
 
 
 def build_lookup(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> FeatureLookup:
@@ -109,7 +141,7 @@ def build_scorer(
         BundleError: the bundle is missing, damaged, or does not fit this code.
         ConfigError: the user key is missing, or not the one that the bundle was trained with.
     """
-    model, pseudonyms = load_model(settings.bundle), open_pseudonyms(settings.privacy)
+    model, pseudonyms = load_pinned(settings), open_pseudonyms(settings.privacy)
     require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
     ads = build_ads(settings, model)
     # Who ranks knows of the changes so far; without a store, of the bundle's ads.
@@ -124,6 +156,12 @@ def build_scorer(
         pseudonyms=pseudonyms,
         ads=ads,
     )
+
+
+def build_warm_up(settings: ServiceSettings, scorer: HybridScorer) -> WarmUp:
+    """Build the request that a scorer ranks before it is ready; its encoder remembers nobody."""
+    forgetful = replace(settings, serving=replace(settings.serving, encoder_cache_mb=0))
+    return WarmUp(scorer, build_encoder(forgetful, scorer.model))
 
 
 def _lookup_beside(

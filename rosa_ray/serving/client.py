@@ -22,11 +22,12 @@ class RankingClient:
     Args:
         url: of the service, such as `http://127.0.0.1:8000`.
         timeout_s: per request.
+        headers: of every request, such as a writer's token.
     """
 
-    def __init__(self, url: str, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, timeout_s: float = 10.0, headers: Mapping[str, str] | None = None) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=timeout_s, trust_env=False, headers=dict(headers or {}))
 
     def __enter__(self) -> Self:
         return self

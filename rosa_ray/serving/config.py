@@ -1,9 +1,11 @@
 """Settings of the ranking service."""
 
+import re
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
+from rosa_ray.errors import ConfigError
 from rosa_ray.metrics import ScoreChoice
 from rosa_ray.settings import section, wrong
 
@@ -18,9 +20,9 @@ class ServingConfig:
     """Address that the HTTP proxy listens on. Ray fixes it when Serve first starts on a cluster."""
     port: Annotated[int, Ge(0), Le(65535)] = 8000
     """Port of the HTTP proxy. 0 takes any free one where the proxy is started by us."""
-    fused: bool = False
+    fused: bool = True
     """True runs lookup, encoder and scorer in one replica, without hops between processes. False gives each its own
-    deployment, scaled on its own."""
+    deployment, scaled on its own: where encoders have GPUs, or a Redis store is read by many."""
     rule: RuleName = "fresh"
     """How λ is chosen, see `rosa_ray.serving.offline_weight`."""
     score: ScoreChoice = "auto"
@@ -31,7 +33,7 @@ class ServingConfig:
     encoder_deadline_ms: Annotated[int, Ge(1)] = 500
     """An encoding that takes longer is replaced by the offline score."""
     request_timeout_ms: Annotated[int, Ge(1)] = 5000
-    """A request that takes longer is answered 408 by Serve."""
+    """A request that takes nine tenths of it is answered 503. One that Serve could not hand over is answered 408."""
     top_k: Annotated[int, Ge(1)] = 20
     """Ads returned when the request does not say."""
     max_candidates: Annotated[int, Ge(1)] = 5000
@@ -41,6 +43,11 @@ class ServingConfig:
     """Events accepted in one `POST /events`."""
     max_body_bytes: Annotated[int, Ge(1)] = 1_000_000
     """A larger request body is refused with 413."""
+    client_timeout_ms: Annotated[int, Ge(1)] = 10_000
+    """A client that takes longer to send its request is answered 408. The proxy waits for it, and no replica does."""
+    write_tokens: str = ""
+    """Where the tokens of writers stand: `env:NAME` or `file:/PATH`. White space separates several. `POST /events` and
+    `POST /ads` then ask for one as `Authorization: Bearer TOKEN`. Empty lets everyone write."""
     max_future_s: Annotated[int, Ge(0)] = 300
     """An event or request time further ahead of the server's clock is refused."""
     dead_letters: str = ""
@@ -68,10 +75,12 @@ class ServingConfig:
     """Torch threads per replica."""
     cpus_per_replica: Annotated[float, Ge(0)] = 0.5
     """Logical CPUs that Ray sets aside for each replica."""
-    min_replicas: Annotated[int, Ge(1)] = 1
-    """Replicas of each deployment, at least. The lookup is always one replica: the store's single writer."""
-    max_replicas: Annotated[int, Ge(1)] = 1
-    """Replicas of each deployment but the lookup, at most."""
+    min_replicas: Annotated[int, Ge(0)] = 0
+    """Replicas of each deployment, at least. 0 takes two where the cluster has room for a third, else one. A lookup of
+    its own is always one replica on SQLite: the store's single writer."""
+    max_replicas: Annotated[int, Ge(0)] = 0
+    """Replicas of each deployment, at most; more come with the load. 0 takes as many as at least. Leave CPUs for one
+    more of each: a rollout starts the new one before it ends an old one."""
     target_ongoing_requests: Annotated[int, Ge(1)] = 8
     """Requests per replica that autoscaling aims at."""
     max_ongoing_requests: Annotated[int, Ge(1)] = 16
@@ -82,5 +91,8 @@ class ServingConfig:
     """What Retry-After says."""
 
     def __post_init__(self) -> None:
-        if self.max_replicas < self.min_replicas:
+        if self.write_tokens and not re.fullmatch(r"env:\w+|file:/.+", self.write_tokens):
+            # The value is not repeated: it may be a token.
+            raise ConfigError("serving.write_tokens must be env:NAME or file:/ABSOLUTE/PATH, never a token itself")
+        if 0 < self.max_replicas < self.min_replicas:
             raise wrong(self, "max_replicas", f"it must be at least serving.min_replicas ({self.min_replicas})")

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Request
+from fastapi import Body, FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rosa_ray import __version__
 from rosa_ray.records import AD_CHANGES, EXAMPLES
@@ -30,12 +30,19 @@ from rosa_ray.serving.api import (
     RankRequest,
     RankResponse,
 )
+from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.middleware import BodyLimit, Deadline, WriterGate
 from rosa_ray.serving.service import RankingService
+from rosa_ray.serving.writers import open_writers
 
 MEDIA_TYPE = "application/problem+json"
 
 logger = logging.getLogger(__name__)
 
+WRITING_PATHS = ("/events", "/ads")
+"""Paths whose requests change the store: they ask for a token where `serving.write_tokens` says so."""
+
+_WRITER = HTTPBearer(auto_error=False, description="a token of `serving.write_tokens`, where it is set")
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 _TAGS = ("id", "object")
@@ -61,7 +68,7 @@ def create_app(service: RankingService) -> FastAPI:
     """Build the app. Its pages at `/docs` and `/redoc` load nothing from elsewhere.
 
     Args:
-        service: answers the requests; without a model, all but `/healthz` answer 503.
+        service: answers the requests.
     """
     app = FastAPIOffline(
         title="ROSA-Rec",
@@ -69,20 +76,37 @@ def create_app(service: RankingService) -> FastAPI:
         summary="Rank ads by expected return on investment; post events and see them in the next ranking.",
     )
     install_problems(app)
-    app.add_middleware(BodyLimit, max_bytes=service.config.max_body_bytes)
+    _add_limits(app, service.config)
     _add_ranking(app, service)
     _add_ads(app, service)
     _add_condition(app, service)
     return app
 
 
+def _add_limits(app: FastAPI, config: ServingConfig) -> None:
+    """The one added last stands first: writers, then bodies, then the time that an answer may take."""
+    # Ray Serve gives up at the whole time, with a line of its own.
+    answer_s = 0.9 * config.request_timeout_ms / 1000
+    body_s, retry_after_s = config.client_timeout_ms / 1000, config.retry_after_s
+    app.add_middleware(Deadline, timeout_s=answer_s, retry_after_s=retry_after_s, refuse=problem_response)
+    app.add_middleware(BodyLimit, max_bytes=config.max_body_bytes, timeout_s=body_s, refuse=problem_response)
+    writers = open_writers(config.write_tokens)
+    app.add_middleware(WriterGate, writers=writers, paths=WRITING_PATHS, refuse=problem_response)
+
+
 def _add_ranking(app: FastAPI, service: RankingService) -> None:
-    @app.post("/rank", response_model=RankResponse, responses=_problems(413, 422, 503), tags=["ranking"])
+    @app.post("/rank", response_model=RankResponse, responses=_problems(400, 413, 422), tags=["ranking"])
     async def rank(body: RankRequest, request: Request) -> Response:
         """Rank ads for a user at a moment."""
         return JSONResponse(await service.rank(body, _request_id(request)))
 
-    @app.post("/events", response_model=EventsResponse, responses=_EVENT_ANSWERS, tags=["ranking"])
+    @app.post(
+        "/events",
+        response_model=EventsResponse,
+        responses=_EVENT_ANSWERS,
+        tags=["ranking"],
+        dependencies=writer_needed(service.config),
+    )
     async def post_events(body: Annotated[EventsIn, Body(openapi_examples=_EVENT_EXAMPLES)]) -> Response:
         """Store what users did and which ads they were shown; the next ranking sees it.
 
@@ -92,7 +116,13 @@ def _add_ranking(app: FastAPI, service: RankingService) -> None:
 
 
 def _add_ads(app: FastAPI, service: RankingService) -> None:
-    @app.post("/ads", response_model=EventsResponse, responses=_EVENT_ANSWERS, tags=["ads"])
+    @app.post(
+        "/ads",
+        response_model=EventsResponse,
+        responses=_EVENT_ANSWERS,
+        tags=["ads"],
+        dependencies=writer_needed(service.config),
+    )
     async def post_ads(body: Annotated[AdsIn, Body(openapi_examples=_AD_EXAMPLES)]) -> Response:
         """Add, change, pause or end ads; every replica ranks by it within a second.
 
@@ -100,24 +130,29 @@ def _add_ads(app: FastAPI, service: RankingService) -> None:
         """
         return _events_answer(await service.write_ads(body))
 
-    @app.get("/ads/{ad_id:path}", response_model=AdResponse, responses=_problems(404, 422, 503), tags=["ads"])
+    @app.get("/ads/{ad_id:path}", response_model=AdResponse, responses=_problems(404, 422), tags=["ads"])
     async def ad(ad_id: str) -> dict[str, Any]:
         """What is known of an ad now, and whether it can be shown."""
         return service.describe_ad(ad_id)
 
 
+def writer_needed(config: ServingConfig) -> list[Any]:
+    """What a path that changes the store asks for, as its document says; `WriterGate` is who asks."""
+    return [Security(_WRITER)] if config.write_tokens else []
+
+
 def _add_condition(app: FastAPI, service: RankingService) -> None:
-    @app.get("/healthz", tags=["condition"])
+    @app.get("/healthz", responses=_problems(), tags=["condition"])
     async def health() -> dict[str, str]:
         """The process answers."""
         return {"status": "alive"}
 
-    @app.get("/readyz", responses=_problems(503), tags=["condition"])
+    @app.get("/readyz", responses=_problems(), tags=["condition"])
     async def readiness() -> dict[str, Any]:
         """Model, store and encoder are there, with their versions."""
         return await service.readiness()
 
-    @app.get("/model", responses=_problems(503), tags=["condition"])
+    @app.get("/model", responses=_problems(), tags=["condition"])
     async def model() -> dict[str, Any]:
         """What is served: versions, fingerprints, settings and test metrics of the model."""
         return service.describe_model()
@@ -128,21 +163,38 @@ def _request_id(request: Request) -> str:
     return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
+_MEANINGS = {
+    400: "the request is no HTTP, or its body is no text",
+    401: "writing asks for a token of `serving.write_tokens`",
+    404: "there is no such ad",
+    408: "the request did not arrive in time, or Ray Serve waited too long for an answer",
+    413: "the body is too large",
+    422: "the request does not fit; `errors` says where",
+    500: "the service failed; its log says why",
+    503: "no model, no store, or too many requests; retry later",
+}
+_ALWAYS = (408, 500, 503)
+_OF_SERVE = (408, 500, 503)
+"""Answers that Ray Serve may give by itself, in a line of text."""
+
+
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    schema = {"schema": ProblemBody.model_json_schema()}
-    meaning = {
-        404: "there is no such ad",
-        413: "the body is too large",
-        422: "the request does not fit; `errors` says where",
-        503: "no model, no store, or too many requests; retry later",
-    }
-    return {status: {"description": meaning[status], "content": {MEDIA_TYPE: schema}} for status in statuses}
+    """Answers of some statuses, and of those that every path may give."""
+    return {status: _problem(status) for status in sorted({*statuses, *_ALWAYS})}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    content: dict[str, Any] = {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}
+    if status in _OF_SERVE:
+        content["text/plain"] = {"schema": {"type": "string"}}
+    headers = {"Retry-After": {"description": "seconds", "schema": {"type": "string"}}} if status == 503 else {}
+    return {"description": _MEANINGS[status], "content": content, "headers": headers}
 
 
 _EVENT_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": _ALL_READ},
     207: {"description": _PARTLY_READ, "model": EventsResponse},
-    **_problems(413, 422, 503),
+    **_problems(400, 401, 413, 422),
 }
 _EVENT_ANSWERS[422] = {**_EVENT_ANSWERS[422], "description": _NONE_READ}
 
@@ -220,47 +272,3 @@ def _fault(fault: Mapping[str, Any]) -> dict[str, str]:
 
 def _pointer(path: list[str]) -> str:
     return "".join(f"/{part}" for part in path)
-
-
-class BodyLimit:
-    """ASGI middleware that refuses bodies over a size, declared or streamed, with 413."""
-
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
-        self._app, self._max_bytes = app, max_bytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        body = None if _exceeds(declared, self._max_bytes) else await self._read(receive)
-        if body is None:
-            detail = f"the body is larger than {self._max_bytes} bytes"
-            return await problem_response(413, detail)(scope, receive, send)
-        return await self._app(scope, _receive_from(body, receive), send)
-
-    async def _read(self, receive: Receive) -> bytes | None:
-        chunks, size, more = [], 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                break
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            more = message.get("more_body", False)
-            if size > self._max_bytes:
-                return None
-        return b"".join(chunks)
-
-
-def _exceeds(declared: bytes, max_bytes: int) -> bool:
-    return declared.isdigit() and (len(declared) > 18 or int(declared) > max_bytes)
-
-
-def _receive_from(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body that was read, then what the client sends after it."""
-    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive_next() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return receive_next

@@ -7,6 +7,7 @@ with what is left, and its answer names what was missing.
 import asyncio
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import ConfigError, OverloadError, ServingError
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.features.own import given_columns
 from rosa_ray.metrics import ScoreKind, chosen_score, score
 from rosa_ray.records.own_values import Value, as_declared
@@ -95,6 +97,27 @@ class HybridScorer:
         self._telemetry = telemetry or Telemetry()
         self._scorer = CandidateScorer(model, config.threads)
         self._meter = LoadMeter(config.max_ongoing_requests, config.encoder_deadline_ms)
+
+    def on_ports(
+        self,
+        lookup: LookupPort,
+        encoder: EncoderPort,
+        config: ServingConfig,
+        catalogue: LiveCatalogue | None = None,
+    ) -> "HybridScorer":
+        """The same model in the same thread, on other ports; what it ranks is in no figure and no load.
+
+        Args:
+            catalogue: ads that stay as they are, instead of those of the store.
+        """
+        other = copy(self)
+        if catalogue is not None:
+            other.model, other.ads = replace(self.model, catalogue=catalogue), None
+            other.first_pass = open_first_pass(other.model, config)
+        other.lookup, other.encoder, other.config = lookup, encoder, config
+        other._telemetry = Telemetry()
+        other._meter = LoadMeter(config.max_ongoing_requests, config.encoder_deadline_ms)
+        return other
 
     async def rank(self, request: RankRequest, request_id: str = "") -> dict[str, Any]:
         """Answer one request, as the fields of `rosa_ray.serving.api.RankResponse`.
@@ -230,7 +253,8 @@ class HybridScorer:
     def _given(self, request: RankRequest) -> dict[str, Value]:
         """What the request says of declared columns."""
         declared = self.model.features.config.columns
-        if unknown := next((name for name in request.context.columns if REQUEST + name not in declared), None):
+        unknown = next((name for name in request.context.columns if REQUEST + name not in declared), None)
+        if unknown is not None:
             known = [name.removeprefix(REQUEST) for name in declared if name.startswith(REQUEST)]
             names = ", ".join(known) or "none"
             raise Problem(422, f"context.columns has '{unknown[:64]}', which the model does not know; it knows {names}")

@@ -8,6 +8,7 @@ import json
 import shlex
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -100,8 +101,11 @@ class SampleRequests:
         ]
 
 
-def walk_through(url: str, samples: SampleRequests) -> dict[str, Any]:
+def walk_through(url: str, samples: SampleRequests, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Measure the latency of a service, then rank for one user before and after two events.
+
+    Args:
+        headers: of every request, such as a writer's token.
 
     Returns:
         requests, failed, p50_ms, p99_ms, candidates and the like; `request`, `ranked`, `events`, and
@@ -109,7 +113,7 @@ def walk_through(url: str, samples: SampleRequests) -> dict[str, Any]:
     """
     user_id = samples.user_ids[0]
     latency = measure_latency(url, [samples.rank_body(user, 1) for user in samples.user_ids], MEASURED_REQUESTS)
-    with RankingClient(url) as client:
+    with RankingClient(url, headers=headers) as client:
         request = samples.rank_body(user_id, 5, explain=True)
         everything = client.rank(**{**request, "top_k": len(samples.candidates)})
         watched = everything["ads"][len(everything["ads"]) // 2]["ad_id"]

@@ -1,27 +1,37 @@
 """Starts the service on the Ray cluster of this process, and stops what it started."""
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 from ray import serve
 from ray.exceptions import RayActorError
+from ray.serve import Application
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+from ray.serve.config import HTTPOptions
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
+from rosa_ray.cluster.own_proxy import tell_limits
 from rosa_ray.errors import ServingError
-from rosa_ray.serving.app import build_application
+from rosa_ray.serving.app import build_application, rehearse
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.client import RankingClient
+from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.deployed import remember
+from rosa_ray.serving.door import proxy_limits, require_own_door, with_instance
 
 APPLICATION = "rosa"
 POLL_S = 0.2
 SHUTDOWN_TIMEOUT_S = 30.0
+KEEP_ALIVE_S = 65
+"""An idle connection is kept longer than a load balancer in front keeps it, so that none is closed while it is used."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,13 @@ class RunningService:
         url: where.
         model_version: of the model it serves.
         seconds: from the start until it was ready.
+        notes: settings that did nothing, in words.
     """
 
     url: str
     model_version: str
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -50,27 +62,98 @@ def running(
 
     Raises:
         BundleError: the bundle is missing or damaged.
-        ServingError: the port is taken, the deployment failed, or it was not ready in time.
+        ServingError: the port is taken, the deployment failed, it was not ready in time, or another service answers
+            at its address.
     """
     started_s = time.monotonic()
-    application = build_application(settings)
-    had_serve = _get_global_client(raise_if_no_controller_running=False) is not None
+    settings = with_instance(settings).absolute().pinned()
+    had_serve = has_serve()
     had_application = had_serve and name in serve.status().applications
-    url = _existing_url(settings) if had_serve else _start_serve(settings)
+    if had_application:
+        rehearse(settings)
+    application = build_application(settings)
+    notes = idle_settings(settings.serving) if had_serve else ()
+    url = running_url() if had_serve else _start_serve(settings)
     try:
-        serve.run_many([serve.RunTarget(application, name=name, route_prefix="/")], wait_for_applications_running=False)
-        _wait_until_running(name, started_s + ready_timeout_s)
+        deploy(application, name)
+        wait_until_running(name, started_s + ready_timeout_s)
         with RankingClient(url) as client:
             condition = client.wait_until_ready(max(started_s + ready_timeout_s - time.monotonic(), 1.0))
-        yield RunningService(url, condition["model_version"], time.monotonic() - started_s)
+        require_own_door(url, settings.instance)
+        remember(name, settings)
+        yield RunningService(url, condition["model_version"], time.monotonic() - started_s, notes)
     finally:
         _stop(name, had_serve, had_application)
+
+
+def has_serve() -> bool:
+    """Whether Ray Serve runs on the cluster of this process."""
+    return _get_global_client(raise_if_no_controller_running=False) is not None
+
+
+def deploy(application: Application, name: str = APPLICATION) -> None:
+    """Hand an application to Ray Serve, which must run; returns before it is up."""
+    serve.run_many([serve.RunTarget(application, name=name, route_prefix="/")], wait_for_applications_running=False)
+
+
+def http_options(serving: ServingConfig, port: int) -> dict[str, Any]:
+    """What Ray Serve is told of its HTTP proxies when it starts."""
+    return {
+        "host": serving.host,
+        "port": port,
+        "request_timeout_s": serving.request_timeout_ms / 1000,
+        "keep_alive_timeout_s": KEEP_ALIVE_S,
+    }
+
+
+def idle_settings(serving: ServingConfig) -> tuple[str, ...]:
+    """Settings that do nothing, in words: Ray Serve took its own when it started.
+
+    Raises:
+        ServingError: Ray Serve does not run.
+    """
+    options = _running_options()
+    wanted = http_options(serving, serving.port or options.port)
+    there = {name: getattr(options, name) for name in wanted}
+    named = {
+        "host": ("serving.host", wanted["host"], there["host"]),
+        "port": ("serving.port", wanted["port"], there["port"]),
+        "request_timeout_s": (
+            "serving.request_timeout_ms",
+            serving.request_timeout_ms,
+            round(1000 * (there["request_timeout_s"] or 0)),
+        ),
+    }
+    return tuple(
+        f"{key} {mine} does nothing: Ray Serve runs already, with {theirs}"
+        for key, mine, theirs in named.values()
+        if mine != theirs
+    )
+
+
+def running_url() -> str:
+    """Where the Ray Serve that runs answers; it fixes address and port when it starts.
+
+    Raises:
+        ServingError: Ray Serve does not run.
+    """
+    options = _running_options()
+    return f"http://{_reachable(options.host)}:{options.port}"
+
+
+def _running_options() -> HTTPOptions:
+    client = _get_global_client(raise_if_no_controller_running=False)
+    if client is None:
+        raise ServingError("Ray Serve does not run on this cluster; start the service with `rosa serve`")
+    options: HTTPOptions = client.http_config
+    return options
 
 
 def _start_serve(settings: ServiceSettings) -> str:
     serving = settings.serving
     port = _free_port(serving.host, serving.port)
-    options = {"host": serving.host, "port": port, "request_timeout_s": serving.request_timeout_ms / 1000}
+    options = http_options(serving, port)
+    tell_limits(proxy_limits(serving), os.environ)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         serve.start(http_options=options)
@@ -80,12 +163,6 @@ def _start_serve(settings: ServiceSettings) -> str:
     except TimeoutError as error:
         raise ServingError(f"Ray Serve's proxy on port {port} did not start: {error}") from error
     return f"http://{_reachable(serving.host)}:{port}"
-
-
-def _existing_url(settings: ServiceSettings) -> str:
-    """Serve fixes address and port when it starts; ours may differ."""
-    options = _get_global_client().http_config  # type: ignore[union-attr]
-    return f"http://{_reachable(options.host)}:{options.port}"
 
 
 def _reachable(host: str | None) -> str:
@@ -104,7 +181,15 @@ def _free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_running(name: str, deadline_s: float) -> None:
+def wait_until_running(name: str, deadline_s: float) -> None:
+    """Wait until all replicas of an application are those that were deployed last.
+
+    Args:
+        deadline_s: of `time.monotonic`.
+
+    Raises:
+        ServingError: they could not be started, or not in time.
+    """
     while True:
         state = serve.status().applications.get(name)
         if state is not None and state.status == ApplicationStatus.RUNNING:

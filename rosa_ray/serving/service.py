@@ -1,11 +1,11 @@
-"""The ranking service: a scorer that may lack its model, the writing of events, and the condition of its parts."""
+"""The ranking service: a scorer, the writing of events, and the condition of its parts."""
 
 import asyncio
 import json
 import logging
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from rosa_ray.data.time_bounds import iso
 from rosa_ray.errors import OverloadError, RosaError
 from rosa_ray.records import Parsed, RecordParser, RecordsConfig, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
+from rosa_ray.records.money import MoneyGuard
 from rosa_ray.serving.api import EventsResponse, Problem, RankRequest, RejectedEvent
-from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Written
 from rosa_ray.serving.telemetry import Telemetry, first_line
@@ -30,47 +30,23 @@ class RankingService:
     """What the HTTP interface calls.
 
     Args:
-        build_scorer: loads the model and connects the parts. While it fails, the service answers 503 with the reason,
-            and tries again every `reload_s` seconds.
         records: how producers write live records.
+        instance: name of this deployment, which `readiness` tells.
     """
 
     def __init__(
         self,
-        build_scorer: Callable[[], HybridScorer],
-        config: ServingConfig,
-        reload_s: float = 10.0,
+        scorer: HybridScorer,
         telemetry: Telemetry | None = None,
         records: RecordsConfig | None = None,
+        instance: str = "",
     ) -> None:
-        self.config, self._build_scorer, self._reload_s = config, build_scorer, reload_s
-        self._records = records or RecordsConfig()
+        self.scorer, self.config = scorer, scorer.config
+        self._records, self._instance = records or RecordsConfig(), instance
+        self._money = MoneyGuard(self._records)
         self._telemetry = telemetry or Telemetry()
-        self._dead_letters = DeadLetters(config.dead_letters, "http") if config.dead_letters else None
-        self._scorer: HybridScorer | None = None
-        self._failure = ""
-        self._load()
-
-    def _load(self) -> None:
-        self._loaded_s = time.monotonic()
-        try:
-            self._scorer = self._build_scorer()
-        except RosaError as error:
-            self._failure = str(error)
-            logger.error("no model: %s", error)
-
-    @property
-    def scorer(self) -> HybridScorer:
-        """The scorer.
-
-        Raises:
-            Problem: 503, there is no model.
-        """
-        if self._scorer is None and time.monotonic() - self._loaded_s > self._reload_s:
-            self._load()
-        if self._scorer is None:
-            raise Problem(503, f"no model is loaded: {self._failure}", self.config.retry_after_s)
-        return self._scorer
+        letters = self.config.dead_letters
+        self._dead_letters = DeadLetters(letters, "http") if letters else None
 
     async def rank(self, request: RankRequest, request_id: str) -> dict[str, Any]:
         """Answer `POST /rank`."""
@@ -93,12 +69,14 @@ class RankingService:
             now_us=scorer.now_us,
             time_form=self._records.time_form,
             features=scorer.model.features.config,
+            money=self._money,
         )
-        parsed = _parse(parser, scorer, records)
-        if parsed.ads and len(parsed.rows):
+        if any(map(_tells_of_ad, records)):
             # Records of an ad come before those that show it, so that these count for its campaign.
-            await self._store(scorer, parsed.only_changes)
-            parsed = _parse(parser, scorer, records)
+            told = _parse(replace(parser, money=None), scorer, records).only_changes
+            if not told.asks_nothing:
+                await self._store(scorer, told)
+        parsed = _parse(parser, scorer, records)
         self._telemetry.unknown_ads(parsed.unknown_ads)
         written = Written(0, 0, ()) if parsed.asks_nothing else await self._store(scorer, parsed)
         refusals = [*parsed.refusals, *late_refusals(parsed, np.array(written.late_rows, np.int64))]
@@ -197,10 +175,12 @@ class RankingService:
         """Answer `GET /readyz`.
 
         Raises:
-            Problem: 503, the model, the store or the encoder is missing.
+            Problem: 503, the store or the encoder is missing.
         """
         scorer = self.scorer
         parts: dict[str, Any] = {"status": "ready", "model_version": scorer.model.version}
+        if self._instance:
+            parts["instance"] = self._instance
         for name, port in (("store", scorer.lookup), ("encoder", scorer.encoder)):
             try:
                 async with asyncio.timeout(self.config.lookup_deadline_ms / 1000):
@@ -233,6 +213,10 @@ class RankingService:
 def _parse(parser: RecordParser, scorer: HybridScorer, records: Sequence[object]) -> Parsed:
     with scorer.model.catalogue.lock:
         return parser.parse_values(records)
+
+
+def _tells_of_ad(record: object) -> bool:
+    return isinstance(record, dict) and record.get("type") == "ad"
 
 
 def _of_ad(record: object) -> object:

@@ -5,7 +5,7 @@ What is atomic, and by what:
 - One file: a rename on a disk; on S3 one PUT, or a multipart upload, which no reader sees before it is completed.
 - Many files of one job (user rows, a log): each is whole; `spec.json` or `log.json`, written last, says that all are.
 - A checkpoint: Ray Train lists it in its snapshot only once every rank has uploaded its part.
-- A bundle: its files go to a place of their own, then one PUT of `manifest.json` swaps it in.
+- A bundle: its files go to a place of their own, then one rename of a link, or one PUT of `manifest.json`, swaps it in.
 
 >>> import tempfile
 >>> with tempfile.TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ from rosa_ray.features import FeatureState
 from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.records import RecordParser, RecordsConfig
 from rosa_ray.records.dead_letters import DeadLetters
+from rosa_ray.records.money import MoneyGuard
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
@@ -84,6 +85,7 @@ def build_pipeline(
         None if pseudonyms is None else pseudonyms.of,
         time_form=settings.records.time_form,
         features=state.config,
+        money=MoneyGuard(settings.records),
     )
     source = open_records(stream, share, settings.files)
     try:

@@ -53,7 +53,7 @@ def test_redis_with_tls_is_right_and_without_it_is_found(cluster: Path, tmp_path
     [
         ("rosa_ray.serving.app:build", "rosa_ray.serving.app:bild", "applications[0].import_path"),
         ("proxy_location: EveryNode", "proxy_location: Everywhere", "proxy_location"),
-        ("num_cpus: 0.5", "num_cpus: half", "applications.0.deployments"),
+        ("port: 8000", "port: eighty", "http_options.port"),
     ],
 )
 def test_what_serve_would_refuse_is_found(tmp_path: Path, old: str, new: str, place: str) -> None:

@@ -158,8 +158,8 @@ def test_broken_rows_are_told_and_many_of_them_make_the_run_partial(without_ray:
     result = run(tmp_path, tables)
     assert told(result) == {
         ("events: user_id are null", True): 30,
-        ("impressions: bid are NaN, infinite, zero or negative", True): 40,
-        ("impressions: revenue are NaN, infinite or negative", True): 2,
+        ("impressions: bid are NaN, infinite, below 1e-6 or above 1e6", True): 40,
+        ("impressions: revenue are NaN, infinite, negative or above 1e9", True): 2,
     }
     assert result.partial
     assert [warning.split(" of the rows")[0] for warning in result.report["warnings"]] == [
@@ -352,7 +352,7 @@ def test_the_terminal_says_what_was_lost_and_what_is_wrong(
     result = run(tmp_path, {**tables, "events": changed(tables["events"], "price", -1.0, slice(0, 2))})
     print_losses(result.report)
     out, err = capsys.readouterr()
-    assert "  events                2    0.67 %  lost  price are NaN, infinite or negative" in out
+    assert "  events                2    0.67 %  lost  price are NaN, infinite, negative or above 1e9" in out
     assert "0 of 12 users with impressions have events\n" in out
     assert err.startswith("warning: 0 of 12 users with impressions have events; more would meet without spaces")
     assert list(loss_lines([])) == []

@@ -56,6 +56,9 @@ def test_the_service_is_the_one_of_serve_config() -> None:
     file = load(ROOT / "serve_config.yaml")
     (application,), (expected,) = served["applications"], file["applications"]
     assert application["args"]["store"]["kind"] == "redis"
+    serving, scaled = expected["args"]["serving"], application["args"]["serving"]
+    assert 2 <= scaled["min_replicas"] < scaled["max_replicas"]
+    scaled |= {name: serving[name] for name in ("min_replicas", "max_replicas", "dead_letters")}
     application["args"] |= {"bundle": expected["args"]["bundle"], "store": expected["args"]["store"]}
     assert served == file
 

@@ -80,7 +80,7 @@ def test_the_leak_guard_counts_them_again(five: World) -> None:
 
 def test_a_service_takes_events_of_them_and_the_next_ranking_sees_these(five: World) -> None:
     scorer = five.scorer(five.store)
-    client = LocalClient(create_app(RankingService(lambda: scorer, scorer.config)))
+    client = LocalClient(create_app(RankingService(scorer)))
     event = {**EXAMPLES["event"], "user_id": "u5", "event_time": "2023-11-22T22:13:20Z"}
     sent = [event | {"event_id": name, "behavior": name} for name in ("impression", "wishlist", "click")]
     answer = client.post("/events", json={"events": sent}).json()

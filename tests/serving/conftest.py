@@ -74,11 +74,11 @@ class World:
     model: ServedModel
 
     def settings(self, store: Path, **serving: object) -> ServiceSettings:
-        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
-        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**(patient | serving)))
+        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**serving))
 
     def scorer(self, store: Path, **serving: object) -> HybridScorer:
-        scorer = build_scorer(self.settings(store, **serving))
+        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
+        scorer = build_scorer(self.settings(store, **(patient | serving)))
         scorer.now_us = lambda: NOW_US
         return scorer
 
@@ -127,14 +127,14 @@ def candidates_of(model: ServedModel, ids: Sequence[str], time_us: int = NOW_US)
 
 def client_of(scorer: HybridScorer) -> LocalClient:
     """An HTTP client of one scorer, in process."""
-    return LocalClient(create_app(RankingService(lambda: scorer, scorer.config)))
+    return LocalClient(create_app(RankingService(scorer)))
 
 
 def write_world_bundle(
-    home: Path, features: FeatureState, name: str = "rosa", config: Mapping[str, object] = MODEL
+    home: Path, features: FeatureState, name: str = "rosa", config: Mapping[str, object] = MODEL, seed: int = 11
 ) -> Path:
     """A bundle with random weights for these features."""
-    torch.manual_seed(11)
+    torch.manual_seed(seed)
     description = {
         "name": name,
         "config": dict(config),

@@ -10,7 +10,7 @@ import pytest
 
 from rosa_ray.data.user_encoding import UserEncoder
 from rosa_ray.errors import BundleError
-from rosa_ray.features import encode_users
+from rosa_ray.features import counting_fingerprint, encode_users
 from rosa_ray.inference import predict
 from rosa_ray.models import config_class, ranker_names
 from rosa_ray.serving.api import RankRequest
@@ -73,12 +73,12 @@ def test_the_store_of_a_materialisation_holds_what_a_score_depends_on(
     """Timelines are cut to what the ranker needs: the gap before the first event of them is still the right one."""
     model = load_model(bundle)
     settings = world.settings(tmp_path / "short.db", rule="online")
-    store = open_store(settings.store, model.features.config, model.features.fingerprint, create=True)
-    version = StoreVersion(model.version, model.features.fingerprint, NOW_US, "log")
-    store.begin_load(version, model.context_events)
+    store = open_store(settings.store, model.features.config, model.version, create=True)
+    version = StoreVersion(counting_fingerprint(model.features.config), NOW_US, "log")
+    store.begin_load(version, model.version, model.context_events)
     store.load_users(version, timelines(world.events, model.features.config.behavior_names))
     store.load_counters(version, world.counters)
-    store.activate(version)
+    store.activate(version, model.version)
     store.close()
     long, short = (scorer_of(world, bundle, path, rule="online") for path in (world.store, Path(settings.store.path)))
     for user in ("u1", "u4", "u7"):

@@ -4,25 +4,20 @@ import asyncio
 from pathlib import Path
 
 import pytest
-import yaml
 
 from rosa_ray.features import EVENT_COLUMNS
-from rosa_ray.serving.app import ENCODER, USER_AFFINITY, RemoteEncoder, deploy_encoder
+from rosa_ray.serving.app import ENCODER, USER_AFFINITY, RemoteEncoder, build_application, deploy_encoder
 from rosa_ray.serving.messages import EncodeQuery
 from tests.serving.conftest import World
 
-ROOT = Path(__file__).resolve().parents[2]
 USERS = 24
 
 
-def test_the_serve_config_routes_the_encoder_alone_by_user() -> None:
-    (application,) = yaml.safe_load((ROOT / "serve_config.yaml").read_text())["applications"]
-    routers = {
-        deployment["name"]: deployment["request_router_config"]["request_router_class"]
-        for deployment in application["deployments"]
-        if "request_router_config" in deployment
-    }
-    assert routers == {ENCODER: USER_AFFINITY}
+def test_the_encoder_alone_is_routed_by_user(world: World, store_path: Path) -> None:
+    scorer = build_application(world.settings(store_path, fused=False))._bound_deployment
+    deployments = [scorer, *(one._bound_deployment for one in scorer.init_args[1:])]
+    routers = {one.name: one._deployment_config.request_router_config.request_router_class for one in deployments}
+    assert [name for name, router in routers.items() if router == USER_AFFINITY] == [ENCODER]
 
 
 @pytest.mark.nightly

@@ -236,3 +236,15 @@ def test_a_list_without_a_batch_around_it_is_told_the_form(client: LocalClient) 
     answer = client.post("/events", json=[event(1), event(2)])
     assert answer.status_code == 422
     assert answer.json()["detail"] == 'the body is a list; a batch is {"events": [...]}'
+
+
+def test_an_absurd_cost_is_refused_and_moves_no_ranking(client: LocalClient) -> None:
+    request = {"user_id": "who", "top_k": 30}
+    before = client.post("/rank", json=request).json()["ads"]
+    absurd = [shown(ad_id=before[0]["ad_id"], ago=timedelta(hours=3), cost=cost) for cost in (1e9, 1e4, 11.0)]
+    answer = client.post("/events", json={"events": [*absurd, event()]})
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 1)
+    rejected = answer.json()["rejected"]
+    assert [(one["index"], one["code"]) for one in rejected] == [(row, "implausible") for row in range(3)]
+    assert rejected[0]["reason"].startswith("cost: exceeds records.max_cost_per_bid (100) bids of an impression")
+    assert client.post("/rank", json=request).json()["ads"] == before

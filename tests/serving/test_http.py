@@ -8,9 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rosa_ray.features import counting_fingerprint
-from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.http import create_app
-from rosa_ray.serving.model import load_model
 from rosa_ray.serving.service import RankingService
 from tests.serving.client import LocalClient
 from tests.serving.conftest import World
@@ -123,7 +121,7 @@ def test_a_large_body_is_413_declared_or_not(client: LocalClient) -> None:
 
 def test_too_many_candidates_or_events_are_422(world: World, store_path: str) -> None:
     scorer = world.scorer(store_path, max_candidates=3, max_batch_events=2)
-    client = LocalClient(create_app(RankingService(lambda: scorer, scorer.config)))
+    client = LocalClient(create_app(RankingService(scorer)))
     require_problem(client.post("/rank", json={"user_id": "u1", "candidates": ["a1", "a2", "a3", "a4"]}), 422)
     passed = client.post("/rank", json={"user_id": "u1"}).json()
     assert (passed["first_pass"]["eligible"], passed["first_pass"]["ranked"], len(passed["ads"])) == (30, 3, 3)
@@ -143,36 +141,6 @@ def test_a_bug_is_500_without_a_word_about_it(scorer, client: LocalClient, monke
 
     monkeypatch.setattr(scorer, "rank", broken)
     require_problem(client.post("/rank", json={"user_id": "u1"}), 500)
-
-
-def test_without_a_model_all_but_liveness_is_503(world: World, tmp_path) -> None:
-    service = RankingService(lambda: load_model(tmp_path / "nothing"), ServingConfig())  # type: ignore[arg-type]
-    client = LocalClient(create_app(service))
-    assert client.get("/healthz").json() == {"status": "alive"}
-    for answer in (
-        client.get("/readyz"),
-        client.get("/model"),
-        client.post("/rank", json={"user_id": "u1"}),
-        client.post("/events", json=EVENT),
-    ):
-        body = require_problem(answer, 503)
-        assert "no manifest.json there" in body["detail"]
-        assert answer.headers["retry-after"] == "1"
-
-
-def test_a_model_that_comes_later_is_loaded(scorer) -> None:
-    attempts = []
-
-    def build():
-        from rosa_ray.errors import BundleError
-
-        attempts.append(1)
-        if len(attempts) == 1:
-            raise BundleError("bundle: not there yet")
-        return scorer
-
-    client = LocalClient(create_app(RankingService(build, scorer.config, reload_s=0)))
-    assert client.get("/model").status_code == 200
 
 
 def test_ready_and_model_tell_versions(world: World, client: LocalClient) -> None:

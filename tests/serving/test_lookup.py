@@ -65,7 +65,7 @@ def lookup_of(
 
     def open_one() -> OnlineStore:
         config = StoreConfig(path=str(store), busy_timeout_ms=50)
-        return Slow(open_store(config, features.config, features.fingerprint), waits or {})  # type: ignore[return-value]
+        return Slow(open_store(config, features.config, world.model.version), waits or {})  # type: ignore[return-value]
 
     model = world.model
     config = ServingConfig(**serving)

@@ -80,6 +80,7 @@ def test_scores_are_those_of_the_same_user_row(own_client: LocalClient, own_scor
     ("columns", "detail"),
     [
         ({"palce": "top"}, "context.columns has 'palce', which the model does not know; it knows place, floor"),
+        ({"": None}, "context.columns has '', which the model does not know; it knows place, floor"),
         ({"floor": "cheap"}, "context.columns.floor is no number; the column is declared as one"),
         ({"floor": "inf"}, "context.columns.floor is not finite"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from rosa_ray.bundle import open_bundle, verify_bundle, write_bundle
+from rosa_ray.bundle import model_versions, open_bundle, pinned, verify_bundle, write_bundle
 from rosa_ray.errors import BundleError
 
 URL = "s3://runs/demo/bundle"
@@ -44,7 +44,27 @@ def test_what_is_written_is_read_back_and_replaced_by_one_put(s3: Any) -> None:
     assert bundle.location == URL
     assert bundle.path.is_dir()
     assert bundle.features(lambda folder: (folder / "vocab" / "items.json").read_text()) == "[1]"
-    assert len([path for path in s3.ls("runs/demo/bundle") if "/files-" in path]) == 2
+
+
+def test_former_versions_stay_until_there_are_ten_others(s3: Any) -> None:
+    versions = [write(float(value)) for value in range(12)]
+    kept = model_versions(URL)
+    assert list(kept.values()) == versions[:1:-1]
+    assert len([path for path in s3.ls("runs/demo/bundle") if "/files-" in path]) == 10
+    assert pinned(URL) == next(iter(kept))
+    assert pinned(URL, versions[5]).startswith(f"{URL}/files-")
+    bundle = open_bundle(pinned(URL, versions[5]))
+    assert (bundle.model_version, bundle.weights()["w"].tolist()) == (versions[5], [5.0] * 3)
+    with pytest.raises(BundleError, match=rf"no bundle of model {versions[0]} is kept there; it has {versions[11]}, "):
+        pinned(URL, versions[0])
+
+
+def test_what_is_pinned_stays_when_the_next_is_written(s3: Any) -> None:
+    former = write(1.0)
+    place = pinned(URL)
+    later = write(2.0)
+    assert verify_bundle(place).model_version == former
+    assert verify_bundle(URL).model_version == later
 
 
 def test_a_writer_that_dies_half_way_leaves_the_former_version(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
