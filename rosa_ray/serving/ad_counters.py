@@ -18,7 +18,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns, grown
 from rosa_ray.features import VIEWS, Counters, CounterStates, FeatureConfig
-from rosa_ray.features.counting import buckets_of, dense_views, read_views
+from rosa_ray.features.counting import buckets_of, dense_views, read_views, window_start
 from rosa_ray.features.own_counters import is_of_ads
 from rosa_ray.features.views import CATALOGUE_KEYS, IMPRESSION_MEASURES, View
 from rosa_ray.serving.plausible import plausible_counters
@@ -38,7 +38,8 @@ COST_VIEWS = ("ad_impressions", "campaign_impressions")
 
 NEVER_S = float("-inf")
 
-ReadCounters = Callable[[str, np.ndarray], CounterStates]
+ReadCounters = Callable[[str, np.ndarray, int], CounterStates]
+"""`OnlineStore.read_counters`: of the buckets before the given one a sum is enough."""
 
 
 @dataclass
@@ -236,7 +237,8 @@ class AdCounters:
         """Read ads from the store and keep the readings; those that records changed meanwhile only for this request."""
         changes, states = self._changes, CounterStates()
         for view in self._asked:
-            states |= self._read(view.name, np.unique(view.keys(ads)))
+            since = window_start(view, bucket, self._config)
+            states |= self._read(view.name, np.unique(view.keys(ads)), since)
         read = self._compute(states, ads, bucket)
         with self._lock:
             rows = self._rows_of(ads)

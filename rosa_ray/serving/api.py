@@ -4,7 +4,7 @@ Numbers that are not finite are refused. Unknown fields are refused too, but tho
 counted.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
@@ -199,10 +199,16 @@ class RankResponse(BaseModel):
     explanation: Explanation | None = None
 
 
+class PostedAd(AdIn):
+    """A record of an ad, which need not say that it is one."""
+
+    type: Literal["ad"] = "ad"
+
+
 class AdBatch(StrictModel):
     """Several records of ads; each stands or falls alone."""
 
-    ads: list[AdIn] = Field(min_length=1)
+    ads: list[PostedAd] = Field(min_length=1)
 
 
 class AdResponse(BaseModel):
@@ -230,7 +236,7 @@ _EventsIn = Annotated[
 
 
 _AdsIn = Annotated[
-    Annotated[AdIn, Tag("one")] | Annotated[AdBatch, Tag("batch")],
+    Annotated[PostedAd, Tag("one")] | Annotated[AdBatch, Tag("batch")],
     Discriminator(lambda value: "batch" if isinstance(value, dict) and "ads" in value else "one"),
 ]
 

@@ -33,6 +33,7 @@ from rosa_ray.serving.offline_weight import check_rule
 from rosa_ray.serving.scaling import deployment_options, with_replicas
 from rosa_ray.serving.service import RankingService
 from rosa_ray.serving.telemetry import RayTelemetry
+from rosa_ray.serving.warm_up import read_ahead
 
 LOOKUP, ENCODER, SCORER = "FeatureLookup", "Encoder", "HybridScorer"
 USER_AFFINITY = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
@@ -144,6 +145,7 @@ class ScorerReplica:
 
     async def __serve_build_asgi_app__(self) -> FastAPI:
         await self._warm_up.run()
+        await read_ahead(self._service.scorer)
         return create_app(self._service)
 
     async def check_health(self) -> None:

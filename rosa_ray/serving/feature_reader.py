@@ -197,8 +197,8 @@ class FeatureReader:
             self._users.put(user_key, record, size=1)
         return record
 
-    def _read_counters(self, view: str, entity_keys: np.ndarray) -> CounterStates:
-        return self.of_counters.ask(lambda store: store.read_counters(view, entity_keys))
+    def _read_counters(self, view: str, entity_keys: np.ndarray, since_bucket: int) -> CounterStates:
+        return self.of_counters.ask(lambda store: store.read_counters(view, entity_keys, since_bucket))
 
     def _read_columns(self, prefix: str, keys: np.ndarray) -> list[bytes]:
         return self.of_counters.ask(lambda store: store.read_columns(prefix, keys))

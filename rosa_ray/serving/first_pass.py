@@ -138,7 +138,7 @@ class FirstPass:
             start = CHUNK * len(one.done[view])
             if start < len(keys):
                 some = keys[start : start + CHUNK]
-                counters = read(view, some).get(view) or Counters.empty(len(IMPRESSION_MEASURES))
+                counters = read(view, some, one.bucket + 1).get(view) or Counters.empty(len(IMPRESSION_MEASURES))
                 last = np.full(len(some), one.bucket)
                 one.done[view].append(counters.read(some, last, (None,))[:, 0])
                 return

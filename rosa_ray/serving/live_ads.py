@@ -7,10 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from rosa_ray.errors import StoreError
-from rosa_ray.features import CounterStates
 from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.serving.first_pass import FirstPass
 from rosa_ray.serving.store_link import StoreLink
@@ -97,10 +94,7 @@ class LiveAds:
         return {**figures, **heard, **({"failure": self._failure} if self._failure else {})}
 
     def _step(self, store: OnlineStore) -> None:
-        def read(view: str, keys: np.ndarray) -> CounterStates:
-            return store.read_counters(view, keys)
-
-        self.first_pass.step(read, self.now_us(), _BUSY_SHARE * self._poll_s)
+        self.first_pass.step(store.read_counters, self.now_us(), _BUSY_SHARE * self._poll_s)
 
 
 def _ask_on(one: "weakref.ref[LiveAds]", stopped: threading.Event) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import CounterStates, FeatureConfig
-from rosa_ray.features.counting import buckets_of, read_entities
+from rosa_ray.features.counting import buckets_of, read_entities, window_start
 from rosa_ray.features.own_counters import is_of_ads, own_views
 from rosa_ray.features.views import CATALOGUE_KEYS, View
 from rosa_ray.schema import MISSING_KEY
@@ -183,7 +183,8 @@ class RequestCounters:
         if not len(keys):
             return []
         changes = self._changes
-        read = self._compute(view, self._read(view.name, keys[keys != MISSING_KEY]), keys, bucket)
+        since = window_start(view, bucket, self._config)
+        read = self._compute(view, self._read(view.name, keys[keys != MISSING_KEY], since), keys, bucket)
         with self._lock:
             if changes == self._changes:
                 rows = self._of_bucket(bucket)

@@ -4,7 +4,9 @@ It shows what a check of files cannot: that this model, in this process, gives n
 store that is down neither delays a replica nor ends it.
 """
 
+import asyncio
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rosa_ray.errors import BundleError
+from rosa_ray.errors import BundleError, StoreError
 from rosa_ray.features import AdTable
 from rosa_ray.features.changes import Changes
 from rosa_ray.features.live_catalogue import LiveCatalogue
-from rosa_ray.serving.api import RankRequest
+from rosa_ray.serving.api import Problem, RankRequest
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import EncoderPort, FeatureQuery, Features, Written
 from rosa_ray.serving.own_columns import unknown_columns
@@ -29,6 +31,8 @@ ADS = 8
 """Candidates of the invented request, at most."""
 PATIENCE_MS = 60_000
 """The first call of torch on a busy machine takes seconds, and a replica that starts slowly is no broken one."""
+READ_AHEAD_S = 5.0
+"""How long a replica that starts waits for the counters of its ads."""
 NUMBERS = ("score", "p_ctr", "p_cvr", "value", "expected_cost", "expected_roi")
 
 
@@ -60,6 +64,31 @@ class WarmUp:
             raise BundleError(f"bundle {place}: a request is ranked without {', '.join(answer['degraded'])}")
         if broken := _not_finite(answer["ads"]):
             raise BundleError(f"bundle {place}: the model gives {broken} for a request; train again")
+
+
+async def read_ahead(scorer: HybridScorer, patience_s: float = READ_AHEAD_S) -> bool:
+    """Rank all ads for nobody, so that their counters are held before the first request asks for them.
+
+    Args:
+        patience_s: a store that is down, or slower than that, leaves it undone; requests then read what they need.
+
+    Returns:
+        Whether everything was read.
+    """
+    quiet, until_s = scorer.on_ports(scorer.lookup, scorer.encoder, scorer.config), time.monotonic() + patience_s
+    request = RankRequest.model_validate({"user_id": None, "top_k": 1})
+    while time.monotonic() < until_s:
+        try:
+            await scorer.lookup.describe()
+            if not (await quiet.rank(request))["degraded"]:
+                return True
+        except Problem as problem:
+            if problem.status != 503:
+                return False
+        except StoreError:
+            return False
+        await asyncio.sleep(0.1)
+    return False
 
 
 class InventedUser:

@@ -1,5 +1,7 @@
 """Cached readings of ads are what reading everything again gives, and nobody waits for a second reading of them."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from rosa_ray.features import Counters, CounterStates, RecordKind, expected_cost
 from rosa_ray.features.records import records_of
 from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.serving.ad_counters import KEPT_BUCKETS, AdCounters
+from rosa_ray.serving.refresher import Refresher
 from rosa_ray.units import HOUR_US, MINUTE_US, SECOND_US
 from tests.serving.background import Clock, Postponed
 from tests.serving.conftest import NOW_US, World
@@ -21,7 +24,7 @@ class Source:
         self.counters, self.asked, self.down = counters, 0, False
         self.keys: list[np.ndarray] = []
 
-    def read(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+    def read(self, view: str, entity_keys: np.ndarray, since_bucket: int) -> CounterStates:
         if self.down:
             raise StoreError("store: down")
         self.asked += len(entity_keys)
@@ -126,8 +129,8 @@ def test_what_a_record_changed_during_a_reading_is_read_again(
     some, read = ads(world, np.arange(3)), source.read
     cache.read(some, NOW_US - 2 * HOUR_US)
 
-    def interrupted(view: str, keys: np.ndarray) -> CounterStates:
-        found = read(view, keys)
+    def interrupted(view: str, keys: np.ndarray, since_bucket: int) -> CounterStates:
+        found = read(view, keys, since_bucket)
         cache.forget(clicks(world, 1, NOW_US - 5 * HOUR_US))
         return found
 
@@ -201,6 +204,32 @@ def test_the_next_bucket_is_read_before_it_is_due(world: World, cache: AdCounter
     assert dense.tobytes() == directly(world, cache, np.arange(5), due_us).tobytes()
 
 
+def test_many_threads_read_what_one_does(world: World, source: Source) -> None:
+    """While records throw readings away, and ads make room for each other."""
+    cache = AdCounters(CONFIG, source.read, ttl_s=0.001, stale_s=0.001, most=20)
+    refresher, wrong = Refresher(print), list[object]()
+
+    def ask(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        try:
+            for _ in range(150):
+                rows = rng.choice(30, 5, replace=False)
+                time_us = NOW_US - int(rng.integers(3)) * HOUR_US
+                dense, *_ = cache.read(ads(world, rows), time_us, refresher.later)
+                if dense.tobytes() != directly(world, cache, rows, time_us).tobytes():
+                    wrong.append(rows)
+                cache.forget(clicks(world, int(rows[0]), NOW_US - 3 * HOUR_US))
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []
+
+
 def test_few_buckets_are_kept(world: World, cache: AdCounters) -> None:
     for hour in range(2 * KEPT_BUCKETS):
         cache.read(ads(world, np.arange(3)), NOW_US + hour * HOUR_US)
@@ -223,7 +252,7 @@ def test_without_the_store_what_is_known_is_read_and_else_an_ad_never_shown(
     assert cache.read(ads(world, np.arange(3)), NOW_US)[0].tobytes() == known.tobytes()
     with pytest.raises(StoreError):
         cache.read(ads(world, np.arange(4)), NOW_US)
-    never = AdCounters(CONFIG, lambda view, keys: {}, 60).read(ads(world, np.arange(3, 4)), NOW_US)[0]
+    never = AdCounters(CONFIG, lambda view, keys, since: {}, 60).read(ads(world, np.arange(3, 4)), NOW_US)[0]
     for time_us in (NOW_US, NOW_US + 2 * HOUR_US):
         held, *_ = cache.read_held(ads(world, np.arange(4)), time_us)
         assert held[:3].tobytes() == known.tobytes()

@@ -30,7 +30,7 @@ class Shown:
     def add(self, ad: str, campaign: str, shown: int, clicked: int) -> None:
         self.rows.append((ad, campaign, shown, clicked))
 
-    def read(self, view: str, keys: np.ndarray) -> CounterStates:
+    def read(self, view: str, keys: np.ndarray, since_bucket: int) -> CounterStates:
         self.asked += len(keys)
         count = np.array([shown for _, _, shown, _ in self.rows], np.int64)
         clicks = np.concatenate([np.arange(shown) < clicked for _, _, shown, clicked in self.rows])

@@ -207,6 +207,9 @@ class Sometimes:
     def read_ads(self, after: int, limit: int) -> Any:
         return self.open() and self.store.read_ads(after, limit)
 
+    def read_counters(self, view: str, keys: np.ndarray, since_bucket: int) -> Any:
+        return self.store.read_counters(view, keys, since_bucket)
+
     def close(self) -> None:
         self.closed += 1
 

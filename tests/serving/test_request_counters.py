@@ -29,7 +29,7 @@ class Source:
     def __init__(self, counters: CounterStates) -> None:
         self.counters, self.asked, self.down = counters, 0, False
 
-    def read(self, view: str, entity_keys: np.ndarray) -> CounterStates:
+    def read(self, view: str, entity_keys: np.ndarray, since_bucket: int) -> CounterStates:
         if self.down:
             raise StoreError("store: down")
         assert MISSING_KEY not in entity_keys

@@ -1,6 +1,7 @@
 """The request that a replica ranks before it is ready: what a check of files cannot see."""
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from rosa_ray.serving.app import rehearse
 from rosa_ray.serving.assembly import build_warm_up, load_pinned
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.offline_weight import LoadMeter
+from rosa_ray.serving.warm_up import read_ahead
 from tests.serving.conftest import World
+from tests.serving.test_lookup import lookup_of, query_of
 
 
 class Counting(LoadMeter):
@@ -86,3 +89,28 @@ def test_another_model_than_the_pinned_one_is_refused(world: World, store_path: 
     rehearse(settings)
     with pytest.raises(BundleError, match=f"holds model {world.model.version}, the deployment is of other; deploy"):
         load_pinned(replace(settings, model_version="other"))
+
+
+def test_counters_are_read_before_the_first_request(world: World, store_path: Path) -> None:
+    scorer, asked = world.scorer(store_path), list[str]()
+    lookup = scorer.lookup = lookup_of(world, store_path, {"read_counters": lambda: asked.append("counters")})
+    assert asyncio.run(read_ahead(scorer))
+    read = len(asked)
+    assert read
+    assert asyncio.run(lookup.read(query_of(world, "u1"))).degraded == ()
+    assert len(asked) == read
+
+
+def test_counters_too_slow_are_left_for_later(world: World, store_path: Path) -> None:
+    scorer = world.scorer(store_path)
+    waits = {"read_counters": lambda: time.sleep(0.3)}
+    scorer.lookup = lookup_of(world, store_path, waits, lookup_deadline_ms=100)
+    started_s = time.monotonic()
+    assert not asyncio.run(read_ahead(scorer, patience_s=0.2))
+    assert time.monotonic() - started_s < 2
+
+
+def test_a_store_that_is_missing_is_not_waited_for(world: World, tmp_path: Path) -> None:
+    scorer, started_s = world.scorer(tmp_path / "none.db"), time.monotonic()
+    assert not asyncio.run(read_ahead(scorer))
+    assert time.monotonic() - started_s < 2
