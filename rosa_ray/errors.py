@@ -12,7 +12,8 @@
     ├── ServingError          8   the ranking service did not come up or did not answer
     │   └── OverloadError     8   a part of the service has more to do than it can; try again later
     ├── StreamError           9   live records cannot be read from, or written to, a log or Kafka
-    └── ParityError          10   the live path computed another feature or score than the offline path
+    ├── ParityError          10   the live path computed another feature or score than the offline path
+    └── ChaosError           11   a fault done on purpose was noticed by callers in a way that they may not expect
 
 Exit code 4 is not an error: the job finished on the good input and set some input aside.
 """
@@ -88,7 +89,17 @@ class StreamError(RosaError):
     exit_code = 9
 
 
+class StreamAwayError(StreamError):
+    """A stream cannot be reached now; it may be again in a while."""
+
+
 class ParityError(RosaError):
     """A feature or a score differs between the offline and the live path."""
 
     exit_code = 10
+
+
+class ChaosError(RosaError):
+    """A fault done on purpose was noticed by callers in a way that they may not expect."""
+
+    exit_code = 11

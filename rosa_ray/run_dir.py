@@ -11,6 +11,7 @@ RUN/trials/, comparison.json, …      `rosa compare`, `ablate`, `weights`, `cur
 RUN/tune/                            `rosa tune`           SweepDir
 RUN/store.db, stream/, dead_letters/ the live system, unless the config gives absolute paths
 RUN/summary.json, report.html        `rosa demo`, `rosa report`
+RUN/chaos.json, chaos.html           `rosa chaos`
 ```
 
 Paths are text: `pathlib` would turn `s3://bucket` into `s3:/bucket`.
@@ -320,6 +321,16 @@ class RunDir(Directory):
         """The HTML page."""
         return self.below("report.html")
 
+    @property
+    def chaos(self) -> str:
+        """What `rosa chaos` saw."""
+        return self.below("chaos.json")
+
+    @property
+    def chaos_page(self) -> str:
+        """The same as a page."""
+        return self.below("chaos.html")
+
     def study(self, kind: str) -> str:
         """Document of a study.
 
@@ -337,5 +348,7 @@ class RunDir(Directory):
 
         >>> RunDir("runs/demo").inside("store.db"), RunDir("runs/demo").inside("/var/store.db")
         ('runs/demo/store.db', '/var/store.db')
+        >>> RunDir("runs/demo").inside("s3://bucket/letters")
+        's3://bucket/letters'
         """
-        return path if Path(path).is_absolute() else self.below(path)
+        return path if "://" in path or Path(path).is_absolute() else self.below(path)

@@ -34,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 2 config, 3 input, 4 done but some input was set aside, 5 training, 6 bundle, "
-    "7 store, 8 serving, 9 stream, 10 no parity, 1 anything else.",
+    "7 store, 8 serving, 9 stream, 10 no parity, 11 a fault not survived, 1 anything else.",
 )
 
 
@@ -243,6 +243,24 @@ def ads(
 
 
 @app.command()
+def redrive(
+    config: ConfigArgument,
+    reason: Annotated[list[str], typer.Option(metavar="REASON", help="Only letters of this reason; repeatable.")] = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken.")] = False,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Send refused live records to the online store again, once what was wrong is mended."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import redrive as verb
+
+        return verb.run(loaded, reason, dry_run=dry_run)
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
 def replay(
     config: ConfigArgument,
     speed: Annotated[float, typer.Option(help="Log time per wall-clock time; 0 is as fast as possible.")] = 60.0,
@@ -352,6 +370,31 @@ def parity(
         from workloads import parity as verb
 
         return verb.run(loaded, ParityOptions(users, shuffle, kill, scores))
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
+def chaos(
+    config: ConfigArgument,
+    only: Annotated[
+        list[str], typer.Option("--only", metavar="NAME", help="Try this case or subject; repeatable.")
+    ] = [],  # noqa: B006
+    list_only: Annotated[bool, typer.Option("--list", help="Print the table and try nothing.")] = False,
+    report: Annotated[str, typer.Option(metavar="FILE", help="HTML page to write; default: chaos.html in RUN.")] = "",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep the outcomes of an earlier run, and go on behind them.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the copied run and its logs in place.")] = False,
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Break a copy of the run's service on purpose, and say whether callers saw what they may expect."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import chaos as verb
+
+        return verb.run(loaded, verb.ChaosOptions(only, list_only, report, resume, keep))
 
     execute(run, config, overrides, debug)
 

@@ -22,9 +22,8 @@ from rosa_ray.bundle.manifest import (
     FileEntry,
     Manifest,
     require_entry,
-    verify_bundle,
+    verified_copy,
 )
-from rosa_ray.bundle.remote import local_copy
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError, ContractError, InputError
 from rosa_ray.schema import contracts
@@ -177,8 +176,7 @@ def open_bundle(directory: str | Path, expected_feature_fingerprint: str | None 
     Raises:
         BundleError: as `verify_bundle`, or the model was trained on other features.
     """
-    path = local_copy(directory)
-    manifest = verify_bundle(path)
+    path, manifest = verified_copy(directory)
     if expected_feature_fingerprint not in (None, manifest.feature_fingerprint):
         raise BundleError(
             f"bundle {directory}: model {manifest.model_version} was trained on features "

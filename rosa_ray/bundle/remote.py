@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
+from rosa_ray.bundle.cache import discard, mark_used, prune
 from rosa_ray.errors import BundleError
 from rosa_ray.storage import is_remote, writable, write_bytes
 
@@ -43,6 +44,8 @@ def local_copy(location: str | Path) -> Path:
     copy = _cache() / digest_of(content)
     if not (copy / MANIFEST).is_file():
         _fetch(url, content, copy)
+        prune(copy.parent)
+    mark_used(copy)
     return copy
 
 
@@ -139,6 +142,8 @@ def _fetch(url: str, content: bytes, copy: Path) -> None:
                 except FileNotFoundError as error:
                     raise BundleError(f"bundle {url}: file '{name}' is missing; write the bundle again") from error
         (draft / MANIFEST).write_bytes(content)
+        if not (copy / MANIFEST).is_file():
+            discard(copy)
         if not copy.exists():
             draft.rename(copy)
     except OSError:

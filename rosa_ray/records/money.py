@@ -16,8 +16,8 @@ from rosa_ray.records.config import RecordsConfig
 from rosa_ray.records.record_types import ConversionIn, CountedRecord, ImpressionIn
 from rosa_ray.units import HOUR_US
 
-NO_BID = 1.0
-"""What the bid of an ad reads where the catalogue says none: it tells nothing of what the ad may cost."""
+UNSAID = 1.0
+"""What bid and price of an ad read where the catalogue says none: it tells nothing of what the ad may cost or bring."""
 
 
 @dataclass
@@ -117,9 +117,10 @@ class _Shown:
     def __init__(self, records: Sequence[CountedRecord], columns: Columns, ads: Ads) -> None:
         row, known = ads.lookup(columns["ad_key"], columns["shown_us"])
         self._columns, self._impression = columns, columns["kind"] == RecordKind.IMPRESSION
-        in_catalogue = np.where(known, ads.bid[row], NO_BID)
-        self._ads_bid = np.where(in_catalogue != NO_BID, in_catalogue, np.nan)
-        self._price = np.where(known & (ads.price[row] > 0), ads.price[row], np.nan)
+        self._ads_bid, self._price = (
+            np.where(known & (values != UNSAID) & (values > 0), values, np.nan)
+            for values in (ads.bid[row], ads.price[row])
+        )
         said = np.array([isinstance(one, ImpressionIn) and one.bid is not None for one in records])
         self._bid = np.where(np.isnan(self._ads_bid) & said, columns["bid"], self._ads_bid)
         self._said_bid = np.where(said, columns["bid"], self._bid)

@@ -1,7 +1,6 @@
 """Lines to record columns, and what was refused with its reason: the one gate that all live records pass."""
 
 import codecs
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from rosa_ray.features.own_counters import said_name
 from rosa_ray.features.records import empty_records
 from rosa_ray.records.ad_terms import ad_changes, read_ends
 from rosa_ray.records.changes import changes_of, read_told
+from rosa_ray.records.clock import NOW_US
 from rosa_ray.records.columns import Pseudonym, record_columns, unknown_behaviors
 from rosa_ray.records.ignored_fields import add_fields, ignored_fields, undeclared_columns
 from rosa_ray.records.money import MoneyGuard
@@ -103,7 +103,7 @@ class RecordParser:
     max_future_s: int = 300
     max_line_bytes: int = 16_384
     pseudonym: Pseudonym | None = None
-    now_us: Callable[[], int] = lambda: time.time_ns() // 1000
+    now_us: Callable[[], int] = NOW_US
     time_form: TimeForm = field(default_factory=TimeForm)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     money: MoneyGuard | None = None

@@ -10,6 +10,7 @@ from annotated_types import MinLen
 from rosa_ray.bundle import model_of, pinned
 from rosa_ray.errors import BundleError
 from rosa_ray.records import RecordsConfig
+from rosa_ray.records.dead_letters import OFF
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder, NoEncoder
@@ -23,7 +24,7 @@ from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.serving.warm_up import WarmUp
 from rosa_ray.settings import section
 from rosa_ray.settings.compose import read
-from rosa_ray.storage import absolute
+from rosa_ray.storage import absolute, is_remote
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 
 
@@ -58,10 +59,9 @@ class ServiceSettings:
 
     def absolute(self) -> "ServiceSettings":
         """The same with absolute paths: replicas have working directories of their own."""
-        store = replace(self.store, path=str(Path(self.store.path).absolute()))
-        letters = self.serving.dead_letters
-        serving = replace(self.serving, dead_letters=str(Path(letters).absolute()) if letters else "")
-        return replace(self, bundle=absolute(self.bundle), store=store, serving=serving)
+        letters = self.serving.dead_letters or _beside(self.bundle)
+        serving = replace(self.serving, dead_letters=absolute(letters) if letters != OFF else OFF)
+        return replace(self, bundle=absolute(self.bundle), store=self.store.absolute(), serving=serving)
 
     def pinned(self) -> "ServiceSettings":
         """The same with the bundle where nothing changes it, and its model's version: what every replica opens.
@@ -71,6 +71,19 @@ class ServiceSettings:
         """
         place = pinned(self.bundle, self.model_version)
         return replace(self, bundle=place, model_version=model_of(place))
+
+
+def _beside(bundle: str) -> str:
+    """Where refused records go when nothing is said: beside the bundle, which is in the run.
+
+    >>> _beside("runs/demo/bundle"), _beside("s3://bucket/run/bundle/")
+    ('runs/demo/dead-letters', 's3://bucket/run/dead-letters')
+    """
+    return (
+        f"{absolute(bundle).rstrip('/').rpartition('/')[0]}/dead-letters"
+        if is_remote(bundle)
+        else str(Path(bundle).parent / "dead-letters")
+    )
 
 
 def load_pinned(settings: ServiceSettings) -> ServedModel:

@@ -51,7 +51,8 @@ class ServingConfig:
     max_future_s: Annotated[int, Ge(0)] = 300
     """An event or request time further ahead of the server's clock is refused."""
     dead_letters: str = ""
-    """Directory for refused live records, shared by the replicas; empty only counts them."""
+    """Directory or URL for refused live records, shared by the replicas. Empty is `dead-letters` beside the bundle, and
+    `off` only counts them."""
     counter_ttl_s: Annotated[float, Ge(0)] = 60.0
     """Age at which cached counters of ads are read again, for changes that other processes write."""
     ads_poll_ms: Annotated[int, Ge(10), Le(60_000)] = 200

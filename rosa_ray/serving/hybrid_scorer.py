@@ -18,6 +18,7 @@ from rosa_ray.errors import ConfigError, OverloadError, ServingError
 from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.features.own import given_columns
 from rosa_ray.metrics import ScoreKind, chosen_score, score
+from rosa_ray.records.clock import NOW_US
 from rosa_ray.records.own_values import Value, as_declared
 from rosa_ray.schema import hash_id
 from rosa_ray.schema.own_columns import REQUEST
@@ -81,7 +82,7 @@ class HybridScorer:
         encoder: EncoderPort,
         config: ServingConfig,
         telemetry: Telemetry | None = None,
-        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        now_us: Callable[[], int] = NOW_US,
         pseudonyms: Pseudonyms | None = None,
         ads: LiveAds | None = None,
     ) -> None:

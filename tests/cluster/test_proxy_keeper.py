@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from rosa_ray.cluster.own_proxy import _launcher
-from rosa_ray.cluster.proxy_keeper import door, note_pid, prepare, read_pids
+from rosa_ray.cluster.proxy_keeper import door, note_pid, prepare, read_pids, runs
 from tests.cluster.test_proxy_guard import Replica, folder, rays_config, replica
 
 __all__ = ["folder", "replica"]
@@ -62,6 +62,7 @@ def test_processes_that_ended_are_forgotten(tmp_path: Path) -> None:
     try:
         note_pid(config, reads_it.pid)
         assert read_pids(tmp_path) == [reads_it.pid]
+        until(lambda: runs(reads_it.pid, [config]))
         assert prepare(config, ["-db"]) == ["-db", "-sf", str(reads_it.pid)]
     finally:
         reads_it.kill()

@@ -1,6 +1,7 @@
 """Money of live records is held against its ad: what does not fit is refused, told why, and moves nobody's ranking."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -8,10 +9,12 @@ import pytest
 
 from rosa_ray.features import AdTable, FeatureConfig, expected_cost
 from rosa_ray.features.counting import to_micros
+from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.records import RecordParser, RecordsConfig
 from rosa_ray.records.money import HourlyCosts, MoneyGuard
 from rosa_ray.schema import ADS as ADS_CONTRACT
-from rosa_ray.schema import hash_ids
+from rosa_ray.schema import EVENTS, IMPRESSIONS, hash_ids
+from rosa_ray.simulation import SimulationConfig, ads_table, build_world, chunk_tables, simulate_chunk
 from rosa_ray.units import HOUR_US
 
 NOW_US = 1_700_000_000_000_000
@@ -73,7 +76,8 @@ def test_where_no_bid_is_known_the_price_bounds_the_cost() -> None:
     assert refused(impression(cost=PRICE * 9), impression(1, cost=PRICE * 11), table=without) == [
         (1, "implausible", "cost")
     ]
-    assert refused(impression(cost=1e8), table=ads(bid=1.0, price=0.0)) == []
+    nothing_said = ads(bid=1.0, price=1.0)
+    assert refused(impression(cost=1e8), conversion(revenue=1e8), table=nothing_said) == []
     assert refused(impression(ad="new", bid=0.5, cost=51.0)) == [(0, "implausible", "cost")]
 
 
@@ -138,3 +142,20 @@ def test_a_bid_that_counts_as_nothing_has_a_cost() -> None:
 )
 def test_money_never_wraps(amount: float, micros: int) -> None:
     assert to_micros(np.array([amount])).tolist() == [micros]
+
+
+@pytest.fixture(scope="module")
+def simulated() -> SimpleNamespace:
+    config = SimulationConfig(users=100, chunk_users=100, items=500, ads=100)
+    world = build_world(config)
+    return SimpleNamespace(ads=ads_table(world), **chunk_tables(config, world, simulate_chunk(config, world, 0)))
+
+
+def test_the_simulated_log_is_far_within(simulated: SimpleNamespace) -> None:
+    """Not one of its records is refused, nor would be by bounds ten times as tight."""
+    events, impressions = EVENTS.check(simulated.events, "e")[0], IMPRESSIONS.check(simulated.impressions, "i")[0]
+    log, table = RecordedLog.of(events, impressions), AdTable.from_table(simulated.ads)
+    tight = {name: getattr(RecordsConfig(), name) / 10 for name in vars(RecordsConfig()) if name.startswith("max_")}
+    for config in (RecordsConfig(), RecordsConfig(**tight, hourly_grace_bids=100)):
+        parser = RecordParser(table, now_us=lambda: 2**62, money=MoneyGuard(config))
+        assert parser.parse_lines(log.lines(0, len(log))).refusals == ()

@@ -160,6 +160,18 @@ def write_world_bundle(
     return home / "bundle"
 
 
+def write_refit(world: World, home: Path, store: Path, seed: int) -> str:
+    """A bundle of other weights in a run of its own, with its states in the store; returns the model's version."""
+    model = load_model(write_world_bundle(home, world.features, seed=seed))
+    opened = open_store(StoreConfig(path=str(store), states_dtype="float32"), model.features.config, model.version)
+    version = StoreVersion(counting_fingerprint(model.features.config), NOW_US, "log")
+    opened.begin_load(version, model.version, 1000)
+    opened.write_states(version, model.version, states(timelines(world.events), model))
+    opened.activate(version, model.version)
+    opened.close()
+    return model.version
+
+
 def _fill_store(path: Path, events: pa.Table, counters: CounterStates, model: ServedModel) -> None:
     store = open_store(
         StoreConfig(path=str(path), states_dtype="float32"),

@@ -1,7 +1,7 @@
 -- What a batch adds to counters: planned first, so that nothing is written where a sum overflows.
 -- A counter is a hash: `t` holds the sums of all time, int64 each, and a number the rows of that chunk of buckets, see
 -- `rosa_ray.store.packing.pack_counters`. Doubles hold 53 bits, so a sum is two halves: low, unsigned, and high, signed.
-local HALF, WIDTHS = 4294967296, {[0] = 1, 2, 4, 8}
+local HALF, WIDTHS, LIMITS = 4294967296, {[0] = 1, 2, 4, 8}, {[0] = 128, 32768, 2147483648}
 
 local FORMATS = {[0] = {}, {}, {}, {}}
 
@@ -23,8 +23,12 @@ local function unpack_numbers(packed, position, code, numbers)
   end
   local halves = {}
   for index = 1, numbers do
-    halves[2 * index - 1] = values[index] % HALF
-    halves[2 * index] = math.floor(values[index] / HALF)
+    local value = values[index]
+    if value >= 0 then
+      halves[2 * index - 1], halves[2 * index] = value, 0
+    else
+      halves[2 * index - 1], halves[2 * index] = value + HALF, -1
+    end
   end
   return halves
 end
@@ -44,13 +48,14 @@ end
 local function add_numbers(sums, amounts)
   local added = {}
   for index = 1, #sums, 2 do
-    local low = sums[index] + amounts[index]
-    local carry = math.floor(low / HALF)
-    local high = sums[index + 1] + amounts[index + 1] + carry
-    if high < -HALF / 2 or high >= HALF / 2 then
+    local low, high = sums[index] + amounts[index], sums[index + 1] + amounts[index + 1]
+    if low >= HALF then
+      low, high = low - HALF, high + 1
+    end
+    if high < -2147483648 or high > 2147483647 then
       return nil
     end
-    added[index], added[index + 1] = low - carry * HALF, high
+    added[index], added[index + 1] = low, high
   end
   return added
 end
@@ -58,13 +63,10 @@ end
 -- Code of the narrowest width that holds all numbers.
 local function code_of(halves, code)
   for index = 1, #halves, 2 do
-    local low, high = halves[index], halves[index + 1]
-    while code < 3 do
-      local limit = 2 ^ (8 * WIDTHS[code] - 1)
-      if (high == 0 and low < limit) or (high == -1 and low >= HALF - limit) then
-        break
-      end
+    local low, high, limit = halves[index], halves[index + 1], LIMITS[code]
+    while limit and not ((high == 0 and low < limit) or (high == -1 and low >= HALF - limit)) do
       code = code + 1
+      limit = LIMITS[code]
     end
   end
   return code

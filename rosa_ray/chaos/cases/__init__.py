@@ -1,0 +1,1 @@
+"""The table: a file a subject, each with a list `CASES`."""
