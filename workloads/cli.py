@@ -223,6 +223,26 @@ def ingest(
 
 
 @app.command()
+def ads(
+    config: ConfigArgument,
+    out: Annotated[str, typer.Option(help="Parquet file to write; name it in source.ads to train with it.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="[FILE]...", help="JSON lines to read instead of the online store.")
+    ] = [],  # noqa: B006
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Write the source's ads with what live records told of them, as a table that preprocessing reads."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import ads as verb
+
+        return verb.run(loaded, verb.AdsOptions(out, tuple(files)))
+
+    execute(run, config, overrides, debug)
+
+
+@app.command()
 def redrive(
     config: ConfigArgument,
     reason: Annotated[list[str], typer.Option(metavar="REASON", help="Only letters of this reason; repeatable.")] = [],  # noqa: B006

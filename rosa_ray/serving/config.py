@@ -37,7 +37,8 @@ class ServingConfig:
     top_k: Annotated[int, Ge(1)] = 20
     """Ads returned when the request does not say."""
     max_candidates: Annotated[int, Ge(1)] = 5000
-    """Ads ranked in one request at most; a larger body is refused."""
+    """Ads ranked in one request at most. A request that names more is refused; of more that can be shown the first pass
+    takes so many."""
     max_batch_events: Annotated[int, Ge(1)] = 1000
     """Events accepted in one `POST /events`."""
     max_body_bytes: Annotated[int, Ge(1)] = 1_000_000
@@ -54,6 +55,8 @@ class ServingConfig:
     `off` only counts them."""
     counter_ttl_s: Annotated[float, Ge(0)] = 60.0
     """Age at which cached counters of ads are read again, for changes that other processes write."""
+    ads_poll_ms: Annotated[int, Ge(10), Le(60_000)] = 200
+    """Time between two questions of a replica whether ads changed."""
     counter_stale_s: Annotated[float, Ge(0)] = 600.0
     """For so long after that age they are used, while they are read again in the background. 0 makes requests wait."""
     lookup_threads: Annotated[int, Ge(1), Le(64)] = 2

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rosa_ray.bundle import open_bundle
 from rosa_ray.errors import StoreError, StreamAwayError
-from rosa_ray.features import AdTable, FeatureState
+from rosa_ray.features import FeatureState
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.records import RecordParser, RecordsConfig
 from rosa_ray.records.dead_letters import DeadLetters
 from rosa_ray.records.money import MoneyGuard
@@ -124,7 +125,7 @@ def open_target(settings: StreamSettings) -> tuple[OnlineStore, RecordParser]:
     pseudonyms = open_pseudonyms(settings.privacy)
     require_user_key(pseudonyms, state.user_key_id, f"bundle {settings.bundle}")
     parser = RecordParser(
-        AdTable.from_table(bundle.ads),
+        LiveCatalogue(bundle.ads),
         stream.max_future_s,
         stream.max_line_bytes,
         None if pseudonyms is None else pseudonyms.of,

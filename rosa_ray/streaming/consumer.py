@@ -15,11 +15,14 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import RosaError, StoreError, StreamAwayError
-from rosa_ray.features.changes import Changes
+from rosa_ray.features.ad_changes import AdLog
+from rosa_ray.features.changes import Changes, changes_of_ads
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.features.records import empty_records
 from rosa_ray.records import Parsed, RecordParser, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
 from rosa_ray.store import ApplyResult, StreamPosition
+from rosa_ray.store.ad_feed import AdFeed
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
 from rosa_ray.streaming.merge import PartitionMerge, Taken
@@ -27,6 +30,7 @@ from rosa_ray.streaming.protocol import PolledRecords, RecordSource
 from rosa_ray.streaming.reached import ReachedTimes
 
 _LAG_EVERY_S = 1.0
+_ADS_EVERY_S = 0.2
 _RETRY_S = 0.1
 _LONGEST_RETRY_S = 5.0
 
@@ -42,9 +46,14 @@ class RecordStore(Protocol):
 
     def read_position(self, stream: str) -> int | None: ...
 
+    def read_ads(self, after: int, limit: int) -> AdLog: ...
+
 
 class Consumer:
     """Folds a source into a store.
+
+    A parser with a live catalogue reads ads as the store has them: those that other processes told, some times a
+    second, and those of a batch before its other records are counted.
 
     Args:
         dead_letters: None only counts what was refused.
@@ -69,6 +78,8 @@ class Consumer:
         self._merge = PartitionMerge(self._config.skew_us, self._config.partition_patience_s, self._config.max_batch)
         self._reached = ReachedTimes(store.read_position)
         self._resumed, self._lag_asked_s = False, 0.0
+        self._ads = AdFeed(parser.ads) if isinstance(parser.ads, LiveCatalogue) else None
+        self._ads_asked_s = 0.0
 
     def run(self, stopped: Callable[[], bool] = lambda: False, until_end: bool = False) -> ConsumerMetrics:
         """Fold until `stopped`, or with `until_end` until nothing is left to read.
@@ -145,7 +156,19 @@ class Consumer:
         self._source.acknowledge(batches)
 
     def _parse(self, lines: list[bytes]) -> Parsed:
+        """Parse lines with the ads as the store has them, and with those that the lines tell of."""
+        if self._ads is not None:
+            self._follow_ads(self._ads, lines)
         return self._parser.parse_lines(lines)
+
+    def _follow_ads(self, ads: AdFeed, lines: list[bytes]) -> None:
+        """Store what lines tell of ads before others are counted; told again with their batch it changes nothing."""
+        told = replace(self._parser, money=None).parse_lines([line for line in lines if b'"ad"' in line]).ads
+        if told:
+            self._store.apply(empty_records(0), (), [changes_of_ads(told)])
+        if told or time.monotonic() - self._ads_asked_s > _ADS_EVERY_S:
+            ads.catch_up(self._store)
+            self._ads_asked_s = time.monotonic()
 
     def _parse_again(self, taken: Taken) -> Parsed:
         """Of records some of which were held: each was judged when it was polled, and that stands."""

@@ -32,6 +32,7 @@ from rosa_ray.features.records import mixed_keys
 from rosa_ray.models import build_ranker
 from rosa_ray.schema import BEHAVIORS, hash_ids
 from rosa_ray.serving.assembly import ServiceSettings, build_scorer
+from rosa_ray.serving.candidates import Candidates
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.http import create_app
@@ -116,6 +117,12 @@ def scorer(world: World, store_path: Path) -> HybridScorer:
 @pytest.fixture
 def client(scorer: HybridScorer) -> LocalClient:
     return client_of(scorer)
+
+
+def candidates_of(model: ServedModel, ids: Sequence[str], time_us: int = NOW_US) -> Candidates:
+    """Ads as a request names them."""
+    numbers = np.array([model.catalogue.number(ad_id) for ad_id in ids])
+    return Candidates.of(model.catalogue, numbers, model.catalogue.rows_at(numbers, time_us))
 
 
 def client_of(scorer: HybridScorer) -> LocalClient:
