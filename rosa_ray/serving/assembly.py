@@ -23,7 +23,7 @@ from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.serving.warm_up import WarmUp
 from rosa_ray.settings import section
 from rosa_ray.settings.compose import read
-from rosa_ray.storage import absolute, is_remote
+from rosa_ray.storage import absolute
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 
 
