@@ -87,7 +87,8 @@ class ServingConfig:
     max_ongoing_requests: Annotated[int, Ge(1)] = 16
     """Requests that a replica works on at once; more wait."""
     max_queued_requests: Annotated[int, Ge(1)] = 100
-    """Waiting requests per proxy; more are answered 503 with Retry-After."""
+    """Requests that wait in a proxy for each replica; more, and those that wait for a second, are answered 503 with
+    Retry-After."""
     retry_after_s: Annotated[int, Ge(1)] = 1
     """What Retry-After says."""
 
