@@ -209,9 +209,7 @@ def test_slow_bodies_take_no_slot_and_are_timed_out(proxy: int, replica: Replica
 
 
 @pytest.mark.integration
-def test_a_replica_is_handed_what_it_works_on_and_the_proxy_refuses_the_rest(
-    proxy: int, replica: Replica
-) -> None:
+def test_a_replica_is_handed_what_it_works_on_and_the_proxy_refuses_the_rest(proxy: int, replica: Replica) -> None:
     replica.goes_on.clear()
     with ThreadPoolExecutor(20) as pool:
         asked = [pool.submit(httpx.post, f"http://127.0.0.1:{proxy}/rank", content=b"y", timeout=30) for _ in range(20)]
