@@ -25,12 +25,13 @@ from rosa_ray.bundle import Bundle
 from rosa_ray.calibration import Calibration
 from rosa_ray.features import FeatureConfig, FeatureState
 from rosa_ray.features.fit_sums import TABLES
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.models import build_ranker
 from rosa_ray.models.rankers.rosa import Ranker
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery
-from rosa_ray.serving.model import Catalogue, ServedModel
+from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.request_features import event_columns, no_events
 from rosa_ray.units import MINUTE_US
 
@@ -137,7 +138,7 @@ def random_model(settings: dict[str, Any]) -> ServedModel:
         for parameter in ranker.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     bundle = cast(Bundle, SimpleNamespace(model_version="random"))
-    return ServedModel(bundle, features, cast(Catalogue, None), cast(Ranker, ranker.eval()), "cpu", Calibration())
+    return ServedModel(bundle, features, cast(LiveCatalogue, None), cast(Ranker, ranker.eval()), "cpu", Calibration())
 
 
 def show(document: dict[str, Any]) -> None:

@@ -89,6 +89,10 @@ class StreamError(RosaError):
     exit_code = 9
 
 
+class StreamAwayError(StreamError):
+    """A stream cannot be reached now; it may be again in a while."""
+
+
 class ParityError(RosaError):
     """A feature or a score differs between the offline and the live path."""
 

@@ -10,6 +10,7 @@ RUN/evaluation/                      `rosa evaluate`       EvaluationDir
 RUN/trials/, comparison.json, …      `rosa compare`, `ablate`, `weights`, `curve`
 RUN/tune/                            `rosa tune`           SweepDir
 RUN/store.db, stream/, dead_letters/ the live system, unless the config gives absolute paths
+RUN/service.json                     `rosa serve`, while it runs
 RUN/summary.json, report.html        `rosa demo`, `rosa report`
 RUN/chaos.json, chaos.html           `rosa chaos`
 ```
@@ -312,6 +313,11 @@ class RunDir(Directory):
         return SweepDir(self.below("tune"))
 
     @property
+    def service(self) -> str:
+        """Where the service of `rosa serve` is, and its Ray cluster; gone when it ends."""
+        return self.below("service.json")
+
+    @property
     def summary(self) -> str:
         """What `rosa demo` saw."""
         return self.below("summary.json")
@@ -348,5 +354,7 @@ class RunDir(Directory):
 
         >>> RunDir("runs/demo").inside("store.db"), RunDir("runs/demo").inside("/var/store.db")
         ('runs/demo/store.db', '/var/store.db')
+        >>> RunDir("runs/demo").inside("s3://bucket/letters")
+        's3://bucket/letters'
         """
-        return path if Path(path).is_absolute() else self.below(path)
+        return path if "://" in path or Path(path).is_absolute() else self.below(path)

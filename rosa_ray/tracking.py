@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rosa_ray.bundle import open_bundle
 from rosa_ray.settings import section
+from rosa_ray.settings.secrets import redact, redact_text, resolve
 from rosa_ray.storage import absolute, is_remote
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class TrackingConfig:
     enabled: bool = True
     """False records nothing and never imports MLflow."""
     uri: str = ""
-    """MLflow tracking URI. Empty means `default_uri` of the run directory."""
+    """MLflow tracking URI. Empty means `default_uri` of the run directory. A password in it may be
+    `{env:NAME}`."""
     experiment: str = "rosa-rec"
     """The experiment that runs are listed under."""
     model_name: str = "rosa-rec"
@@ -92,8 +94,8 @@ class Run:
         self._warned = False
 
     def log_params(self, config: Mapping[str, Any]) -> None:
-        """Record a configuration, nested keys joined by dots."""
-        from_leaf = {name: str(value)[:MAX_PARAM_CHARS] for name, value in flatten(config).items()}
+        """Record a configuration, nested keys joined by dots and secrets hidden."""
+        from_leaf = {name: str(value)[:MAX_PARAM_CHARS] for name, value in flatten(redact(config)).items()}
 
         def log(client: "MlflowClient", run_id: str) -> None:
             from mlflow.entities import Param
@@ -275,8 +277,13 @@ def _connect(config: TrackingConfig, run_dir: str | Path) -> "MlflowClient":
         logging.getLogger(name).setLevel(logging.WARNING)
     if not is_remote(str(run_dir)):
         Path(run_dir).absolute().parent.mkdir(parents=True, exist_ok=True)
-    uri = config.uri or default_uri(run_dir)
+    uri = _resolved(config.uri) or default_uri(run_dir)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _resolved(uri: str) -> str:
+    """The URI with what it refers to; `file:` at its beginning is MLflow's own."""
+    return uri if uri.startswith("file:") else resolve(uri, "tracking.uri")
 
 
 def _experiment_id(client: "MlflowClient", config: TrackingConfig, run_dir: str | Path) -> str:
@@ -310,4 +317,4 @@ def _quiet() -> Iterator[None]:
 
 def _warn(what: str, error: Exception) -> None:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    _logger.warning("tracking could not %s, the run goes on without: %s", what, reason)
+    _logger.warning("tracking could not %s, the run goes on without: %s", what, redact_text(reason))

@@ -10,7 +10,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 def test_every_module_is_looked_at() -> None:
     imports = read_imports()
     assert "rosa_ray.errors" in imports["rosa_ray.schema.contract"]
-    assert any(name.startswith("rosa_ray.") for name in imports["workloads.cli"])
+    assert any(name.startswith("rosa_ray.") for name in imports["workloads.command_line"])
 
 
 def test_a_ring_is_found_at_its_whole_length() -> None:

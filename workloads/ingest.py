@@ -12,9 +12,10 @@ from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import EXIT_PARTIAL, RosaError
 from rosa_ray.records.ignored_fields import add_fields, in_words
+from rosa_ray.settings.secrets import redact_text
 from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
-from rosa_ray.streaming.log_layout import EXPECTED, require_files, require_layout
+from rosa_ray.streaming.log_layout import EXPECTED, require_files, require_layout, require_local
 from workloads.places import require_bundle_behaviors, stream_settings
 from workloads.signals import stop_signals
 
@@ -49,13 +50,13 @@ def run(config: RunConfig, options: IngestOptions) -> int:
     settings, until_end = stream_settings(config), options.until_end or bool(options.files)
     if options.files:
         settings = replace(settings, files=tuple(require_files(options.files)))
-    elif settings.stream.kind == "log" and not require_layout(Path(settings.stream.path), until_end):
+    elif settings.stream.kind == "log" and not _has_records(settings.stream.path, until_end):
         print(f"{settings.stream.path}: no records yet, waiting for some; {EXPECTED}", file=sys.stderr)
     totals = (
         _run_actors(config, settings, options.actors, until_end) if options.actors else _run_here(settings, until_end)
     )
     refused = ", ".join(f"{count} {reason}" for reason, count in sorted(totals["refused"].items())) or "none"
-    store = settings.store.path if settings.store.kind == "sqlite" else settings.store.url
+    store = settings.store.path if settings.store.kind == "sqlite" else redact_text(settings.store.url)
     print(
         f"{store}: {totals['records']} records read, {totals['accepted']} new, "
         f"{totals['duplicates']} repeated, refused {refused}; {totals['lag_records']} waiting"
@@ -67,6 +68,11 @@ def run(config: RunConfig, options: IngestOptions) -> int:
     if totals["refused"]:
         print(f"refused records lie in {settings.stream.dead_letters} with their reasons")
     return EXIT_PARTIAL if totals["refused"] else 0
+
+
+def _has_records(path: str, until_end: bool) -> bool:
+    require_local(path)
+    return require_layout(Path(path), until_end)
 
 
 def _run_here(settings: StreamSettings, until_end: bool) -> dict[str, Any]:

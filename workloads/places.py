@@ -43,11 +43,12 @@ def store_of(config: RunConfig) -> StoreConfig:
     """
     store, run_dir = config.store, RunDir(config.run_dir)
     path = run_dir.inside(store.path)
-    if store.kind != "sqlite" or path == store.path:
+    if store.kind != "sqlite":
         return store
-    if is_remote(run_dir.root):
+    if is_remote(path):
+        inside = "" if path == store.path else f", inside run_dir '{run_dir.root}'"
         raise ConfigError(
-            f"store.path is '{store.path}', inside run_dir '{run_dir.root}', but a SQLite file needs a local disk; "
+            f"store.path is '{store.path}'{inside}, but a SQLite file needs a local disk; "
             "give an absolute path, or store.kind=redis with store.url"
         )
     return replace(store, path=path)

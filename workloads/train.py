@@ -2,7 +2,7 @@
 
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
-from rosa_ray.settings.plain import to_plain
+from rosa_ray.settings.plain import redacted
 from workloads.places import record_config
 
 
@@ -28,7 +28,7 @@ def run(config: RunConfig) -> int:
             seed=config.seed,
             data_dir=run_dir.data.root,
             run_dir=run_dir.root,
-            config=to_plain(config),
+            config=redacted(config),
         )
     print(
         f"{result.bundle_dir}: model {result.model_version}, epoch {result.best_epoch} of {result.epochs}, "

@@ -10,7 +10,7 @@ from rosa_ray.config import RunConfig
 from rosa_ray.run_dir import RunDir
 from rosa_ray.settings.compose import compose
 from rosa_ray.settings.layers import Layer
-from rosa_ray.settings.plain import to_plain
+from rosa_ray.settings.plain import redacted, to_plain
 from rosa_ray.storage import absolute, exists
 from workloads.places import record_config, source_of
 from workloads.studies import prepare
@@ -67,7 +67,7 @@ def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]],
             calibration=one.calibration,
             gate=one.gate,
             evaluation=one.evaluation.on(_totals(run_dir)),
-            config=to_plain(one),
+            config=redacted(one),
         )
 
     return over

@@ -14,6 +14,7 @@ import numpy as np
 from gate.population import RULES, Bootstrap, Population, answered, interval, written_us
 from rosa_ray.features import EVENT_COLUMNS, Split, UserRows
 from rosa_ray.features.encoding import owners
+from rosa_ray.schema import hash_id
 from rosa_ray.serving import hybrid_scorer
 from rosa_ray.serving.api import Candidate, Context, RankRequest
 from rosa_ray.serving.config import ServingConfig
@@ -64,7 +65,7 @@ class Replay:
 
 def prepare(model: ServedModel, rows: UserRows, population: Population, count: int, materialized: str) -> Replay:
     """The first requests of so many users that there are `count`, in order of time."""
-    row_of_key = {int(key): row for row, key in enumerate(model.catalogue.table.ad_key)}
+    id_of_key = {hash_id(ad_id): ad_id for ad_id in model.bundle.ads["ad_id"].to_pylist()}
     encoder, shown = Encoder(model), rows.impressions
     policy = np.flatnonzero(shown["split"] == Split.POLICY)
     owner, states = owners(rows.impression_offsets), {}
@@ -82,7 +83,7 @@ def prepare(model: ServedModel, rows: UserRows, population: Population, count: i
             states[user, cut_us] = store_states(model, encoder, timeline, cut_us)
         key = int(rows.user_key[user])
         features[key, time_us] = request_features(model, rows, members, timeline, time_us, cut_us, states[user, cut_us])
-        ads = model.catalogue.ad_id[[row_of_key[int(ad)] for ad in shown["ad_key"][members]]]
+        ads = [id_of_key[int(ad)] for ad in shown["ad_key"][members]]
         chosen.append((time_us, key, str(rows.user_id[user]), list(zip(ads, shown["bid"][members], strict=True))))
     return Replay([rank_request(*one) for one in sorted(chosen, key=lambda one: one[0])], Prepared(features))
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rosa_ray.config import PROFILES
-from workloads.cli import CONFIGS
+from workloads.command_line import CONFIGS
 
 _INTRODUCTION = """# Built-in configs and profiles
 

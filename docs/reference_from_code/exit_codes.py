@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from docs.reference_from_code.markdown import code, summary, table
 from rosa_ray.errors import EXIT_PARTIAL, RosaError
-from workloads.cli import INTERRUPTED
+from workloads.command_line import INTERRUPTED
 
 _INTRODUCTION = """# Exit codes
 

@@ -34,7 +34,8 @@ _INTRODUCTION = """# Live records
 A live record is one JSON object: a line of a log, a Kafka message, or an element of `POST /events`.
 There are seven kinds. `type` says which one it is, and may be left out of an event.
 Events, impressions, clicks and conversions say what happened, once. Profiles, items and ads say what is known of a
-user, an item or an ad from some time on: values of columns of your own.
+user, an item or an ad from some time on: values of columns of your own, and of an ad its price, bid, end and the like.
+[Change ads while serving](../how-to/change-ads-while-serving.md) shows what follows from a record of an ad.
 [Follow a log or Kafka](../how-to/follow-a-stream.md) shows how to send them.
 
 Fields that are not listed are ignored and counted. Optional fields may be null, empty or a word such as `NULL`.
@@ -58,6 +59,15 @@ from the type of its column:
   belong to the model.
 - A request reads the newest value at or before its time. `valid_from: null` holds since ever.
 - These records have no id and are never late. Said again, they change nothing."""
+
+_ADS = """## Terms of ads
+
+- What a record of an ad does not name keeps what it had. Null takes back `item_id`, `valid_until`, `budget`, `devices`
+  and `regions`.
+- An ad is ranked once its `campaign_id`, `category`, `bid` and `price` were told, by one record or several.
+- Of one moment the records are united. Where they contradict each other, one of the two values holds, whatever their
+  order.
+- `valid_from` of an ad may lie ahead: it is no reason to refuse the record."""
 
 _REFUSED = {
     MALFORMED: "It is not JSON, or a field is missing, of another type, or out of bounds.",
@@ -87,8 +97,10 @@ def page() -> str:
             "",
             _COLUMNS,
             "",
-            "A record of an ad that the catalogue lacks is not refused. It counts for its user and its ad, without a "
-            "campaign, as in preprocessing.",
+            _ADS,
+            "",
+            "An impression, click or conversion of an ad that the catalogue lacks is not refused. It counts for its "
+            "user and its ad, without a campaign, as in preprocessing.",
             "",
         ]
     )

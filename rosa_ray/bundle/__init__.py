@@ -17,7 +17,7 @@ Neither safetensors nor torch notices a flipped bit, so hashes are checked befor
 from rosa_ray.bundle.manifest import ADS, FORMAT, FORMAT_VERSION, GATE, FileEntry, Manifest, verify_bundle
 from rosa_ray.bundle.reader import Bundle, open_bundle
 from rosa_ray.bundle.remote import MANIFEST
-from rosa_ray.bundle.versions import model_of, model_versions, pinned
+from rosa_ray.bundle.versions import home_of, model_of, model_versions, pinned
 from rosa_ray.bundle.writer import write_bundle
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Bundle",
     "FileEntry",
     "Manifest",
+    "home_of",
     "model_of",
     "model_versions",
     "open_bundle",

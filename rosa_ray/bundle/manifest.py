@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rosa_ray.bundle.cache import discard
 from rosa_ray.bundle.remote import MANIFEST, local_copy, manifest_of
 from rosa_ray.errors import BundleError
+from rosa_ray.storage import is_remote
 
 FORMAT = "rosa-bundle"
 FORMAT_VERSION = 1
@@ -71,7 +73,26 @@ def verify_bundle(directory: str | Path) -> Manifest:
         BundleError: no bundle, another format version, a damaged manifest, or a file that is missing, truncated,
             changed or not of the bundle; the message names the file with what was expected and what is there.
     """
+    return verified_copy(directory)[1]
+
+
+def verified_copy(directory: str | Path) -> tuple[Path, Manifest]:
+    """Check a bundle as `verify_bundle` does and return where it is on this machine, with its manifest.
+
+    The copy of a remote bundle may have been damaged here since it was fetched: then it is fetched once more.
+    """
     path = local_copy(directory)
+    try:
+        return path, _verify(path)
+    except BundleError:
+        if not is_remote(str(directory)):
+            raise
+    discard(path)
+    path = local_copy(directory)
+    return path, _verify(path)
+
+
+def _verify(path: Path) -> Manifest:
     manifest = read_manifest(path)
     present = list_files(path)
     for name, expected in manifest.files.items():

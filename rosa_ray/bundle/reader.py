@@ -22,9 +22,8 @@ from rosa_ray.bundle.manifest import (
     FileEntry,
     Manifest,
     require_entry,
-    verify_bundle,
+    verified_copy,
 )
-from rosa_ray.bundle.remote import local_copy
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError, ContractError, InputError
 from rosa_ray.schema import contracts
@@ -113,11 +112,15 @@ class Bundle:
         """Return the tensors by name. The bytes that are loaded are the bytes that are hashed.
 
         Raises:
-            BundleError: the file changed since the bundle was opened, or a weight is not finite.
+            BundleError: the file changed since the bundle was opened, it is no safetensors, or a weight is not finite.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import load
 
-        tensors = load(self._verified(WEIGHTS))
+        try:
+            tensors = load(self._verified(WEIGHTS))
+        except SafetensorError as error:
+            raise BundleError(f"bundle {self.path}: file '{WEIGHTS}' cannot be read: {error}; train again") from error
         if broken := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
             raise BundleError(f"bundle {self.path}: weights '{broken[0]}' hold NaN or infinity; train again")
         return {name: tensor.to(device) for name, tensor in tensors.items()}
@@ -177,8 +180,12 @@ def open_bundle(directory: str | Path, expected_feature_fingerprint: str | None 
     Raises:
         BundleError: as `verify_bundle`, or the model was trained on other features.
     """
-    path = local_copy(directory)
-    manifest = verify_bundle(path)
+    try:
+        path, manifest = verified_copy(directory)
+    except BundleError:
+        if not Path(directory).is_symlink():
+            raise
+        path, manifest = verified_copy(directory)  # a bundle of before there were links, which became one meanwhile
     if expected_feature_fingerprint not in (None, manifest.feature_fingerprint):
         raise BundleError(
             f"bundle {directory}: model {manifest.model_version} was trained on features "

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
+from rosa_ray.bundle.cache import discard, mark_used, prune
 from rosa_ray.errors import BundleError
 from rosa_ray.storage import is_remote, writable, write_bytes
 
@@ -23,7 +24,7 @@ MANIFEST = "manifest.json"
 KEPT = 10
 """Bundles that stay at one place, the current one among them; the oldest go when the next is written."""
 
-_VERSION = "files-"
+VERSION = "files-"
 
 
 def local_copy(location: str | Path) -> Path:
@@ -43,6 +44,8 @@ def local_copy(location: str | Path) -> Path:
     copy = _cache() / digest_of(content)
     if not (copy / MANIFEST).is_file():
         _fetch(url, content, copy)
+        prune(copy.parent)
+    mark_used(copy)
     return copy
 
 
@@ -53,7 +56,7 @@ def publish(directory: Path, url: str) -> None:
         InputError: the place cannot be reached or written.
     """
     content = (directory / MANIFEST).read_bytes()
-    version = f"{_VERSION}{digest_of(content)}"
+    version = f"{VERSION}{digest_of(content)}"
     with writable(url):
         fs, root = fsspec.core.url_to_fs(url)
         for name in [*json.loads(content)["files"], MANIFEST]:
@@ -62,7 +65,7 @@ def publish(directory: Path, url: str) -> None:
         kept = {place.rpartition("/")[2] for place in remote_versions(url)[:KEPT]}
         for path in fs.ls(root, detail=False):
             name = PurePosixPath(path).name
-            if name.startswith(_VERSION) and name not in kept:
+            if name.startswith(VERSION) and name not in kept:
                 fs.rm(path, recursive=True)
 
 
@@ -78,8 +81,8 @@ def current_version(url: str) -> str:
     digest = digest_of(_read_manifest(url))
     with writable(url, "be read"):
         fs, root = fsspec.core.url_to_fs(url)
-        whole = fs.exists(f"{root}/{_VERSION}{digest}/{MANIFEST}")
-    return f"{url.rstrip('/')}/{_VERSION}{digest}" if whole else url
+        whole = fs.exists(f"{root}/{VERSION}{digest}/{MANIFEST}")
+    return f"{url.rstrip('/')}/{VERSION}{digest}" if whole else url
 
 
 def remote_versions(url: str) -> list[str]:
@@ -95,10 +98,10 @@ def remote_versions(url: str) -> list[str]:
         found = []
         for name in names:
             manifest = f"{root}/{name}/{MANIFEST}"
-            if name.startswith(_VERSION) and fs.exists(manifest):
+            if name.startswith(VERSION) and fs.exists(manifest):
                 found.append((created_of(fs.cat_file(manifest)), name))
     current = digest_of(_read_manifest(url)) if found else ""
-    ordered = sorted(found, key=lambda one: (one[1] == f"{_VERSION}{current}", one), reverse=True)
+    ordered = sorted(found, key=lambda one: (one[1] == f"{VERSION}{current}", one), reverse=True)
     return [f"{url.rstrip('/')}/{name}" for _, name in ordered]
 
 
@@ -130,7 +133,7 @@ def _fetch(url: str, content: bytes, copy: Path) -> None:
     try:
         with writable(url, "be read"):
             fs, root = fsspec.core.url_to_fs(url)
-            version = f"{root}/{_VERSION}{digest_of(content)}"
+            version = f"{root}/{VERSION}{digest_of(content)}"
             base = version if fs.exists(version) else root
             for name in _file_names(url, content):
                 (draft / name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,6 +142,8 @@ def _fetch(url: str, content: bytes, copy: Path) -> None:
                 except FileNotFoundError as error:
                     raise BundleError(f"bundle {url}: file '{name}' is missing; write the bundle again") from error
         (draft / MANIFEST).write_bytes(content)
+        if not (copy / MANIFEST).is_file():
+            discard(copy)
         if not copy.exists():
             draft.rename(copy)
     except OSError:

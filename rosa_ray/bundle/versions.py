@@ -15,6 +15,7 @@ from rosa_ray.bundle.manifest import parse_manifest
 from rosa_ray.bundle.remote import (
     KEPT,
     MANIFEST,
+    VERSION,
     created_of,
     current_version,
     digest_of,
@@ -87,6 +88,20 @@ def model_of(place: str) -> str:
         InputError: the place cannot be reached.
     """
     return parse_manifest(manifest_of(place), place).model_version
+
+
+def home_of(location: str | Path) -> str:
+    """Return the directory that a bundle lies in, such as its run; of a kept bundle, that of the one that names it.
+
+    >>> home_of("s3://bucket/run/bundle"), home_of("s3://bucket/run/bundle/files-1a2b")
+    ('s3://bucket/run', 's3://bucket/run')
+    """
+    if is_remote(str(location)):
+        above, _, name = str(location).rstrip("/").rpartition("/")
+        return above.rpartition("/")[0] if name.startswith(VERSION) else above
+    place = Path(location)
+    named = place.parent.with_name(place.parent.name.removesuffix("s")) if place.parent.name else place
+    return str(place.parent.parent if named != place.parent and named.is_symlink() else place.parent)
 
 
 def _current(location: str | Path) -> str:

@@ -33,6 +33,7 @@ from rosa_ray.bundle.versions import keep
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
 from rosa_ray.schema import CONTRACTS
+from rosa_ray.settings.secrets import redact
 from rosa_ray.storage import is_remote
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def write_bundle(
         features_saver: writes the feature state into the directory it is given, such as `FeatureState.save`.
         feature_fingerprint: of that feature state; a server refuses a bundle that disagrees with its code.
         metrics: JSON-able, None where undefined.
-        config: the resolved configuration of the run, plain values.
+        config: the resolved configuration of the run, plain values. Its secrets are hidden.
         calibration: of the raw scores; None leaves them as they are.
         gate: `Gate.to_dict` and whatever else is worth keeping of its fit; None writes a bundle without a gate.
         extra_files: name in the bundle -> file to copy.
@@ -114,7 +115,7 @@ def _json_text(name: str, content: Mapping[str, Any]) -> str:
 
 def _yaml_text(config: Mapping[str, Any]) -> str:
     try:
-        return yaml.safe_dump(dict(config), sort_keys=False)
+        return yaml.safe_dump(redact(dict(config)), sort_keys=False)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise BundleError(f"{CONFIG} cannot be written as YAML: {reason}; use plain values") from error

@@ -46,12 +46,18 @@ class Limits:
         max_body_bytes: bodies up to this are buffered whole before a replica hears of them; larger ones are refused.
         server_timeout_ms: silence of a replica after which it is answered for; Serve's own timeout comes before.
         retry_after_s: what Retry-After says with 503.
+        replica_requests: requests that a replica is handed at once; more wait in the proxy.
+        queued_requests: requests that wait for each replica; more are answered 503 at once.
+        queue_timeout_ms: a request that waits longer is answered 503.
     """
 
     client_timeout_ms: int = 10_000
     max_body_bytes: int = 1_000_000
     server_timeout_ms: int = 10_000
     retry_after_s: int = 1
+    replica_requests: int = 16
+    queued_requests: int = 100
+    queue_timeout_ms: int = 1_000
 
     @classmethod
     def read(cls, folder: Path, environment: Mapping[str, str]) -> "Limits":
@@ -75,7 +81,8 @@ def guarded(config: str, folder: Path, limits: Limits) -> str:
 
     Statistics and metrics are served on Unix sockets in the folder instead of ports on all addresses. The admin socket
     is the owner's alone. A request is buffered whole before a replica's slot is taken. Where no route is known yet, the
-    answer is 503: an application that is about to come is not one that does not exist.
+    answer is 503: an application that is about to come is not one that does not exist. A replica is handed what it can
+    work on at once, and the others wait here: a refusal of the proxy costs next to nothing, one of a replica a request.
 
     Args:
         config: as Ray's template gives it; one that is guarded already stays as it is.
@@ -101,6 +108,8 @@ def guarded(config: str, folder: Path, limits: Limits) -> str:
         config, count = re.subn(pattern, text, config)
         if not count:
             raise UnknownConfig(pattern)
+    waiting = rf"\1 maxconn {limits.replica_requests} maxqueue {limits.queued_requests}"
+    config = re.sub(r"(\n    server \S+ \S+:\d+ check)(?= |\n)", waiting, config)
     if not re.search(r"\n    use_backend ", config):
         config = re.sub(r"(?<=\nbackend default_backend\n)    http-request return .*", _NO_ROUTE, config)
     return MARK + config
@@ -114,6 +123,7 @@ def _defaults(folder: Path, limits: Limits, has_server_timeout: bool) -> str:
     lines = [
         "option http-buffer-request",
         f"timeout http-request {limits.client_timeout_ms}ms",
+        f"timeout queue {limits.queue_timeout_ms}ms",
         *([] if has_server_timeout else [f"timeout server {limits.server_timeout_ms}ms"]),
         *(f"errorfile {status} {folder}/{file}.http" for status, file in sorted(answers.items())),
     ]

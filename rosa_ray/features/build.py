@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features.catalogue import AdTable
+from rosa_ray.features.catalogue import Ads, AdTable
 from rosa_ray.features.config import FeatureConfig
 from rosa_ray.features.counting import CounterStates, expected_cost, read_dense
 from rosa_ray.features.own import ColumnConfigs, keyed_columns, row_columns, shared_names
@@ -40,7 +40,7 @@ class SplitBounds:
         return ((time_us >= self.valid_us).astype(np.int8) + (time_us >= self.test_us)).astype(np.int8)
 
 
-def with_categories(events: Columns, ads: AdTable) -> Columns:
+def with_categories(events: Columns, ads: Ads) -> Columns:
     """Events whose category is that of their item in the catalogue where they say none; the same offline and live.
 
     Args:

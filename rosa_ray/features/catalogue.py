@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,31 @@ from rosa_ray.schema import MISSING_KEY, hash_ids
 
 ALWAYS_US, NEVER_US = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 """Since when a version of an ad holds, and until when, where the catalogue does not say."""
+
+
+class Ads(Protocol):
+    """Ads as of any time: those of a table, or of a running service. Columns are of all rows."""
+
+    @property
+    def ad_key(self) -> np.ndarray: ...
+    @property
+    def item_key(self) -> np.ndarray: ...
+    @property
+    def category_key(self) -> np.ndarray: ...
+    @property
+    def campaign_key(self) -> np.ndarray: ...
+    @property
+    def price(self) -> np.ndarray: ...
+    @property
+    def bid(self) -> np.ndarray: ...
+
+    def lookup(self, ad_key: np.ndarray, time_us: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+        """Row of each ad's version at a time and whether the ad is in the catalogue; (n,) and (n,)."""
+        ...
+
+    def categories_of(self, item_key: np.ndarray) -> np.ndarray:
+        """Category keys of items by the ads that show them, (n,)."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ by the names of their columns, `told_texts` and `retold`.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rosa_ray.arrays import Columns
+from rosa_ray.features.ad_changes import AdChange
 from rosa_ray.features.own import ColumnConfig, ColumnConfigs, missing_columns
 from rosa_ray.features.versions import field_name, layout, merge, unpack
+from rosa_ray.schema.own_columns import AD
 
 _ENCODE = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
@@ -25,11 +27,13 @@ class Changes:
         prefix: of the columns, such as `user.`.
         key: int64 (n,), whose they are; a thing may come again.
         rows: (n,) of `rosa_ray.features.versions.layout` of the columns with this prefix; zero where nothing is said.
+        ads: what was told of ads beside their columns.
     """
 
     prefix: str
     key: np.ndarray
     rows: np.ndarray
+    ads: tuple[AdChange, ...] = ()
 
     def __len__(self) -> int:
         return len(self.key)
@@ -38,7 +42,26 @@ class Changes:
         """The rows of each thing."""
         order = np.argsort(self.key, kind="stable")
         keys, first = np.unique(self.key[order], return_index=True)
-        return dict(zip(keys.tolist(), np.split(self.rows[order], first[1:]), strict=True))
+        return dict(zip(keys.tolist(), np.split(self.rows[order], first)[1:], strict=True))
+
+
+def changes_of_ads(ads: Sequence[AdChange]) -> Changes:
+    """Changes that tell of no column, but of ads in the catalogue."""
+    return Changes(AD, np.empty(0, np.int64), np.empty(0, layout({})), tuple(ads))
+
+
+def of_columns(changes: Sequence[Changes]) -> list[Changes]:
+    """Those that tell of columns."""
+    return [change for change in changes if len(change)]
+
+
+def with_ads(changes: Sequence[Changes], ads: Sequence[AdChange]) -> tuple[Changes, ...]:
+    """The same changes with what was told of ads, beside their columns where these were told too."""
+    if not ads:
+        return tuple(changes)
+    if changes and changes[-1].prefix == AD:
+        return (*changes[:-1], replace(changes[-1], ads=tuple(ads)))
+    return (*changes, changes_of_ads(ads))
 
 
 def change_rows(time_us: np.ndarray, columns: Columns, said: np.ndarray, configs: ColumnConfigs) -> np.ndarray:

@@ -15,13 +15,14 @@ from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import InputError
 from rosa_ray.features import FeatureState, UserRows, dense_names
 from rosa_ray.features.config import same_behaviors
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.parity.features import Delivery, LoggedRequests, ParityReport, Request, check_parity
 from rosa_ray.parity.live_path import LivePath
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.scores import ScoreParity
 from rosa_ray.run_dir import RunDir
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
-from rosa_ray.serving.model import Catalogue, ServedModel, load_model
+from rosa_ray.serving.model import ServedModel, load_model
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.sources.paths import find_files
 from rosa_ray.storage import exists, read_parquet
@@ -96,7 +97,7 @@ def check_run(
     rows, state = _read_rows(run_dir, options.users), read_feature_state(run_dir.data.features)
     same_behaviors(behaviors, state.config.behavior_names, f"{run_dir.data.root} was preprocessed with")
     _require_live(rows, run_dir)
-    model, catalogue = _load_model(run_dir, state), Catalogue.of(read_parquet(run_dir.data.ads))
+    model, catalogue = _load_model(run_dir, state), LiveCatalogue(read_parquet(run_dir.data.ads))
     context = model.timeline_events if model else CONTEXT_EVENTS
     requests = LoggedRequests(rows, context, asked_columns(state.config))
     delivery = Delivery(chunk_us=store.horizon_us // 2, shuffle_seed=options.shuffle)

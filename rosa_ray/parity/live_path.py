@@ -11,6 +11,8 @@ from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import FeatureState
 from rosa_ray.features.counting import buckets_of
+from rosa_ray.features.live_catalogue import LiveCatalogue
+from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.parity.faults import RandomlyKilled, SimulatedKill
 from rosa_ray.parity.features import Request
 from rosa_ray.records import RecordParser
@@ -19,7 +21,6 @@ from rosa_ray.records.log import LogConfig, LogWriter
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import FeatureQuery, Features
-from rosa_ray.serving.model import Catalogue
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
@@ -45,22 +46,22 @@ class LivePath:
         scratch: Path,
         store: StoreConfig,
         state: FeatureState,
-        catalogue: Catalogue,
+        catalogue: LiveCatalogue,
         context_events: int,
         kill: int = 0,
         pseudonym: Pseudonym | None = None,
     ) -> None:
         self._config, self._state, self._log = store, state, scratch / "log"
-        self._fingerprint = state.fingerprint
+        self._fingerprint, self._catalogue = state.fingerprint, catalogue
         self._kill, self._rng, self._clock_us = kill, np.random.default_rng(kill), 0
         self._parser = RecordParser(
-            catalogue.table, pseudonym=pseudonym, now_us=lambda: self._clock_us, features=state.config
+            catalogue, pseudonym=pseudonym, now_us=lambda: self._clock_us, features=state.config
         )
         self._writer = LogWriter(self._log / "0", _LOG)
         self.metrics, self.restarts = ConsumerMetrics(), 0
         self._start()
         settings = ServingConfig(counter_ttl_s=3600.0)
-        self.lookup = FeatureLookup(self._open, state, catalogue, context_events, settings)
+        self.lookup = FeatureLookup(self._open, state, context_events, settings)
 
     def __enter__(self) -> "LivePath":
         return self
@@ -98,7 +99,9 @@ class LivePath:
                 yield self._read(request, request.ad_key, request.bid, request.columns)
 
     def _read(self, request: Request, ad_key: np.ndarray, bid: np.ndarray, columns: Columns) -> Features:
-        query = FeatureQuery(request.user_key, request.time_us, ad_key, bid, self._fingerprint, columns)
+        row, _ = self._catalogue.lookup(ad_key, request.time_us)
+        keys = {name: getattr(self._catalogue, name)[row] for name in CATALOGUE_KEYS}
+        query = FeatureQuery(request.user_key, request.time_us, ad_key, bid, self._fingerprint, columns, keys)
         found = self.lookup.read_now(query)
         if found.degraded:
             raise StoreError("the lookup could not read the store and answered from what it knew")

@@ -8,7 +8,9 @@ import xxhash
 
 from rosa_ray.errors import StreamError
 from rosa_ray.records.log import LogConfig, LogWriter
+from rosa_ray.settings.secrets import resolve_each
 from rosa_ray.streaming.kafka import require_kafka
+from rosa_ray.streaming.log_layout import require_local
 
 _FLUSH_S = 30.0
 
@@ -40,10 +42,12 @@ class LogSink:
     """Appends to the partitions of a local log, users spread by hash.
 
     Raises:
+        ConfigError: the log is not on a disk of this machine.
         StreamError: the log is being written by another process.
     """
 
     def __init__(self, root: str, partitions: int, config: LogConfig) -> None:
+        require_local(root)
         self._writers = [LogWriter(f"{root}/{number}", config) for number in range(partitions)]
 
     def send(self, lines: list[bytes], user_ids: list[str]) -> Sent:
@@ -79,7 +83,12 @@ class KafkaSink:
         self._brokers, self._topic, self._failed = brokers, topic, 0
         try:
             self._producer = Producer(
-                {"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5, **settings}
+                {
+                    "bootstrap.servers": brokers,
+                    "enable.idempotence": True,
+                    "linger.ms": 5,
+                    **resolve_each(settings, "stream.kafka"),
+                }
             )
         except KafkaException as error:
             raise StreamError(f"kafka {brokers}: {error.args[0].str()}") from error

@@ -6,14 +6,16 @@ import numpy as np
 
 from rosa_ray.errors import ParityError
 from rosa_ray.features import UserRows, encode_users
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.features.own import row_columns
+from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.inference import predict
 from rosa_ray.parity.features import Request
 from rosa_ray.parity.recorded_log import iso
 from rosa_ray.serving.candidate_scorer import CandidateScorer, History
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery, Features
-from rosa_ray.serving.model import Catalogue, ServedModel
+from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.request_features import candidate_columns
 
 SCORE_TOLERANCE = 1e-5
@@ -37,7 +39,9 @@ class ScoreParity:
         sample: of them, spread evenly, are scored.
     """
 
-    def __init__(self, model: ServedModel, rows: UserRows, catalogue: Catalogue, requests: int, sample: int) -> None:
+    def __init__(
+        self, model: ServedModel, rows: UserRows, catalogue: LiveCatalogue, requests: int, sample: int
+    ) -> None:
         self._model, self._rows, self._catalogue = model, rows, catalogue
         self._encoder = Encoder(model) if model.keeps_states else None
         self._scorer = CandidateScorer(model, threads=1)
@@ -92,10 +96,9 @@ class ScoreParity:
     def _score(self, request: Request, found: Features) -> dict[str, np.ndarray]:
         history = self._history(request, found)
         catalogue, shown = self._catalogue, self._rows.impressions
-        places, _ = catalogue.table.lookup(request.ad_key, request.time_us)
-        candidates = candidate_columns(
-            catalogue, places, request.bid, found.expected_cost, request.time_us, None, None
-        ) | {
+        row, _ = catalogue.lookup(request.ad_key, request.time_us)
+        ads = {name: getattr(catalogue, name)[row] for name in (*CATALOGUE_KEYS, "price")}
+        candidates = candidate_columns(ads, request.bid, found.expected_cost, request.time_us, None, None) | {
             name: shown[name][request.rows]
             for name in ("device_key", "region_key", *row_columns(self._model.features.config.columns))
         }

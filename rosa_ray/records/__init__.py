@@ -5,6 +5,7 @@ from rosa_ray.records.fields import Bid, Id, StrictModel, Time, to_us
 from rosa_ray.records.own_values import Said, as_declared
 from rosa_ray.records.parse import REASONS, Parsed, RecordParser, Refusal, late_refusals
 from rosa_ray.records.record_types import (
+    AD_CHANGES,
     EXAMPLES,
     AdIn,
     ClickIn,
@@ -18,6 +19,7 @@ from rosa_ray.records.record_types import (
 )
 
 __all__ = [
+    "AD_CHANGES",
     "EXAMPLES",
     "REASONS",
     "AdIn",

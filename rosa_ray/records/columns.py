@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features import AdTable, FeatureConfig, with_categories
+from rosa_ray.features import FeatureConfig, with_categories
+from rosa_ray.features.catalogue import Ads
 from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import ColumnConfigs, category_text, keyed_columns
 from rosa_ray.features.own_counters import part_columns, said_name
@@ -32,7 +33,7 @@ DEFAULT_FEATURES = FeatureConfig()
 def record_columns(
     records: Sequence[CountedRecord],
     times: RecordTimes,
-    ads: AdTable,
+    ads: Ads,
     pseudonym: Pseudonym | None = None,
     features: FeatureConfig = DEFAULT_FEATURES,
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -86,7 +87,7 @@ def _event_columns(events: list[Any], features: FeatureConfig) -> dict[str, np.n
 
 
 def _shown_columns(
-    records: list[Any], shown_us: np.ndarray, ads: AdTable
+    records: list[Any], shown_us: np.ndarray, ads: Ads
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Columns of impressions, clicks and conversions. Bids are of impressions alone, costs of impressions and clicks.
 
@@ -111,7 +112,7 @@ def _shown_columns(
     )
 
 
-def _part_keys(name: str, records: list[Any], row: np.ndarray, ads: AdTable, columns: ColumnConfigs) -> np.ndarray:
+def _part_keys(name: str, records: list[Any], row: np.ndarray, ads: Ads, columns: ColumnConfigs) -> np.ndarray:
     """Keys that own counters count by: what the catalogue says of the ad, -1 is none; or what the record says."""
     if name in CATALOGUE_KEYS:
         return np.where(row >= 0, getattr(ads, name)[row], MISSING_KEY)

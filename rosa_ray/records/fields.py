@@ -156,6 +156,11 @@ Moment = Annotated[str | int | float, _moment()]
 OptionalMoment = Annotated[str | int | float | None, _moment(NULL_WORDS)]
 
 
+AdBid = Annotated[float, _number("from 1e-6 to 1e6", ge=1e-6, le=1e6)]
+AdPrice = Annotated[float, _number("above 0 and up to 1e9", gt=0, le=1e9)]
+OptionalIds = Annotated[list[RecordId], Field(min_length=1, max_length=1000)] | None
+"""Ids of devices or regions; null is all."""
+
 OwnValues = dict[Annotated[str, Field(max_length=MAX_ID)], str | bool | int | float | None]
 """Values of declared columns by name, as JSON has them."""
 

@@ -5,13 +5,16 @@ cut short by a crash is not a record: readers wait for its end, and the next wri
 """
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Annotated, BinaryIO, Literal, Self, get_args
+from typing import IO, Annotated, Literal, Self, get_args
 
 from annotated_types import Ge, Unit
 
@@ -22,6 +25,8 @@ SUFFIX = ".jsonl"
 Fsync = Literal["always", "segment", "never"]
 FSYNC: tuple[str, ...] = get_args(Fsync)
 _BLOCK = 1 << 20
+
+logger = logging.getLogger(__name__)
 
 
 @section("stream.log")
@@ -83,6 +88,7 @@ class LogWriter:
         try:
             self._lock = self._take()
             self._handle, self.next_offset = self._continue()
+            self._end, self._torn = self._handle.seek(0, os.SEEK_END), False
         except OSError as error:
             reason = "another process writes it" if isinstance(error, BlockingIOError) else error.strerror
             raise StreamError(f"log {self._directory}: cannot be written: {reason}") from error
@@ -102,28 +108,48 @@ class LogWriter:
             The offset after the last.
 
         Raises:
-            StreamError: a record is empty or holds a line break, or the disk is full.
+            StreamError: a record is empty or holds a line break, or the disk is full. Nothing was appended then.
         """
         if any(not record or b"\n" in record for record in records):
             raise StreamError(
                 f"log {self._directory}: a record is one line of JSON; one is empty or holds a line break"
             )
         try:
-            self._handle.write(b"".join([record + b"\n" for record in records]))
-            self._handle.flush()
-            if self._config.fsync == "always":
-                os.fsync(self._handle.fileno())
-            self.next_offset += len(records)
-            if self._handle.tell() >= self._config.segment_mb << 20:
-                self._rotate()
+            self._mend()
+            self._write(b"".join([record + b"\n" for record in records]))
         except OSError as error:
             raise StreamError(f"log {self._directory}: cannot be written: {error.strerror or error}") from error
+        self.next_offset += len(records)
+        if self._end >= self._config.segment_mb << 20:
+            self._rotate()
         return self.next_offset
 
     def close(self) -> None:
         """Close the segment and let others write."""
         self._handle.close()
         self._lock.close()
+
+    def _write(self, content: bytes) -> None:
+        """Append bytes whole; what a failure leaves of them is cut off, now or before the next append."""
+        self._torn = True
+        try:
+            left = memoryview(content)
+            while left:
+                left = left[self._handle.write(left) :]
+            if self._config.fsync == "always":
+                os.fsync(self._handle.fileno())
+        except OSError:
+            with suppress(OSError):
+                self._mend()
+            raise
+        self._torn, self._end = False, self._end + len(content)
+
+    def _mend(self) -> None:
+        """Cut off what a failed append left."""
+        if self._torn:
+            self._handle.truncate(self._end)
+            self._handle.seek(self._end)
+            self._torn = False
 
     def _take(self) -> IO[str]:
         """Become the only writer; the lock ends with the process at the latest."""
@@ -136,31 +162,39 @@ class LogWriter:
             raise
         return lock
 
-    def _continue(self) -> tuple[BinaryIO, int]:
+    def _continue(self) -> tuple[FileIO, int]:
         """Open the last segment behind its last whole record."""
         segments = segments_of(self._directory)
         if not segments:
             return self._open(0), 0
         count, end = count_records(segments[-1].path)
-        handle = segments[-1].path.open("r+b")
+        handle = segments[-1].path.open("r+b", buffering=0)
         handle.truncate(end)
-        handle.seek(end)
         return handle, segments[-1].first_offset + count
 
-    def _open(self, first_offset: int) -> BinaryIO:
-        handle = (self._directory / f"{first_offset:020d}{SUFFIX}").open("ab")
+    def _open(self, first_offset: int) -> FileIO:
+        path = self._directory / f"{first_offset:020d}{SUFFIX}"
+        handle = path.open("ab", buffering=0)
         if self._config.fsync != "never":
-            entry = os.open(self._directory, os.O_RDONLY)
-            os.fsync(entry)
-            os.close(entry)
+            try:
+                _sync_directory(self._directory)
+            except OSError:
+                handle.close()
+                path.unlink()  # readers would take an empty segment for the next one
+                raise
         return handle
 
     def _rotate(self) -> None:
-        if self._config.fsync == "segment":
-            os.fsync(self._handle.fileno())
-        self._handle.close()
-        self._handle = self._open(self.next_offset)
-        self._retain()
+        """Begin the next segment. Where that fails this one goes on, and the next append tries again."""
+        try:
+            if self._config.fsync == "segment":
+                os.fsync(self._handle.fileno())
+            following = self._open(self.next_offset)
+            self._handle.close()
+            self._handle, self._end = following, 0
+            self._retain()
+        except OSError as error:
+            logger.warning("log %s: no new segment: %s", self._directory, error.strerror or error)
 
     def _retain(self) -> None:
         """Remove closed segments that are too old or too many."""
@@ -172,4 +206,12 @@ class LogWriter:
             too_many = self._config.retention_mb and size_after > self._config.retention_mb << 20
             if not (too_old or too_many):
                 break
-            segment.path.unlink()
+            segment.path.unlink(missing_ok=True)
+
+
+def _sync_directory(path: Path) -> None:
+    entry = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(entry)
+    finally:
+        os.close(entry)

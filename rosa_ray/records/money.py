@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features import AdTable
+from rosa_ray.features.catalogue import Ads
 from rosa_ray.features.records import RecordKind
 from rosa_ray.records.config import RecordsConfig
 from rosa_ray.records.record_types import ConversionIn, CountedRecord, ImpressionIn
@@ -63,7 +63,7 @@ class MoneyGuard:
     config: RecordsConfig = field(default_factory=RecordsConfig)
     hourly: HourlyCosts = field(default_factory=HourlyCosts)
 
-    def misfits(self, records: Sequence[CountedRecord], columns: Columns, ads: AdTable) -> dict[int, str]:
+    def misfits(self, records: Sequence[CountedRecord], columns: Columns, ads: Ads) -> dict[int, str]:
         """Position of a record whose money does not fit, to the reason in one line without its content.
 
         The others are added to what their ads have cost.
@@ -114,7 +114,7 @@ _NEEDED = ("kind", "ad_key", "shown_us", "time_us", "bid", "cost")
 class _Shown:
     """Impressions, clicks and conversions beside what the catalogue says of their ads, each array (n,)."""
 
-    def __init__(self, records: Sequence[CountedRecord], columns: Columns, ads: AdTable) -> None:
+    def __init__(self, records: Sequence[CountedRecord], columns: Columns, ads: Ads) -> None:
         row, known = ads.lookup(columns["ad_key"], columns["shown_us"])
         self._columns, self._impression = columns, columns["kind"] == RecordKind.IMPRESSION
         self._ads_bid, self._price = (

@@ -1,7 +1,6 @@
 """Lines to record columns, and what was refused with its reason: the one gate that all live records pass."""
 
 import codecs
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
@@ -9,15 +8,19 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from rosa_ray.features import AdTable, FeatureConfig
-from rosa_ray.features.changes import Changes
+from rosa_ray.features import FeatureConfig
+from rosa_ray.features.ad_changes import AdChange
+from rosa_ray.features.catalogue import Ads
+from rosa_ray.features.changes import Changes, with_ads
 from rosa_ray.features.own_counters import said_name
 from rosa_ray.features.records import empty_records
+from rosa_ray.records.ad_terms import ad_changes, read_ends
 from rosa_ray.records.changes import changes_of, read_told
+from rosa_ray.records.clock import NOW_US
 from rosa_ray.records.columns import Pseudonym, record_columns, unknown_behaviors
 from rosa_ray.records.ignored_fields import add_fields, ignored_fields, undeclared_columns
 from rosa_ray.records.money import MoneyGuard
-from rosa_ray.records.record_types import ChangeModel, CountedRecord, EventIn, LiveRecord, RecordIn
+from rosa_ray.records.record_types import AdIn, ChangeModel, CountedRecord, EventIn, LiveRecord, RecordIn
 from rosa_ray.records.times import change_times, record_times
 from rosa_ray.sources.times import TimeForm
 from rosa_ray.units import SECOND_US
@@ -65,6 +68,16 @@ class Parsed:
     changed: int = 0
 
     @property
+    def ads(self) -> tuple[AdChange, ...]:
+        """What the others say of ads in the catalogue."""
+        return tuple(one for change in self.changes for one in change.ads)
+
+    @property
+    def only_changes(self) -> "Parsed":
+        """What the others say, without the records to count."""
+        return replace(self, columns=empty_records(0), rows=self.rows[:0])
+
+    @property
     def asks_nothing(self) -> bool:
         """Whether a store has nothing to apply."""
         return not len(self.rows) and not self.changes
@@ -86,11 +99,11 @@ class RecordParser:
         money: judges bids, costs and revenues by those of the ad; None, as for a log of one's own, takes them all.
     """
 
-    ads: AdTable
+    ads: Ads
     max_future_s: int = 300
     max_line_bytes: int = 16_384
     pseudonym: Pseudonym | None = None
-    now_us: Callable[[], int] = lambda: time.time_ns() // 1000
+    now_us: Callable[[], int] = NOW_US
     time_form: TimeForm = field(default_factory=TimeForm)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     money: MoneyGuard | None = None
@@ -173,15 +186,17 @@ class RecordParser:
         return Parsed(columns, rows, tuple(refused), unknown_ads=int((~known & ~out).sum()))
 
     def _tell(self, records: list[ChangeModel], rows: np.ndarray) -> Parsed:
-        """What becomes of records of users, items and ads."""
+        """What becomes of records of users, items and ads. What an ad will be may be told ahead."""
         (time_us, faults), told = change_times(records, self.time_form), read_told(records, self.features.columns)
-        faults = told.faults | faults
+        ends_us, wrong_ends = read_ends(records, time_us, self.time_form)
+        faults = wrong_ends | told.faults | faults
         ahead = self._is_ahead(time_us)
-        ahead[list(faults)] = False
+        ahead[[at for at, record in enumerate(records) if at in faults or isinstance(record, AdIn)]] = False
         refused = [*_malformed(rows, faults), *_refusals(rows[ahead], FUTURE, self._future)]
         sound = [at for at in np.flatnonzero(~ahead).tolist() if at not in faults]
         chosen, values = [records[at] for at in sound], [told.values[at] for at in sound]
         changes = changes_of(chosen, values, time_us[sound], self.features.columns, self.pseudonym)
+        changes = with_ads(changes, ad_changes(records, time_us, ends_us, told.values, sound))
         nothing = empty_records(0)
         return Parsed(nothing, rows[:0], tuple(refused), told.ignored, changes=changes, changed=len(sound))
 

@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from rosa_ray.records.fields import (
+    AdBid,
+    AdPrice,
     Moment,
     OptionalBid,
     OptionalCount,
     OptionalId,
+    OptionalIds,
     OptionalMoment,
     OptionalMoney,
     OptionalShare,
@@ -116,10 +119,26 @@ class ItemIn(ChangeModel):
 
 
 class AdIn(ChangeModel):
-    """What is known of an ad beside the catalogue; declared columns of the ads contract."""
+    """An ad of the catalogue from a moment on: new, of another price or bid, paused, ended; the ads contract."""
 
     type: Literal["ad"]
     ad_id: RecordId
+    valid_from: OptionalMoment = Field(
+        description="since when, as a request reads it; it may lie ahead, and null is since ever"
+    )
+    item_id: OptionalId = Field(None, description="advertised item; null is an item of its own")
+    campaign_id: RecordId = Field("", description="campaign; a new ad needs one")
+    category: RecordId = Field("", description="category of the item; a new ad needs one")
+    bid: AdBid = Field(1.0, description="default bid for one impression, currency units; a new ad needs one")
+    price: AdPrice = Field(1.0, description="value of one conversion, currency units; a new ad needs one")
+    paused: bool = Field(False, description="true: not shown from then on, until a record says false")
+    valid_until: OptionalMoment = Field(None, description="when the ad ends; null: it does not end")
+    budget: OptionalMoney = Field(None, description="currency units; kept and told, and not yet heeded")
+    devices: OptionalIds = Field(None, description="devices it is shown on; null: on all")
+    regions: OptionalIds = Field(None, description="regions it is shown in; null: in all")
+    columns: dict[str, Said] = Field(
+        default_factory=dict, description="values of declared columns of the ad by their NAME, as of an item"
+    )
 
 
 CountedRecord = EventIn | ImpressionIn | ClickIn | ConversionIn
@@ -190,6 +209,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "valid_from": "2026-01-01T00:00:00Z",
         "columns": {"brand": "Acme", "weight_kg": 0.4},
     },
-    "ad": {"type": "ad", "ad_id": "a2", "valid_from": "2026-01-31T00:00:00Z", "columns": {"margin": 0.25}},
+    "ad": {
+        "type": "ad",
+        "ad_id": "ad9",
+        "valid_from": "2026-01-31T00:00:00Z",
+        "item_id": "i42",
+        "campaign_id": "k3",
+        "category": "shoes",
+        "bid": 0.012,
+        "price": 59.9,
+    },
 }
 """One record of each type, as JSON values."""
+
+AD_CHANGES: list[dict[str, Any]] = [
+    {"ad_id": "a2", "valid_from": "2026-01-31T09:30:00Z", "paused": True},
+    {"ad_id": "ad9", "valid_from": "2026-02-01T00:00:00Z", "price": 49.9, "devices": ["mobile", "tablet"]},
+]
+"""Records of ads that change some of their terms, as `POST /ads` takes them."""

@@ -1,6 +1,6 @@
 """The times of many records at once, read as those of a log are, and what is wrong with those that cannot be read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,10 @@ NUMBER = "is a number of no known unit; send ISO 8601, or set records.time_unit"
 OUTSIDE = "lies outside 1990 to 2100"
 
 _OWN = {EventIn: "event_time", ClickIn: "click_time", ConversionIn: "conversion_time"}
+
+
+Moments = dict[int, int]
+"""Position of a record to a time that it says, microseconds UTC."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,18 @@ def record_times(records: Sequence[CountedRecord], form: TimeForm) -> RecordTime
 
 def change_times(records: Sequence[ChangeModel], form: TimeForm) -> tuple[np.ndarray, dict[int, str]]:
     """Since when n changes hold, int64 (n,), `ALWAYS_US` where they do not say; and faults as of `RecordTimes`."""
-    dated = [row for row, record in enumerate(records) if record.valid_from is not None]
-    column = _Column([records[row].valid_from for row in dated], form)  # type: ignore[misc]
+    said = {row: record.valid_from for row, record in enumerate(records) if record.valid_from is not None}
+    moments, faults = read_moments(said, form)
     time_us = np.full(len(records), ALWAYS_US)
-    time_us[dated] = column.micros
-    return time_us, {dated[place]: f"valid_from: {fault}" for place, fault in column.faults.items()}
+    time_us[list(moments)] = list(moments.values())
+    return time_us, {row: f"valid_from: {fault}" for row, fault in faults.items()}
+
+
+def read_moments(said: Mapping[int, str | int | float], form: TimeForm) -> tuple[Moments, dict[int, str]]:
+    """Read one time of some records, by their positions: microseconds UTC, and what is wrong with the others."""
+    rows, column = [*said], _Column([*said.values()], form)
+    faults = {rows[place]: fault for place, fault in column.faults.items()}
+    return dict(zip(rows, column.micros.tolist(), strict=True)), faults
 
 
 class _Column:

@@ -4,15 +4,18 @@ Numbers that are not finite are refused. Unknown fields are refused too, but tho
 counted.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, GetJsonSchemaHandler, Tag, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
 from rosa_ray.errors import RosaError
-from rosa_ray.records import Bid, EventIn, Id, RecordIn, Said, StrictModel, Time, to_us
+from rosa_ray.records import AdIn, Bid, EventIn, Id, RecordIn, Said, StrictModel, Time, to_us
 
 __all__ = [
+    "AdBatch",
+    "AdResponse",
+    "AdsIn",
     "Candidate",
     "Context",
     "EventBatch",
@@ -121,6 +124,16 @@ class Explanation(BaseModel):
     scoring_ms: float
 
 
+class FirstPassSaid(BaseModel):
+    """Of how many ads the ranked ones were chosen."""
+
+    eligible: int = Field(description="ads that could be shown")
+    ranked: int = Field(description="of them, those that the model scored")
+    counted: bool = Field(
+        description="whether counters chose among them; false until they were read for the first time"
+    )
+
+
 class RankResponse(BaseModel):
     """Ads by falling score; equal scores by ad key."""
 
@@ -137,6 +150,9 @@ class RankResponse(BaseModel):
                     "degraded": [],
                     "unknown_candidates": [],
                     "ended_candidates": [],
+                    "paused_candidates": [],
+                    "off_target_candidates": [],
+                    "new_ads": {"a2": ["item", "category"]},
                     "ads": [
                         {
                             "ad_id": "a2",
@@ -159,14 +175,49 @@ class RankResponse(BaseModel):
     score_kind: str
     offline_weight: float = Field(alias="lambda", description="λ: 1 uses stored states, 0 encodes the newest events")
     degraded: list[str] = Field(
-        description="store: cached or cold-start features; encoder: offline score instead; states: no stored history"
+        description="store: cached or cold-start features; encoder: offline score instead; states: no stored history; "
+        "ads: the store told no changes of ads for seconds"
     )
-    unknown_candidates: list[str] = Field(description="candidates that the catalogue lacks; not ranked")
+    unknown_candidates: list[str] = Field(
+        description="candidates that the catalogue lacks, or whose bid or price it does not know; not ranked"
+    )
     ended_candidates: list[str] = Field(
         description="candidates whose valid_until had passed at the request; not ranked"
     )
+    paused_candidates: list[str] = Field(description="candidates that were paused at the request; not ranked")
+    off_target_candidates: list[str] = Field(
+        description="candidates for other devices or regions than those of the request; not ranked"
+    )
+    new_ads: dict[str, list[str]] = Field(
+        description="ads of the answer that the model did not learn from, each with what it knows of it: "
+        "item, category, campaign"
+    )
+    first_pass: FirstPassSaid | None = Field(
+        None, description="there were more ads than are ranked in one request; null where all were ranked"
+    )
     ads: list[RankedAd]
     explanation: Explanation | None = None
+
+
+class PostedAd(AdIn):
+    """A record of an ad, which need not say that it is one."""
+
+    type: Literal["ad"] = "ad"
+
+
+class AdBatch(StrictModel):
+    """Several records of ads; each stands or falls alone."""
+
+    ads: list[PostedAd] = Field(min_length=1)
+
+
+class AdResponse(BaseModel):
+    """An ad as it is now."""
+
+    ad_id: str
+    shown: bool = Field(description="it has begun, and is neither paused nor ended; its devices and regions aside")
+    trained: bool = Field(description="the bundle brought it; false: an ad that the model did not learn from")
+    terms: dict[str, Any] = Field(description="its terms, budget among them, and columns that were told of it")
 
 
 class EventBatch(StrictModel):
@@ -184,18 +235,34 @@ _EventsIn = Annotated[
 ]
 
 
+_AdsIn = Annotated[
+    Annotated[PostedAd, Tag("one")] | Annotated[AdBatch, Tag("batch")],
+    Discriminator(lambda value: "batch" if isinstance(value, dict) and "ads" in value else "one"),
+]
+
+
 class _ReadOneByOne:
-    """Any JSON here; its records are read one by one, so that one that is malformed does not refuse the others."""
+    """Any JSON here; its records are read one by one, so that one that is malformed does not refuse the others.
+
+    Args:
+        documented: what is read.
+    """
+
+    def __init__(self, documented: Any) -> None:
+        self._documented = documented
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.any_schema()
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return handler(TypeAdapter(_EventsIn).core_schema)
+        return handler(TypeAdapter(self._documented).core_schema)
 
 
-EventsIn = Annotated[Any, _ReadOneByOne()]
+EventsIn = Annotated[Any, _ReadOneByOne(_EventsIn)]
 """The body of `POST /events`: one record, or an `EventBatch`."""
+
+AdsIn = Annotated[Any, _ReadOneByOne(_AdsIn)]
+"""The body of `POST /ads`: one record of an ad, or an `AdBatch`; records need no `type`."""
 
 
 class RejectedEvent(BaseModel):

@@ -1,20 +1,21 @@
 """Builds the three parts from a bundle and a store, each alone or all in one process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field, replace
-from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import MinLen
 
-from rosa_ray.bundle import model_of, pinned
+from rosa_ray.bundle import home_of, model_of, pinned
 from rosa_ray.errors import BundleError
 from rosa_ray.records import RecordsConfig
+from rosa_ray.records.dead_letters import OFF
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder, NoEncoder
 from rosa_ray.serving.fallback import EncoderWithFallback, LookupWithFallback
-from rosa_ray.serving.hybrid_scorer import HybridScorer
+from rosa_ray.serving.hybrid_scorer import HybridScorer, open_first_pass
+from rosa_ray.serving.live_ads import LiveAds
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import EncoderPort, LookupPort
 from rosa_ray.serving.model import ServedModel, load_model
@@ -23,7 +24,7 @@ from rosa_ray.serving.warm_up import WarmUp
 from rosa_ray.settings import section
 from rosa_ray.settings.compose import read
 from rosa_ray.storage import absolute
-from rosa_ray.store import StoreConfig, open_store
+from rosa_ray.store import OnlineStore, StoreConfig, open_store
 
 
 @section("")
@@ -57,10 +58,9 @@ class ServiceSettings:
 
     def absolute(self) -> "ServiceSettings":
         """The same with absolute paths: replicas have working directories of their own."""
-        store = replace(self.store, path=str(Path(self.store.path).absolute()))
-        letters = self.serving.dead_letters
-        serving = replace(self.serving, dead_letters=str(Path(letters).absolute()) if letters else "")
-        return replace(self, bundle=absolute(self.bundle), store=store, serving=serving)
+        letters = self.serving.dead_letters or _beside(self.bundle)
+        serving = replace(self.serving, dead_letters=absolute(letters) if letters != OFF else OFF)
+        return replace(self, bundle=absolute(self.bundle), store=self.store.absolute(), serving=serving)
 
     def pinned(self) -> "ServiceSettings":
         """The same with the bundle where nothing changes it, and its model's version: what every replica opens.
@@ -70,6 +70,15 @@ class ServiceSettings:
         """
         place = pinned(self.bundle, self.model_version)
         return replace(self, bundle=place, model_version=model_of(place))
+
+
+def _beside(bundle: str) -> str:
+    """Where refused records go when nothing is said: beside the bundle, which is in the run.
+
+    >>> _beside("runs/demo/bundle"), _beside("s3://bucket/run/bundle/")
+    ('runs/demo/dead-letters', 's3://bucket/run/dead-letters')
+    """
+    return f"{home_of(bundle)}/dead-letters"
 
 
 def load_pinned(settings: ServiceSettings) -> ServedModel:
@@ -90,20 +99,32 @@ def load_pinned(settings: ServiceSettings) -> ServedModel:
 def build_lookup(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> FeatureLookup:
     """Build the feature lookup; it connects to the store at the first request."""
     serving = settings.serving
-    patience_ms = max(serving.lookup_deadline_ms // 2, 1)
+    return FeatureLookup(
+        _opening(settings, model),
+        model.features,
+        model.timeline_events,
+        serving,
+        telemetry,
+    )
+
+
+def build_ads(settings: ServiceSettings, model: ServedModel) -> LiveAds:
+    """Build what follows the changes of ads in the store; it asks once it is started."""
+    serving = settings.serving
+    first_pass = open_first_pass(model, serving)
+    opening = _opening(settings, model)
+    return LiveAds(opening, model.catalogue, first_pass, serving.ads_poll_ms, serving.store_retry_s)
+
+
+def _opening(settings: ServiceSettings, model: ServedModel) -> Callable[[], OnlineStore]:
+    """What connects to the store, with the patience of one request."""
+    patience_ms = max(settings.serving.lookup_deadline_ms // 2, 1)
     store = replace(
         settings.store,
         busy_timeout_ms=min(settings.store.busy_timeout_ms, patience_ms),
         timeout_ms=min(settings.store.timeout_ms, patience_ms),
     )
-    return FeatureLookup(
-        lambda: open_store(store, model.features.config, model.version, user_key_id=model.features.user_key_id),
-        model.features,
-        model.catalogue,
-        model.timeline_events,
-        serving,
-        telemetry,
-    )
+    return lambda: open_store(store, model.features.config, model.version, user_key_id=model.features.user_key_id)
 
 
 def build_encoder(
@@ -130,6 +151,10 @@ def build_scorer(
     """
     model, pseudonyms = load_pinned(settings), open_pseudonyms(settings.privacy)
     require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
+    ads = build_ads(settings, model)
+    # Who ranks knows of the changes so far; without a store, of the bundle's ads.
+    ads.ask()
+    ads.start()
     return HybridScorer(
         model,
         _lookup_beside(lookup, settings, model, telemetry),
@@ -137,6 +162,7 @@ def build_scorer(
         settings.serving,
         telemetry,
         pseudonyms=pseudonyms,
+        ads=ads,
     )
 
 

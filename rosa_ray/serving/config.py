@@ -37,7 +37,8 @@ class ServingConfig:
     top_k: Annotated[int, Ge(1)] = 20
     """Ads returned when the request does not say."""
     max_candidates: Annotated[int, Ge(1)] = 5000
-    """Ads ranked in one request at most; a larger body is refused."""
+    """Ads ranked in one request at most. A request that names more is refused; of more that can be shown the first pass
+    takes so many."""
     max_batch_events: Annotated[int, Ge(1)] = 1000
     """Events accepted in one `POST /events`."""
     max_body_bytes: Annotated[int, Ge(1)] = 1_000_000
@@ -50,9 +51,12 @@ class ServingConfig:
     max_future_s: Annotated[int, Ge(0)] = 300
     """An event or request time further ahead of the server's clock is refused."""
     dead_letters: str = ""
-    """Directory for refused live records, shared by the replicas; empty only counts them."""
+    """Directory or URL for refused live records, shared by the replicas. Empty is `dead-letters` beside the bundle, and
+    `off` only counts them."""
     counter_ttl_s: Annotated[float, Ge(0)] = 60.0
     """Age at which cached counters of ads are read again, for changes that other processes write."""
+    ads_poll_ms: Annotated[int, Ge(10), Le(60_000)] = 200
+    """Time between two questions of a replica whether ads changed."""
     counter_stale_s: Annotated[float, Ge(0)] = 600.0
     """For so long after that age they are used, while they are read again in the background. 0 makes requests wait."""
     lookup_threads: Annotated[int, Ge(1), Le(64)] = 2
@@ -83,7 +87,8 @@ class ServingConfig:
     max_ongoing_requests: Annotated[int, Ge(1)] = 16
     """Requests that a replica works on at once; more wait."""
     max_queued_requests: Annotated[int, Ge(1)] = 100
-    """Waiting requests per proxy; more are answered 503 with Retry-After."""
+    """Requests that wait in a proxy for each replica; more, and those that wait for a second, are answered 503 with
+    Retry-After."""
     retry_after_s: Annotated[int, Ge(1)] = 1
     """What Retry-After says."""
 

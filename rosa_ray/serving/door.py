@@ -23,6 +23,8 @@ def proxy_limits(config: ServingConfig) -> Limits:
         max_body_bytes=config.max_body_bytes,
         server_timeout_ms=2 * config.request_timeout_ms,
         retry_after_s=config.retry_after_s,
+        replica_requests=config.max_ongoing_requests,
+        queued_requests=config.max_queued_requests,
     )
 
 

@@ -10,11 +10,9 @@ from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import CounterStates, FeatureState, fold_records
 from rosa_ray.features.changes import Changes
-from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.serving.ad_counters import AdCounters
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery, Features
-from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.own_columns import OwnColumns
 from rosa_ray.serving.plausible import plausible_features, plausible_user
 from rosa_ray.serving.recent_users import RecentUsers
@@ -78,13 +76,12 @@ class FeatureReader:
         self,
         open_store: Callable[[], OnlineStore],
         features: FeatureState,
-        catalogue: Catalogue,
         context_events: int,
         config: ServingConfig,
         telemetry: Telemetry,
     ) -> None:
         self._features, self._fingerprint = features.config, features.fingerprint
-        self._catalogue, self._context_events = catalogue, context_events
+        self._context_events = context_events
         self._telemetry = telemetry
         retry_s, ttl_s, stale_s = config.store_retry_s, config.counter_ttl_s, config.counter_stale_s
         self.of_users = StoreLink(open_store, retry_s, slow_s=config.lookup_deadline_ms / 2000)
@@ -100,7 +97,7 @@ class FeatureReader:
 
         Raises:
             NotHeldError: the store would have to be asked for counters or columns, against `how`.
-            StoreError: the asking model has other features or other ads.
+            StoreError: the asking model has other features.
         """
         reading.started = True
         query, ads = reading.query, self._keys_of(reading.query)
@@ -116,7 +113,7 @@ class FeatureReader:
         """The user and the ads as last read, without the store; of what was never read nothing is known.
 
         Raises:
-            StoreError: the asking model has other features or other ads.
+            StoreError: the asking model has other features.
         """
         query, record, ads = reading.query, reading.record, self._keys_of(reading.query)
         if record is None:
@@ -143,17 +140,14 @@ class FeatureReader:
         """What the catalogue tells of the candidates of a model with the same features.
 
         Raises:
-            StoreError: the model has other features or other ads.
+            StoreError: the model has other features.
         """
         if query.feature_fingerprint != self._fingerprint:
             raise StoreError(
                 f"feature lookup computes features {self._fingerprint}, the model needs {query.feature_fingerprint}; "
                 "wait until the new bundle is deployed everywhere"
             )
-        row, known = self._catalogue.table.lookup(query.ad_key, query.time_us)
-        if not known.all():
-            raise StoreError(f"feature lookup: {int((~known).sum())} of {len(known)} ads are not in its catalogue")
-        return {name: getattr(self._catalogue.table, name)[row] for name in CATALOGUE_KEYS}
+        return query.of_ads()
 
     def _with_user(self, query: FeatureQuery, ads: Columns, record: UserRecord, how: How) -> Features:
         """Features of a request whose user was read; impossible ones are missing, and degrade the answer.
@@ -189,7 +183,7 @@ class FeatureReader:
             dense, odd_asked = self._read_asked(columns, time_us, how)
             blocks |= blocks_of(self._asked.views, dense)
             odd |= odd_asked
-        features = features_at_request(query, record, events, ads["campaign_key"], blocks, costs, self._features)
+        features = features_at_request(query, record, events, blocks, costs, self._features)
         return (replace(features, own=own) if own else features), odd
 
     def _read_asked(self, columns: Columns, time_us: int, how: How) -> tuple[np.ndarray, bool]:

@@ -18,9 +18,18 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from rosa_ray import __version__
-from rosa_ray.records import EXAMPLES
+from rosa_ray.records import AD_CHANGES, EXAMPLES
 from rosa_ray.records.parse import MALFORMED
-from rosa_ray.serving.api import EventsIn, EventsResponse, Problem, ProblemBody, RankRequest, RankResponse
+from rosa_ray.serving.api import (
+    AdResponse,
+    AdsIn,
+    EventsIn,
+    EventsResponse,
+    Problem,
+    ProblemBody,
+    RankRequest,
+    RankResponse,
+)
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.middleware import BodyLimit, Deadline, WriterGate
 from rosa_ray.serving.service import RankingService
@@ -45,6 +54,11 @@ _EVENT_EXAMPLES: Any = {
 }
 
 
+_AD_EXAMPLES: Any = {
+    "new": {"summary": "a new ad", "value": {name: value for name, value in EXAMPLES["ad"].items() if name != "type"}},
+    "changes": {"summary": "a pause and a price", "value": {"ads": AD_CHANGES}},
+}
+
 _ALL_READ = "every record could be read; `rejected` names those that could not be stored, with the reason"
 _PARTLY_READ = "some records are malformed and named in `rejected`; the others are as with 200"
 _NONE_READ = "every record is malformed, see `rejected`; or the body is no record and no batch"
@@ -64,6 +78,7 @@ def create_app(service: RankingService) -> FastAPI:
     install_problems(app)
     _add_limits(app, service.config)
     _add_ranking(app, service)
+    _add_ads(app, service)
     _add_condition(app, service)
     return app
 
@@ -100,6 +115,27 @@ def _add_ranking(app: FastAPI, service: RankingService) -> None:
         return _events_answer(await service.write_events(body))
 
 
+def _add_ads(app: FastAPI, service: RankingService) -> None:
+    @app.post(
+        "/ads",
+        response_model=EventsResponse,
+        responses=_EVENT_ANSWERS,
+        tags=["ads"],
+        dependencies=writer_needed(service.config),
+    )
+    async def post_ads(body: Annotated[AdsIn, Body(openapi_examples=_AD_EXAMPLES)]) -> Response:
+        """Add, change, pause or end ads; every replica ranks by it within a second.
+
+        Each record stands or falls alone. Said again it changes nothing.
+        """
+        return _events_answer(await service.write_ads(body))
+
+    @app.get("/ads/{ad_id:path}", response_model=AdResponse, responses=_problems(404, 422), tags=["ads"])
+    async def ad(ad_id: str) -> dict[str, Any]:
+        """What is known of an ad now, and whether it can be shown."""
+        return service.describe_ad(ad_id)
+
+
 def writer_needed(config: ServingConfig) -> list[Any]:
     """What a path that changes the store asks for, as its document says; `WriterGate` is who asks."""
     return [Security(_WRITER)] if config.write_tokens else []
@@ -130,6 +166,7 @@ def _request_id(request: Request) -> str:
 _MEANINGS = {
     400: "the request is no HTTP, or its body is no text",
     401: "writing asks for a token of `serving.write_tokens`",
+    404: "there is no such ad",
     408: "the request did not arrive in time, or Ray Serve waited too long for an answer",
     413: "the body is too large",
     422: "the request does not fit; `errors` says where",

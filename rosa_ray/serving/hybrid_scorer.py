@@ -6,7 +6,7 @@ with what is left, and its answer names what was missing.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,15 +15,20 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import ConfigError, OverloadError, ServingError
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.features.own import given_columns
 from rosa_ray.metrics import ScoreKind, chosen_score, score
+from rosa_ray.records.clock import NOW_US
 from rosa_ray.records.own_values import Value, as_declared
 from rosa_ray.schema import hash_id
 from rosa_ray.schema.own_columns import REQUEST
 from rosa_ray.schema.pseudonyms import Pseudonyms
-from rosa_ray.serving.api import Candidate, Problem, RankRequest, to_us
+from rosa_ray.serving.api import Problem, RankRequest, to_us
 from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
+from rosa_ray.serving.candidates import Candidates, choose
 from rosa_ray.serving.config import ServingConfig
+from rosa_ray.serving.first_pass import FirstPass
+from rosa_ray.serving.live_ads import LiveAds
 from rosa_ray.serving.messages import EncodeQuery, EncoderPort, FeatureQuery, Features, LookupPort, OfflineStates
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.offline_weight import (
@@ -42,15 +47,8 @@ from rosa_ray.serving.request_features import candidate_columns, cold_start_feat
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import SECOND_US
 
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Candidates of one request: catalogue rows (N,) and bids (N,) as of its time; ids of ads unknown and ended."""
-
-    rows: np.ndarray
-    bid: np.ndarray
-    unknown: Sequence[str] = ()
-    ended: Sequence[str] = ()
+_KNOWN_BY = ("item", "category", "campaign")
+"""What the model may know of an ad that it did not learn from."""
 
 
 @dataclass
@@ -70,6 +68,7 @@ class HybridScorer:
 
     Args:
         now_us: the clock, microseconds UTC.
+        ads: what follows the changes of ads; None serves those of the bundle.
 
     Raises:
         BundleError: the model's bundle cannot follow `config.rule`.
@@ -83,24 +82,39 @@ class HybridScorer:
         encoder: EncoderPort,
         config: ServingConfig,
         telemetry: Telemetry | None = None,
-        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        now_us: Callable[[], int] = NOW_US,
         pseudonyms: Pseudonyms | None = None,
+        ads: LiveAds | None = None,
     ) -> None:
         if not model.keeps_states:
             check_states(config.rule, model.name, str(model.bundle.path))
         check_rule(config.rule, model.gate is not None, str(model.bundle.path))
         self.model, self.config, self.now_us = model, config, now_us
         self.score_kind = _score_of(model, config)
-        self.lookup, self.encoder = lookup, encoder
+        self.lookup, self.encoder, self.ads = lookup, encoder, ads
+        self.first_pass = ads.first_pass if ads else open_first_pass(model, config)
         self.pseudonym = None if pseudonyms is None else pseudonyms.of
         self._asked_columns = asked_columns(model.features.config)
         self._telemetry = telemetry or Telemetry()
         self._scorer = CandidateScorer(model, config.threads)
         self._meter = LoadMeter(config.max_ongoing_requests, config.encoder_deadline_ms)
 
-    def on_ports(self, lookup: LookupPort, encoder: EncoderPort, config: ServingConfig) -> "HybridScorer":
-        """The same model in the same thread, on other ports; what it ranks is in no figure and no load."""
+    def on_ports(
+        self,
+        lookup: LookupPort,
+        encoder: EncoderPort,
+        config: ServingConfig,
+        catalogue: LiveCatalogue | None = None,
+    ) -> "HybridScorer":
+        """The same model in the same thread, on other ports; what it ranks is in no figure and no load.
+
+        Args:
+            catalogue: ads that stay as they are, instead of those of the store.
+        """
         other = copy(self)
+        if catalogue is not None:
+            other.model, other.ads = replace(self.model, catalogue=catalogue), None
+            other.first_pass = open_first_pass(other.model, config)
         other.lookup, other.encoder, other.config = lookup, encoder, config
         other._telemetry = Telemetry()
         other._meter = LoadMeter(config.max_ongoing_requests, config.encoder_deadline_ms)
@@ -119,16 +133,19 @@ class HybridScorer:
     async def _rank(self, request: RankRequest, request_id: str) -> dict[str, Any]:
         started_s, trace = time.perf_counter(), _Trace()
         time_us, said = self._request_time(request), self._given(request)
-        chosen = self._choose(request, time_us)
-        given = given_columns(said, len(chosen.rows), self.model.features.config.columns)
+        chosen = choose(self.model.catalogue, self.first_pass, request, time_us, self.config.max_candidates)
+        given = given_columns(said, len(chosen.bid), self.model.features.config.columns)
         query = FeatureQuery(
             self._user_key(request.user_id),
             time_us,
-            self.model.catalogue.table.ad_key[chosen.rows],
+            chosen.ads["ad_key"],
             chosen.bid,
             self.model.bundle.feature_fingerprint,
-            self._counted_by(request, given, len(chosen.rows)),
+            self._counted_by(request, given, len(chosen.bid)),
+            chosen.keys,
         )
+        if self.ads is not None and self.ads.stale:
+            trace.degraded.append("ads")
         features = await self._read(query, trace)
         freshness, load = freshness_of(features.events, self._usable(features), time_us), self._meter.load()
         decided = self._decide(freshness, load)
@@ -139,7 +156,7 @@ class HybridScorer:
             answer["explanation"] = explanation_of(self.config.rule, freshness, load, decision, trace.elapsed_ms)
         self._telemetry.decided(decision.offline_weight, decision.cause, load)
         self._telemetry.ranked(
-            time.perf_counter() - started_s, len(chosen.rows), decision.offline_weight, trace.degraded
+            time.perf_counter() - started_s, len(chosen.bid), decision.offline_weight, trace.degraded
         )
         return answer
 
@@ -159,33 +176,6 @@ class HybridScorer:
         if time_us > now_us + self.config.max_future_s * SECOND_US:
             raise Problem(422, f"context.time is more than {self.config.max_future_s} s ahead of the server's clock")
         return time_us
-
-    def _choose(self, request: RankRequest, time_us: int) -> _Chosen:
-        catalogue, given = self.model.catalogue, request.candidates
-        rows = catalogue.table.active(time_us) if given is None else np.empty(0, np.int64)
-        count = len(rows) if given is None else len(given)
-        if count > self.config.max_candidates:
-            what = "the catalogue holds" if given is None else "the request has"
-            raise Problem(422, f"{what} {count} ads, at most {self.config.max_candidates} are ranked in one request")
-        if given is None and not count:
-            raise Problem(422, f"none of the {len(catalogue)} ads of the catalogue has begun and not ended")
-        if given is None:
-            return _Chosen(rows, catalogue.bid[rows])
-        asked = [one if isinstance(one, Candidate) else Candidate.model_construct(ad_id=one, bid=None) for one in given]
-        if len({one.ad_id for one in asked}) < len(asked):
-            raise Problem(422, "candidates name an ad more than once")
-        known = [one for one in asked if one.ad_id in catalogue.row_of]
-        unknown = [one.ad_id for one in asked if one.ad_id not in catalogue.row_of]
-        if not known:
-            raise Problem(422, f"none of the {count} candidates is in the catalogue of {len(catalogue)} ads")
-        rows = catalogue.table.rows_at(np.array([catalogue.row_of[one.ad_id] for one in known]), time_us)
-        default = catalogue.bid[rows].tolist()
-        bid = np.array([own if one.bid is None else one.bid for own, one in zip(default, known, strict=True)])
-        running = time_us < catalogue.table.until_us[rows]
-        if not running.any():
-            raise Problem(422, f"all {len(known)} candidates in the catalogue have ended")
-        ended = [one.ad_id for one, runs in zip(known, running, strict=True) if not runs]
-        return _Chosen(rows[running], bid[running], unknown, ended)
 
     async def _read(self, query: FeatureQuery, trace: _Trace) -> Features:
         started_s = time.perf_counter()
@@ -218,7 +208,7 @@ class HybridScorer:
         request: RankRequest,
         given: Columns,
         query: FeatureQuery,
-        chosen: _Chosen,
+        chosen: Candidates,
         features: Features,
         decision: Decision,
         trace: _Trace,
@@ -237,8 +227,7 @@ class HybridScorer:
             trace.degraded.append("states")
         started_s = time.perf_counter()
         candidates = candidate_columns(
-            self.model.catalogue,
-            chosen.rows,
+            chosen.ads,
             chosen.bid,
             features.expected_cost,
             query.time_us,
@@ -307,16 +296,16 @@ class HybridScorer:
             return self._scorer.empty_history()
         return History(offline.events, offline.states).preceded_by(features.events, self.model.score_events)
 
-    def _answer(self, request: RankRequest, chosen: _Chosen, features: Features, scores: Scores) -> dict[str, Any]:
+    def _answer(self, request: RankRequest, chosen: Candidates, features: Features, scores: Scores) -> dict[str, Any]:
         cost, kind = features.expected_cost, self.score_kind
         ranking = score(kind, scores.p_ctr, scores.p_cvr, scores.value, cost)
         nothing = np.full(len(cost), None)
         has_costs = self.model.features.totals["cost"] > 0
         roi = score("roi", scores.p_ctr, scores.p_cvr, scores.value, cost) if has_costs else nothing
-        best = np.lexsort((self.model.catalogue.table.ad_key[chosen.rows], -ranking))
+        best = np.lexsort((chosen.ads["ad_key"], -ranking))
         best = best[: request.top_k or self.config.top_k]
         columns = {
-            "ad_id": self.model.catalogue.ad_id[chosen.rows],
+            "ad_id": chosen.ad_id,
             "score": ranking,
             "p_ctr": scores.p_ctr,
             "p_cvr": scores.p_cvr,
@@ -329,10 +318,27 @@ class HybridScorer:
             "user_known": features.user_known,
             "model_version": self.model.version,
             "score_kind": kind,
-            "unknown_candidates": [*chosen.unknown],
-            "ended_candidates": [*chosen.ended],
+            "unknown_candidates": [*chosen.refused.unknown],
+            "ended_candidates": [*chosen.refused.ended],
+            "paused_candidates": [*chosen.refused.paused],
+            "off_target_candidates": [*chosen.refused.off_target],
+            "new_ads": self._known_of(chosen, best),
+            **({} if chosen.first_pass is None else {"first_pass": chosen.first_pass}),
             "ads": [dict(zip(columns, ad, strict=True)) for ad in zip(*chosen_columns, strict=True)],
         }
+
+    def _known_of(self, chosen: Candidates, best: np.ndarray) -> dict[str, list[str]]:
+        """Of the answered ads that the model did not learn from, what it knows of them."""
+        new = best[~chosen.trained[best]]
+        if not len(new):
+            return {}
+        known = {name: self._knows(name, chosen.ads[f"{name}_key"][new]).tolist() for name in _KNOWN_BY}
+        ids = chosen.ad_id[new].tolist()
+        return {ad_id: [name for name in _KNOWN_BY if known[name][at]] for at, ad_id in enumerate(ids)}
+
+    def _knows(self, table: str, keys: np.ndarray) -> np.ndarray:
+        vocabulary = self.model.features.vocabularies[table]
+        return vocabulary.lookup(keys) > vocabulary.oov_buckets
 
 
 def _score_of(model: ServedModel, config: ServingConfig) -> ScoreKind:
@@ -340,3 +346,12 @@ def _score_of(model: ServedModel, config: ServingConfig) -> ScoreKind:
         return chosen_score(config.score, model.features.totals)
     except ValueError as error:
         raise ConfigError(f"serving.score is {error}") from error
+
+
+def open_first_pass(model: ServedModel, config: ServingConfig) -> FirstPass:
+    """The first pass of a model, before it has read counters.
+
+    Raises:
+        ConfigError: the log that the model learned from cannot teach `config.score`.
+    """
+    return FirstPass(model.catalogue, model.features.config, _score_of(model, config), config.max_candidates)

@@ -20,7 +20,6 @@ from rosa_ray.features.changes import Changes
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.feature_reader import FeatureReader, How, Reading
 from rosa_ray.serving.messages import FeatureQuery, Features, Written
-from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.refresher import NotHeldError, Refresher
 from rosa_ray.serving.store_link import StoreLink
 from rosa_ray.serving.telemetry import Telemetry
@@ -44,13 +43,12 @@ class FeatureLookup:
         self,
         open_store: Callable[[], OnlineStore],
         features: FeatureState,
-        catalogue: Catalogue,
         context_events: int,
         config: ServingConfig,
         telemetry: Telemetry | None = None,
     ) -> None:
         telemetry = telemetry or Telemetry()
-        self._reader = FeatureReader(open_store, features, catalogue, context_events, config, telemetry)
+        self._reader = FeatureReader(open_store, features, context_events, config, telemetry)
         self._of_events = StoreLink(open_store, config.store_retry_s, locked_breaks=True)
         refresher = Refresher(lambda error: telemetry.failed("refresh", error))
         self._at_once, self._waiting = How(refresher.later, wait=False), How(refresher.later)
@@ -64,7 +62,7 @@ class FeatureLookup:
 
         Raises:
             OverloadError: other requests left no time to look at this one.
-            StoreError: the asking model has other features or other ads than this lookup.
+            StoreError: the asking model has other features than this lookup.
         """
         reading, store = Reading(query), self._reader.of_users
         if store.hangs():

@@ -12,6 +12,8 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features.changes import Changes
+from rosa_ray.features.views import CATALOGUE_KEYS
+from rosa_ray.schema import MISSING_KEY
 
 Outcome = Literal["hit", "extended", "rebuilt", "miss"]
 """What the encoder knew of a timeline: all of it; all but its last events; another one of the user; or nothing."""
@@ -28,6 +30,8 @@ class FeatureQuery:
         bid: float64 (N,), currency units.
         feature_fingerprint: of the asking model; a lookup with other features refuses.
         columns: what the request says that own counters count by, keys int64 (N,) by column.
+        keys: item, campaign and category of the candidates as of the request, int64 (N,) by key column, so that a
+            lookup needs no catalogue; what is absent is missing.
     """
 
     user_key: int
@@ -36,6 +40,12 @@ class FeatureQuery:
     bid: np.ndarray
     feature_fingerprint: str
     columns: Columns = field(default_factory=dict)
+    keys: Columns = field(default_factory=dict)
+
+    def of_ads(self) -> dict[str, np.ndarray]:
+        """All that the catalogue tells of the candidates, `CATALOGUE_KEYS`."""
+        missing = np.full(len(self.ad_key), MISSING_KEY)
+        return {**{name: self.keys.get(name, missing) for name in CATALOGUE_KEYS}, "ad_key": self.ad_key}
 
 
 @dataclass(frozen=True)

@@ -3,47 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import torch
 from torch import nn
 
 from rosa_ray.bundle import Bundle, open_bundle
 from rosa_ray.calibration import Calibration
 from rosa_ray.errors import BundleError
-from rosa_ray.features import AdTable, FeatureState
+from rosa_ray.features import FeatureState
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.inference import context_events, load_ranker
 from rosa_ray.models import StateRanker, keeps_states
 from rosa_ray.models.gate import Gate
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """V versions of A ads, sorted by key and time.
-
-    Attributes:
-        ad_id: object (V,) of str.
-        bid: float64 (V,), default bids, currency units.
-        table: keys, prices and times, in the same order.
-        row_of: row of the first version by ad id.
-    """
-
-    ad_id: np.ndarray
-    bid: np.ndarray
-    table: AdTable
-    row_of: dict[str, int]
-
-    @classmethod
-    def of(cls, ads: pa.Table) -> "Catalogue":
-        """From rows of the ads contract, one per version of an ad."""
-        order, table = AdTable.order(ads), AdTable.from_table(ads)
-        ids = ads["ad_id"].to_numpy()[order]
-        rows = {ids[row]: row for row in table.first_rows.tolist()}
-        return cls(ids, ads["bid"].to_numpy()[order], table, rows)
-
-    def __len__(self) -> int:
-        """How many ads there are."""
-        return len(self.row_of)
 
 
 @dataclass(frozen=True)
@@ -51,6 +21,7 @@ class ServedModel:
     """A loaded bundle.
 
     Attributes:
+        catalogue: the ads that the bundle brought, and what live records changed of them since.
         device: where the ranker lives.
         calibration: what corrects the ranker's raw scores.
         gate: what chooses λ by the rule `learned`; None in a bundle that has none.
@@ -58,7 +29,7 @@ class ServedModel:
 
     bundle: Bundle
     features: FeatureState
-    catalogue: Catalogue
+    catalogue: LiveCatalogue
     ranker: nn.Module
     device: str
     calibration: Calibration
@@ -152,4 +123,4 @@ def load_model(bundle_path: str | Path) -> ServedModel:
     features = load_feature_state(bundle)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ranker = load_served_ranker(bundle, features, device)
-    return ServedModel(bundle, features, Catalogue.of(bundle.ads), ranker, device, bundle.calibration, bundle.gate)
+    return ServedModel(bundle, features, LiveCatalogue(bundle.ads), ranker, device, bundle.calibration, bundle.gate)

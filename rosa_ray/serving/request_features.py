@@ -19,7 +19,6 @@ from rosa_ray.features.counting import dense_views, key_columns, read_views
 from rosa_ray.features.views import View
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.messages import FeatureQuery, Features, OfflineStates
-from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.own_columns import unknown_columns
 from rosa_ray.store import UserRecord
 
@@ -41,8 +40,7 @@ def no_events() -> dict[str, np.ndarray]:
 
 
 def candidate_columns(
-    catalogue: Catalogue,
-    rows: np.ndarray,
+    ads: Columns,
     bid: np.ndarray,
     expected_cost: np.ndarray,
     time_us: int,
@@ -50,26 +48,26 @@ def candidate_columns(
     region: str | None,
     own: Columns | None = None,
 ) -> dict[str, np.ndarray]:
-    """Impression columns of N candidates: catalogue rows with their bids at one moment. Labels read 0.
+    """Impression columns of N candidates: ads as of the request with their bids. Labels read 0.
 
     Args:
+        ads: `CATALOGUE_KEYS` and price, (N,) each.
         own: declared columns of the candidates, as user rows hold them.
     """
-    count = len(rows)
-    ads = catalogue.table
+    count = len(bid)
     known = {
         "time_us": np.full(count, time_us),
         "split": np.full(count, Split.POLICY),
-        "ad_key": ads.ad_key[rows],
-        "item_key": ads.item_key[rows],
-        "category_key": ads.category_key[rows],
-        "campaign_key": ads.campaign_key[rows],
+        "ad_key": ads["ad_key"],
+        "item_key": ads["item_key"],
+        "category_key": ads["category_key"],
+        "campaign_key": ads["campaign_key"],
         "device_key": np.full(count, hash_id(device)),
         "region_key": np.full(count, hash_id(region)),
         "weight": np.ones(count),
         "conversion_weight": np.ones(count),
         "bid": bid,
-        "price": ads.price[rows],
+        "price": ads["price"],
         "expected_cost": expected_cost,
     }
     types = {name: type_.to_pandas_dtype() for name, type_ in IMPRESSION_COLUMNS.items()}
@@ -103,7 +101,6 @@ def features_at_request(
     query: FeatureQuery,
     record: UserRecord,
     events: Columns,
-    campaign_key: np.ndarray,
     blocks: Mapping[str, np.ndarray],
     cost_states: CounterStates,
     config: FeatureConfig,
@@ -112,16 +109,10 @@ def features_at_request(
 
     Args:
         events: from `events_before`, with the shared columns of their items.
-        campaign_key: int64 (N,), of the candidates.
         blocks: dense features of the candidates by view, of all views but users' own, from `blocks_of`.
         cost_states: counters to expect costs from.
     """
-    shown = {
-        "ad_key": query.ad_key,
-        "campaign_key": campaign_key,
-        "bid": query.bid,
-        "time_us": np.full(len(query.ad_key), query.time_us),
-    }
+    shown = {**query.of_ads(), "bid": query.bid, "time_us": np.full(len(query.ad_key), query.time_us)}
     return Features(
         user_known=len(record.timeline["time_us"]) > 0
         or any(len(c.bucket) for c in record.counters.values())

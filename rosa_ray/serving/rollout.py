@@ -99,15 +99,11 @@ def require_states(settings: ServiceSettings) -> None:
     """
     model = load_pinned(settings)
     condition = asyncio.run(build_lookup(settings, model).describe())
-    if model.keeps_states and _states_of(condition) != model.version:
+    if model.keeps_states and condition["model_version"] != model.version:
         raise StoreError(
             f"store {settings.store.path if settings.store.kind == 'sqlite' else settings.store.kind}: it holds no "
             f"states of model {model.version}; run `rosa materialize` first"
         )
-
-
-def _states_of(condition: dict[str, Any]) -> str:
-    return str(condition.get("model_version", condition["version"].get("model_version", "")))
 
 
 def _require_service(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from rosa_ray.serving.door import proxy_limits, require_own_door, with_instance
 APPLICATION = "rosa"
 POLL_S = 0.2
 SHUTDOWN_TIMEOUT_S = 30.0
+_OURS = re.compile(r"^rosa_ray\.\S*Error: (.+)$", re.MULTILINE)
 KEEP_ALIVE_S = 65
 """An idle connection is kept longer than a load balancer in front keeps it, so that none is closed while it is used."""
 
@@ -202,10 +204,14 @@ def wait_until_running(name: str, deadline_s: float) -> None:
 
 
 def _condition(state: ApplicationStatusOverview | None) -> str:
+    """What Serve says of an application; of an error of ours its own words alone, not the way to it."""
     if state is None:
         return "Serve does not know it"
     parts = [f"{part} is {status.status.value}: {status.message}" for part, status in state.deployments.items()]
-    return " ".join("; ".join([state.message, *parts]).split()).strip("; ")
+    told = "; ".join([state.message, *parts])
+    if ours := _OURS.findall(told):
+        return str(ours[-1]).strip()
+    return " ".join(told.split()).strip("; ")
 
 
 def _stop(name: str, had_serve: bool, had_application: bool) -> None:

@@ -5,10 +5,12 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from rosa_ray.data.time_bounds import iso
 from rosa_ray.errors import OverloadError, RosaError
 from rosa_ray.records import Parsed, RecordParser, RecordsConfig, Refusal, late_refusals
 from rosa_ray.records.dead_letters import DeadLetter, DeadLetters
@@ -61,7 +63,7 @@ class RankingService:
         """
         scorer, records = self.scorer, self._records_of(body)
         parser = RecordParser(
-            scorer.model.catalogue.table,
+            scorer.model.catalogue,
             self.config.max_future_s,
             pseudonym=scorer.pseudonym,
             now_us=scorer.now_us,
@@ -69,7 +71,12 @@ class RankingService:
             features=scorer.model.features.config,
             money=self._money,
         )
-        parsed = parser.parse_values(records)
+        if any(map(_tells_of_ad, records)):
+            # Records of an ad come before those that show it, so that these count for its campaign.
+            told = _parse(replace(parser, money=None), scorer, records).only_changes
+            if not told.asks_nothing:
+                await self._store(scorer, told)
+        parsed = _parse(parser, scorer, records)
         self._telemetry.unknown_ads(parsed.unknown_ads)
         written = Written(0, 0, ()) if parsed.asks_nothing else await self._store(scorer, parsed)
         refusals = [*parsed.refusals, *late_refusals(parsed, np.array(written.late_rows, np.int64))]
@@ -85,6 +92,39 @@ class RankingService:
             rejected=rejected,
             ignored_fields=dict(parsed.ignored_fields) or None,
         )
+
+    async def write_ads(self, body: object) -> EventsResponse:
+        """Answer `POST /ads`: as `write_events`, but records are of ads and need not say so.
+
+        Args:
+            body: JSON, one record of an ad or a mapping with a list `ads` of them.
+
+        Raises:
+            Problem: as of `write_events`.
+        """
+        if not isinstance(body, dict) or "ads" not in body:
+            return await self.write_events({"events": [_of_ad(body)]})
+        ads = body["ads"]
+        if not isinstance(ads, list) or not ads:
+            raise Problem(422, "`ads` must be a list of at least one record of an ad")
+        return await self.write_events({"events": [_of_ad(one) for one in ads]})
+
+    def describe_ad(self, ad_id: str) -> dict[str, Any]:
+        """Answer `GET /ads/AD`.
+
+        Raises:
+            Problem: 404, the catalogue lacks it.
+        """
+        scorer = self.scorer
+        catalogue, now_us = scorer.model.catalogue, scorer.now_us()
+        with catalogue.lock:
+            number, terms = catalogue.number(ad_id), catalogue.terms(ad_id, now_us)
+            if number is None or terms is None:
+                raise Problem(404, f"the catalogue of {len(catalogue)} ads lacks it")
+            shown, trained = number in catalogue.active(now_us), number < catalogue.in_table
+        end_us = terms.get("valid_until")
+        said = {**terms, "valid_until": None if end_us is None else iso(end_us)}
+        return {"ad_id": ad_id, "shown": shown, "trained": trained, "terms": said}
 
     def _records_of(self, body: object) -> list[object]:
         """The records of a body, unread."""
@@ -102,7 +142,10 @@ class RankingService:
     async def _store(self, scorer: HybridScorer, parsed: Parsed) -> Written:
         try:
             async with asyncio.timeout(self.config.request_timeout_ms / 1000 * WRITE_SHARE):
-                return await scorer.lookup.write(parsed.columns, parsed.changes)
+                written = await scorer.lookup.write(parsed.columns, parsed.changes)
+                if parsed.ads and scorer.ads is not None:
+                    await asyncio.to_thread(scorer.ads.catch_up)
+                return written
         except OverloadError as error:
             detail = "too many events wait for the store; send them again, repeated ids change nothing"
             raise Problem(503, detail, self.config.retry_after_s) from error
@@ -157,6 +200,7 @@ class RankingService:
             "created": manifest.created,
             "feature_fingerprint": manifest.feature_fingerprint,
             "ads": len(model.catalogue),
+            "catalogue": {} if self.scorer.ads is None else self.scorer.ads.describe(),
             "window": model.window,
             "context_events": model.context_events,
             "keeps_states": model.keeps_states,
@@ -164,6 +208,22 @@ class RankingService:
             "score": self.scorer.score_kind,
             "metrics": model.bundle.metrics,
         }
+
+
+def _parse(parser: RecordParser, scorer: HybridScorer, records: Sequence[object]) -> Parsed:
+    with scorer.model.catalogue.lock:
+        return parser.parse_values(records)
+
+
+def _tells_of_ad(record: object) -> bool:
+    return isinstance(record, dict) and record.get("type") == "ad"
+
+
+def _of_ad(record: object) -> object:
+    """A record that need not say that it is of an ad; another kind is none, and so it is refused."""
+    if not isinstance(record, dict):
+        return record
+    return {**record, "type": "ad" if record.get("type", "ad") == "ad" else "?"}
 
 
 def _as_line(record: object) -> bytes:

@@ -1,22 +1,45 @@
 """What the service counts. Outside Ray it only logs failures; in a replica it also feeds Ray's metrics."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from rosa_ray.serving.messages import Outcome
 
 logger = logging.getLogger(__name__)
 
+_TELL_EVERY_S = 60.0
 _LATENCY_MS = [1.0, 2, 5, 10, 20, 35, 50, 75, 100, 150, 250, 500, 1000, 2500]
 _WEIGHTS = [0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99]
 _CANDIDATES = [1.0, 10, 50, 100, 250, 500, 1000, 2500, 5000]
 
 
+@dataclass
+class _Failing:
+    """A part that fails: when that was last told, and how often it has failed since it was well."""
+
+    told_s: float
+    failures: int = 0
+
+
 class Telemetry:
-    """Logs the failures that requests survive."""
+    """Logs the failures that requests survive: when a part begins to fail, once a minute, and when it is well again."""
+
+    now_s: Callable[[], float] = staticmethod(time.monotonic)
+
+    @cached_property
+    def _failing(self) -> dict[str, _Failing]:
+        """Parts that fail now."""
+        return {}
 
     def ranked(self, seconds: float, candidates: int, offline_weight: float, degraded: Sequence[str]) -> None:
         """A request was ranked."""
+        for part in [*self._failing]:
+            if part not in degraded and (part != "encoder" or offline_weight < 1):
+                failing = self._failing.pop(part)
+                logger.warning("%s is well again after %d failures", part, failing.failures)
 
     def decided(self, offline_weight: float, cause: str, load: float) -> None:
         """λ was decided under a load in [0, 1]; `cause` is one of `rosa_ray.serving.offline_weight.Cause`."""
@@ -39,7 +62,12 @@ class Telemetry:
 
     def failed(self, part: str, error: Exception) -> None:
         """A part of a request failed, and the request went on without it."""
-        logger.warning("%s unavailable: %s: %s", part, type(error).__name__, first_line(error))
+        failing = self._failing.setdefault(part, _Failing(self.now_s()))
+        failing.failures += 1
+        if failing.failures == 1 or self.now_s() - failing.told_s >= _TELL_EVERY_S:
+            failing.told_s = self.now_s()
+            kind, reason = type(error).__name__, first_line(error)
+            logger.error("%s unavailable: %s: %s; %d failures so far", part, kind, reason, failing.failures)
 
 
 class RayTelemetry(Telemetry):
@@ -66,6 +94,7 @@ class RayTelemetry(Telemetry):
 
     def ranked(self, seconds: float, candidates: int, offline_weight: float, degraded: Sequence[str]) -> None:
         """Count one ranking."""
+        super().ranked(seconds, candidates, offline_weight, degraded)
         self._latency.observe(seconds * 1000)
         self._candidates.observe(candidates)
         self._rankings.inc(tags={"encoded": str(offline_weight < 1).lower()})

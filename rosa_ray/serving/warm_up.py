@@ -13,9 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from rosa_ray.errors import BundleError, StoreError
+from rosa_ray.features import AdTable
 from rosa_ray.features.changes import Changes
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.serving.api import Problem, RankRequest
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import EncoderPort, FeatureQuery, Features, Written
@@ -41,8 +45,9 @@ class WarmUp:
 
     def __init__(self, scorer: HybridScorer, encoder: EncoderPort) -> None:
         patient = replace(scorer.config, rule="online", lookup_deadline_ms=PATIENCE_MS, encoder_deadline_ms=PATIENCE_MS)
-        self._scorer = scorer.on_ports(InventedUser(scorer), encoder, patient)
-        self._request = _request(scorer)
+        ads = _first_ads(scorer.model.bundle.ads)
+        self._scorer = scorer.on_ports(InventedUser(scorer), encoder, patient, LiveCatalogue(ads))
+        self._request = _request(scorer, ads)
 
     async def run(self) -> None:
         """Rank the request.
@@ -108,15 +113,18 @@ class InventedUser:
         return {}
 
 
-def _request(scorer: HybridScorer) -> RankRequest:
-    """A request for the catalogue's first ads, at a moment at which the first of them had not ended."""
-    catalogue = scorer.model.catalogue
-    rows = catalogue.table.first_rows[:ADS]
-    moment_us = min(scorer.now_us(), int(catalogue.table.until_us[rows[0]]) - SECOND_US)
+def _first_ads(ads: pa.Table) -> pa.Table:
+    """All versions of the bundle's first ads. Live records that end or pause ads are no fault of a model."""
+    ordered = ads.take(pa.array(AdTable.order(ads)))
+    return ordered.filter(pc.is_in(ordered["ad_id"], pc.unique(ordered["ad_id"])[:ADS]))
+
+
+def _request(scorer: HybridScorer, ads: pa.Table) -> RankRequest:
+    """A request for some ads, at a moment at which the first of them had not ended."""
+    moment_us = min(scorer.now_us(), int(AdTable.from_table(ads).until_us[0]) - SECOND_US)
     told = datetime.fromtimestamp(moment_us / SECOND_US, UTC).isoformat()
-    return RankRequest.model_validate(
-        {"user_id": None, "candidates": [str(one) for one in catalogue.ad_id[rows]], "context": {"time": told}}
-    )
+    candidates = pc.unique(ads["ad_id"]).to_pylist()
+    return RankRequest.model_validate({"user_id": None, "candidates": candidates, "context": {"time": told}})
 
 
 def _not_finite(ads: Sequence[Mapping[str, Any]]) -> str:

@@ -19,6 +19,7 @@ from rosa_ray.settings.keys import suggest
 from rosa_ray.settings.layers import Layer, are_positions, merge, origin, overlay
 from rosa_ray.settings.places import Place, name_in
 from rosa_ray.settings.plain import to_plain
+from rosa_ray.settings.secrets import hide
 
 Root = TypeVar("Root")
 
@@ -56,7 +57,7 @@ def read(settings: type[Root], data: Any, where: str = "") -> Root:
 
 
 def _built(kind: type[Root], data: Any, path: KeyPath, layers: list[Layer]) -> Root:
-    composing = _Composing(layers, [*Place(kind).keys(data, dotted(*path))])
+    composing = _Composing(layers, [*Place(kind).keys(data, dotted(*path))], data)
     built: Root = composing.dataclass(kind, data, path)
     composing.raise_first()
     return built
@@ -65,14 +66,15 @@ def _built(kind: type[Root], data: Any, path: KeyPath, layers: list[Layer]) -> R
 class _Composing:
     """Builds settings, and notes what is wrong instead of stopping, so that it can be counted."""
 
-    def __init__(self, layers: list[Layer], known: list[str]) -> None:
-        self._layers, self._known = layers, known
+    def __init__(self, layers: list[Layer], known: list[str], data: Any) -> None:
+        self._layers, self._known, self._data = layers, known, data
         self._problems: list[tuple[KeyPath, str]] = []
 
     def raise_first(self) -> None:
         """Raise ConfigError for the first problem, where there is one."""
         if self._problems:
             path, message = self._problems[0]
+            message = hide(message, *(layer.data for layer in self._layers), self._data)
             others = len(self._problems) - 1
             raise ConfigError(f"{message} (and {others} more in {path[0]})" if others else message)
 

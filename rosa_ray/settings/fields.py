@@ -17,6 +17,7 @@ from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.settings.bounds import Check, KeyPath, check_of
+from rosa_ray.settings.secrets import redact
 
 Settings = TypeVar("Settings")
 
@@ -86,6 +87,7 @@ def section(name: str) -> Callable[[type[Settings]], type[Settings]]:
 
         cls.__settings_section__ = name  # type: ignore[attr-defined]
         cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+        cls.__repr__ = _show  # type: ignore[method-assign]
         return dataclass(frozen=True)(cls)
 
     return decorate
@@ -135,7 +137,7 @@ def wrong(config: Any, name: str, right: str) -> SettingError:
         name: of its field.
         right: what the value must be, in words that end a sentence.
     """
-    return SettingError(section_of(config), (name,), f"is {in_line(getattr(config, name))}; {right}")
+    return SettingError(section_of(config), (name,), f"is {in_line(redact(getattr(config, name), name))}; {right}")
 
 
 def check_bounds(config: Any) -> None:
@@ -148,7 +150,14 @@ def check_bounds(config: Any) -> None:
     for name, check in _checks_of(kind).items():
         found = check(getattr(config, name), (name,))
         if found:
-            raise SettingError(section_of(config), found.path, f"is {in_line(found.value)}; it must {found.must}")
+            shown = in_line(redact(found.value, str(found.path[-1])))
+            raise SettingError(section_of(config), found.path, f"is {shown}; it must {found.must}")
+
+
+def _show(config: Any) -> str:
+    """What `repr` says of settings: as that of a dataclass, with secrets hidden."""
+    values = ((entry.name, getattr(config, entry.name)) for entry in fields(config) if entry.repr)
+    return f"{type(config).__qualname__}({', '.join(f'{name}={redact(value, name)!r}' for name, value in values)})"
 
 
 @cache

@@ -10,6 +10,7 @@ from rosa_ray.settings.bounds import KeyPath
 from rosa_ray.settings.fields import Tagged, dotted
 from rosa_ray.settings.keys import holds
 from rosa_ray.settings.places import ANYTHING, Place, name_in
+from rosa_ray.settings.secrets import hide, names_secret, redact_text
 from rosa_ray.settings.text import parse_yaml
 
 
@@ -57,10 +58,10 @@ def override_layer(override: str) -> Layer:
     if not equals or not all(parts):
         raise ConfigError(f"--set {override}: write key=value, like --set training.epochs=3")
     where = f"--set {override}"
-    data: Any = parse_yaml(value, where)
+    data: Any = parse_yaml(value, f"--set {key}" if names_secret(override) else redact_text(where))
     for part in reversed(parts):
         data = {part: data}
-    return Layer(where, data)
+    return Layer(hide(where, data), data)
 
 
 def renamed(layer: Layer, former_names: Mapping[str, str]) -> Layer:

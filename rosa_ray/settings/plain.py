@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rosa_ray.settings.fields import Tagged
+from rosa_ray.settings.secrets import redact
 from rosa_ray.settings.text import to_yaml
 
 
@@ -30,6 +31,11 @@ def to_plain(config: Any) -> Any:
     return str(config) if isinstance(config, Path) else config
 
 
+def redacted(config: Any) -> Any:
+    """Plain data as `to_plain` gives it, with secrets hidden: for all that is shown or kept."""
+    return redact(to_plain(config))
+
+
 def dump(config: Any) -> str:
-    """Write the whole resolved config as YAML; loading it gives the same config."""
-    return to_yaml(to_plain(config))
+    """Write the whole resolved config as YAML; loading it gives the same config, but for secrets, which are hidden."""
+    return to_yaml(redacted(config))

@@ -52,10 +52,10 @@ def redact(value: Any, name: str = "") -> Any:
         value: of a setting; mappings and lists are looked through.
         name: of the setting.
 
-    >>> redact({"url": "redis://ann:pw@cache:6379/0", "kafka": {"sasl.password": "pw"}, "seed": 7})
-    {'url': 'redis://ann:***@cache:6379/0', 'kafka': {'sasl.password': '***'}, 'seed': 7}
-    >>> redact({"url": "redis://ann:{env:PW}@cache", "kafka": {"sasl.password": "env:PW"}})
-    {'url': 'redis://ann:{env:PW}@cache', 'kafka': {'sasl.password': 'env:PW'}}
+    >>> redact({"url": "redis://ann:secret@cache:6379/0", "kafka": {"ssl.key.pem": "MII"}, "seed": 7})
+    {'url': 'redis://ann:***@cache:6379/0', 'kafka': {'ssl.key.pem': '***'}, 'seed': 7}
+    >>> redact({"url": "redis://ann:{env:WORD}@cache", "kafka": {"ssl.key.pem": "env:PEM"}})
+    {'url': 'redis://ann:{env:WORD}@cache', 'kafka': {'ssl.key.pem': 'env:PEM'}}
     """
     if isinstance(value, Mapping):
         return {key: redact(part, str(key)) for key, part in value.items()}
@@ -86,8 +86,8 @@ def redact_text(text: str) -> str:
 def hide(text: str, *data: Any) -> str:
     """Hide in a text what is a secret of plain data, and passwords in URLs.
 
-    >>> hide("--set stream.kafka={sasl.password: pass1}", {"sasl.password": "pass1"})
-    '--set stream.kafka={sasl.password: ***}'
+    >>> hide("--set stream.kafka={ssl.key.pem: MII}", {"ssl.key.pem": "MII"})
+    '--set stream.kafka={ssl.key.pem: ***}'
     """
     for secret in sorted({one for part in data for one in _secrets_of(part, "")}, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)

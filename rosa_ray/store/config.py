@@ -1,10 +1,13 @@
 """Settings of the online store."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
 from rosa_ray.settings import OneOf, section
+from rosa_ray.settings.secrets import absolute_reference
 from rosa_ray.store.backends import store_kinds
 from rosa_ray.units import DAY_US
 
@@ -25,7 +28,8 @@ class StoreConfig:
     path: str = "store.db"
     """The SQLite file."""
     url: str = "redis://localhost:6379/0"
-    """The Redis server and database, `redis://[user:password@]host:port/0`, `rediss://` or `unix://`."""
+    """The Redis server and database, `redis://[user:password@]host:port/0`, `rediss://` or `unix://`. The whole may be
+    `env:NAME` or `file:PATH`, and the password `{env:NAME}`."""
     password_env: str = ""
     """Name of an environment variable that holds the server's password, which then stands in no config."""
     tls_ca: str = ""
@@ -59,6 +63,11 @@ class StoreConfig:
     """How long to wait for another writer of the SQLite file."""
     timeout_ms: Annotated[int, Ge(1)] = 2000
     """How long to wait for an answer of the Redis server."""
+
+    def absolute(self) -> "StoreConfig":
+        """The same for processes with another working directory."""
+        path = str(Path(self.path).absolute())
+        return replace(self, path=path, url=absolute_reference(self.url))
 
     @property
     def horizon_us(self) -> int:

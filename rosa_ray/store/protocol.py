@@ -29,6 +29,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import CounterStates
+from rosa_ray.features.ad_changes import AdLog
 from rosa_ray.features.changes import Changes
 from rosa_ray.units import MINUTE_US
 
@@ -312,7 +313,8 @@ class OnlineStore(Protocol):
             records: `RECORD_COLUMNS`, any order. Times far in the future move the horizon: refuse such records before.
             positions: stored in the same transaction, so that a stream that is read again from there is neither
                 skipped nor counted twice.
-            changes: what is known of users, items and ads from some time on, of this store's declared columns.
+            changes: what is known of users, items and ads from some time on, of this store's declared columns, and
+                changes of ads in the catalogue.
         """
         ...
 
@@ -390,6 +392,18 @@ class OnlineStore(Protocol):
 
         Sums over all users stay, and so do the hashes of record ids, so that a repeated record does not bring the user
         back. The log that generations are loaded from is not the store's: remove the user there too.
+        """
+        ...
+
+    def read_ads(self, after: int, limit: int) -> AdLog:
+        """Changes of ads that came after a number, in the order in which they came.
+
+        They are of the store, not of a version of it. Each has a number, and none is given twice. Of an ad a store lets
+        go what was superseded before `StoreConfig.dedup_horizon_days`.
+
+        Args:
+            after: `AdLog.last` of the call before; 0 reads from the beginning.
+            limit: of changes, at least 1.
         """
         ...
 

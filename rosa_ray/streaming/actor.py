@@ -6,7 +6,8 @@ from typing import Any
 import ray
 from ray.actor import ActorHandle
 
-from rosa_ray.streaming.assembly import StreamSettings, build_pipeline
+from rosa_ray.streaming.assembly import StreamSettings, build_patiently
+from rosa_ray.streaming.consumer import Patience
 from rosa_ray.streaming.consumer_metrics import RayConsumerMetrics
 
 
@@ -18,16 +19,24 @@ class ConsumerActor:
     """
 
     def __init__(self, settings: StreamSettings, share: tuple[int, int]) -> None:
+        self._settings, self._share = settings, share
         self._metrics = RayConsumerMetrics(str(share[0]))
         self._stopped = threading.Event()
-        self._pipeline = build_pipeline(settings, share, self._metrics)
 
     def run(self, until_end: bool = False) -> dict[str, Any]:
-        """Fold until stopped; see `Consumer.run`. Returns the figures of this life of the actor."""
+        """Fold until stopped; see `Consumer.run`. Returns the figures of this life of the actor.
+
+        What an actor that was started again cannot reach yet, it waits for.
+        """
+        restarted = ray.get_runtime_context().was_current_actor_reconstructed
+        patience = Patience(self._settings.stream) if restarted else None
+        pipeline = build_patiently(self._settings, self._share, self._metrics, patience, self._stopped.is_set)
+        if pipeline is None:
+            return self._metrics.snapshot()
         try:
-            return self._pipeline.consumer.run(self._stopped.is_set, until_end).snapshot()
+            return pipeline.consumer.run(self._stopped.is_set, until_end).snapshot()
         finally:
-            self._pipeline.close()
+            pipeline.close()
 
     def stop(self) -> None:
         """End `run` after the batch at hand."""

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rosa_ray.errors import InputError
+from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.records.log import segments_of
+from rosa_ray.storage import is_remote
 
 PLAIN_SUFFIXES = (".jsonl", ".ndjson")
 """Of files with one record a line."""
@@ -73,6 +74,18 @@ def require_files(files: Sequence[str]) -> list[str]:
             raise InputError(f"{name}: holds no records; {EXPECTED}; {_found(path)}")
         found += below
     return found
+
+
+def require_local(path: str) -> None:
+    """Refuse a log on an object store, which can neither be appended to nor followed.
+
+    Raises:
+        ConfigError: the path is a URL.
+    """
+    if is_remote(path):
+        raise ConfigError(
+            f"stream.path is '{path}', but a log needs a local disk; give an absolute path, or stream.kind=kafka"
+        )
 
 
 def require_layout(root: Path, until_end: bool) -> bool:

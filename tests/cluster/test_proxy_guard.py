@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -20,6 +22,7 @@ from rosa_ray.cluster import proxy_guard
 from rosa_ray.cluster.proxy_guard import Limits, UnknownConfig, guard_file, guarded
 
 BODY_BYTES, TIMEOUT_S = 100_000, 1.0
+AT_ONCE, WAITING = 4, 3
 
 
 def rays_config(folder: Path, port: int, replica: int | None) -> Path:
@@ -101,12 +104,14 @@ class Replica:
     most_held: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    goes_on: threading.Event = field(default_factory=threading.Event)
     stop: Callable[[], None] = lambda: None
 
 
 @pytest.fixture
 def replica() -> Iterator[Replica]:
     state = Replica()
+    state.goes_on.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -116,6 +121,7 @@ def replica() -> Iterator[Replica]:
                 state.held += 1
                 state.most_held = max(state.most_held, state.held)
             body = self.rfile.read(int(self.headers["content-length"]))
+            state.goes_on.wait(30)
             with state.lock:
                 state.held -= 1
             self.send_response(200)
@@ -150,7 +156,8 @@ def proxy(folder: Path, replica: Replica) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    limits = {"client_timeout_ms": round(TIMEOUT_S * 1000), "max_body_bytes": BODY_BYTES}
+    limits = {"client_timeout_ms": round(TIMEOUT_S * 1000), "max_body_bytes": BODY_BYTES, "queue_timeout_ms": 300}
+    limits |= {"replica_requests": AT_ONCE, "queued_requests": WAITING}
     (folder.parent / "limits.json").write_text(json.dumps(limits))
     config = rays_config(folder, port, replica.port)
     command = [sys.executable, "-I", "-S", proxy_guard.__file__, get_haproxy_binary(), "-db", "-f", str(config)]
@@ -199,6 +206,19 @@ def test_slow_bodies_take_no_slot_and_are_timed_out(proxy: int, replica: Replica
     assert replica.seen == len(good)
     for client in slow:
         client.close()
+
+
+@pytest.mark.integration
+def test_a_replica_is_handed_what_it_works_on_and_the_proxy_refuses_the_rest(proxy: int, replica: Replica) -> None:
+    replica.goes_on.clear()
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(httpx.post, f"http://127.0.0.1:{proxy}/rank", content=b"y", timeout=30) for _ in range(20)]
+        refused = [one.result() for one in islice(as_completed(asked), 20 - AT_ONCE)]
+        replica.goes_on.set()
+        answers = [one.result() for one in asked]
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {(503, "1")}
+    assert sorted(answer.status_code for answer in answers) == [200] * AT_ONCE + [503] * (20 - AT_ONCE)
+    assert (replica.seen, replica.most_held) == (AT_ONCE, AT_ONCE)
 
 
 @pytest.mark.integration

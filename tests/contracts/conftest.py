@@ -24,7 +24,13 @@ def open_(request: pytest.FixtureRequest, redis_url: str, tmp_path: Path) -> Ite
         user_key_id: str = "",
         **settings: object,
     ) -> OnlineStore:
-        chosen = {"max_timeline_events": KEEP, "states_dtype": "float32", "counter_days": 3650, **settings}
+        chosen = {
+            "max_timeline_events": KEEP,
+            "states_dtype": "float32",
+            "counter_days": 3650,
+            "timeout_ms": 30_000,
+            **settings,
+        }
         where = {"path": str(tmp_path / name), "url": redis_url, "namespace": f"{run}-{name}"}
         config = StoreConfig(kind=request.param, **where, **chosen)
         opened.append(open_store(config, features, model, user_key_id=user_key_id, create=True))
@@ -60,7 +66,11 @@ def _openers(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
         where = {"url": redis_url, "namespace": uuid.uuid4().hex}
         path = str(tmp_path_factory.mktemp("fresh") / "store.db")
         return [
-            opener(StoreConfig(kind=kind, path=path, max_timeline_events=KEEP, counter_days=3650, **where))
+            opener(
+                StoreConfig(
+                    kind=kind, path=path, max_timeline_events=KEEP, counter_days=3650, timeout_ms=30_000, **where
+                )
+            )
             for kind in store_kinds()
         ]
 

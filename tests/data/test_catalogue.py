@@ -16,11 +16,11 @@ from rosa_ray.data.leakage.guard import LeakGuardConfig, guard
 from rosa_ray.data.preprocess import PreprocessConfig
 from rosa_ray.data.user_encoding import UserEncoder, timeline_block
 from rosa_ray.data.user_rows import read_feature_state
-from rosa_ray.features import RecordKind, Split, UserRows, encode_users
+from rosa_ray.features import RecordKind, Split, UserRows, encode_users, record_keys, records_of
 from rosa_ray.parity.check import ParityOptions, check_run
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.run_dir import DataDir, RunDir
-from rosa_ray.schema import ADS, derive_key, hash_id, hash_ids
+from rosa_ray.schema import ADS, hash_id, hash_ids
 from rosa_ray.schema.own_columns import OwnColumn, contract_with
 from rosa_ray.sources import SourceConfig
 from rosa_ray.storage import read_parquet, write_parquet
@@ -278,7 +278,9 @@ def test_the_store_remembers_impressions_of_unknown_ads(without_ray: None, tmp_p
     state = read_feature_state(str(tmp_path / "data" / "features"))
     encoder = UserEncoder(None, state, context_events=10, as_of_us=START_US + DAYS * DAY_US, seen_from_us=0)
     seen = timeline_block(encoder(read_parquet(DataDir(str(tmp_path / "data")).user_rows(0)))).seen_key
-    keys = derive_key(hash_ids(tables["impressions"]["impression_id"]), RecordKind.IMPRESSION)
+    shown = {name: tables["impressions"][name] for name in ("impression_id", "user_id")}
+    ids = {"record_id": np.array(shown["impression_id"].to_pylist(), object), "user_key": hash_ids(shown["user_id"])}
+    keys = record_keys(records_of(RecordKind.IMPRESSION, **ids))
     assert set(keys.tolist()) <= set(seen.tolist())
 
 

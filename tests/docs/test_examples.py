@@ -38,7 +38,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> LocalClient:
     }
     state = FeatureState.fit([FitSums.of(user_rows_of(DECLARED, own), BOUNDS.valid_us, DECLARED)], DECLARED)
     bundle, store = write_world_bundle(home, state), StoreConfig(path=str(home / "store.db"))
-    open_store(store, DECLARED, state.fingerprint, create=True).close()
+    open_store(store, DECLARED, create=True).close()
     scorer = build_scorer(ServiceSettings(str(bundle), store, ServingConfig()))
     scorer.now_us = lambda: round(NOW.timestamp() * 1e6)
     return client_of(scorer)

@@ -11,13 +11,13 @@ import pytest
 from rosa_ray.errors import ParityError
 from rosa_ray.features import RecordKind, dense_names
 from rosa_ray.features.counting import counted_views, dense_views
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.features.own_counters import said_columns
 from rosa_ray.parity.features import Delivery, LoggedRequests, ParityReport, check_parity
 from rosa_ray.parity.live_path import LivePath
 from rosa_ray.parity.recorded_log import RecordedLog
 from rosa_ray.parity.replay import RankingRequests
 from rosa_ray.parity.told_columns import with_told
-from rosa_ray.serving.model import Catalogue
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.store import StoreConfig
 from tests.own_counters import FEATURES, TOLD_FEATURES, OwnWorld, own_world, things_told
@@ -47,7 +47,7 @@ def compare(
     log = RecordedLog.of(own.events, own.impressions, counted=said)
     requests = LoggedRequests(own.rows, CONTEXT, asked_columns(FEATURES))
     delivery = Delivery(chunk_records=97, chunk_us=store.horizon_us // 2, shuffle_seed=shuffle)
-    with LivePath(folder, store, own.state, Catalogue.of(ads_table()), CONTEXT, kill) as live:
+    with LivePath(folder, store, own.state, LiveCatalogue(ads_table()), CONTEXT, kill) as live:
         report = check_parity(log, requests, delivery, live.deliver, live.answer, dense_names(FEATURES))
         assert not live.metrics.refused
         return report, live.restarts
@@ -103,7 +103,7 @@ def test_columns_of_users_items_and_ads_are_counted_by_as_of_each_request(tmp_pa
     requests = LoggedRequests(own.rows, CONTEXT, asked_columns(TOLD_FEATURES))
     store = StoreConfig(path=str(tmp_path / "store.db"), max_timeline_events=400, dedup_horizon_days=20)
     delivery = Delivery(chunk_records=97, chunk_us=store.horizon_us // 2, shuffle_seed=5)
-    with LivePath(tmp_path, store, own.state, Catalogue.of(ads_table()), CONTEXT, 4) as live:
+    with LivePath(tmp_path, store, own.state, LiveCatalogue(ads_table()), CONTEXT, 4) as live:
         report = check_parity(log, requests, delivery, live.deliver, live.answer, dense_names(TOLD_FEATURES))
         assert not live.metrics.refused
     assert report.impressions == own.impressions.num_rows

@@ -1,13 +1,17 @@
 """The log on disk: torn lines, rotation, retention, one writer."""
 
+import errno
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rosa_ray.errors import ConfigError, StreamError
+from rosa_ray.records import log
 from rosa_ray.records.log import FSYNC, LogConfig, LogWriter, count_records, segments_of
 
 
@@ -38,6 +42,60 @@ def test_a_torn_last_line_is_removed_by_the_next_writer(tmp_path: Path, torn: by
     with LogWriter(tmp_path) as writer:
         assert writer.append(records(5)) == 4
     assert stored(tmp_path) == b"1\n2\n3\n5\n"
+
+
+class FullDisk(io.FileIO):
+    """A file of a disk that has so many bytes left; below zero any number."""
+
+    left = -1
+
+    def write(self, content: Any) -> int:
+        if FullDisk.left == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        count = len(content) if FullDisk.left < 0 else min(FullDisk.left, len(content))
+        FullDisk.left -= count if FullDisk.left > 0 else 0
+        return super().write(bytes(content[:count]))
+
+
+@pytest.mark.parametrize("left", [1, 5, 9, 14])
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_disk_that_fills_leaves_whole_records_and_right_offsets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int, reopened: bool
+) -> None:
+    monkeypatch.setattr(FullDisk, "left", -1)
+    monkeypatch.setattr(Path, "open", lambda path, mode="r", **_: FullDisk(path, mode.replace("b", "")))
+    writer = LogWriter(tmp_path)
+    writer.append(records(1, 2))
+    FullDisk.left = left
+    for _ in range(2):
+        with pytest.raises(StreamError, match="No space left on device"):
+            writer.append(records(33333, 44444, 55555))
+        assert writer.next_offset == 2
+    if reopened:
+        writer.close()
+        writer = LogWriter(tmp_path)
+    FullDisk.left = -1
+    assert writer.append(records(3)) == 3
+    writer.close()
+    monkeypatch.undo()
+    assert stored(tmp_path) == b"1\n2\n3\n"
+
+
+def test_a_segment_that_cannot_be_begun_is_begun_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = LogWriter(tmp_path, LogConfig(segment_mb=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "_sync_directory", lambda path: full())
+        assert writer.append([b"x" * (1 << 20)]) == 1
+        assert writer.append(records(2)) == 2
+    assert [segment.first_offset for segment in segments_of(tmp_path)] == [0]
+    assert writer.append(records(3)) == 3
+    assert writer.append(records(4)) == 4
+    assert [segment.first_offset for segment in segments_of(tmp_path)] == [0, 3]
+    writer.close()
+
+
+def full() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_segments_are_named_by_offset_and_old_ones_removed(tmp_path: Path) -> None:

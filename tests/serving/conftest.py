@@ -32,6 +32,7 @@ from rosa_ray.features.records import mixed_keys
 from rosa_ray.models import build_ranker
 from rosa_ray.schema import BEHAVIORS, hash_ids
 from rosa_ray.serving.assembly import ServiceSettings, build_scorer
+from rosa_ray.serving.candidates import Candidates
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.http import create_app
@@ -118,6 +119,12 @@ def client(scorer: HybridScorer) -> LocalClient:
     return client_of(scorer)
 
 
+def candidates_of(model: ServedModel, ids: Sequence[str], time_us: int = NOW_US) -> Candidates:
+    """Ads as a request names them."""
+    numbers = np.array([model.catalogue.number(ad_id) for ad_id in ids])
+    return Candidates.of(model.catalogue, numbers, model.catalogue.rows_at(numbers, time_us))
+
+
 def client_of(scorer: HybridScorer) -> LocalClient:
     """An HTTP client of one scorer, in process."""
     return LocalClient(create_app(RankingService(scorer)))
@@ -151,6 +158,18 @@ def write_world_bundle(
         extra_files={"ads.parquet": home / "ads.parquet"},
     )
     return home / "bundle"
+
+
+def write_refit(world: World, home: Path, store: Path, seed: int) -> str:
+    """A bundle of other weights in a run of its own, with its states in the store; returns the model's version."""
+    model = load_model(write_world_bundle(home, world.features, seed=seed))
+    opened = open_store(StoreConfig(path=str(store), states_dtype="float32"), model.features.config, model.version)
+    version = StoreVersion(counting_fingerprint(model.features.config), NOW_US, "log")
+    opened.begin_load(version, model.version, 1000)
+    opened.write_states(version, model.version, states(timelines(world.events), model))
+    opened.activate(version, model.version)
+    opened.close()
+    return model.version
 
 
 def _fill_store(path: Path, events: pa.Table, counters: CounterStates, model: ServedModel) -> None:

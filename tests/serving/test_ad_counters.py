@@ -50,7 +50,7 @@ def cache(source: Source, clock: Clock) -> AdCounters:
 
 
 def ads(world: World, rows: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: getattr(world.model.catalogue.table, name)[rows] for name in CATALOGUE_KEYS}
+    return {name: getattr(world.model.catalogue, name)[rows] for name in CATALOGUE_KEYS}
 
 
 def requests(world: World, rows: np.ndarray, time_us: int) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from rosa_ray.errors import StoreError
 from rosa_ray.serving.api import RankRequest
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import Encoded, EncodeQuery
-from tests.serving.conftest import NOW_US, World, client_of
+from tests.serving.conftest import NOW_US, World, candidates_of, client_of
 from tests.serving.test_events import event
 
 REQUEST = RankRequest(user_id="u1", top_k=30, explain=True)
@@ -84,7 +84,7 @@ def test_without_the_lookup_users_are_ranked_cold(world: World, store_path: Path
     assert answer["user_known"] is False
     assert ads_of(answer) == ads_of(cold)
     assert [ad["expected_cost"] for ad in answer["ads"]] == [
-        world.model.catalogue.bid[world.model.catalogue.row_of[ad["ad_id"]]] for ad in answer["ads"]
+        *candidates_of(world.model, [ad["ad_id"] for ad in answer["ads"]]).bid
     ]
 
 
@@ -123,7 +123,7 @@ def test_a_store_of_other_features_is_not_read(world: World, store_path: Path) -
     from rosa_ray.serving.request_features import cold_start_features
 
     lookup = world.scorer(store_path).lookup
-    query = FeatureQuery(1, NOW_US, world.model.catalogue.table.ad_key[:1], np.ones(1), "other")
+    query = FeatureQuery(1, NOW_US, world.model.catalogue.ad_key[:1], np.ones(1), "other")
     with pytest.raises(StoreError, match="the model needs other"):
         lookup.read_now(query)
     assert cold_start_features(query, world.features.config).dense.shape == (1, world.rows.dense.shape[1])

@@ -36,15 +36,13 @@ def config(server: RedisServer) -> StoreConfig:
 def lookup(world: World, config: StoreConfig) -> Iterator[FeatureLookup]:
     open_store(config, CONFIG, create=True).close()
     settings = replace(ServingConfig(), store_retry_s=0.0)
-    opened = FeatureLookup(lambda: open_store(config, CONFIG), world.features, world.model.catalogue, 100, settings)
+    opened = FeatureLookup(lambda: open_store(config, CONFIG), world.features, 100, settings)
     yield opened
     opened.close()
 
 
 def query(world: World, user_key: int = ANN) -> FeatureQuery:
-    return FeatureQuery(
-        user_key, NOW_US, world.model.catalogue.table.ad_key[:3], np.ones(3), world.features.fingerprint
-    )
+    return FeatureQuery(user_key, NOW_US, world.model.catalogue.ad_key[:3], np.ones(3), world.features.fingerprint)
 
 
 def events(ids: list[str]) -> dict[str, np.ndarray]:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from rosa_ray.bundle import Bundle
 from rosa_ray.calibration import Calibration
 from rosa_ray.features import FeatureState, FitSums, collate, encode_users
+from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.models import UserBatch, build_ranker
 from rosa_ray.models.rankers.rosa import Ranker
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery
-from rosa_ray.serving.model import Catalogue, ServedModel
+from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.request_features import event_columns, no_events, one_user
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import MINUTE_US
@@ -38,7 +39,7 @@ def model() -> ServedModel:
         for parameter in ranker.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
     bundle = cast(Bundle, SimpleNamespace(model_version="m"))
-    return ServedModel(bundle, features, cast(Catalogue, None), cast(Ranker, ranker), "cpu", Calibration())
+    return ServedModel(bundle, features, cast(LiveCatalogue, None), cast(Ranker, ranker), "cpu", Calibration())
 
 
 def whole_states(model: ServedModel, events: Columns) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from rosa_ray.errors import OverloadError, StoreError
+from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.api import Problem, RankRequest
 from rosa_ray.serving.config import ServingConfig
@@ -68,12 +69,14 @@ def lookup_of(
 
     model = world.model
     config = ServingConfig(**serving)
-    return FeatureLookup(open_one, features, model.catalogue, model.timeline_events, config, Listener())
+    return FeatureLookup(open_one, features, model.timeline_events, config, Listener())
 
 
 def query_of(world: World, user: str, ads: int = 30) -> FeatureQuery:
-    keys = world.model.catalogue.table.ad_key[:ads]
-    return FeatureQuery(hash_id(user), NOW_US, keys, np.ones(len(keys)), world.features.fingerprint)
+    keys = {name: getattr(world.model.catalogue, name)[:ads] for name in CATALOGUE_KEYS}
+    return FeatureQuery(
+        hash_id(user), NOW_US, keys["ad_key"], np.ones(len(keys["ad_key"])), world.features.fingerprint, keys=keys
+    )
 
 
 @contextmanager
@@ -123,7 +126,7 @@ def test_rankings_do_not_wait_for_a_write(world: World, store_path: Path) -> Non
 def records(world: World) -> dict[str, np.ndarray]:
     from rosa_ray.records import RecordParser
 
-    parser = RecordParser(world.model.catalogue.table, 300, now_us=lambda: NOW_US, features=world.features.config)
+    parser = RecordParser(world.model.catalogue, 300, now_us=lambda: NOW_US, features=world.features.config)
     return dict(parser.parse_values([event()]).columns)
 
 

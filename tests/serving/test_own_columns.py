@@ -14,7 +14,7 @@ from rosa_ray.serving.messages import FeatureQuery
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features, no_events, one_user
 from rosa_ray.store import StoreConfig, open_store
 from tests.serving.client import LocalClient
-from tests.serving.conftest import NOW_US, client_of, write_world_bundle
+from tests.serving.conftest import NOW_US, candidates_of, client_of, write_world_bundle
 from tests.synthetic import BOUNDS, user_rows_of
 
 COLUMNS = {"request.place": ColumnConfig(), "request.floor": ColumnConfig(type="number")}
@@ -65,12 +65,11 @@ def test_what_a_request_says_changes_its_scores(own_client: LocalClient) -> None
 
 def test_scores_are_those_of_the_same_user_row(own_client: LocalClient, own_scorer: HybridScorer) -> None:
     model, served = own_scorer.model, rank(own_client, {"place": "top", "floor": 2.0})
-    places = np.array([model.catalogue.row_of[name] for name in served])
-    ads = model.catalogue.table
-    query = FeatureQuery(0, NOW_US, ads.ad_key[places], model.catalogue.bid[places], model.features.fingerprint)
+    ads = candidates_of(model, [*served])
+    query = FeatureQuery(0, NOW_US, ads.ads["ad_key"], ads.bid, model.features.fingerprint)
     features = cold_start_features(query, DECLARED)
     own = given_columns({"request.place": "top", "request.floor": 2.0}, 2, COLUMNS)
-    shown = candidate_columns(model.catalogue, places, query.bid, features.expected_cost, NOW_US, None, None, own)
+    shown = candidate_columns(ads.ads, query.bid, features.expected_cost, NOW_US, None, None, own)
     users = encode_users(one_user(0, no_events(), shown, features.dense), model.features)
     raw = predict(model.ranker, users)
     expected = model.calibration.apply({name: raw[name] for name in ("p_ctr", "p_cvr", "value")})["p_ctr"]

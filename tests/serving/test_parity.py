@@ -13,7 +13,7 @@ from rosa_ray.serving.assembly import build_lookup
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import FeatureQuery
 from rosa_ray.serving.request_features import candidate_columns
-from tests.serving.conftest import CALIBRATION, World
+from tests.serving.conftest import CALIBRATION, World, candidates_of
 
 
 def logged(world: World) -> list[dict]:
@@ -23,26 +23,28 @@ def logged(world: World) -> list[dict]:
 
 
 def query_of(world: World, shown: dict) -> FeatureQuery:
+    time_us = int(world.rows.impressions["time_us"][shown["row"]])
     return FeatureQuery(
         hash_id(shown["user_id"]),
-        int(world.rows.impressions["time_us"][shown["row"]]),
+        time_us,
         np.array([hash_id(shown["ad_id"])]),
         np.array([shown["bid"]]),
         world.features.fingerprint,
+        keys=candidates_of(world.model, [shown["ad_id"]], time_us).keys,
     )
 
 
 def test_features_of_every_logged_impression_are_equal_bit_for_bit(world: World, store_path: str) -> None:
     lookup = build_lookup(world.settings(store_path), world.model)
-    catalogue, shown_rows = world.model.catalogue, world.rows.impressions
+    shown_rows = world.rows.impressions
     for shown in logged(world):
         row, query = shown["row"], query_of(world, shown)
         features = lookup.read_now(query)
         assert features.dense[0].tobytes() == world.rows.dense[row].tobytes()
         assert features.expected_cost[0] == shown_rows["expected_cost"][row]
-        rows = np.array([catalogue.row_of[shown["ad_id"]]])
+        ads = candidates_of(world.model, [shown["ad_id"]], query.time_us).ads
         columns = candidate_columns(
-            catalogue, rows, query.bid, features.expected_cost, query.time_us, shown["device"], shown["region"]
+            ads, query.bid, features.expected_cost, query.time_us, shown["device"], shown["region"]
         )
         for name in ("time_us", "item_key", "category_key", "campaign_key", "device_key", "region_key", "bid", "price"):
             assert columns[name][0] == shown_rows[name][row], name

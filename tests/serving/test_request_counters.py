@@ -19,7 +19,7 @@ from rosa_ray.units import HOUR_US, MINUTE_US
 from tests.own_counters import FEATURES, OwnWorld, own_world
 from tests.serving.background import Clock, Postponed
 from tests.serving.client import LocalClient
-from tests.serving.conftest import NOW_US, client_of, write_world_bundle
+from tests.serving.conftest import NOW_US, candidates_of, client_of, write_world_bundle
 from tests.synthetic import CONFIG
 
 
@@ -188,11 +188,9 @@ def test_a_ranking_reads_the_counters_of_what_the_request_says(
 
     monkeypatch.setattr(own_scorer._scorer, "score", watched)
     rank(client_of(own_scorer), device="phone", region="g1", columns={"place": "top", "page": "search"})
-    ads = own_scorer.model.catalogue
-    rows = np.array([ads.row_of[name] for name in ("a1", "a2", "a3")])
     said = {"device_key": "phone", "region_key": "g1", "request.place": "top", "request.page": "search"}
     asked = {
-        **{name: getattr(ads.table, name)[rows] for name in ("ad_key", "item_key", "category_key", "campaign_key")},
+        **candidates_of(own_scorer.model, ["a1", "a2", "a3"]).keys,
         **{name: np.full(3, hash_id(value)) for name, value in said.items()},
         "user_key": np.full(3, hash_id("u1")),
         "time_us": np.full(3, NOW_US),

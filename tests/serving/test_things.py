@@ -20,7 +20,7 @@ from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import FeatureQuery
 from rosa_ray.store import StoreConfig, StoreVersion, open_store
 from tests.serving.client import LocalClient
-from tests.serving.conftest import CALIBRATION, NOW_US, client_of, timelines
+from tests.serving.conftest import CALIBRATION, NOW_US, candidates_of, client_of, timelines
 from tests.synthetic import START_US
 from tests.things_world import COLUMNS, CONFIG, ThingsWorld, make_world
 
@@ -63,8 +63,9 @@ def client(scorer: HybridScorer) -> LocalClient:
 
 
 def query_of(scorer: HybridScorer, user: str, time_us: int, ads: list[str]) -> FeatureQuery:
-    keys = np.array([hash_id(ad) for ad in ads])
-    return FeatureQuery(hash_id(user), time_us, keys, np.ones(len(ads)), scorer.model.features.fingerprint)
+    chosen = candidates_of(scorer.model, ads, time_us)
+    fingerprint = scorer.model.features.fingerprint
+    return FeatureQuery(hash_id(user), time_us, chosen.ads["ad_key"], np.ones(len(ads)), fingerprint, keys=chosen.keys)
 
 
 def logged(things: ThingsWorld) -> list[dict]:

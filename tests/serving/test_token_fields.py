@@ -14,7 +14,7 @@ from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.messages import FeatureQuery
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features, no_events, one_user
 from rosa_ray.store import StoreConfig, open_store
-from tests.serving.conftest import NOW_US, client_of, write_world_bundle
+from tests.serving.conftest import NOW_US, candidates_of, client_of, write_world_bundle
 from tests.synthetic import BOUNDS, user_rows_of
 
 PLACE = "request.place"
@@ -49,11 +49,10 @@ def test_a_request_is_scored_as_its_user_row_whatever_slot_that_was_shown_in(tmp
 
     model = scorer.model
     assert model.features.config == CONFIG
-    places = np.array([model.catalogue.row_of[name] for name in served])
-    ad_key, bid = model.catalogue.table.ad_key[places], model.catalogue.bid[places]
-    features = cold_start_features(FeatureQuery(0, NOW_US, ad_key, bid, state.fingerprint), CONFIG)
-    own = given_columns({PLACE: "top"}, len(places), CONFIG.columns)
-    shown = candidate_columns(model.catalogue, places, bid, features.expected_cost, NOW_US, "phone", None, own)
+    ads = candidates_of(model, [*served])
+    features = cold_start_features(FeatureQuery(0, NOW_US, ads.ads["ad_key"], ads.bid, state.fingerprint), CONFIG)
+    own = given_columns({PLACE: "top"}, len(served), CONFIG.columns)
+    shown = candidate_columns(ads.ads, ads.bid, features.expected_cost, NOW_US, "phone", None, own)
     logged = one_user(0, no_events(), {**shown, "position": np.array([3, 0, 1], np.int32)}, features.dense)
     expected, unlike = (
         model.calibration.apply({name: raw[name] for name in ("p_ctr", "p_cvr", "value")})["p_ctr"]

@@ -1,14 +1,16 @@
 """A bundle on S3: a reader sees the version before or the one after, whatever the writer died of."""
 
+import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from rosa_ray.bundle import model_versions, open_bundle, pinned, verify_bundle, write_bundle
+from rosa_ray.bundle import cache, model_versions, open_bundle, pinned, verify_bundle, write_bundle
 from rosa_ray.errors import BundleError
 
 URL = "s3://runs/demo/bundle"
@@ -87,6 +89,46 @@ def test_a_local_bundle_copied_there_as_it_is(s3: Any, tmp_path: Path) -> None:
     version = write(4.0, tmp_path / "local")
     s3.put(str(tmp_path / "local"), "runs/copied/bundle", recursive=True)
     assert open_bundle("s3://runs/copied/bundle").model_version == version
+
+
+@pytest.mark.parametrize("damage", ["truncated", "removed", "no manifest", "foreign", "empty"])
+def test_a_copy_that_was_damaged_here_is_fetched_again(s3: Any, tmp_path: Path, damage: str) -> None:
+    version = write(6.0, "s3://runs/healed")
+    copy = open_bundle("s3://runs/healed").path
+    match damage:
+        case "truncated":
+            (copy / "model.safetensors").write_bytes(b"half")
+        case "removed":
+            (copy / "features" / "vocab" / "items.json").unlink()
+        case "no manifest":
+            (copy / "manifest.json").unlink()
+        case "foreign":
+            (copy / "other").touch()
+        case "empty":
+            shutil.rmtree(copy)
+            copy.mkdir()
+    bundle = open_bundle("s3://runs/healed")
+    assert (bundle.model_version, bundle.path) == (version, copy)
+    assert bundle.weights()["w"].tolist() == [6.0, 6.0, 6.0]
+    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+
+
+def test_copies_that_nobody_opens_go_but_for_the_last_few(
+    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        write(float(number), f"s3://runs/many{number}")
+        open_bundle(f"s3://runs/many{number}")
+    (folder,) = tmp_path.glob("rosa-bundles-*")
+    (folder / ".draft-broken").mkdir()
+    assert len([*folder.iterdir()]) == 9
+    tomorrow_s = time.time() + cache.UNUSED_S + 60
+    kept = open_bundle("s3://runs/many0").path
+    os.utime(kept, (tomorrow_s, tomorrow_s))
+    cache.prune(folder, tomorrow_s)
+    assert len([*folder.iterdir()]) == cache.COPIES
+    assert open_bundle("s3://runs/many0").path == kept
+    assert open_bundle("s3://runs/many1").weights()["w"].tolist() == [1.0] * 3
 
 
 def test_what_is_damaged_or_missing_is_said(s3: Any, tmp_path: Path) -> None:

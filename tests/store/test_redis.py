@@ -16,7 +16,7 @@ from rosa_ray.features.own import ColumnConfig
 from rosa_ray.features.versions import layout
 from rosa_ray.schema.own_columns import USER
 from rosa_ray.store import OnlineStore, StoreConfig, StoreVersion, open_store
-from rosa_ray.store.backends.redis import activation
+from rosa_ray.store.backends.redis import activation, removal
 from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
 from tests.contracts.stores import columns_of, load
 from tests.redis_server import RedisServer, redis_server
@@ -402,3 +402,22 @@ def test_records_of_a_writer_that_does_not_say_all_are_counted(redis_url: str) -
     assert [one.untold for one in first.info().held] == [2, 0]
     for store in (first, second):
         store.close()
+
+
+def test_a_generation_that_was_removed_in_part_disturbs_nobody(
+    redis_url: str, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_at(redis_url, kept_versions=0)
+    store = open_at(config, create=True)
+    monkeypatch.setattr(removal, "remove_keys", broken)
+    version = version_of("log")
+    store.begin_load(version, MODEL, 8)
+    with pytest.raises(StoreError, match="broken off"):
+        store.activate(version, MODEL)
+    monkeypatch.undo()
+    client.delete(f"{config.namespace}:1:info")
+    assert store.apply(events(["e1"])).accepted == 1
+    assert [one.state for one in open_at(config).info().held] == ["live", "dropped"]
+    store.begin_load(version_of("next"), MODEL, 8)
+    assert [one.state for one in store.info().held] == ["live", "loading"]
+    store.close()

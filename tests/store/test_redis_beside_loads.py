@@ -25,6 +25,7 @@ def test_nothing_is_lost_while_models_come_and_go(redis_url: str) -> None:
         namespace=uuid.uuid4().hex,
         max_timeline_events=KEEP,
         counter_days=3650,
+        timeout_ms=30_000,
         kept_versions=1,
     )
     rng = np.random.default_rng(5)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -149,19 +150,18 @@ def test_a_full_disk_fails_writes_and_not_reads(path: Path, monkeypatch: pytest.
     store.close()
 
 
-def test_a_store_that_may_not_be_written_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, connect = open_at(path), Database._connect
-
-    def connect_read_only(self: Database, mode: str) -> sqlite3.Connection:
-        connection = connect(self, mode)
-        connection.execute("PRAGMA query_only=ON")
-        return connection
-
-    monkeypatch.setattr(Database, "_connect", connect_read_only)
-    store.close()
-    with pytest.raises(StoreError, match="can be read but not written"):
-        store.apply(columns_of(ROW))
-    require_one_pass(store, LOG)
+def test_a_store_on_a_disk_that_only_lets_read_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_at(path)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    path.chmod(0o444)
+    for one in (store, open_at(path)):
+        with pytest.raises(StoreError, match="can be read but not written"):
+            one.apply(columns_of(ROW))
+        require_one_pass(one, LOG)
+    assert not path.with_name("s.db-shm").exists()
+    monkeypatch.undo()
+    path.chmod(0o644)
+    assert store.apply(columns_of(ROW)).accepted == 1
     store.close()
 
 

@@ -1,6 +1,6 @@
 """A source and a store in memory, and a hand that kills whoever calls them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,12 @@ class MemorySource:
         self._killer()
         self._next = {stream: position_of(stream) or 0 for stream in self._streams}
 
-    def poll(self, max_records: int, timeout_s: float) -> list[PolledRecords]:
+    def poll(self, max_records: int, timeout_s: float, paused: Collection[str] = ()) -> list[PolledRecords]:
         self._killer()
         batches, left = [], max_records
         for stream, records in self._streams.items():
+            if stream in paused:
+                continue
             start = self._next[stream]
             some = records[start : start + left]
             if some:
@@ -56,8 +58,20 @@ class MemorySource:
     def acknowledge(self, batches: Sequence[PolledRecords]) -> None:
         self._killer()
 
+    def assigned(self) -> set[str]:
+        return {*self._streams}
+
+    def unfinished(self) -> set[str]:
+        return {stream for stream, records in self._streams.items() if self._next[stream] < len(records)}
+
+    def others(self) -> set[str]:
+        return set()
+
     def lag(self) -> int:
         return sum(len(records) - self._next[stream] for stream, records in self._streams.items())
+
+    def removed(self) -> int:
+        return 0
 
     def close(self) -> None: ...
 

@@ -1,6 +1,7 @@
 """The fold loop: one pass whatever the deliveries, the batches, and the moments at which it is killed."""
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rosa_ray.errors import StoreError
+from rosa_ray.errors import StoreError, StreamAwayError
 from rosa_ray.features import (
     AdTable,
     CounterStates,
@@ -26,9 +27,11 @@ from rosa_ray.features.own import ColumnConfig
 from rosa_ray.records import EXAMPLES, RecordParser
 from rosa_ray.records.dead_letters import DeadLetters
 from rosa_ray.store import StoreConfig, open_store
+from rosa_ray.streaming import consumer
 from rosa_ray.streaming.config import StreamConfig
 from rosa_ray.streaming.consumer import Consumer
 from rosa_ray.streaming.consumer_metrics import ConsumerMetrics
+from rosa_ray.streaming.protocol import PolledRecords, PositionOf
 from tests.streaming.fakes import Killer, KillingStore, MemorySource, MemoryStore, run_until_done
 from tests.synthetic import CONFIG, ads_table, events_table, impressions_table
 
@@ -158,6 +161,7 @@ def test_what_comes_too_late_is_set_aside_by_the_store(tmp_path: Path) -> None:
         "records": 4,
         "accepted": 2,
         "duplicates": 1,
+        "blank": 0,
         "refused": {"late": 1},
         "unknown_ads": 0,
         "ignored_fields": {"utm": 1},
@@ -165,6 +169,8 @@ def test_what_comes_too_late_is_set_aside_by_the_store(tmp_path: Path) -> None:
         "retries": 0,
         "records_per_s": 0,
         "lag_records": 0,
+        "held_records": 0,
+        "removed_records": 0,
         "lag_s": 0,
         "seconds": 0,
     }
@@ -187,6 +193,68 @@ def test_a_store_that_stays_down_ends_the_consumer() -> None:
     impatient = StreamConfig(poll_ms=1, store_patience_s=0.0)
     with pytest.raises(StoreError, match="down"):
         Consumer(MemorySource({"s": [event(0)]}), MemoryStore(failures=99), PARSER, config=impatient).run()
+
+
+class AwaySource(MemorySource):
+    """Cannot be reached for so many calls, of `poll`, `lag` or `resume` in turn."""
+
+    def __init__(self, lines: list[bytes], failures: int) -> None:
+        super().__init__({"s": lines})
+        self.failures = failures
+
+    def _reach(self) -> None:
+        if self.failures and self.failures % 2:
+            self.failures -= 1
+            raise StreamAwayError("broker: away")
+        self.failures = max(self.failures - 1, 0)
+
+    def poll(self, max_records: int, timeout_s: float, paused: Collection[str] = ()) -> list[PolledRecords]:
+        self._reach()
+        return super().poll(max_records, timeout_s, paused)
+
+    def resume(self, position_of: PositionOf) -> None:
+        self._reach()
+        super().resume(position_of)
+
+    def lag(self) -> int:
+        self._reach()
+        return super().lag()
+
+
+@pytest.mark.parametrize("failures", range(1, 12))
+def test_a_source_that_is_away_for_a_while_loses_and_doubles_nothing(
+    failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "_RETRY_S", 0.001)
+    monkeypatch.setattr(consumer, "_LAG_EVERY_S", 0.0)
+    store = MemoryStore(dedup=False)
+    metrics = Consumer(AwaySource([event(n) for n in range(50)], failures), store, PARSER, config=QUICK).run(
+        until_end=True
+    )
+    assert sorted(str(name) for part in store.applied for name in part["record_id"]) == sorted(
+        f"e{n}" for n in range(50)
+    )
+    assert metrics.accepted == 50
+
+
+def test_a_source_that_stays_away_ends_the_consumer() -> None:
+    impatient = StreamConfig(poll_ms=1, source_patience_s=0.0)
+    with pytest.raises(StreamAwayError, match="away"):
+        Consumer(AwaySource([event(0)], 1), MemoryStore(), PARSER, config=impatient).run()
+
+
+def test_letters_that_cannot_be_written_are_waited_for(tmp_path: Path) -> None:
+    """What was refused is applied to nothing before its letter is there."""
+    (tmp_path / "dead").write_text("in the way")
+    source, store = MemorySource({"s": [b"broken", event(1)]}), MemoryStore()
+
+    folding = Consumer(source, store, PARSER, DeadLetters(tmp_path / "dead"), QUICK)
+    with pytest.raises(StreamAwayError, match="dead letters"):
+        folding.step()
+    assert store.read_position("s") is None
+    (tmp_path / "dead").unlink()
+    assert folding.run(until_end=True).refused == {"malformed": 1}
+    assert len((tmp_path / "dead" / "records.jsonl").read_text().splitlines()) == 1
 
 
 def test_batches_grow_while_they_are_quick() -> None:

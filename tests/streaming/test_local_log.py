@@ -1,5 +1,6 @@
 """Following a local log: what the contract of sources does not say."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from rosa_ray.errors import StreamError
-from rosa_ray.records.log import LogConfig, LogWriter, segments_of
+from rosa_ray.errors import StreamAwayError, StreamError
+from rosa_ray.records.log import LogConfig, LogWriter, count_records, segments_of
+from rosa_ray.streaming import local_log, log_partition
 from rosa_ray.streaming.local_log import LocalLog
 from rosa_ray.streaming.protocol import PolledRecords
 
@@ -88,6 +90,82 @@ def test_records_removed_unread_are_skipped_and_named(
     assert "records 0 to 2 were removed unread" in caplog.text
 
 
+def test_a_reader_that_retention_overtakes_goes_on_and_counts_what_is_gone(tmp_path: Path, follow: Follow) -> None:
+    source = follow(max_line_bytes=700_000)
+    write(tmp_path / "0", *[b"%d" % number + b"x" * 600_000 for number in range(3)])
+    assert source.lag() == 3
+    assert [record[:1] for batch in read(source, 1) for record in batch.records] == [b"0"]
+    write(tmp_path / "0", *[b"%d" % number + b"x" * 600_000 for number in range(3, 8)])
+    for segment in segments_of(tmp_path / "0")[:-2]:
+        segment.path.unlink()
+    first = segments_of(tmp_path / "0")[0].first_offset
+    assert (first, source.lag()) == (6, 2)
+    batches = [batch for _ in range(6) for batch in read(source)]
+    # Of the open segment the rest is still there to read; what lies between is gone.
+    assert [record[:1] for batch in batches for record in batch.records] == [b"1", b"6", b"7"]
+    assert [offset for batch in batches for offset in batch.offsets] == [1, 6, 7]
+    assert (source.removed(), source.lag(), source.unfinished()) == (4, 0, set())
+
+
+def test_what_is_appended_just_before_a_rotation_is_not_taken_for_removed(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "0", b"one")
+    source = follow()
+    listed = log_partition.segments_of
+
+    def rotate_first(directory: Path) -> list[Any]:
+        monkeypatch.setattr(log_partition, "segments_of", listed)
+        write(tmp_path / "0", b"two" + b"x" * (1 << 20), b"three")
+        return listed(directory)
+
+    monkeypatch.setattr(log_partition, "segments_of", rotate_first)
+    batches = [batch for _ in range(3) for batch in read(source)]
+    assert [record[:5] for batch in batches for record in batch.records] == [b"one", b"twoxx", b"three"]
+    assert source.removed() == 0
+
+
+def test_the_lag_looks_at_what_is_new_only(tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "0", *[b"x" * 300_000] * 12)
+    (tmp_path / "more.jsonl").write_bytes(b"line\n" * 1000)
+    source, looked = follow(), list[int]()
+
+    def counted(path: Path, start: int = 0) -> tuple[int, int]:
+        looked.append(path.stat().st_size - start)
+        return count_records(path, start)
+
+    monkeypatch.setattr(log_partition, "count_records", counted)
+    assert source.lag() == 1012
+    assert sum(looked) < 1_300_000
+    looked.clear()
+    write(tmp_path / "0", b"y" * 10)
+    with (tmp_path / "more.jsonl").open("ab") as handle:
+        handle.write(b"one more\n")
+    assert source.lag() == 1014
+    assert sum(looked) == 20
+    while read(source):
+        pass
+    assert source.lag() == 0
+
+
+def test_a_disk_that_fails_for_a_moment_is_tried_again(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "0", b"one")
+    source = follow()
+    for call in (lambda: read(source), source.lag, lambda: source.resume({}.get)):
+        with monkeypatch.context() as patch:
+            patch.setattr(log_partition, "segments_of", lambda directory: gone())
+            with pytest.raises(StreamAwayError, match="cannot be read: No such file"):
+                call()
+    source.resume({}.get)
+    assert [batch.records for batch in read(source)] == [[b"one"]]
+
+
+def gone() -> None:
+    raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+
 @pytest.mark.parametrize("records", [0, 3])
 def test_a_log_that_ends_before_the_position_was_replaced(tmp_path: Path, follow: Follow, records: int) -> None:
     (tmp_path / "0").mkdir()
@@ -162,6 +240,31 @@ def test_a_plain_file_goes_on_at_its_position_and_another_of_its_name_begins_ane
     assert [batch.records for batch in read(follow(positions))] == [[b"two"]]
     path.write_bytes(b"other\ntwo\n")
     assert [batch.records for batch in read(follow(positions))] == [[b"other", b"two"]]
+
+
+@pytest.mark.parametrize("how", ["renamed", "cut off", "deleted"])
+def test_a_plain_file_that_is_rotated_is_read_to_its_end_and_the_next_one_followed(
+    tmp_path: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(local_log, "_SCAN_EVERY_S", 0.0)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"one\ntwo\n")
+    source = follow()
+    assert [batch.records for batch in read(source, 1)] == [[b"one"]]
+    match how:
+        case "renamed":
+            with path.open("ab") as handle:
+                handle.write(b"three\n")
+            path.rename(tmp_path / "events.jsonl.1")
+        case "deleted":
+            path.unlink()
+    rest = [record for _ in range(2) for batch in read(source) for record in batch.records]
+    assert rest == ([b"two", b"three"] if how == "renamed" else [b"two"])
+    path.write_bytes(b"new\n")
+    assert source.lag() == 1
+    assert [batch.records for batch in read(source)] == [[b"new"]]
+    path.unlink()
+    assert (read(source), source.lag(), source.assigned()) == ([], 0, set())
 
 
 def test_a_last_line_without_a_break_is_read_once_it_is_whole(tmp_path: Path, follow: Follow) -> None:

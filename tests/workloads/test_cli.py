@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner, Result
 
@@ -13,6 +14,9 @@ import workloads.cli as cli
 from rosa_ray import __version__
 from rosa_ray.config import RunConfig, load_config
 from rosa_ray.errors import EXIT_PARTIAL, BundleError, ConfigError, InputError
+from workloads.command_line import execute
+from workloads.commands_of_a_run import LOOP_VERBS
+from workloads.commands_of_tools import STUDY_VERBS
 
 
 def rosa(*arguments: str) -> Result:
@@ -82,8 +86,8 @@ def run_and_fail(
     def run(_: RunConfig) -> int:
         raise error
 
-    with pytest.raises(cli.typer.Exit) as caught:
-        cli.execute(run, config_file, [], debug)
+    with pytest.raises(typer.Exit) as caught:
+        execute(run, config_file, [], debug)
     return caught.value.exit_code, capsys.readouterr().err
 
 
@@ -109,8 +113,8 @@ def test_an_interrupt_is_no_traceback(config_file: str, capsys: pytest.CaptureFi
 
 
 def test_the_workloads_exit_code_is_the_commands(config_file: str) -> None:
-    with pytest.raises(cli.typer.Exit) as caught:
-        cli.execute(lambda config: EXIT_PARTIAL, config_file, [], False)
+    with pytest.raises(typer.Exit) as caught:
+        execute(lambda config: EXIT_PARTIAL, config_file, [], False)
     assert caught.value.exit_code == EXIT_PARTIAL
 
 
@@ -137,5 +141,5 @@ def test_a_job_runs_the_same_command(config_file: str) -> None:
 
 
 def test_every_verb_of_the_table_has_its_function() -> None:
-    for verb in (*cli.LOOP_VERBS, *cli.STUDY_VERBS):
+    for verb in (*LOOP_VERBS, *STUDY_VERBS):
         assert callable(getattr(importlib.import_module(f"workloads.{verb.module}"), verb.function)), verb.name

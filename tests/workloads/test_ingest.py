@@ -47,6 +47,25 @@ def test_refused_records_are_counted_in_the_exit_code(world: World, tmp_path: Pa
     assert (letter["reason"], letter["record"]) == ("malformed", "nonsense")
 
 
+def test_refused_records_are_sent_again_once_the_config_is_mended(world: World, tmp_path: Path) -> None:  # noqa: F811
+    config = write_run(tmp_path, world)
+    line = {"event_id": "n1", "user_id": "u3", "item_id": "it4", "behavior": "view", "event_time": 1767571200000}
+    with LogWriter(tmp_path / "stream" / "0") as writer:
+        writer.append([json.dumps(line).encode(), b"nonsense"])
+    assert rosa("ingest", config, "--until-end").exit_code == EXIT_PARTIAL
+    mended = ("--set", "records.time_unit=ms")
+    tried = rosa("redrive", config, "--dry-run", *mended)
+    assert tried.exit_code == EXIT_PARTIAL, tried.stderr
+    assert "dead-letters: 2 letters, 1 would be taken, 0 known already, refused again 1 malformed" in tried.stdout
+    again = rosa("redrive", config, "--reason", "malformed", *mended)
+    assert "dead-letters: 2 letters, 1 taken, 0 known already, refused again 1 malformed" in again.stdout
+    assert " 1 letters, 0 taken" in rosa("redrive", config, *mended).stdout
+    store = open_store(StoreConfig(path=str(tmp_path / "store.db")), world.features.config)
+    assert store.read_user(hash_id("u3")).timeline["event_id"].tolist() == ["n1"]
+    store.close()
+    assert "--reason is 'odd'; give one of malformed" in str(rosa("redrive", config, "--reason", "odd").stderr)
+
+
 def test_records_of_ads_that_the_catalogue_lacks_are_told(world: World, tmp_path: Path) -> None:  # noqa: F811
     config = write_run(tmp_path, world)
     shown = {"type": "impression", "impression_id": "m", "user_id": "u", "ad_id": "no such ad"}

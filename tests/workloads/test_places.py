@@ -7,9 +7,20 @@ import pytest
 
 from rosa_ray.config import RunConfig, load_config
 from rosa_ray.errors import ConfigError, InputError
+from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.sources import SourceConfig
 from rosa_ray.store import StoreConfig
-from workloads.places import brings_impressions, record_config, source_of, store_of
+from rosa_ray.streaming.assembly import open_records
+from workloads import ingest
+from workloads.places import (
+    brings_impressions,
+    record_config,
+    service_settings,
+    source_of,
+    store_of,
+    stream_settings,
+)
+from workloads.replay import ReplayOptions, open_sink
 
 
 def test_a_simulated_log_keeps_the_tables_of_its_source() -> None:
@@ -39,6 +50,48 @@ def test_a_remote_run_wants_its_store_on_a_disk_or_on_redis() -> None:
         store_of(remote)
     for kept in (StoreConfig(path="/data/store.db"), StoreConfig(kind="redis")):
         assert store_of(replace(remote, store=kept)) == kept
+
+
+def test_a_store_on_an_object_store_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"store.path is 's3://bucket/store.db', but a SQLite file"):
+        store_of(RunConfig(store=StoreConfig(path="s3://bucket/store.db")))
+
+
+def test_nothing_of_a_remote_run_becomes_a_local_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig(run_dir="s3://bucket/run", store=StoreConfig(path=f"{tmp_path}/store.db"))
+    stream = stream_settings(config).stream
+    assert (stream.path, stream.dead_letters) == ("s3://bucket/run/stream", "s3://bucket/run/dead-letters")
+    assert service_settings(config).serving.dead_letters == "s3://bucket/run/dead-letters"
+    monkeypatch.setattr(ingest, "require_bundle_behaviors", lambda config: None)
+    for use in (
+        lambda: open_records(stream),
+        lambda: ingest.run(config, ingest.IngestOptions(until_end=True)),
+        lambda: open_sink(config, ReplayOptions(to="log")),
+    ):
+        with pytest.raises(ConfigError, match=r"stream.path is 's3://.*local disk"):
+            use()
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("bundle", "said", "place"),
+    [
+        ("runs/a/bundle", "", "runs/a/dead-letters"),
+        ("runs/a/bundle", "letters", "letters"),
+        ("s3://bucket/run/bundle", "", "s3://bucket/run/dead-letters"),
+        ("runs/a/bundle", "s3://bucket/letters", "s3://bucket/letters"),
+        ("runs/a/bundle", "off", "off"),
+    ],
+)
+def test_a_deployed_service_keeps_what_it_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: str, said: str, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = ServiceSettings.of({"bundle": bundle, "serving": {"dead_letters": said}}).absolute()
+    local = not place.startswith("s3:") and place != "off"
+    assert settings.serving.dead_letters == (f"{tmp_path}/{place}" if local else place)
+    assert settings.absolute() == settings
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.run_dir import RunDir
+from rosa_ray.settings.secrets import redact_text, resolve
+from rosa_ray.storage import is_remote
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.studies.sweep.space import Space
 
@@ -72,7 +74,9 @@ class SweepMemory:
     ) -> None:
         self.name, self._config, self._space = name, config, space
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = _open_storage(config.storage or f"sqlite:///{RunDir(run_dir).sweep.database}", run_dir)
+        storage = _open_storage(
+            resolve(config.storage, "tune.storage") or f"sqlite:///{RunDir(run_dir).sweep.database}", run_dir
+        )
         names = optuna.study.get_all_study_names(storage)
         if not config.resume and name in names:
             optuna.delete_study(study_name=name, storage=storage)
@@ -194,8 +198,9 @@ def _sampler(config: TuneConfig, seed: int) -> optuna.samplers.BaseSampler:
 
 def _open_storage(url: str, run_dir: str) -> optuna.storages.RDBStorage:
     try:
-        Path(run_dir, "tune").mkdir(parents=True, exist_ok=True)
+        if not is_remote(run_dir):
+            Path(run_dir, "tune").mkdir(parents=True, exist_ok=True)
         return optuna.storages.RDBStorage(url)
     except Exception as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"tune.storage '{url}': no database to keep the sweep in: {reason}") from error
+        reason = redact_text(" ".join(str(error).split()))
+        raise ConfigError(f"tune.storage '{redact_text(url)}': no database to keep the sweep in: {reason}") from error

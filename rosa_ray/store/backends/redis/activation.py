@@ -56,8 +56,7 @@ def finish_trim(connection: Connection) -> None:
     with connection.guard():
         for user, _ in connection.client.hscan_iter(flags, count=1000):
             connection.run("trim", name, user)
-        connection.client.unlink(flags)
-        connection.client.hdel(connection.key("meta"), "trimming")
+    connection.run("trim", name, "")
 
 
 def _catch_up(

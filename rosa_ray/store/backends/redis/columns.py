@@ -51,7 +51,7 @@ def apply_changes(
         for generation in describe(connection).live:
             declared = of_prefix(change.prefix, generation.features.columns)
             if generation.name != own and not generation.is_told_all(features):
-                connection.count(generation.name, "untold", len(change))
+                connection.run("count_untold", generation.name, len(change))
             if declared:
                 told = {key: _retold(rows, said, declared) for key, rows in pending.items()}
                 _merge(connection, generation.name, change.prefix, told, declared, config.horizon_us)

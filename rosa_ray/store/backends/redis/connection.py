@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from rosa_ray.errors import ConfigError, StoreError, StoreMissingError
+from rosa_ray.settings.secrets import resolve
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.windows import overflowing
 
@@ -38,7 +39,7 @@ _SCRIPTS = {
     **dict.fromkeys(
         (
             *("describe", "behaviors", "read_user", "read_counters", "forget"),
-            *("note", "read_columns", "held_columns", "write_columns", "replay_columns"),
+            *("note", "count_untold", "read_columns", "held_columns", "write_columns", "replay_columns"),
         ),
         ("common",),
     ),
@@ -57,7 +58,8 @@ class Connection:
     """
 
     def __init__(self, config: StoreConfig) -> None:
-        self.namespace, self.where = config.namespace, location_of(config.url)
+        url = resolve(config.url, "store.url")
+        self.namespace, self.where = config.namespace, location_of(url)
         self._timeout_ms = config.timeout_ms
         if not _NAMESPACE.fullmatch(config.namespace):
             raise ConfigError(
@@ -66,7 +68,7 @@ class Connection:
         options = {**_password_of(config), **_tls_of(config)}
         try:
             self.client: Any = redis.Redis.from_url(
-                config.url,
+                url,
                 **options,
                 protocol=2,
                 socket_timeout=config.timeout_ms / 1000,
@@ -98,11 +100,6 @@ class Connection:
         if answer[0] == b"overflow":
             raise overflowing(self.where, answer[1].decode())
         return list(answer)
-
-    def count(self, generation: str, name: str, amount: int) -> None:
-        """Add to a figure of a generation."""
-        with self.guard():
-            self.client.hincrby(self.key(generation, "info"), name, amount)
 
     def refuse(self, answer: Sequence[Any]) -> NoReturn:
         """Raise the error of a store that is missing or of another schema version."""

@@ -8,13 +8,14 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import VIEWS, Counters, CounterStates, FeatureConfig, counting_fingerprint
-from rosa_ray.features.changes import Changes
+from rosa_ray.features.ad_changes import AdLog
+from rosa_ray.features.changes import Changes, of_columns
 from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import of_prefix
 from rosa_ray.features.records import take_records
 from rosa_ray.features.views import OF_USERS, measures_of, view_named
 from rosa_ray.schema.own_columns import USER
-from rosa_ray.store.backends.redis import activation, columns, generations, loading, removal
+from rosa_ray.store.backends.redis import activation, ads, columns, generations, loading, removal
 from rosa_ray.store.backends.redis.applying import Applying
 from rosa_ray.store.backends.redis.connection import SCHEMA_VERSION, Argument, Connection
 from rosa_ray.store.backends.redis.counters import CHUNK_BUCKETS, counters_of_fields, kept_arguments, load_counters
@@ -140,8 +141,10 @@ class Store:
         """See `OnlineStore.apply`."""
         said = self._said()
         if changes:
-            _, (own, _) = self._require()
-            columns.apply_changes(self._connection, own.name, changes, said, self._config)
+            held, (own, _) = self._require()
+            newest_us = max(one.newest_us for one in held.live)
+            ads.apply_ads(self._connection, changes, newest_us - self._config.horizon_us)
+            columns.apply_changes(self._connection, own.name, of_columns(changes), said, self._config)
         count, results, late_rows = len(records["time_us"]), [], [np.empty(0, np.int64)]
         for start in range(0, max(count, 1), activation.BATCH_RECORDS):
             span = slice(start, start + activation.BATCH_RECORDS)
@@ -208,6 +211,10 @@ class Store:
     def forget_user(self, user_key: int) -> bool:
         """See `OnlineStore.forget_user`."""
         return bool(self._connection.run("forget", int(user_key), len(OF_USERS), *OF_USERS)[1])
+
+    def read_ads(self, after: int, limit: int) -> AdLog:
+        """See `OnlineStore.read_ads`."""
+        return ads.read_ads(self._connection, after, limit)
 
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`."""

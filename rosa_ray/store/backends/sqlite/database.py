@@ -22,6 +22,9 @@ TURN_S, PAUSE_S = 0.01, 0.004
 _POLL_S = 0.002
 """A writer looks so often whether it is its turn. SQLite's own waiting grows to 100 ms and misses the pauses."""
 
+_UNCHANGING = "ro&immutable=1"
+"""How a file is opened on a disk that only lets read, where no lock and no log can be made beside it."""
+
 _UNREADABLE = (ValueError, TypeError, IndexError, KeyError, OverflowError, struct.error)
 """What decoding raises on bytes that are not what was written."""
 
@@ -121,12 +124,12 @@ class Database:
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection to the file that lies at the path now."""
         now = self._identity()
-        held: tuple[tuple[int, int, int], sqlite3.Connection] | None = getattr(self._local, "held", None)
+        held: tuple[tuple[int, ...], sqlite3.Connection] | None = getattr(self._local, "held", None)
         if held is not None and held[0] == now:
             return held[1]
         if held is not None and held[0][0] == now[0]:
             self._forget(held[1])
-        connection = self._connect("rw")
+        connection = self._connect(_UNCHANGING if now[-1] and self._has_no_log() else "rw")
         try:
             self._check(connection)
         except BaseException:
@@ -137,13 +140,21 @@ class Database:
             self._open.append(connection)
         return connection
 
-    def _identity(self) -> tuple[int, int, int]:
-        """Process, device and inode: a file that is deleted or replaced can still be written to, and it is lost."""
+    def _identity(self) -> tuple[int, ...]:
+        """Process, device, inode, and whether the disk only lets read.
+
+        A file that is deleted or replaced can still be written to, and what is written is lost.
+        """
         try:
-            found = os.stat(self.path)
+            found, disk = os.stat(self.path), os.statvfs(self.path)
         except OSError as error:
             raise StoreMissingError(f"store {self.path}: does not exist; fill it with `rosa materialize`") from error
-        return os.getpid(), found.st_dev, found.st_ino
+        return os.getpid(), found.st_dev, found.st_ino, disk.f_flag & os.ST_RDONLY
+
+    def _has_no_log(self) -> bool:
+        """Whether all content is in the file itself, as after all of its users closed it."""
+        log = Path(f"{self.path}-wal")
+        return not log.exists() or not log.stat().st_size
 
     def _forget(self, connection: sqlite3.Connection) -> None:
         del self._local.held

@@ -10,13 +10,15 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
 from rosa_ray.features import VIEWS, CounterStates, FeatureConfig, counting_fingerprint
-from rosa_ray.features.changes import Changes
+from rosa_ray.features.ad_changes import AdLog
+from rosa_ray.features.changes import Changes, of_columns
 from rosa_ray.features.counting import counted_views
 from rosa_ray.features.own import of_prefix
 from rosa_ray.features.views import view_named
 from rosa_ray.schema.own_columns import USER
 from rosa_ray.store.backends.sqlite import (
     adoption,
+    ads,
     columns,
     counters,
     fold,
@@ -197,6 +199,11 @@ class Store:
         self._database.truncate_log()
         return removed > 0
 
+    def read_ads(self, after: int, limit: int) -> AdLog:
+        """See `OnlineStore.read_ads`."""
+        with self._database.read() as connection:
+            return ads.read_ads(connection, after, limit, self._config.horizon_us)
+
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`."""
         with self._database.read() as connection:
@@ -225,7 +232,8 @@ class Store:
     ) -> ApplyResult:
         """Fold a batch into every live generation; the journal takes what is new to the active one."""
         said, config = self._features or own.features, self._config
-        live = generations.live_generations(connection)
+        ads.apply_ads(connection, changes, config.horizon_us)
+        changes, live = of_columns(changes), generations.live_generations(connection)
         results = {}
         for generation in live:
             folded = fold.fold_into(connection, generation, records, said.behavior_names, config)

@@ -4,9 +4,14 @@ if not meta then
   return refusal
 end
 local generations, models = {}, {}
+local names = {'as_of', 'source', 'features', 'max_events', 'newest', 'late', 'untold'}
+-- Of a generation that is being removed these may be gone already.
+local gone = {'0', '', '{}', '0', '0', '0', '0'}
 for index, one in ipairs(read_generations()) do
-  local info = redis.call('HMGET', generation_key(one.name, 'info'), 'as_of', 'source', 'features', 'max_events',
-    'newest', 'late', 'untold')
+  local info = redis.call('HMGET', generation_key(one.name, 'info'), unpack(names))
+  for at = 1, #names do
+    info[at] = info[at] or gone[at]
+  end
   local state = one.state == 'loading' and meta.loading ~= one.name and 'dropped' or one.state
   generations[index] = {one.name, state, one.activated, one.counting, unpack(info)}
 end

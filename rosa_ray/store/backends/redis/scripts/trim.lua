@@ -1,10 +1,17 @@
--- Removes from the journal of a user what the log of an activated generation holds.
+-- Removes from the journal of a user what the log of an activated generation holds. Without a user: notes that this is
+-- done for all.
 local meta, refusal = open(take())
 if not meta then
   return refusal
 end
 local generation, user = take(), take()
 if meta.trimming ~= generation then
+  return {'ok'}
+end
+if user == '' then
+  if redis.call('HLEN', generation_key(generation, 'replayed')) == 0 then
+    redis.call('HDEL', NAMESPACE .. ':meta', 'trimming')
+  end
   return {'ok'}
 end
 local journal, flags = NAMESPACE .. ':j:' .. user, read_flags(generation, user)
