@@ -64,7 +64,8 @@ class MaterializeResult:
         users: users with events that were written in this run; those of finished files of a broken-off run are not.
         resumed_files: input files that an earlier run had finished.
         replayed: what became of events that came in live since the log was written.
-        missing_us: where live events of after the log fell out of the journal, the end of the gap; else None.
+        missing_us: where live events of after the log fell out of the journal, the end of the gap; else None. A refit
+            misses none: the data that is live has counted them.
     """
 
     store: str
@@ -145,7 +146,7 @@ def materialize(
         users=users,
         resumed_files=len(files) - len(todo),
         replayed=replayed,
-        missing_us=info.journal_from_us if info.journal_from_us > version.as_of_us else None,
+        missing_us=info.journal_from_us if not load.refit and info.journal_from_us > version.as_of_us else None,
         seconds=time.perf_counter() - began,
     )
 

@@ -23,6 +23,7 @@ from rosa_ray.serving.assembly import (
     build_scorer,
     build_warm_up,
     load_pinned,
+    require_store,
 )
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.http import create_app
@@ -177,7 +178,9 @@ def rehearse(settings: ServiceSettings) -> None:
     Raises:
         BundleError: the model cannot be loaded, or gives no finite numbers.
         ConfigError: the log that the model learned from cannot teach `serving.score`.
+        StoreError: the store was never filled.
     """
+    require_store(settings)
     model = load_pinned(settings)
     scorer = HybridScorer(model, build_lookup(settings, model), build_encoder(settings, model), settings.serving)
     asyncio.run(build_warm_up(settings, scorer).run())

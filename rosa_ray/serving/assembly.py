@@ -1,5 +1,6 @@
 """Builds the three parts from a bundle and a store, each alone or all in one process."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from typing import Annotated, Any
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 
 from rosa_ray.bundle import home_of, model_of, pinned
-from rosa_ray.errors import BundleError
+from rosa_ray.errors import StoreError, StoreMissingError
 from rosa_ray.records import RecordsConfig
 from rosa_ray.records.dead_letters import OFF
 from rosa_ray.schema.pseudonyms import PrivacyConfig, open_pseudonyms, require_user_key
@@ -25,6 +26,8 @@ from rosa_ray.settings import section
 from rosa_ray.settings.compose import read
 from rosa_ray.storage import absolute
 from rosa_ray.store import OnlineStore, StoreConfig, open_store
+
+logger = logging.getLogger(__name__)
 
 
 @section("")
@@ -87,13 +90,24 @@ def load_pinned(settings: ServiceSettings) -> ServedModel:
     Raises:
         BundleError: the bundle is missing, damaged, does not fit this code, or is of another model.
     """
-    model = load_model(settings.bundle)
-    if settings.model_version not in ("", model.version):
-        raise BundleError(
-            f"bundle {settings.bundle}: holds model {model.version}, the deployment is of {settings.model_version}; "
-            "deploy again"
-        )
-    return model
+    if not settings.model_version or model_of(settings.bundle) == settings.model_version:
+        return load_model(settings.bundle)
+    # The bundle was a plain directory, and training has put another in its place: the one before is kept beside it.
+    return load_model(pinned(settings.bundle, settings.model_version))
+
+
+def require_store(settings: ServiceSettings) -> None:
+    """Refuse a store that was never filled; one that is only away may come back while the service runs.
+
+    Raises:
+        StoreMissingError: there is none.
+    """
+    try:
+        open_store(settings.store, None).close()
+    except StoreMissingError:
+        raise
+    except StoreError as error:
+        logger.warning("deployed without its store for now: %s", error)
 
 
 def build_lookup(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> FeatureLookup:

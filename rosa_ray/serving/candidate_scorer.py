@@ -56,6 +56,11 @@ class Scores:
     p_cvr: np.ndarray
     value: np.ndarray
 
+    @property
+    def finite(self) -> bool:
+        """Whether all of them are numbers."""
+        return all(bool(np.isfinite(head).all()) for head in (self.p_ctr, self.p_cvr, self.value))
+
     def mix(self, other: "Scores", weight: float) -> "Scores":
         """Return `weight` of these and the rest of the other, head by head (paper §3.5).
 

@@ -239,8 +239,18 @@ class HybridScorer:
         if decision.offline_weight > 0:
             histories.append(self._offline(offline, features))
         scores = await self._scorer.score(histories, candidates, features.dense)
+        if not all(one.finite for one in scores):
+            scores = await self._score_alone(candidates, features, trace)
         trace.stop("scoring_ms", started_s)
         return scores[0].mix(scores[-1], 1 - decision.offline_weight) if len(scores) > 1 else scores[0], decision
+
+    async def _score_alone(self, candidates: Columns, features: Features, trace: _Trace) -> list[Scores]:
+        """Score without what the store holds of the user and the ads: it is damaged, and led out of all numbers."""
+        self._telemetry.impossible(["scores"])
+        if "store" not in trace.degraded:
+            trace.degraded.append("store")
+        nothing = np.full_like(features.dense, np.nan)
+        return await self._scorer.score([self._scorer.empty_history()], candidates, nothing)
 
     def _counted_by(self, request: RankRequest, own: Columns, count: int) -> Columns:
         """What the request says that own counters count by, as the lookup takes it."""

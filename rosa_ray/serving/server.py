@@ -22,7 +22,7 @@ from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 from rosa_ray.cluster.own_proxy import tell_limits
 from rosa_ray.errors import ServingError
 from rosa_ray.serving.app import build_application, rehearse
-from rosa_ray.serving.assembly import ServiceSettings
+from rosa_ray.serving.assembly import ServiceSettings, require_store
 from rosa_ray.serving.client import RankingClient
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.deployed import remember
@@ -64,6 +64,7 @@ def running(
 
     Raises:
         BundleError: the bundle is missing or damaged.
+        StoreError: the store was never filled.
         ServingError: the port is taken, the deployment failed, it was not ready in time, or another service answers
             at its address.
     """
@@ -73,6 +74,8 @@ def running(
     had_application = had_serve and name in serve.status().applications
     if had_application:
         rehearse(settings)
+    else:
+        require_store(settings)
     application = build_application(settings)
     notes = idle_settings(settings.serving) if had_serve else ()
     url = running_url() if had_serve else _start_serve(settings)

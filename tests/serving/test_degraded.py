@@ -1,6 +1,7 @@
 """A part fails: the ranking goes on, and says what it lacked."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,20 @@ def test_states_of_another_model_are_not_used(world: World, store_path: Path) ->
 
 def _refuse() -> None:
     raise StoreError("store: gone")
+
+
+def test_a_history_that_leads_out_of_all_numbers_is_left_out(
+    world: World, store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = world.scorer(store_path, rule="offline")
+    usable = HybridScorer._usable
+
+    def damaged(self, features):
+        states = usable(self, features)
+        return None if states is None else replace(states, states=np.full_like(states.states, 3e38))
+
+    monkeypatch.setattr(HybridScorer, "_usable", damaged)
+    answer = rank(scorer)
+    assert answer["degraded"] == ["store"]
+    assert len(answer["ads"]) > 1
+    assert all(np.isfinite(ad["value"]) and 0 <= ad["p_ctr"] <= 1 for ad in answer["ads"])

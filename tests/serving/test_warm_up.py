@@ -87,7 +87,7 @@ def test_another_model_than_the_pinned_one_is_refused(world: World, store_path: 
     assert Path(settings.bundle).parent.name == "bundles"
     assert load_pinned(settings).version == world.model.version
     rehearse(settings)
-    with pytest.raises(BundleError, match=f"holds model {world.model.version}, the deployment is of other; deploy"):
+    with pytest.raises(BundleError, match=f"no bundle of model other is kept there; it has {world.model.version}"):
         load_pinned(replace(settings, model_version="other"))
 
 

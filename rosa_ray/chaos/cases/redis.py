@@ -170,7 +170,7 @@ def _fill(bench: Bench, settings: ServiceSettings) -> None:
 
 @CASES.add(
     "the Redis server answers half a second late for 6 s",
-    "every request is answered; rankings are whole or say that they lack the store; whole 3 s later",
+    "rankings are whole, say that they lack the store, or are too many, 503; whole 3 s later",
     "redis",
     60,
 )
@@ -187,4 +187,4 @@ def slow_500_ms(live: Live) -> Seen:
             server.delay_s = 0.0
         traffic.over()
         traffic.settle()
-    return live.seen(traffic, AWAY)
+    return live.seen(traffic, replace(AWAY, rank=frozenset({503})))

@@ -206,7 +206,8 @@ def jobs_api(live: Live) -> Seen:
                 answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5.0, trust_env=False)
             except httpx.HTTPError:
                 continue
-            if answer.status_code != 404:
+            is_api = answer.status_code != 200 or answer.headers.get("content-type", "").startswith("application/json")
+            if answer.status_code != 404 and is_api:  # a port of metrics answers any path with its text
                 asked[f"{port}{path}"] = answer.status_code
     short = [f"{path} answered {status}" for path, status in asked.items() if status not in (401, 403)]
     short += [] if asked else ["no dashboard answered"]
