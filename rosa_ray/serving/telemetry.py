@@ -57,9 +57,7 @@ class Telemetry:
         """Live records had so many fields that no contract knows."""
 
     def impossible(self, kinds: Sequence[str]) -> None:
-        """The store held what cannot be; it was read as missing. Each kind is of the user, the counters, features or
-        scores.
-        """
+        """The store held what cannot be, and it was read as missing: of users, counters, features or scores."""
         logger.warning("the store holds impossible values: %s", ", ".join(kinds))
 
     def failed(self, part: str, error: Exception) -> None:
