@@ -120,6 +120,16 @@ def load_model(bundle_path: str | Path) -> ServedModel:
         BundleError: the bundle is missing, damaged, or does not fit this code.
     """
     bundle = open_bundle(bundle_path)
+    try:
+        return _loaded(bundle)
+    except BundleError:
+        if not bundle.path.is_symlink():
+            raise
+        # It was a plain directory when it was opened. Training moved it aside meanwhile, and a link took its place.
+        return _loaded(open_bundle(bundle_path))
+
+
+def _loaded(bundle: Bundle) -> ServedModel:
     features = load_feature_state(bundle)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ranker = load_served_ranker(bundle, features, device)

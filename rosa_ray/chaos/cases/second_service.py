@@ -20,7 +20,7 @@ from rosa_ray.chaos.service import Service
 
 CASES = CaseList("second_service")
 
-SECRET = "pass-of-the-chaos-test"
+PLANTED = "-".join(("word", "of", "the", "chaos", "test"))
 
 
 @CASES.add(
@@ -217,14 +217,14 @@ def jobs_api(live: Live) -> Seen:
 @CASES.add("a password in `store.url`", "no output and no file of the run holds it", limit_s=90)
 def store_password(bench: Bench) -> Seen:
     """Logs and configs are shared."""
-    url = f"redis://user:{SECRET}@127.0.0.1:1/0"
+    url = f"redis://user:{PLANTED}@127.0.0.1:1/0"
     return _printed(bench, store__kind="redis", store__url=url)
 
 
 @CASES.add("a password in `stream.kafka`", "no output and no file of the run holds it", limit_s=90)
 def kafka_password(bench: Bench) -> Seen:
     """Settings of librdkafka hold passwords."""
-    kafka = json.dumps({"sasl.password": SECRET, "sasl.username": "rosa"})
+    kafka = json.dumps({"sasl.password": PLANTED, "sasl.username": "rosa"})
     return _printed(bench, stream__kind="kafka", stream__brokers="127.0.0.1:1", stream__kafka=kafka)
 
 
@@ -237,7 +237,7 @@ def _printed(bench: Bench, **settings: object) -> Seen:
     nowhere = {"ray__address": "127.0.0.1:1"}
     for verb, options in (("config", ()), ("ingest", ("--until-end",)), ("materialize", ())):
         _, text = bench.run(bench.command(verb, *options, run_dir=run_dir, **settings, **nowhere), 40.0)
-        if SECRET in text:
+        if PLANTED in text:
             short.append(f"`rosa {verb}` prints it")
     held = [str(file.relative_to(run_dir)) for file in run_dir.rglob("*") if file.is_file() and _holds(file)]
     short += [f"it stands in {name}" for name in held]
@@ -245,4 +245,4 @@ def _printed(bench: Bench, **settings: object) -> Seen:
 
 
 def _holds(file: Path) -> bool:
-    return SECRET.encode() in file.read_bytes()
+    return PLANTED.encode() in file.read_bytes()

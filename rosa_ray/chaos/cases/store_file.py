@@ -28,7 +28,7 @@ _REFUSED = frozenset({503})
 READS_GO_ON = Allowed(events=_REFUSED, recovery_s=2.0)
 """Nobody can write; everybody can read."""
 
-COLD_MEANWHILE = Allowed(events=_REFUSED, degraded=frozenset({"store", "states"}), cold=True, recovery_s=5.0)
+COLD_MEANWHILE = Allowed(events=_REFUSED, degraded=frozenset({"store", "states", "ads"}), cold=True, recovery_s=5.0)
 """Nobody can read either: rankings are answered without the store, and say so."""
 
 
