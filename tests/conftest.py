@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before the first import of NumPy or torch
@@ -16,6 +17,9 @@ from rosa_ray.cluster.token import require_token
 
 prepare_environment()
 require_token()
+# One process opens many stores and services, each with handles of its own; common limits are 1,024.
+_soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(_soft, min(_hard, 65_536)), _hard))
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

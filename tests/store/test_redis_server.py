@@ -3,7 +3,7 @@
 import datetime
 import ipaddress
 import logging
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -169,9 +169,17 @@ def _forward(plain: socket.socket, context: ssl.SSLContext, path: str) -> None:
             return
 
 
+def _ready(*sources: socket.socket) -> list[socket.socket]:
+    """Wait for what can be read; `select` takes no handle above 1,023."""
+    with selectors.DefaultSelector() as selector:
+        for source in sources:
+            selector.register(source, selectors.EVENT_READ)
+        return [key.fileobj for key, _ in selector.select()]  # type: ignore[misc]
+
+
 def _pass_on(outer: ssl.SSLSocket, inner: socket.socket) -> bool:
     """Pass on what came from either side; False once one has closed."""
-    ready = [outer] if outer.pending() else select.select([outer, inner], [], [])[0]
+    ready = [outer] if outer.pending() else _ready(outer, inner)
     for source, target in ((outer, inner), (inner, outer)):
         if source in ready:
             content = source.recv(1 << 16)
