@@ -19,7 +19,8 @@ prepare_environment()
 require_token()
 # One process opens many stores and services, each with handles of its own; common limits are 1,024.
 _soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (max(_soft, min(_hard, 65_536)), _hard))
+_wanted = 65_536 if _hard == resource.RLIM_INFINITY else min(_hard, 65_536)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(_soft, _wanted), _hard))
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
