@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from dataclasses import asdict
+from pathlib import Path
 
 import psutil
 import pyarrow as pa
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--out", default=None)
     arguments = parser.parse_args()
-    config = load_config(arguments.config, arguments.overrides)
+    config = load_config(Path(arguments.config), arguments.overrides)
     run_dir = RunDir(config.run_dir)
     url = f"http://{config.serving.host}:{config.serving.port}"
     with RankingClient(url) as client:
