@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rosa_ray.chaos.run_copy import RunCopy, copy_store
+from rosa_ray.features.views import CATALOGUE_KEYS
 from rosa_ray.records import RecordParser
 from rosa_ray.schema import hash_id
 from rosa_ray.serving.assembly import ServiceSettings, build_lookup
@@ -45,6 +46,7 @@ class Ledger:
             if parsed.refusals:
                 raise AssertionError(f"a record of the test itself is refused: {parsed.refusals[0]}")
             lookup.write_now(parsed.columns, parsed.changes)
+        lookup.close()
         self.records += len(records)
         self._touched |= {str(one["user_id"]) for one in records if one.get("user_id")}
 
@@ -62,6 +64,8 @@ class Ledger:
             name = first_difference(clean.read_now(query), live.read_now(query))
             if name:
                 found.append(f"user {user_id}: {name} differs from a clean store fed the same records")
+        clean.close()
+        live.close()
         shown = found[:first]
         return shown + ([f"{len(found) - first} of {compared} users more differ"] if len(found) > first else [])
 
@@ -85,7 +89,9 @@ def not_held(copy: RunCopy, store: Path, records: Sequence[Mapping[str, Any]]) -
     place = store.with_name("asked.db")
     lookup = open_lookup(copy, copy.served(copy_store(store, place)))
     parsed = parser_of(copy).parse_values(records)
-    return lookup.write_now(parsed.columns, parsed.changes).accepted
+    accepted = lookup.write_now(parsed.columns, parsed.changes).accepted
+    lookup.close()
+    return accepted
 
 
 def query_of(copy: RunCopy, user_id: str, time_us: int, rows: np.ndarray) -> FeatureQuery:
@@ -94,8 +100,9 @@ def query_of(copy: RunCopy, user_id: str, time_us: int, rows: np.ndarray) -> Fea
     Args:
         rows: of `RunCopy.ad_table`.
     """
-    fingerprint = copy.model.features.fingerprint
-    return FeatureQuery(hash_id(user_id), time_us, copy.ad_table.ad_key[rows], copy.ad_bids[rows], fingerprint, {})
+    ads, fingerprint = copy.ad_table, copy.model.features.fingerprint
+    keys = {name: getattr(ads, name)[rows] for name in CATALOGUE_KEYS}
+    return FeatureQuery(hash_id(user_id), time_us, ads.ad_key[rows], copy.ad_bids[rows], fingerprint, {}, keys)
 
 
 def open_lookup(copy: RunCopy, settings: ServiceSettings) -> FeatureLookup:

@@ -65,7 +65,7 @@ def haproxy_manager_graph(live: Live) -> Seen:
 
 
 _END_S = 75.0
-_DRIVER = "all of it ends with it, and the same command starts again on the same port within 90 s"
+_DRIVER = "all of it ends within 75 s, and the same command starts again on the same port within 90 s"
 
 
 @CASES.add("SIGKILL of `rosa serve` itself, fused", _DRIVER, "fused", 260, spoils=True)

@@ -101,7 +101,8 @@ def other_ranker(live: Live) -> Seen:
         traffic.settle(2.0)
         back = deploy(live, live.run_dir) if found.ok else found
     seen = live.seen(traffic, Allowed(degraded=frozenset({"states"})))
-    answered = live.rank()["model_version"]
+    status, told = live.post("/rank", {"user_id": live.copy.user_ids[0]})
+    answered = told.get("model_version", status)
     short = [f"going back: {back.said}"] if found.ok and not back.ok else []
     short += [f"the service answers as {answered}, expected {was}"] if answered != was else []
     return seen.also(short, f"{'served' if found.ok else 'refused'}: {found.said[-120:]}")

@@ -32,6 +32,10 @@ COLD_MEANWHILE = Allowed(events=_REFUSED, degraded=frozenset({"store", "states",
 """Nobody can read either: rankings are answered without the store, and say so."""
 
 
+_ROOM_BYTES = 8192
+"""What a file may hold while the disk is full: less than one transaction, also where the log begins anew."""
+
+
 @contextmanager
 def locked(store: Path) -> Iterator[None]:
     """Hold the write lock of a file, as another process that writes does."""
@@ -91,13 +95,11 @@ def disk_full(live: Live) -> Seen:
 
     if not hasattr(resource, "prlimit"):
         raise NotHere("only Linux lets one process limit the files of another")
-    wal = side_files(live.store_file)[0]
     with live.traffic(events_per_s=4.0) as traffic:
         traffic.settle(1.0)
-        size = max(wal.stat().st_size if wal.exists() else 0, 1)
-        victims = live.service.replicas("")
+        victims, full = live.service.replicas(""), (_ROOM_BYTES, resource.RLIM_INFINITY)
         traffic.fault()
-        before = [resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)) for one in victims]
+        before = [resource.prlimit(victim.pid, resource.RLIMIT_FSIZE, full) for victim in victims]
         try:
             time.sleep(6.0)
         finally:
@@ -105,7 +107,9 @@ def disk_full(live: Live) -> Seen:
                 resource.prlimit(victim.pid, resource.RLIMIT_FSIZE, limits)
         traffic.over()
         traffic.settle()
-    return live.seen(traffic, READS_GO_ON)
+    refused = any(answer.kind == "events" and answer.status == 503 for answer in traffic.answers)
+    short = [] if refused else ["no event was refused: the disk was full for nobody"]
+    return live.seen(traffic, READS_GO_ON).also(short)
 
 
 def spoiled_and_restored(live: Live, spoil: Callable[[Path], object], allowed: Allowed, seconds: float = 5.0) -> Seen:
