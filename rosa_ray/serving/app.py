@@ -1,6 +1,7 @@
 """The service on Ray Serve: replicas, the calls between them, and the builder that `serve_config.yaml` names."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -31,10 +32,12 @@ from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.lookup import FeatureLookup
 from rosa_ray.serving.messages import Encoded, EncodeQuery, FeatureQuery, Features, Written
 from rosa_ray.serving.offline_weight import check_rule
-from rosa_ray.serving.scaling import deployment_options, with_replicas
+from rosa_ray.serving.scaling import deployment_options, lacking_cpus, with_replicas
 from rosa_ray.serving.service import RankingService
 from rosa_ray.serving.telemetry import RayTelemetry
 from rosa_ray.serving.warm_up import read_ahead
+
+logger = logging.getLogger(__name__)
 
 LOOKUP, ENCODER, SCORER = "FeatureLookup", "Encoder", "HybridScorer"
 USER_AFFINITY = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
@@ -192,7 +195,10 @@ def build_application(settings: ServiceSettings) -> Application:
     manifest = verify_bundle(settings.bundle)
     check_rule(settings.serving.rule, GATE in manifest.files, settings.bundle)
     one_lookup = settings.store.kind == "sqlite"
-    config = with_replicas(settings.serving, _cluster_cpus(), one_lookup)
+    cpus = _cluster_cpus()
+    config = with_replicas(settings.serving, cpus, one_lookup)
+    if cpus and (lacking := lacking_cpus(config, cpus, one_lookup)):
+        logger.warning(lacking)
     scorer = _deploy(serve.ingress()(ScorerReplica), SCORER, config)
     if config.fused:
         return scorer.bind(settings)

@@ -107,7 +107,7 @@ def require_store(settings: ServiceSettings) -> None:
     except StoreMissingError:
         raise
     except StoreError as error:
-        logger.warning("deployed without its store for now: %s", error)
+        logger.warning("deployed although its store is away: %s", error)
 
 
 def build_lookup(settings: ServiceSettings, model: ServedModel, telemetry: Telemetry | None = None) -> FeatureLookup:

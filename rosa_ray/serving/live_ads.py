@@ -9,6 +9,7 @@ from typing import Any
 
 from rosa_ray.errors import StoreError
 from rosa_ray.features.live_catalogue import LiveCatalogue
+from rosa_ray.records.clock import NOW_US
 from rosa_ray.serving.first_pass import FirstPass
 from rosa_ray.serving.store_link import StoreLink
 from rosa_ray.store import OnlineStore
@@ -40,7 +41,7 @@ class LiveAds:
         first_pass: FirstPass,
         poll_ms: int,
         retry_s: float = 1.0,
-        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        now_us: Callable[[], int] = NOW_US,
     ) -> None:
         self.catalogue, self.first_pass, self.now_us = catalogue, first_pass, now_us
         self._link, self._poll_s, self._retry_s = StoreLink(open_store, retry_s), poll_ms / 1000, retry_s

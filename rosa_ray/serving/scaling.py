@@ -38,10 +38,35 @@ def with_replicas(config: ServingConfig, cpus: float, one_lookup: bool) -> Servi
 
 def room_for(config: ServingConfig, replicas: int, one_lookup: bool) -> float:
     """Logical CPUs that so many replicas of each deployment need while one of each is replaced."""
+    return standing_cpus(config, replicas, one_lookup) + (1 if config.fused else 3) * config.cpus_per_replica
+
+
+def standing_cpus(config: ServingConfig, replicas: int, one_lookup: bool) -> float:
+    """Logical CPUs that so many replicas of each deployment need.
+
+    >>> graph = ServingConfig(fused=False, cpus_per_replica=0.5)
+    >>> standing_cpus(graph, 2, one_lookup=True), standing_cpus(graph, 2, one_lookup=False)
+    (2.5, 3.0)
+    """
     deployments = 1 if config.fused else 3
     alone = 1 if one_lookup and not config.fused else 0
-    standing = replicas * (deployments - alone) + alone
-    return (standing + deployments) * config.cpus_per_replica
+    return (replicas * (deployments - alone) + alone) * config.cpus_per_replica
+
+
+def lacking_cpus(config: ServingConfig, cpus: float, one_lookup: bool) -> str:
+    """What a cluster lacks for all replicas to start, in words; empty where it lacks nothing.
+
+    Args:
+        config: of `with_replicas`.
+        cpus: logical CPUs of the cluster.
+    """
+    wanted = standing_cpus(config, config.min_replicas, one_lookup)
+    if wanted <= cpus:
+        return ""
+    return (
+        f"serving.min_replicas {config.min_replicas} needs {wanted:g} CPUs and the cluster has {cpus:g}: "
+        "the service waits for a node; lower serving.min_replicas or serving.cpus_per_replica, or raise ray.num_cpus"
+    )
 
 
 def deployment_options(config: ServingConfig) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Settings of the service, and what both ways to serve make of them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rosa_ray.errors import BundleError, ConfigError
 from rosa_ray.serving.app import ENCODER, LOOKUP, SCORER, build, build_application
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.serving.config import ServingConfig
-from rosa_ray.serving.scaling import with_replicas
+from rosa_ray.serving.scaling import lacking_cpus, with_replicas
 from rosa_ray.serving.server import http_options
 from rosa_ray.settings.compose import read
 from tests.serving.conftest import World, write_world_bundle
@@ -149,3 +150,17 @@ def test_a_model_that_was_replaced_can_be_named(world: World, tmp_path: Path) ->
     assert back.pinned() == back
     with pytest.raises(BundleError, match="no bundle of model 0 is kept there"):
         build_application(replace(settings, model_version="0"))
+
+
+@pytest.mark.parametrize(
+    ("serving", "cpus", "words"),
+    [
+        ({}, 2.0, ""),
+        ({"fused": False, "min_replicas": 2}, 2.0, r"needs 2\.5 CPUs and the cluster has 2"),
+        ({"min_replicas": 5}, 2.0, r"serving\.min_replicas 5 needs 2\.5 CPUs"),
+    ],
+)
+def test_replicas_that_cannot_all_start_are_told(serving: dict, cpus: float, words: str) -> None:
+    settled = with_replicas(ServingConfig(**serving), cpus, one_lookup=True)
+    found = lacking_cpus(settled, cpus, one_lookup=True)
+    assert re.search(words, found) if words else found == ""
