@@ -7,6 +7,8 @@ from rosa_ray.metrics.bootstrap import (
     auc_interval,
     auc_statistic,
     interval,
+    pcoc_interval,
+    ratio_statistic,
     roi_interval,
     roi_statistic,
 )
@@ -24,6 +26,7 @@ from rosa_ray.metrics.off_policy import ESTIMATORS, OffPolicy
 from rosa_ray.metrics.permutation import Draws, mean_statistic
 from rosa_ray.metrics.ranking import AucHistogram, Gauc, GroupAuc, group_auc, logit_bins, tied_auc
 from rosa_ray.metrics.ratio import Ratio, ratio_of_sums, student_quantile
+from rosa_ray.metrics.truth import TrueHead, excess_logloss, soft_auc, soft_auc_statistic
 from rosa_ray.metrics.value import (
     SCORE_KINDS,
     PolicyValue,
@@ -69,6 +72,7 @@ __all__ = [
     "ScoreKind",
     "ServingCurve",
     "Statistic",
+    "TrueHead",
     "auc_interval",
     "auc_statistic",
     "best_roi_policy",
@@ -77,14 +81,17 @@ __all__ = [
     "covered_share",
     "evaluate_policy",
     "evaluate_predictions",
+    "excess_logloss",
     "greedy_policy",
     "group_auc",
     "interval",
     "judge_head",
     "logit_bins",
     "mean_statistic",
+    "pcoc_interval",
     "random_at_budgets",
     "ratio_of_sums",
+    "ratio_statistic",
     "revenue_index",
     "roi_gain",
     "roi_interval",
@@ -92,6 +99,8 @@ __all__ = [
     "score",
     "score_revenue",
     "serving_curve",
+    "soft_auc",
+    "soft_auc_statistic",
     "student_quantile",
     "tied_auc",
     "uniform_policy",

@@ -99,6 +99,23 @@ def auc_statistic(
     return statistic, users.size
 
 
+def ratio_statistic(
+    numerator: npt.ArrayLike, denominator: npt.ArrayLike, user_key: npt.ArrayLike
+) -> tuple[Statistic, int]:
+    """Return Σnumerator/Σdenominator as a statistic of drawn users, and the number of users. Arrays are (n,), >= 0."""
+    above, below = as_not_negative("numerator", numerator), as_not_negative("denominator", denominator)
+    keys = as_keys("user_key", user_key)
+    require_same_length(numerator=above, denominator=below, user_key=keys)
+    users, user = np.unique(keys, return_inverse=True)
+    above_of_user, below_of_user = (np.bincount(user, sums, users.size) for sums in (above, below))
+
+    def statistic(drawn: Ints) -> float | None:
+        total = float(drawn @ below_of_user)
+        return float(drawn @ above_of_user) / total if total else None
+
+    return statistic, users.size
+
+
 def roi_statistic(
     policy: npt.ArrayLike, revenue: npt.ArrayLike, cost: npt.ArrayLike, user_key: npt.ArrayLike
 ) -> tuple[Statistic, int]:
@@ -106,15 +123,13 @@ def roi_statistic(
     chosen, keys = as_not_negative("policy", policy), as_keys("user_key", user_key)
     gain, price = as_not_negative("revenue", revenue), as_not_negative("cost", cost)
     require_same_length(policy=chosen, revenue=gain, cost=price, user_key=keys)
-    users, user = np.unique(keys, return_inverse=True)
-    revenue_of_user = np.bincount(user, weights=chosen * gain, minlength=users.size)
-    cost_of_user = np.bincount(user, weights=chosen * price, minlength=users.size)
+    ratio, users = ratio_statistic(chosen * gain, chosen * price, keys)
 
     def statistic(drawn: Ints) -> float | None:
-        spent = float(drawn @ cost_of_user)
-        return float(drawn @ revenue_of_user) / spent - 1 if spent else None
+        roas = ratio(drawn)
+        return roas - 1 if roas is not None else None
 
-    return statistic, users.size
+    return statistic, users
 
 
 def auc_interval(
@@ -126,6 +141,30 @@ def auc_interval(
 ) -> Interval | None:
     """Return the AUC with its interval over users; None when a class is absent."""
     statistic, users = auc_statistic(scores, labels, user_key, weights)
+    return interval(statistic, users, config)
+
+
+def pcoc_interval(
+    predicted: npt.ArrayLike,
+    observed: npt.ArrayLike,
+    user_key: npt.ArrayLike,
+    config: BootstrapConfig,
+    weights: npt.ArrayLike | None = None,
+) -> Interval | None:
+    """Return predicted over observed with its interval over users, see `Pcoc`; None when nothing was observed.
+
+    Args:
+        predicted, observed: probabilities and labels, or amounts, each >= 0, (n,).
+        weights: how many rows each stands for, above 0, (n,); None is 1.
+
+    >>> found = pcoc_interval([0.5, 0.5], [0, 1], [7, 8], BootstrapConfig(replicates=50))
+    >>> found.estimate, found.low
+    (1.0, 0.5)
+    """
+    p, y = as_not_negative("predicted", predicted), as_not_negative("observed", observed)
+    require_same_length(predicted=p, observed=y)
+    w = as_weights(weights, y.size)
+    statistic, users = ratio_statistic(w * p, w * y, user_key)
     return interval(statistic, users, config)
 
 
