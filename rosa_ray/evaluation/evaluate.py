@@ -10,10 +10,12 @@ from rich.table import Table
 from rosa_ray.bundle import Bundle, open_bundle
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.evaluation.config import EvaluationConfig
+from rosa_ray.evaluation.intervals import period_intervals
 from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, SHOWN_COLUMNS, join_truth, policy_value, read_truth
 from rosa_ray.evaluation.pool import write_predictions
 from rosa_ray.evaluation.predictions import RAW_COLUMNS, raw_columns, read_predictions
 from rosa_ray.evaluation.segments import PeriodSegments, SegmentNames
+from rosa_ray.evaluation.true_metrics import true_metrics
 from rosa_ray.features import FeatureState, Split
 from rosa_ray.metrics import BootstrapConfig, Evaluation, conversion_weights, evaluate_policy, judge_head
 from rosa_ray.run_dir import DataDir, RunDir
@@ -33,6 +35,8 @@ FIRST_FIGURES = (
     "cvr_pcoc",
     "ctcvr_auc",
     "revenue_pcoc",
+    "true_auc",
+    "true_cvr_auc",
     "policy_roi",
     "oracle_policy_roi",
     "random_policy_roi",
@@ -57,7 +61,8 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
     Returns:
         `test` and `valid`, each the metrics of `Evaluation.compute` with calibrated scores and, as `raw_…`, what
         calibration changes, with `undefined`, the reason of every figure that is None; in `test` those of
-        `policy_value`, `raw_policy_roi` and `segments` as well; `verdict`, see `judge_heads`; `model_version`.
+        `policy_value`, `raw_policy_roi` and `segments` as well; `verdict`, see `judge_heads`; `model_version`. Each
+        period has those of `true_metrics` too, and `intervals`, see `period_intervals`.
 
     Raises:
         BundleError: the bundle is missing, damaged, or of other features than the data's.
@@ -72,10 +77,12 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
     files = write_predictions(bundle, layout, place.evaluation.predictions, config)
     metrics: dict[str, Any] = {
         "model_version": bundle.model_version,
-        "test": labelled_metrics(files, Split.TEST)
+        "test": period_metrics(files, Split.TEST, log_dir)
         | policy_metrics(files, log_dir, config)
+        | {"intervals": period_intervals(files, Split.TEST, log_dir)}
         | {"segments": segment_metrics(files, Split.TEST, SegmentNames.read(layout))},
-        "valid": labelled_metrics(files, Split.VALID),
+        "valid": period_metrics(files, Split.VALID, log_dir)
+        | {"intervals": period_intervals(files, Split.VALID, log_dir)},
         "verdict": judge_heads(files, totals),
     }
     if not metrics["test"]["n"]:
@@ -92,6 +99,20 @@ def _require_weights(bundle: Bundle) -> None:
             f"bundle {bundle.location}: was trained on a thinned log by an earlier version, which gave its rows no "
             f"weights; preprocess with preprocess.negative_keep_rate={rate:g} and train again"
         )
+
+
+def period_metrics(files: list[str], split: Split, log_dir: str) -> dict[str, Any]:
+    """Metrics of one period by its labels, and by the truth where the log has one.
+
+    Returns:
+        Those of `labelled_metrics` and of `true_metrics`; `undefined` holds the reasons of both.
+
+    Raises:
+        InputError: the truth lacks an impression.
+    """
+    by_labels = labelled_metrics(files, split)
+    by_truth = true_metrics(files, split, log_dir)
+    return by_labels | by_truth | {"undefined": by_labels["undefined"] | by_truth["undefined"]}
 
 
 def labelled_metrics(files: list[str], split: Split) -> dict[str, Any]:
@@ -183,6 +204,8 @@ def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:
 
     Args:
         every: all of them; else those of `FIRST_FIGURES` that are defined.
+
+    Where a figure has an interval over users, its cell has it too.
     """
     test = metrics["test"]
     table = Table("metric", "test", "valid", title=f"model {metrics['model_version']}")
@@ -193,7 +216,7 @@ def metrics_table(metrics: Mapping[str, Any], *, every: bool = False) -> Table:
         first = [name for name in first if name != "unknown_conversions"]
     for name in test if every else first:
         if not isinstance(test[name], dict):
-            table.add_row(name, _cell(test[name]), _cell(metrics["valid"].get(name)))
+            table.add_row(name, *(_with_interval(metrics[period], name) for period in ("test", "valid")))
     return table
 
 
@@ -207,10 +230,15 @@ def findings(metrics: Mapping[str, Any], *, every: bool = False) -> list[str]:
     for period, words in (("test", "test"), ("valid", "validation")):
         names_of: dict[str, list[str]] = {}
         for name, reason in metrics[period]["undefined"].items():
-            if every or name in FIRST_FIGURES:
+            if every or (name in FIRST_FIGURES and not name.startswith("true_")):
                 names_of.setdefault(reason, []).append(name)
         lines += [f"{words} period, {reason}: {', '.join(names)} undefined" for reason, names in names_of.items()]
     return lines
+
+
+def _with_interval(period: Mapping[str, Any], name: str) -> str:
+    value, ends = period.get(name), period.get("intervals", {}).get(name)
+    return f"{_cell(value)} ({ends['low']:.4f} to {ends['high']:.4f})" if ends and value is not None else _cell(value)
 
 
 def _cell(value: Any) -> str:

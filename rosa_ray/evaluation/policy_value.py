@@ -1,6 +1,7 @@
 """What ranking by a model would earn: exact where the log has a truth, estimated where it has propensities."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import fsspec
@@ -29,6 +30,9 @@ from rosa_ray.storage import read_parquet
 CANDIDATE_COLUMNS = ("request_key", "impression_key", "p_ctr", "p_cvr", "value", "expected_cost")
 SHOWN_COLUMNS = ("user_key", "request_key", "impression_key", "propensity", "weight", "click", "revenue", "cost")
 
+TRUE_COLUMNS = ("p_ctr", "p_cvr", "expected_revenue", "expected_cost")
+"""What a simulator's `truth/` says of an impression. That of a log from elsewhere may lack the probabilities."""
+
 _EXACT = ("policy_roi", "oracle_policy_roi", "random_policy_roi", "best_policy_roi", "policy_roi_share", "budget")
 
 
@@ -54,7 +58,7 @@ def exact_value(candidates: Columns, log_dir: str, config: EvaluationConfig) -> 
     """Value under the true expectations, of every request and at equal budget."""
     truth = read_truth(log_dir)
     if truth is None:
-        return {**dict.fromkeys(_EXACT), "policy_skipped": f"{log_dir or 'the log'} has no truth: it is not simulated"}
+        return {**dict.fromkeys(_EXACT), "policy_skipped": no_truth(log_dir)}
     if not len(candidates["request_key"]):
         return {**dict.fromkeys(_EXACT), "policy_skipped": "the test period has no candidates"}
     joined = join_truth(truth, candidates["impression_key"], log_dir)
@@ -167,28 +171,44 @@ def _skipped(reason: str) -> dict[str, Any]:
     return {"off_policy": None, "off_policy_random": None, "off_policy_skipped": reason}
 
 
-def read_truth(log_dir: str) -> dict[str, np.ndarray] | None:
-    """Impression keys, sorted, with their expected revenue and cost; None when the log has no truth."""
+def read_truth(log_dir: str) -> Mapping[str, np.ndarray] | None:
+    """Impression keys, sorted, with what is true of them, `TRUE_COLUMNS`; None when the log has no truth.
+
+    What was read last is kept: hashing the ids takes seconds, and evaluation and studies ask several times.
+    """
     fs, root = fsspec.core.url_to_fs(LogDir(log_dir).truth)
     paths = sorted(fs.glob(f"{root}/*.parquet"))
     if not paths:
         return None
-    table = pa.concat_tables(
-        read_parquet(fs.unstrip_protocol(path)).select(["impression_id", "expected_revenue", "expected_cost"])
-        for path in paths
-    )
+    return _read_truth(tuple((fs.unstrip_protocol(path), str(fs.ukey(path))) for path in paths))
+
+
+@lru_cache(maxsize=1)
+def _read_truth(files: tuple[tuple[str, str], ...]) -> Mapping[str, np.ndarray]:
+    """Args: files: path of each, and a key that changes when the file does."""
+    tables = [read_parquet(path) for path, _ in files]
+    names = [name for name in TRUE_COLUMNS if name in tables[0].column_names]
+    table = pa.concat_tables(part.select(["impression_id", *names]) for part in tables)
     key = hash_ids(table["impression_id"])
     order = np.argsort(key, kind="stable")
-    columns = {name: table[name].to_numpy()[order] for name in ("expected_revenue", "expected_cost")}
-    return {"impression_key": key[order], **columns}
+    return {"impression_key": key[order], **{name: table[name].to_numpy()[order] for name in names}}
 
 
 def join_truth(truth: Mapping[str, np.ndarray], impression_key: np.ndarray, log_dir: str) -> dict[str, np.ndarray]:
-    """Rows of the truth for the given impressions, in their order."""
+    """Rows of the truth for the given impressions, in their order.
+
+    Raises:
+        InputError: the truth lacks one.
+    """
     row = np.minimum(np.searchsorted(truth["impression_key"], impression_key), len(truth["impression_key"]) - 1)
     missing = int((truth["impression_key"][row] != impression_key).sum())
     if missing:
         raise InputError(
             f"{LogDir(log_dir).truth} lacks {missing} of {len(row)} candidates; was the data made from this log?"
         )
-    return {name: truth[name][row] for name in ("expected_revenue", "expected_cost")}
+    return {name: values[row] for name, values in truth.items() if name != "impression_key"}
+
+
+def no_truth(log_dir: str) -> str:
+    """Say why nothing is exact on a log without truth."""
+    return f"{log_dir or 'the log'} has no truth: it is not simulated"

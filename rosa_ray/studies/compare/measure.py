@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from rosa_ray.calibration import Calibration, CalibrationConfig, CalibrationSums, fit_calibration
-from rosa_ray.evaluation.evaluate import labelled_metrics, policy_metrics
+from rosa_ray.evaluation.evaluate import period_metrics, policy_metrics
 from rosa_ray.evaluation.predictions import calibrated_columns
 from rosa_ray.evaluation.scoring import UserScorer
 from rosa_ray.features import EncodedUsers, Split
@@ -51,8 +51,8 @@ def _measure(run: TrialRun, latency_requests: int, candidates: int) -> dict[str,
     files = _write_predictions(trial, scorer, users)
     policy = policy_metrics(files, trial.log_dir, trial.evaluation)
     return {
-        "test": labelled_metrics(files, Split.TEST) | policy,
-        "valid": labelled_metrics(files, Split.VALID),
+        "test": period_metrics(files, Split.TEST, trial.log_dir) | policy,
+        "valid": period_metrics(files, Split.VALID, trial.log_dir),
         "latency": measure_scoring(scorer.ranker, users[0], latency_requests, candidates, run.device),
     }
 

@@ -16,7 +16,10 @@ from rosa_ray.run_dir import RunDir, SweepDir
 from rosa_ray.studies.sweep.trial import SweepTrial
 from rosa_ray.training.trainer import make_bundle
 
-COMPARED = ("policy_roi", "policy_roi_share", "auc", "cvr_auc", "ctcvr_auc", "logloss", "pcoc", "ctcvr_pcoc")
+COMPARED = (
+    *("policy_roi", "policy_roi_share", "auc", "cvr_auc", "ctcvr_auc", "logloss", "pcoc", "ctcvr_pcoc"),
+    *("true_auc", "true_cvr_auc"),
+)
 
 
 def measure_winner(default: SweepTrial, winner: SweepTrial, sweep: SweepDir) -> dict[str, Any]:
