@@ -6,7 +6,7 @@ from typing import Any
 from rosa_ray.report.blocks import figure, figures, fold, table
 from rosa_ray.report.charts import Row, linear_axis, row_chart
 from rosa_ray.report.markup import Child, Markup, tag
-from rosa_ray.report.numbers import count, is_number, number, plain
+from rosa_ray.report.numbers import MISSING, count, is_number, number, plain
 
 StudyDocument = dict[str, Any]
 """What `compare` and such wrote: `variants`, `gaps`, `paper` and the like."""
@@ -25,13 +25,26 @@ QUALITY: tuple[Metric, ...] = (
     ("covered_share", "Covered share", 3, 1),
     ("pcoc", "PCOC", 3, 0),
 )
+TRUE: tuple[Metric, ...] = (
+    ("true_auc", "AUC*", 4, 1),
+    ("true_cvr_auc", "CVR AUC*", 4, 1),
+    ("true_excess_logloss", "KL*, nats", 5, -1),
+    ("true_cvr_excess_logloss", "CVR KL*, nats", 5, -1),
+    ("true_pcoc", "PCOC*", 3, 0),
+    ("true_cvr_pcoc", "CVR PCOC*", 3, 0),
+    ("true_shown_auc", "AUC*, shown", 4, 1),
+    ("true_shown_cvr_auc", "CVR AUC*, shown", 4, 1),
+)
+"""Against the simulator's true probabilities."""
+
 SPEED: tuple[Metric, ...] = (
     ("latency_p50_ms", "p50, ms", 1, -1),
     ("latency_p99_ms", "p99, ms", 1, -1),
     ("requests_per_s", "Requests per s", 1, 1),
     ("samples_per_s", "Training, impressions per s", 0, 1),
 )
-METRIC_NAMES = {key: name for key, name, *_ in QUALITY + SPEED} | {"roi_gain_percent": "return on ad spend, %"}
+_LOWER_IS_BETTER = {key for key, _, _, direction in QUALITY + TRUE if direction < 0}
+METRIC_NAMES = {key: name for key, name, *_ in QUALITY + TRUE + SPEED} | {"roi_gain_percent": "return on ad spend, %"}
 
 
 def about(study: StudyDocument) -> list[Markup]:
@@ -59,6 +72,24 @@ def variants_table(title: str, study: StudyDocument, metrics: Sequence[Metric], 
     best = {metric[0]: _best(variants, metric) for metric in known}
     rows = [[label(one), *_row(one, known, quoted, best, paper.get(one["name"]) or {})] for one in variants]
     return table(title, head, rows)
+
+
+def truth_part(study: StudyDocument) -> Child:
+    """The variants against the true probabilities, with what the truth itself reaches; None without a truth."""
+    if not any(is_number(_mean(one, key)) for one in study["variants"] for key, *_ in TRUE):
+        return None
+    ceilings = study.get("ceilings") or {}
+    reached = [f"{METRIC_NAMES[key]} {number(ceilings[key])}" for key, *_ in TRUE if is_number(ceilings.get(key))]
+    words = (
+        "Every candidate of the test period counts as a click with its true probability, and as none with the rest; "
+        "CVR AUC* likewise among clicks. KL* is the log loss above that of the truth."
+    )
+    limit = f" The truth itself reaches {', '.join(reached)}." if reached else ""
+    return [
+        tag("h3", "Against the truth"),
+        variants_table("Variants against the truth", study, TRUE, with_paper=False),
+        tag("p", f"{words}{limit}", class_="note"),
+    ]
 
 
 def _row(
@@ -111,7 +142,7 @@ def gap_charts(study: StudyDocument) -> list[Markup]:
 
 
 def _gap_chart(metric: str, champion: str, names: dict[str, str], gaps: list[dict[str, Any]]) -> Markup:
-    name, digits = METRIC_NAMES.get(metric, metric), 1 if metric.startswith("roi_gain") else 4
+    name, digits = METRIC_NAMES.get(metric, metric), 1 if metric.startswith("roi_gain") else 5 if "excess" in metric else 4
     rows = [
         Row(
             names.get(gap["baseline"]) or str(gap["baseline"]),
@@ -125,13 +156,16 @@ def _gap_chart(metric: str, champion: str, names: dict[str, str], gaps: list[dic
     ]
     ends = [end for row in rows for end in (row.value, row.low, row.high, row.reference) if end is not None]
     values = [
-        [row.label, *(number(end, digits) for end in (row.value, row.low, row.high, row.reference))] for row in rows
+        [
+            row.label,
+            *(number(end, digits) for end in (row.value, row.low, row.high)),
+            gap.get("verdict") or MISSING,
+            number(row.reference, digits),
+        ]
+        for row, gap in zip(rows, gaps, strict=True)
     ]
-    note = (
-        "Bars: 95 % intervals; right of the line is better. "
-        if metric != "logloss"
-        else "Bars: 95 % intervals; left of the line is better. "
-    )
+    better = "left" if metric in _LOWER_IS_BETTER else "right"
+    note = f"Bars: 95 % intervals; {better} of the line is better. "
     targeted = any(row.reference is not None for row in rows)
     return figure(
         f"{name}: {champion} less the other",
@@ -139,7 +173,7 @@ def _gap_chart(metric: str, champion: str, names: dict[str, str], gaps: list[dic
             f"Gap in {name} to each other variant.", linear_axis(f"difference in {name}", [0.0, *ends]), rows, zero=0.0
         ),
         note + ("Hollow marks: the target." if targeted else ""),
-        table(f"Gaps in {name}", ["Against", "Gap", "from", "to", "Target"], values),
+        table(f"Gaps in {name}", ["Against", "Gap", "from", "to", "Verdict", "Target"], values, words=(4,)),
     )
 
 
@@ -149,6 +183,7 @@ def variants_page(title: str, study: StudyDocument, metrics: Sequence[Metric]) -
         about(study),
         variants_table(title, study, metrics, with_paper=False),
         tag("p", "Means over seeds, 95 % intervals below, the best in bold.", class_="note"),
+        truth_part(study),
         figures(gap_charts(study)),
         trials_table(study),
     ]
@@ -163,16 +198,25 @@ def gap_table(study: StudyDocument) -> Markup:
             names.get(gap["baseline"]) or str(gap["baseline"]),
             METRIC_NAMES.get(gap["metric"], gap["metric"]),
             *(number(gap.get(key), 1 if gap["metric"] == "roi_gain_percent" else 4) for key in ("gap", "low", "high")),
+            gap.get("verdict") or MISSING,
         ]
         for gap in study.get("gaps") or []
         if is_number(gap.get("gap"))
     ]
-    return table("Gaps", ["Variant", "less", "in", "Gap", "from", "to"], rows)
+    return table("Gaps", ["Variant", "less", "in", "Gap", "from", "to", "Verdict"], rows, words=(1, 2, 6))
+
+
+def _tested(one: dict[str, Any], key: str) -> bool:
+    return any(is_number((trial.get("test") or {}).get(key)) for trial in one.get("trials") or [])
 
 
 def trials_table(study: StudyDocument) -> Markup:
     """Every trial, folded away."""
-    keys = ("auc", "cvr_auc", "logloss", "policy_roi", "pcoc")
+    keys = [
+        key
+        for key in ("auc", "cvr_auc", "logloss", "policy_roi", "pcoc", "true_auc", "true_cvr_auc")
+        if not key.startswith("true_") or any(_tested(one, key) for one in study["variants"])
+    ]
     rows = [
         [
             f"{label(one)}, seed {trial.get('seed')}",

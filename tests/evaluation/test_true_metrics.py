@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from rosa_ray.errors import InputError
@@ -14,91 +12,34 @@ from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.evaluation.true_metrics import SHOWN_FIGURES, TRUE_FIGURES, true_metrics
 from rosa_ray.features import Split
 from rosa_ray.metrics import Pcoc, TrueHead
-from rosa_ray.schema import hash_ids
-from rosa_ray.storage import write_parquet
+from tests.true_log import ROWS, of_split, predicted_columns, true_columns, write_predictions, write_truth
 
-ROWS, USERS = 400, 50
-SPLITS = (Split.TEST, Split.VALID, Split.POLICY)
+_PERIODS = (("test", Split.TEST), ("valid", Split.VALID))
 
 
 @pytest.fixture
-def truth() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    p_ctr, p_cvr = rng.uniform(0.02, 0.6, len(SPLITS) * ROWS), rng.uniform(0.05, 0.5, len(SPLITS) * ROWS)
-    return {"p_ctr": p_ctr, "p_cvr": p_cvr, "expected_revenue": p_ctr * p_cvr * 20, "expected_cost": p_ctr + 0.1}
+def log_dir(tmp_path: Path) -> str:
+    return write_truth(tmp_path / "log")
 
 
 @pytest.fixture
-def log_dir(tmp_path: Path, truth: dict[str, np.ndarray]) -> str:
-    (tmp_path / "log" / "truth").mkdir(parents=True)
-    order = np.random.default_rng(3).permutation(len(truth["p_ctr"]))
-    table = pa.table({"impression_id": _ids(), **truth}).take(order)
-    pq.write_table(table, tmp_path / "log" / "truth" / "part-0.parquet")
-    return str(tmp_path / "log")
+def files(tmp_path: Path) -> list[str]:
+    return write_predictions(tmp_path, predicted_columns())
 
 
-@pytest.fixture
-def files(tmp_path: Path, truth: dict[str, np.ndarray]) -> list[str]:
-    """Predictions near the truth, a test click weighing 2, in two files of whole users."""
-    rng = np.random.default_rng(1)
-    split = np.repeat([int(one) for one in SPLITS], ROWS)
-    p_ctr, p_cvr = (np.clip(truth[name] * rng.uniform(0.5, 1.6, split.size), 0, 1) for name in ("p_ctr", "p_cvr"))
-    click = (rng.random(split.size) < truth["p_ctr"]) & (split != Split.POLICY)
-    half = np.full(split.size, 0.5)
-    columns = {
-        "user_key": np.tile(np.sort(rng.integers(0, USERS, ROWS)), len(SPLITS)),
-        "request_key": np.arange(split.size),
-        "impression_key": hash_ids(_ids()),
-        "split": split,
-        "click": click.astype(np.int8),
-        "conversion": (click & (rng.random(split.size) < truth["p_cvr"])).astype(np.int8),
-        "revenue": np.zeros(split.size),
-        "cost": half,
-        "expected_cost": half,
-        "weight": np.where(click & (split == Split.TEST), 2.0, 1.0),
-        **{f"{raw}{name}": value for raw in ("", "raw_") for name, value in (("p_ctr", p_ctr), ("p_cvr", p_cvr))},
-        "p_ctcvr": p_ctr * p_cvr,
-        "value": half,
-        "raw_value": half,
-    }
-    paths = [str(tmp_path / f"part-{part}.parquet") for part in range(2)]
-    for part, path in enumerate(paths):
-        mine = columns["user_key"] % 2 == part
-        write_parquet(pa.table({name: values[mine] for name, values in columns.items()}), path)
-    return paths
-
-
-def _ids() -> pa.Array:
-    return pa.array([f"{split}-{row}" for split in SPLITS for row in range(ROWS)])
-
-
-def _true(truth: dict[str, np.ndarray], split: Split) -> dict[str, np.ndarray]:
-    at = SPLITS.index(split) * ROWS
-    return {name: values[at : at + ROWS] for name, values in truth.items()}
-
-
-def test_the_test_period_is_measured_over_its_candidates_and_over_what_was_shown(files, truth, log_dir) -> None:
+def test_the_test_period_is_measured_over_its_candidates_and_over_what_was_shown(files, log_dir) -> None:
     found = true_metrics(files, Split.TEST, log_dir)
     assert set(found) == {*TRUE_FIGURES, *SHOWN_FIGURES, "true_rows", "undefined"}
     for split, prefix in ((Split.POLICY, ""), (Split.TEST, "shown_")):
-        rows, key = read_predictions(files, split), {}
-        for name, values in _true(truth, split).items():
-            key[name] = dict(zip(hash_ids(_ids_of(split)).tolist(), values.tolist(), strict=True))
-        p_ctr, p_cvr = (
-            np.array([key[name][one] for one in rows["impression_key"].tolist()]) for name in ("p_ctr", "p_cvr")
-        )
-        clicks = TrueHead().update(rows["p_ctr"], p_ctr, rows["weight"])
-        conversions = TrueHead().update(rows["p_cvr"], p_cvr, rows["weight"] * p_ctr)
+        rows, truth = of_split(predicted_columns(), split), of_split(true_columns(), split)
+        clicks = TrueHead().update(rows["p_ctr"], truth["p_ctr"], rows["weight"])
+        conversions = TrueHead().update(rows["p_cvr"], truth["p_cvr"], rows["weight"] * truth["p_ctr"])
         assert found[f"true_{prefix}auc"] == pytest.approx(clicks.auc())
         assert found[f"true_{prefix}cvr_auc"] == pytest.approx(conversions.auc())
         assert found[f"true_{prefix}pcoc"] == pytest.approx(clicks.pcoc())
         assert found[f"true_{prefix}cvr_excess_logloss"] == pytest.approx(conversions.excess_logloss())
         assert found[f"true_{prefix}auc_ceiling"] > found[f"true_{prefix}auc"]
     assert (found["true_rows"], found["undefined"]) == (ROWS, {})
-
-
-def _ids_of(split: Split) -> pa.Array:
-    return pa.array([f"{split}-{row}" for row in range(ROWS)])
 
 
 def test_the_validation_period_is_measured_over_what_was_shown(files, log_dir) -> None:
@@ -117,15 +58,14 @@ def test_without_a_truth_every_figure_has_a_reason(files, tmp_path) -> None:
     assert any("true_auc" in line for line in findings(shown, every=True))
 
 
-def test_a_truth_without_probabilities_or_of_another_log_is_said(files, tmp_path, truth) -> None:
-    log = tmp_path / "other"
-    (log / "truth").mkdir(parents=True)
-    table = pa.table({"impression_id": _ids(), **truth})
-    pq.write_table(table.drop_columns(["p_ctr"]), log / "truth" / "part-0.parquet")
-    assert "has no probabilities" in true_metrics(files, Split.TEST, str(log))["undefined"]["true_auc"]
-    pq.write_table(table.slice(0, 100), log / "truth" / "part-0.parquet")
-    with pytest.raises(InputError, match="lacks"):
-        true_metrics(files, Split.TEST, str(log))
+def test_a_truth_without_probabilities_or_of_another_log_is_said(files, tmp_path) -> None:
+    money = {name: values for name, values in true_columns().items() if name.startswith("expected")}
+    log = write_truth(tmp_path / "other", money)
+    assert "has no probabilities" in true_metrics(files, Split.TEST, log)["undefined"]["true_auc"]
+    other = predicted_columns()
+    other["impression_key"] = other["impression_key"] + 1
+    with pytest.raises(InputError, match="lacks 400 of 400"):
+        true_metrics(write_predictions(tmp_path, other), Split.TEST, write_truth(tmp_path / "log"))
 
 
 def test_figures_stand_beside_their_intervals(files, log_dir) -> None:
@@ -157,6 +97,3 @@ def test_pcoc_of_heads_is_of_the_rows_that_know_their_outcome(files) -> None:
     )
     none = pcoc_intervals(rows | {"conversion": np.zeros(ROWS)})
     assert (none["cvr_pcoc"], none["ctcvr_pcoc"]) == (None, None)
-
-
-_PERIODS = (("test", Split.TEST), ("valid", Split.VALID))

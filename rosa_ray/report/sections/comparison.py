@@ -17,6 +17,7 @@ from rosa_ray.report.studies import (
     gap_charts,
     label,
     trials_table,
+    truth_part,
     variants_table,
 )
 
@@ -34,6 +35,7 @@ def render(run: RunFiles) -> Child:
         tag("h3", "Ranking and return"),
         variants_table("Ranking and return of the models", study, QUALITY, with_paper=True),
         _reading(study),
+        truth_part(study),
         figures(_roc(study), gap_charts(study)),
         tag("h3", "Speed"),
         variants_table("Latency and throughput of the models", study, SPEED, with_paper=True),

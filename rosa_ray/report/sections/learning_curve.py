@@ -8,7 +8,16 @@ from rosa_ray.report.charts import Series, line_chart, linear_axis, log_axis
 from rosa_ray.report.markup import Child, Markup, tag
 from rosa_ray.report.numbers import count, is_number, number
 from rosa_ray.report.run_files import RunFiles
-from rosa_ray.report.studies import METRIC_NAMES, QUALITY, StudyDocument, about, gap_table, trials_table, variants_table
+from rosa_ray.report.studies import (
+    METRIC_NAMES,
+    QUALITY,
+    StudyDocument,
+    about,
+    gap_table,
+    trials_table,
+    truth_part,
+    variants_table,
+)
 
 TITLE, ORDER = "More data, a larger model", 75
 Point = tuple[float, float, float, float]
@@ -25,6 +34,7 @@ def render(run: RunFiles) -> Child:
         figures(*(_curve(study, metric) for metric in _CURVES)),
         variants_table("Learning curves", study, QUALITY, with_paper=False),
         tag("p", "Means over seeds, 95 % intervals below, the best in bold.", class_="note"),
+        truth_part(study),
         fold("Gaps between variants", gap_table(study)),
         trials_table(study),
     ]

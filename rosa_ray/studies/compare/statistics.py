@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rosa_ray.arrays import Columns
-from rosa_ray.errors import InputError
 from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, join_truth, policy_scores, read_truth
 from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
@@ -24,6 +23,7 @@ from rosa_ray.metrics import (
     score_revenue,
     uniform_policy,
 )
+from rosa_ray.studies.compare.true_statistics import TrueStatistics, positions
 
 Array = npt.NDArray[Any]
 Draw = Array
@@ -61,7 +61,7 @@ class TrialStatistics:
     Args:
         files: its predictions.
         users: sorted keys of all users of the study's test period.
-        log_dir: of the truth; without one the policy figures are None.
+        log_dir: of the truth; without one the policy figures and those of `TrueStatistics` are None.
         kind: what the policy ranks by.
 
     Raises:
@@ -70,7 +70,7 @@ class TrialStatistics:
 
     def __init__(self, files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind) -> None:
         test = read_predictions(files, Split.TEST, _LABELLED)
-        self._row = _positions(users, test["user_key"], files)
+        self._row = positions(users, test["user_key"])
         self._users = len(users)
         click, clicked, weight = test["click"], test["click"] == 1, test["weight"]
         both, bought = click * test["conversion"], conversion_weights(test, len(click))
@@ -89,6 +89,7 @@ class TrialStatistics:
             "cvr_pcoc": (self._per_user(bought * test["p_cvr"] * click), self._per_user(bought * both)),
             "ctcvr_pcoc": (self._per_user(bought * test["p_ctcvr"]), self._per_user(bought * both)),
         }
+        self._true = TrueStatistics(files, users, log_dir)
         self.policies = _policies(files, users, log_dir, kind)
 
     def __call__(self, drawn: Draw) -> Figures:
@@ -98,6 +99,7 @@ class TrialStatistics:
         for name, (predicted, observed) in self._sums.items():
             happened = float(drawn @ observed)
             figures[name] = float(drawn @ predicted) / happened if happened else None
+        figures |= self._true(drawn)
         if self.policies is None:
             return figures | dict.fromkeys(("policy_roi", "policy_roas", "policy_revenue", "covered_share"))
         roas = {name: policy.roas(drawn) for name, policy in self.policies.items()}
@@ -122,8 +124,8 @@ def bootstrap(
 ) -> dict[str, list[Figures]]:
     """Figures of every variant, its seeds averaged, in the whole sample (first) and in each replicate.
 
-    A replicate draws users, the same for all, and each variant's seeds, both with replacement; so an interval says
-    both how few users and how few seeds there were. `roi_gain` is `100 · ROAS / ROAS of the reference`, and
+    A replicate draws users and seeds, both with replacement and the same for all variants; so an interval says both
+    how few users and how few seeds there were, and gaps are paired in both. `roi_gain` is `100 · ROAS / ROAS of the reference`, and
     `revenue_index` revenue over the reference's.
     """
     rng = np.random.default_rng(seed)
@@ -133,7 +135,8 @@ def bootstrap(
         picks = {name: np.arange(len(seeds)) for name, seeds in trials.items()}
         if replicate:
             drawn = np.bincount(rng.integers(0, users, users), minlength=users)
-            picks = {name: rng.integers(0, len(seeds), len(seeds)) for name, seeds in trials.items()}
+            of_count = {count: rng.integers(0, count, count) for count in sorted({*map(len, trials.values())})}
+            picks = {name: of_count[len(seeds)] for name, seeds in trials.items()}
         rows = {name: [statistics(drawn) for statistics in seeds] for name, seeds in trials.items()}
         means = {name: mean_figures([rows[name][pick] for pick in picks[name]]) for name in trials}
         base = dict(means[reference])
@@ -170,7 +173,7 @@ def _policies(files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind)
         "oracle": greedy_policy(score_revenue(kind, revenue, cost), requests, ties),
         "random": uniform_policy(requests),
     }
-    row = _positions(users, rows["user_key"], files)
+    row = positions(users, rows["user_key"])
     return {
         name: Policies(
             np.bincount(row, weights=policy * revenue, minlength=len(users)),
@@ -178,13 +181,6 @@ def _policies(files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind)
         )
         for name, policy in chosen.items()
     }
-
-
-def _positions(users: Array, keys: Array, files: Sequence[str]) -> Array:
-    row = np.minimum(np.searchsorted(users, keys), len(users) - 1)
-    if (users[row] != keys).any():
-        raise InputError(f"{files[0]}: holds other users than the study's other trials; remove the study and run again")
-    return row
 
 
 def _share(roas: Mapping[str, float | None]) -> float | None:

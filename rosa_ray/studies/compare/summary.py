@@ -10,6 +10,7 @@ from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
 from rosa_ray.metrics import ScoreKind
 from rosa_ray.studies.compare.statistics import Figures, TrialStatistics, bootstrap
+from rosa_ray.studies.compare.true_statistics import truth_ceilings
 from rosa_ray.studies.compare.variants import Variant
 
 PAPER: dict[str, dict[str, float]] = {
@@ -25,7 +26,12 @@ TARGET_GAPS = {"auc": 0.028, "cvr_auc": 0.033, "roi_gain_percent": 10.5}
 """The paper's margins of ROSA-Rec over SASRec, its best baseline: AUC and CVR AUC absolute, ROI Gain in percent."""
 
 LEVEL = 0.95
-GAP_METRICS = ("auc", "cvr_auc", "ctcvr_auc", "logloss", "policy_roi", "covered_share")
+GAP_METRICS = (
+    *("auc", "cvr_auc", "ctcvr_auc", "logloss"),
+    *("true_auc", "true_cvr_auc", "true_excess_logloss", "true_cvr_excess_logloss"),
+    *("policy_roi", "covered_share"),
+)
+LOWER_IS_BETTER = ("logloss", "true_excess_logloss", "true_cvr_excess_logloss")
 _ROC_POINTS, _ROC_REPLICATES = 101, 100
 
 
@@ -49,7 +55,7 @@ def summarise(
         targets: gaps to reach, by metric.
 
     Returns:
-        `variants` and `gaps`.
+        `variants`, `gaps`, and `ceilings`, what the truth itself reaches.
     """
     first = files[variants[0].name][0]
     keys = [read_predictions(first, split, ("user_key",))["user_key"] for split in (Split.TEST, Split.POLICY)]
@@ -63,6 +69,7 @@ def summarise(
             for champion, baseline in pairs
             for gap in gaps((champion, baseline), drawn[champion], drawn[baseline], targets)
         ],
+        "ceilings": truth_ceilings(first, log_dir),
     }
 
 
@@ -72,7 +79,7 @@ def gaps(
     other: Sequence[Figures],
     targets: Mapping[str, float] = TARGET_GAPS,
 ) -> list[dict[str, Any]]:
-    """How far the champion is above another variant, per metric, with paired intervals; and beside it the target.
+    """How far the champion is above another variant, per metric, with paired intervals, the target and a `verdict`.
 
     `roi_gain_percent` is by how many percent the champion's return on ad spend is above the other's.
     """
@@ -90,9 +97,26 @@ def gaps(
                 "low": low,
                 "high": high,
                 "target": target,
+                "verdict": verdict(metric, low, high),
             }
         )
     return found
+
+
+def verdict(metric: str, low: float | None, high: float | None) -> str | None:
+    """Say in words what an interval of a gap decides: what the first variant has and the other lacks helps, or not.
+
+    Returns:
+        `helps` or `hurts` where the whole interval lies on one side of 0, else `within the noise`; None without one.
+
+    >>> verdict("auc", 0.001, 0.004), verdict("logloss", 0.001, 0.004), verdict("auc", -0.001, 0.004)
+    ('helps', 'hurts', 'within the noise')
+    """
+    if low is None or high is None:
+        return None
+    if low <= 0 <= high:
+        return "within the noise"
+    return "helps" if (low > 0) != (metric in LOWER_IS_BETTER) else "hurts"
 
 
 def bounds(values: Sequence[float | None]) -> tuple[float | None, float | None]:

@@ -14,20 +14,34 @@ _QUALITY = {
     "covered_share": "of random → oracle",
     "pcoc": "PCOC",
 }
+_TRUE = {
+    "true_auc": "AUC*",
+    "true_cvr_auc": "CVR AUC*",
+    "true_excess_logloss": "KL*, nats",
+    "true_cvr_excess_logloss": "CVR KL*, nats",
+    "true_pcoc": "PCOC*",
+    "true_cvr_pcoc": "CVR PCOC*",
+    "true_shown_auc": "AUC*, shown",
+    "true_shown_cvr_auc": "CVR AUC*, shown",
+}
+_TRUTH_ITSELF = {"true_excess_logloss": 0.0, "true_cvr_excess_logloss": 0.0, "true_pcoc": 1.0, "true_cvr_pcoc": 1.0}
 _SPEED = {
     "latency_p50_ms": "p50, ms",
     "latency_p99_ms": "p99, ms",
     "requests_per_s": "requests/s",
     "samples_per_s": "training impressions/s",
 }
-_GAP_NAMES = {**_QUALITY, "ctcvr_auc": "CTCVR AUC", "roi_gain_percent": "ROAS, %"}
+_GAP_NAMES = {**_QUALITY, **_TRUE, "ctcvr_auc": "CTCVR AUC", "roi_gain_percent": "ROAS, %"}
 _PRINTED = {"roi_gain": ".1f", "latency_p50_ms": ".2f", "latency_p99_ms": ".2f", "requests_per_s": ".0f"}
 _PRINTED |= {"samples_per_s": ",.0f", "policy_roi": ".2f", "covered_share": ".3f", "pcoc": ".3f"}
+_PRINTED |= {"true_pcoc": ".3f", "true_cvr_pcoc": ".3f", "true_excess_logloss": ".5f", "true_cvr_excess_logloss": ".5f"}
 
 
 def comparison_tables(document: Mapping[str, Any]) -> list[Table]:
-    """Quality, speed and gaps of a study."""
-    return [quality_table(document), speed_table(document), gaps_table(document)]
+    """Quality, by labels and by the truth where there is one, speed and gaps of a study."""
+    against_truth = truth_table(document)
+    tables = [quality_table(document), against_truth, speed_table(document), gaps_table(document)]
+    return [table for table in tables if table is not None]
 
 
 def quality_table(document: Mapping[str, Any]) -> Table:
@@ -44,6 +58,20 @@ def quality_table(document: Mapping[str, Any]) -> Table:
     return table
 
 
+def truth_table(document: Mapping[str, Any]) -> Table | None:
+    """The same against the simulator's true probabilities, and below it what the truth itself reaches; else None."""
+    shown = [name for name in _TRUE if any(row["mean"].get(name) is not None for row in document["variants"])]
+    if not shown:
+        return None
+    title = f"against the true probabilities of the test period's candidates, {len(document['seeds'])} seeds"
+    table = Table("model", *(_TRUE[name] for name in shown), title=title)
+    for row in document["variants"]:
+        table.add_row(row["label"], *(_with_interval(row, name) for name in shown))
+    reached = {**_TRUTH_ITSELF, **(document.get("ceilings") or {})}
+    table.add_row("the truth", *(_cell(name, reached.get(name)) for name in shown), style="dim")
+    return table
+
+
 def speed_table(document: Mapping[str, Any]) -> Table:
     """Table 3: one request of N candidates through each model in process, and training speed of one process."""
     latency = document["variants"][0]["trials"][0]["latency"]
@@ -55,13 +83,13 @@ def speed_table(document: Mapping[str, Any]) -> Table:
 
 
 def gaps_table(document: Mapping[str, Any]) -> Table:
-    """By how much one variant of each pair is above the other, paired by users."""
+    """By how much one variant of each pair is above the other, paired by users and seeds, and what that decides."""
     labels = {row["name"]: row["label"] for row in document["variants"]}
     shown = [gap for gap in document["gaps"] if gap["gap"] is not None]
-    table = Table("", "against", "metric", "gap", "95 % interval", "target")
+    table = Table("", "against", "metric", "gap", "95 % interval", "verdict", "target")
     for gap in shown:
         percent = gap["metric"] == "roi_gain_percent"
-        form = "+.1f" if percent else "+.4f"
+        form = "+.1f" if percent else "+.5f" if gap["metric"].endswith("excess_logloss") else "+.4f"
         name = _GAP_NAMES.get(gap["metric"], gap["metric"])
         table.add_row(
             labels[gap["champion"]],
@@ -69,6 +97,7 @@ def gaps_table(document: Mapping[str, Any]) -> Table:
             name,
             format(gap["gap"], form),
             f"{gap['low']:{form}} … {gap['high']:{form}}",
+            gap.get("verdict") or "",
             "" if gap["target"] is None else format(gap["target"], "+.3f" if not percent else "+.1f"),
         )
     return table

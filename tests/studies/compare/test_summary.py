@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve as reference_roc
 
-from rosa_ray.studies.compare.summary import bounds, gaps, roc_curve
+from rosa_ray.studies.compare.summary import GAP_METRICS, bounds, gaps, roc_curve
 
 
 def test_roc_curve_is_scikit_learns() -> None:
@@ -20,11 +20,12 @@ def test_bounds_leave_undefined_replicates_out() -> None:
 
 
 def test_gaps_are_differences_and_percent() -> None:
-    names = ("auc", "cvr_auc", "ctcvr_auc", "logloss", "policy_roi", "covered_share", "policy_roas")
+    names = (*GAP_METRICS, "policy_roas")
     mine = [dict.fromkeys(names, 0.75) | {"policy_roas": 3.0}] * 3
     theirs = [dict.fromkeys(names, 0.5) | {"policy_roas": 2.0, "cvr_auc": None}] * 3
     found = {gap["metric"]: gap for gap in gaps(("rosa", "din"), mine, theirs)}
-    interval = {"gap": 0.25, "low": 0.25, "high": 0.25}
+    interval = {"gap": 0.25, "low": 0.25, "high": 0.25, "verdict": "helps"}
     assert found["auc"] == {"champion": "rosa", "baseline": "din", "metric": "auc", **interval, "target": 0.028}
     assert found["roi_gain_percent"]["gap"] == pytest.approx(50.0)
-    assert found["cvr_auc"]["gap"] is None
+    assert found["logloss"]["verdict"] == found["true_excess_logloss"]["verdict"] == "hurts"
+    assert (found["cvr_auc"]["gap"], found["cvr_auc"]["verdict"]) == (None, None)
