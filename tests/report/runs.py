@@ -32,6 +32,11 @@ OFF_POLICY = {
 }
 OFF_POLICY_RANDOM = {**OFF_POLICY, "ips": {"roi": {"estimate": -0.25, "low": -0.4, "high": -0.1}}}
 
+TRUE = {
+    f"true_{head}{name}": value + (0.01 if head else 0)
+    for head in ("", "cvr_")
+    for name, value in {"auc": 0.7, "auc_ceiling": 0.8, "excess_logloss": 0.0123, "pcoc": 1.1}.items()
+}
 
 IMPORTANCE = {
     "model_version": "0123456789abcdef",
@@ -81,10 +86,13 @@ def write_run(root: Path) -> Path:
     _write_table(truth, root / "log/truth/part-0.parquet")
     test, policy = (_rows(predictions, split) for split in (Split.TEST, Split.POLICY))
     true = {name: np.asarray(truth[name]) for name in ("expected_revenue", "expected_cost")}
-    valid = evaluate_predictions(test)
+    valid = evaluate_predictions(test) | TRUE
     metrics = {
         **evaluate_predictions(test),
         **evaluate_policy("roi", policy, true),
+        **TRUE,
+        **{name.replace("true_", "true_shown_"): value for name, value in TRUE.items()},
+        "intervals": {"pcoc": {"low": 0.912, "high": 1.2345}, "true_auc": {"low": 0.6, "high": 0.7891}},
         "segments": _segments(test),
         "off_policy": OFF_POLICY,
         "off_policy_random": OFF_POLICY_RANDOM,

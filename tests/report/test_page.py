@@ -1,6 +1,7 @@
 """The page: whole and partial runs, valid and harmless HTML, no reference to anywhere, the same bytes every time."""
 
 import json
+import re
 import shutil
 from datetime import date
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ import pytest
 from rosa_ray.errors import InputError
 from rosa_ray.report import open_run_files, render_page, write_report
 from rosa_ray.report.sections import all_sections
+from rosa_ray.run_dir import STUDY_DOCUMENTS
 from tests.report.runs import write_json, write_run
 from tests.report.studies import ablation, comparison, curve, sweep, weights
 
@@ -104,6 +106,25 @@ def test_a_learning_curve_is_drawn_over_the_impressions_trained_on(page: str) ->
     assert "ROSA-Rec: 1e+05, 0.748" in text
     assert "ROSA-Rec, twice as wide: " not in text
     assert "ROSA-Rec, twice as wide" in text
+
+
+def test_figures_against_the_truth_stand_beside_what_the_truth_reaches(page: str) -> None:
+    text = Page(page).text
+    assert "CTR, test, all candidates 0.7000 (0.6000 … 0.7891) 0.8000 0.01230 1.100" in text
+    assert "CVR, validation, shown 0.7100 0.8100" in text
+    assert "The truth itself reaches AUC* 0.8123." in text
+    assert "within the noise" in text
+    assert "(0.912 … 1.234)" in text, "the interval of PCOC"
+
+
+def test_a_run_and_a_study_without_a_truth_say_nothing_of_it(run_dir: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(run_dir, tmp_path / "shop")
+    for path in (root / "evaluation/metrics.json", *map(root.joinpath, STUDY_DOCUMENTS.values())):
+        without = re.sub(r'"true_\w+": (?=[\d.-]+)', r'"other": ', path.read_text())
+        path.write_text(without.replace('"metric": "true_auc"', '"metric": "auc"'))
+    text = Page(render_page(open_run_files(root), TODAY)).text
+    assert "Against the truth" not in text
+    assert "AUC*" not in text
 
 
 def test_what_inputs_are_worth_is_drawn_most_important_first(page: str) -> None:

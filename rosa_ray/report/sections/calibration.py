@@ -1,5 +1,7 @@
 """Reliability of the three heads: what was predicted against what happened, raw and calibrated."""
 
+from typing import Any
+
 import numpy as np
 
 from rosa_ray.arrays import Columns
@@ -38,7 +40,7 @@ def _figures(run: RunFiles) -> Markup:
     rows = [
         [
             f"{head.name}, {period}{note}",
-            *(number(metrics.get(f"{prefix}{head.prefix}{key}"), digits) for _, key, digits in _FIGURES),
+            *(_cell(metrics, f"{prefix}{head.prefix}{key}", digits) for _, key, digits in _FIGURES),
         ]
         for head in HEADS
         for period, metrics in periods
@@ -48,9 +50,14 @@ def _figures(run: RunFiles) -> Markup:
     return figure(
         "How far predictions are off",
         table("Calibration figures", ["Head and period", *(name for name, *_ in _FIGURES)], rows),
-        "PCOC: predicted over observed, 1 is right. ECE: mean distance over equal-mass bins. Normalised entropy: log "
+        "PCOC: predicted over observed, 1 is right; in brackets 95 % over users. ECE: mean distance over equal-mass bins. Normalised entropy: log "
         "loss over that of the base rate, below 1 is useful.",
     )
+
+
+def _cell(metrics: dict[str, Any], name: str, digits: int) -> str:
+    value, ends = number(metrics.get(name), digits), (metrics.get("intervals") or {}).get(name)
+    return f"{value} ({number(ends['low'], digits)} … {number(ends['high'], digits)})" if ends else value
 
 
 def _diagram(head: Head, predictions: Columns) -> Markup:
