@@ -186,6 +186,11 @@ class EvaluationDir(Directory):
         """What each input is worth to each head, by `rosa evaluate --importance`."""
         return self.below("importance.json")
 
+    @property
+    def parts(self) -> str:
+        """What the policy would earn with one part swapped for the truth, by `rosa evaluate --parts`."""
+        return self.below("parts.json")
+
 
 @dataclass(frozen=True)
 class TrialDir(Directory):

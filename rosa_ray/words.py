@@ -29,3 +29,19 @@ def one_class_reason(rows: float, positives: float, row: str, positive: str) -> 
     if not positives:
         return f"no {positive} among {counted(rows, row)}"
     return f"a {positive} at each of {counted(rows, row)}" if positives >= rows else None
+
+
+def gap_verdict(low: float | None, high: float | None, *, lower_is_better: bool = False) -> str | None:
+    """Say what the interval of a gap decides: what the first of two has and the other lacks helps, or not.
+
+    Returns:
+        `helps` or `hurts` where the whole interval lies on one side of 0, else `within the noise`; None without one.
+
+    >>> gap_verdict(0.001, 0.004), gap_verdict(0.001, 0.004, lower_is_better=True), gap_verdict(-0.001, 0.004)
+    ('helps', 'hurts', 'within the noise')
+    """
+    if low is None or high is None:
+        return None
+    if low <= 0 <= high:
+        return "within the noise"
+    return "helps" if (low > 0) != lower_is_better else "hurts"

@@ -82,6 +82,9 @@ def evaluate(
     importance: Annotated[
         bool, typer.Option("--importance", help="Also measure what each input is worth, by permuting it.")
     ] = False,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Also say what each part of the score costs in return; simulated logs only.")
+    ] = False,
     overrides: SetOption = [],  # noqa: B006
     debug: DebugOption = False,
 ) -> None:
@@ -90,6 +93,6 @@ def evaluate(
     def run(loaded: "RunConfig") -> int:
         from workloads import evaluate as verb
 
-        return verb.run(loaded, every=every, importance=importance)
+        return verb.run(loaded, every=every, importance=importance, parts=parts)
 
     execute(run, config, overrides, debug)

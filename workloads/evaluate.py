@@ -12,23 +12,29 @@ from rosa_ray.config import RunConfig
 from rosa_ray.run_dir import RunDir
 from workloads.places import record_config, require_bundle_behaviors, source_of
 
+TABLE_WIDTH = 120
 
-def run(config: RunConfig, *, every: bool = False, importance: bool = False) -> int:
+
+def run(config: RunConfig, *, every: bool = False, importance: bool = False, parts: bool = False) -> int:
     """Write predictions and metrics of the run, and print the first metrics or every one.
 
     Args:
         importance: also what each input is worth.
+        parts: also what each part of the score costs in return, where the log has a truth.
     """
     from rosa_ray.evaluation.evaluate import evaluate, findings, metrics_table
     from rosa_ray.evaluation.off_policy_table import off_policy_table
+    from rosa_ray.evaluation.parts import measure_parts, require_truth
 
     require_bundle_behaviors(config)
-    run_dir = record_config(config)
+    run_dir, log_dir = record_config(config), source_of(config).path
+    if parts:
+        require_truth(log_dir)
     with connected(config.ray):
         metrics = evaluate(
             config=config.evaluation,
             data_dir=run_dir.data.root,
-            log_dir=source_of(config).path,
+            log_dir=log_dir,
             run_dir=run_dir.root,
         )
         measured = _measured(config, run_dir) if importance else None
@@ -41,6 +47,9 @@ def run(config: RunConfig, *, every: bool = False, importance: bool = False) -> 
     if measured is not None:
         _print_importance(measured, every=every)
         print(f"{run_dir.evaluation.importance}: {_heads_told(every)}")
+    if parts:
+        _print_parts(measure_parts(metrics, log_dir, run_dir.evaluation))
+        print(f"{run_dir.evaluation.parts}: what each part of the score costs in return")
     rest = "" if every else "; --all prints every metric"
     print(f"{run_dir.evaluation.metrics}: model {metrics['model_version']}{rest}")
     return 0
@@ -62,6 +71,13 @@ def _print_importance(document: Mapping[str, Any], *, every: bool) -> None:
         Console().print(table)
     for line in importance_lines(document):
         print(line)
+
+
+def _print_parts(document: Mapping[str, Any]) -> None:
+    from rosa_ray.evaluation.parts import parts_table
+
+    console = Console(width=max(Console().width, TABLE_WIDTH))
+    console.print(parts_table(document))
 
 
 def _heads_told(every: bool) -> str:

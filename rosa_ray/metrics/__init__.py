@@ -26,6 +26,7 @@ from rosa_ray.metrics.off_policy import ESTIMATORS, OffPolicy
 from rosa_ray.metrics.permutation import Draws, mean_statistic
 from rosa_ray.metrics.ranking import AucHistogram, Gauc, GroupAuc, group_auc, logit_bins, tied_auc
 from rosa_ray.metrics.ratio import Ratio, ratio_of_sums, student_quantile
+from rosa_ray.metrics.spread import Spread, fit_spread, respread
 from rosa_ray.metrics.truth import TrueHead, excess_logloss, soft_auc, soft_auc_statistic
 from rosa_ray.metrics.value import (
     SCORE_KINDS,
@@ -71,6 +72,7 @@ __all__ = [
     "ScoreChoice",
     "ScoreKind",
     "ServingCurve",
+    "Spread",
     "Statistic",
     "TrueHead",
     "auc_interval",
@@ -82,6 +84,7 @@ __all__ = [
     "evaluate_policy",
     "evaluate_predictions",
     "excess_logloss",
+    "fit_spread",
     "greedy_policy",
     "group_auc",
     "interval",
@@ -92,6 +95,7 @@ __all__ = [
     "random_at_budgets",
     "ratio_of_sums",
     "ratio_statistic",
+    "respread",
     "revenue_index",
     "roi_gain",
     "roi_interval",

@@ -69,6 +69,11 @@ class RunFiles:
         return _read_json(self.place.evaluation.importance)
 
     @cached_property
+    def parts(self) -> dict[str, Any] | None:
+        """What the policy would earn with one part swapped for the truth."""
+        return _read_json(self.place.evaluation.parts)
+
+    @cached_property
     def data(self) -> dict[str, Any] | None:
         """The data report."""
         return _read_json(self.place.data.report)

@@ -79,6 +79,24 @@ IMPORTANCE = {
 }
 
 
+PARTS = {
+    "model_version": "0123456789abcdef",
+    "score_kind": "roi",
+    "requests": 1234,
+    "users": 56,
+    "level": 0.95,
+    "exponent": {"exponent": 0.87, "standard_error": 0.07, "clicks": 294.0, "within": "user"},
+    "rows": [
+        {"name": name, "words": words, "roi": roi, "profit": 70.0, "revenue": 90.0, "cost": 20.0, **gap}
+        for name, words, roi, gap in (
+            ("none", "the model as it is", 3.5, {"gap": 0.0, "low": None, "high": None, "verdict": None}),
+            ("p_ctr", "true p_ctr", 4.75, {"gap": 1.25, "low": 1.0, "high": 1.5, "verdict": "helps"}),
+            ("nothing", "cost 0", None, {"gap": None, "low": None, "high": None, "verdict": None}),
+        )
+    ],
+}
+
+
 def write_run(root: Path) -> Path:
     """Write a run that has every file a section reads, but no study."""
     predictions, truth = _predictions()
@@ -98,6 +116,7 @@ def write_run(root: Path) -> Path:
         "off_policy_random": OFF_POLICY_RANDOM,
     }
     write_json({"model_version": "0123456789abcdef", "test": metrics, "valid": valid}, root / "evaluation/metrics.json")
+    write_json(PARTS, root / "evaluation/parts.json")
     write_json(IMPORTANCE, root / "evaluation/importance.json")
     write_json({"best_epoch": 2, "epochs": 3, "seconds": 9.5, "history": _history()}, root / "train.json")
     write_json(_data_report(), root / "data/report.json")

@@ -117,6 +117,28 @@ def test_figures_against_the_truth_stand_beside_what_the_truth_reaches(page: str
     assert "(0.912 … 1.234)" in text, "the interval of PCOC"
 
 
+def test_parts_stand_beside_the_model_as_it_is(page: str) -> None:
+    text = Page(page).text
+    assert "Each of 1,234 test requests shows its top ad by expected ROI" in text
+    assert "true p_ctr 4.750 70 90 20 1.250 1.000 1.500 helps" in text
+    assert "cost 0 – 70 90 20 – – – –" in text
+
+
+def test_parts_of_another_model_or_of_no_truth_are_said(run_dir: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(run_dir, tmp_path / "shop")
+    path = root / "evaluation/parts.json"
+    write_json(json.loads(path.read_text()) | {"model_version": "fedcba9876543210"}, path)
+    assert "Parts are of model fedcba9876543210" in Page(render_page(open_run_files(root), TODAY)).text
+    path.unlink()
+    text = Page(render_page(open_run_files(root), TODAY)).text
+    assert "What each part costs in return is not there yet. Run rosa evaluate --parts" in text
+    metrics = json.loads((root / "evaluation/metrics.json").read_text())
+    metrics["test"]["policy_skipped"] = "the log has no truth: it is not simulated"
+    write_json(metrics, root / "evaluation/metrics.json")
+    text = Page(render_page(open_run_files(root), TODAY)).text
+    assert "Nothing to compare with: the log has no truth: it is not simulated." in text
+
+
 def test_a_run_and_a_study_without_a_truth_say_nothing_of_it(run_dir: Path, tmp_path: Path) -> None:
     root = shutil.copytree(run_dir, tmp_path / "shop")
     for path in (root / "evaluation/metrics.json", *map(root.joinpath, STUDY_DOCUMENTS.values())):

@@ -12,6 +12,7 @@ from rosa_ray.metrics import ScoreKind
 from rosa_ray.studies.compare.statistics import Figures, TrialStatistics, bootstrap
 from rosa_ray.studies.compare.true_statistics import truth_ceilings
 from rosa_ray.studies.compare.variants import Variant
+from rosa_ray.words import gap_verdict
 
 PAPER: dict[str, dict[str, float]] = {
     "wide_deep": {"auc": 0.781, "cvr_auc": 0.701, "roi_gain": 100.0, "latency_p50_ms": 35.0},
@@ -97,26 +98,10 @@ def gaps(
                 "low": low,
                 "high": high,
                 "target": target,
-                "verdict": verdict(metric, low, high),
+                "verdict": gap_verdict(low, high, lower_is_better=metric in LOWER_IS_BETTER),
             }
         )
     return found
-
-
-def verdict(metric: str, low: float | None, high: float | None) -> str | None:
-    """Say in words what an interval of a gap decides: what the first variant has and the other lacks helps, or not.
-
-    Returns:
-        `helps` or `hurts` where the whole interval lies on one side of 0, else `within the noise`; None without one.
-
-    >>> verdict("auc", 0.001, 0.004), verdict("logloss", 0.001, 0.004), verdict("auc", -0.001, 0.004)
-    ('helps', 'hurts', 'within the noise')
-    """
-    if low is None or high is None:
-        return None
-    if low <= 0 <= high:
-        return "within the noise"
-    return "helps" if (low > 0) != (metric in LOWER_IS_BETTER) else "hurts"
 
 
 def bounds(values: Sequence[float | None]) -> tuple[float | None, float | None]:
