@@ -61,7 +61,9 @@ def predicted_columns(seed: int = 1, spread: float = 0.5) -> dict[str, np.ndarra
     users = np.sort(np.random.default_rng(5).integers(0, USERS, ROWS // CANDIDATES)).repeat(CANDIDATES)
     return {
         "user_key": np.tile(users, len(SPLITS)),
-        "request_key": np.where(split == Split.POLICY, np.arange(split.size) // CANDIDATES, np.arange(split.size) + 9000),
+        "request_key": np.where(
+            split == Split.POLICY, np.arange(split.size) // CANDIDATES, np.arange(split.size) + 9000
+        ),
         "impression_key": hash_ids(ids()),
         "split": split,
         "click": click.astype(np.int8),

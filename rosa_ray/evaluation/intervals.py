@@ -1,7 +1,6 @@
 """95 % intervals over the users of a period, for the figures that hang on few users: calibration, and ranking."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 

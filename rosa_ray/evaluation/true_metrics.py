@@ -80,9 +80,7 @@ def _figures(rows: Columns, prefix: str) -> dict[str, float | None]:
     return found
 
 
-def true_rows(
-    files: Sequence[str], split: Split, log_dir: str, *, shown: bool = False
-) -> tuple[Columns | None, str]:
+def true_rows(files: Sequence[str], split: Split, log_dir: str, *, shown: bool = False) -> tuple[Columns | None, str]:
     """Predictions of a period with `true_p_ctr` and `true_p_cvr`; None with the reason.
 
     Args:

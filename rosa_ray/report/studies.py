@@ -142,7 +142,10 @@ def gap_charts(study: StudyDocument) -> list[Markup]:
 
 
 def _gap_chart(metric: str, champion: str, names: dict[str, str], gaps: list[dict[str, Any]]) -> Markup:
-    name, digits = METRIC_NAMES.get(metric, metric), 1 if metric.startswith("roi_gain") else 5 if "excess" in metric else 4
+    name, digits = (
+        METRIC_NAMES.get(metric, metric),
+        1 if metric.startswith("roi_gain") else 5 if "excess" in metric else 4,
+    )
     rows = [
         Row(
             names.get(gap["baseline"]) or str(gap["baseline"]),

@@ -13,7 +13,15 @@ PAPER = {
     "rosa": {"auc": 0.854, "cvr_auc": 0.781, "roi_gain": 134.6, "latency_p50_ms": 48},
 }
 TARGETS = {"auc": 0.028, "cvr_auc": 0.033, "roi_gain": 10.5, "true_auc": None}
-WIDTHS = {"auc": 0.004, "true_auc": 0.001, "cvr_auc": 0.011, "logloss": 0.0012, "roi_gain": 5.0, "policy_roi": 0.2, "covered_share": 0.03}
+WIDTHS = {
+    "auc": 0.004,
+    "true_auc": 0.001,
+    "cvr_auc": 0.011,
+    "logloss": 0.0012,
+    "roi_gain": 5.0,
+    "policy_roi": 0.2,
+    "covered_share": 0.03,
+}
 
 
 def comparison() -> dict[str, Any]:

@@ -50,8 +50,8 @@ def _figures(run: RunFiles) -> Markup:
     return figure(
         "How far predictions are off",
         table("Calibration figures", ["Head and period", *(name for name, *_ in _FIGURES)], rows),
-        "PCOC: predicted over observed, 1 is right; in brackets 95 % over users. ECE: mean distance over equal-mass bins. Normalised entropy: log "
-        "loss over that of the base rate, below 1 is useful.",
+        "PCOC: predicted over observed, 1 is right; in brackets 95 % over users. ECE: mean distance over equal-mass "
+        "bins. Normalised entropy: log loss over that of the base rate, below 1 is useful.",
     )
 
 

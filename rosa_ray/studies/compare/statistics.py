@@ -125,8 +125,8 @@ def bootstrap(
     """Figures of every variant, its seeds averaged, in the whole sample (first) and in each replicate.
 
     A replicate draws users and seeds, both with replacement and the same for all variants; so an interval says both
-    how few users and how few seeds there were, and gaps are paired in both. `roi_gain` is `100 · ROAS / ROAS of the reference`, and
-    `revenue_index` revenue over the reference's.
+    how few users and how few seeds there were, and gaps are paired in both. `roi_gain` is `100 · ROAS / ROAS of the
+    reference`, and `revenue_index` revenue over the reference's.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, list[Figures]] = {name: [] for name in trials}

@@ -31,14 +31,14 @@ class TrueStatistics:
     def __init__(self, files: Sequence[str], users: Ints, log_dir: str) -> None:
         self._figures: dict[str, Figure | None] = dict.fromkeys((*TRUE_FIGURES, *SHOWN_FIGURES))
         rows, _ = true_rows(files, Split.TEST, log_dir)
-        if rows is None:
-            return
-        for head in heads_of(rows):
-            self._figures[f"true_{head.prefix}auc"] = _auc(head, rows, users)
-            self._figures |= _sums(head, rows, users)
+        if rows is not None:
+            for head in heads_of(rows):
+                self._figures[f"true_{head.prefix}auc"] = _auc(head, rows, users)
+                self._figures |= _sums(head, rows, users)
         shown, _ = true_rows(files, Split.TEST, log_dir, shown=True)
-        for head in heads_of(shown) if shown is not None else ():
-            self._figures[f"true_shown_{head.prefix}auc"] = _auc(head, shown, users)
+        if shown is not None:
+            for head in heads_of(shown):
+                self._figures[f"true_shown_{head.prefix}auc"] = _auc(head, shown, users)
 
     def __call__(self, drawn: Ints) -> dict[str, float | None]:
         """All figures of a draw, None where undefined."""
@@ -63,7 +63,8 @@ def _sums(head: HeadTruth, rows: Columns, users: Ints) -> dict[str, Figure | Non
     row = positions(users, rows["user_key"])
 
     def per_user(values: Floats) -> Floats:
-        return np.bincount(row, head.weight * values, len(users))
+        sums: Floats = np.bincount(row, head.weight * values, len(users)).astype(np.float64)
+        return sums
 
     expected, weight = per_user(head.truth), per_user(np.ones(len(row)))
     return {
