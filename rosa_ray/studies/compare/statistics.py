@@ -5,6 +5,8 @@ All trials of a study score the same rows, so one draw of users serves them all 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,13 @@ from rosa_ray.metrics import (
     conversion_weights,
     greedy_policy,
     score_revenue,
+    student_quantile,
     uniform_policy,
 )
 from rosa_ray.studies.compare.true_statistics import TrueStatistics, positions
+
+LEVEL = 0.95
+"""Coverage of the intervals of studies."""
 
 Array = npt.NDArray[Any]
 Draw = Array
@@ -125,8 +131,8 @@ def bootstrap(
     """Figures of every variant, its seeds averaged, in the whole sample (first) and in each replicate.
 
     A replicate draws users and seeds, both with replacement and the same for all variants; so an interval says both
-    how few users and how few seeds there were, and gaps are paired in both. `roi_gain` is `100 · ROAS / ROAS of the
-    reference`, and `revenue_index` revenue over the reference's.
+    how few users and how few seeds there were, and gaps are paired in both. What the seeds move is widened by
+    `seeds_factor`. `roi_gain` is `100 · ROAS / ROAS of the reference`, and `revenue_index` revenue over the reference's.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, list[Figures]] = {name: [] for name in trials}
@@ -138,13 +144,38 @@ def bootstrap(
             of_count = {count: rng.integers(0, count, count) for count in sorted({*map(len, trials.values())})}
             picks = {name: of_count[len(seeds)] for name, seeds in trials.items()}
         rows = {name: [statistics(drawn) for statistics in seeds] for name, seeds in trials.items()}
-        means = {name: mean_figures([rows[name][pick] for pick in picks[name]]) for name in trials}
+        means = {name: _widened(rows[name], picks[name]) for name in trials}
         base = dict(means[reference])
         for name, figures in means.items():
             figures["roi_gain"] = _ratio(figures["policy_roas"], base["policy_roas"], 100.0)
             figures["revenue_index"] = _ratio(figures["policy_revenue"], base["policy_revenue"])
             found[name].append(figures)
     return found
+
+
+def seeds_factor(seeds: int) -> float:
+    """By how much a bootstrap over a few seeds must be widened to cover as Student's t does; 1 for a single seed.
+
+    Percentiles of so few draws lie as if their spread were known. Without it, models that differ in seeds alone had
+    intervals without 0 in 18 % of studies of five seeds, and in 26 % with three.
+
+    >>> [round(seeds_factor(seeds), 1) for seeds in (1, 3, 5, 50)]
+    [1.0, 2.7, 1.6, 1.0]
+    """
+    if seeds < 2:
+        return 1.0
+    normal = NormalDist().inv_cdf((1 + LEVEL) / 2)
+    return student_quantile(LEVEL, seeds - 1) / normal * sqrt(seeds / (seeds - 1))
+
+
+def _widened(rows: Sequence[Figures], pick: Array) -> Figures:
+    """Means over drawn seeds, as far from those over all seeds as `seeds_factor` says."""
+    every, factor = mean_figures(rows), seeds_factor(len(rows))
+    drawn = mean_figures([rows[seed] for seed in pick])
+    return {
+        name: None if value is None or (of_all := every[name]) is None else of_all + factor * (value - of_all)
+        for name, value in drawn.items()
+    }
 
 
 def mean_figures(rows: Sequence[Figures]) -> Figures:

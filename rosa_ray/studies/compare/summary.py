@@ -9,7 +9,7 @@ import numpy.typing as npt
 from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
 from rosa_ray.metrics import ScoreKind
-from rosa_ray.studies.compare.statistics import Figures, TrialStatistics, bootstrap
+from rosa_ray.studies.compare.statistics import LEVEL, Figures, TrialStatistics, bootstrap
 from rosa_ray.studies.compare.true_statistics import truth_ceilings
 from rosa_ray.studies.compare.variants import Variant
 from rosa_ray.words import gap_verdict
@@ -26,7 +26,6 @@ PAPER: dict[str, dict[str, float]] = {
 TARGET_GAPS = {"auc": 0.028, "cvr_auc": 0.033, "roi_gain_percent": 10.5}
 """The paper's margins of ROSA-Rec over SASRec, its best baseline: AUC and CVR AUC absolute, ROI Gain in percent."""
 
-LEVEL = 0.95
 GAP_METRICS = (
     *("auc", "cvr_auc", "ctcvr_auc", "logloss"),
     *("true_auc", "true_cvr_auc", "true_excess_logloss", "true_cvr_excess_logloss"),

@@ -10,7 +10,7 @@ from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.evaluation.true_metrics import true_metrics
 from rosa_ray.features import Split
 from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap
-from rosa_ray.studies.compare.summary import gaps
+from rosa_ray.studies.compare.summary import bounds, gaps
 from rosa_ray.studies.compare.true_statistics import SHOWN_FIGURES, TRUE_FIGURES, truth_ceilings
 from tests.true_log import predicted_columns, write_predictions, write_truth
 
@@ -72,11 +72,13 @@ def test_verdicts_on_a_nearer_model_the_same_one_and_a_worse_one(tmp_path: Path,
     assert {same[metric] for metric in better} == {"within the noise"}
 
 
-def test_seeds_are_drawn_together() -> None:
-    def trial(noise: float, gap: float):
-        figures = dict.fromkeys(("policy_roas", "policy_revenue"))
-        return lambda drawn: figures | {"auc": 0.7 + noise + gap + 0.01 * float(drawn[0])}
+def _made_up(noise: float, gap: float = 0.0):
+    figures = dict.fromkeys(("policy_roas", "policy_revenue"))
+    return lambda drawn: figures | {"auc": 0.7 + noise + gap + 0.01 * float(drawn[0])}
 
+
+def test_seeds_are_drawn_together() -> None:
+    trial = _made_up
     noises = (0.0, 0.1, -0.1, 0.2, -0.2)
     drawn = bootstrap(
         {"a": [trial(noise, 0.001) for noise in noises], "b": [trial(noise, 0.0) for noise in noises]}, "b", 20, 50
@@ -84,3 +86,15 @@ def test_seeds_are_drawn_together() -> None:
     differences = [one["auc"] - other["auc"] for one, other in zip(drawn["a"], drawn["b"], strict=True)]
     assert differences == pytest.approx([0.001] * 51)
     assert len({figures["auc"] for figures in drawn["a"]}) > 20
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_models_that_differ_in_seeds_alone_seldom_get_a_verdict(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    missed = 0
+    for _ in range(200):
+        trials = {name: [_made_up(noise) for noise in rng.normal(0, 0.01, seeds)] for name in ("a", "b")}
+        drawn = bootstrap(trials, "a", 3, 200)
+        low, high = bounds([one["auc"] - other["auc"] for one, other in zip(drawn["a"], drawn["b"], strict=True)][1:])
+        missed += not low <= 0 <= high
+    assert 2 <= missed <= 20, "one in twenty, and not one in five"
