@@ -132,7 +132,7 @@ def bootstrap(
 
     A replicate draws users and seeds, both with replacement and the same for all variants; so an interval says both
     how few users and how few seeds there were, and gaps are paired in both. What the seeds move is widened by
-    `seeds_factor`. `roi_gain` is `100 · ROAS / ROAS of the reference`, and `revenue_index` revenue over the reference's.
+    `seeds_factor`. `roi_gain` is `100 · ROAS / ROAS of the reference`; `revenue_index` is revenue over the reference's.
     """
     rng = np.random.default_rng(seed)
     found: dict[str, list[Figures]] = {name: [] for name in trials}
