@@ -35,6 +35,8 @@ _TEST = {
     "logloss": "log loss",
     "pcoc": "PCOC",
     "ctcvr_pcoc": "CTCVR PCOC",
+    "true_auc": "AUC*",
+    "true_cvr_auc": "CVR AUC*",
 }
 _OTHER, _FRONT, _DEFAULT, _WINNER = "other trials", "Pareto front", "config as it is", "winner"
 _STYLES = {_OTHER: 0, _FRONT: 1, _DEFAULT: 3, _WINNER: 2}
@@ -150,7 +152,8 @@ def _importances(sweep: SweepDocument) -> list[Markup]:
 
 
 def _test(test: Mapping[str, Any]) -> list[Markup]:
-    names = [name for name in _TEST if name in test["winner"]]
+    winner = test["winner"]
+    names = [name for name in _TEST if name in winner and (not name.startswith("true_") or is_number(winner[name]))]
     rows = [
         [_TEST[name], *(number(test[role][name]) for role in ("winner", "default")), _gap(test, name)] for name in names
     ]

@@ -16,6 +16,8 @@ _NAMES = {
     "logloss": "log loss",
     "pcoc": "PCOC",
     "ctcvr_pcoc": "CTCVR PCOC",
+    "true_auc": "AUC*",
+    "true_cvr_auc": "CVR AUC*",
 }
 
 
@@ -42,7 +44,8 @@ def front_table(document: Mapping[str, Any]) -> Table:
 def verdict_table(document: Mapping[str, Any]) -> Table:
     """The winner beside the config as it is, on the test period, calibrated."""
     test = document["test"]
-    names = [name for name in test["winner"] if name in _NAMES]
+    winner = test["winner"]
+    names = [name for name in winner if name in _NAMES and not (name.startswith("true_") and winner[name] is None)]
     table = Table("test period", "winner", "config as it is", "gap")
     for name in names:
         mine, other = test["winner"][name], test["default"][name]
