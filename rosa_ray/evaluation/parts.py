@@ -60,7 +60,7 @@ def require_truth(log_dir: str) -> None:
     truth = read_truth(log_dir)
     if truth is None or not {"p_ctr", "p_cvr"} <= truth.keys():
         raise InputError(
-            f"{LogDir(log_dir).truth}: no true probabilities; --parts needs a simulated log, leave it away on others"
+            f"{LogDir(log_dir).truth}: no true probabilities; --parts needs a simulated log; leave it out on others"
         )
 
 
@@ -132,7 +132,7 @@ def swaps(rows: Columns, truth: Columns, shown: Columns, exponent: float) -> Ite
         yield Swap(name, words[name], {name: columns})
     yield Swap("all", "all true", true)
     spread = respread(rows["p_ctr"], rows["request_key"], exponent)
-    yield Swap("spread", f"p_ctr^{exponent:.2f} within a request", {"p_ctr": spread})
+    yield Swap("spread", f"p_ctr^{exponent:.2f} in a request", {"p_ctr": spread})
     clicks = float(rows["p_ctr"].sum())
     constant = float(rows["p_ctr"] @ rows["p_cvr"]) / clicks if clicks else 0.0
     yield Swap("constant_cvr", f"p_cvr {constant:.4f} for all", {"p_cvr": np.full(len(clicked), constant)})
