@@ -5,7 +5,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
-from rosa_ray.settings import section, wrong
+from rosa_ray.settings import Tagged, section, tagged_each, wrong
+from rosa_ray.simulation.laws import config_class, law_names
 from rosa_ray.units import DAY_US
 
 
@@ -53,6 +54,8 @@ class SimulationConfig:
     price 100. At 0.006 random choice loses a little and the oracle earns six times its cost."""
     noise: Annotated[float, Ge(0)] = 0.2
     """Standard deviation of the part of each logit that no feature explains."""
+    laws: tuple[Tagged, ...] = tagged_each(config_class, names=law_names)
+    """Mechanisms beside those of the default world, each at most once, such as `[{name: chains}]`."""
     chunk_users: Annotated[int, Ge(1)] = 512
     """Users that share one random stream. It is part of the log's identity."""
     partitions: Annotated[int, Ge(1)] = 8
@@ -66,6 +69,9 @@ class SimulationConfig:
             raise wrong(self, "ads", f"it must be from categories = {self.categories} to items = {self.items}")
         if self.candidates_per_request > most:
             raise wrong(self, "candidates_per_request", f"it must be from 2 to ads / 2 = {most}")
+        names = [law.name for law in self.laws]
+        if len(set(names)) < len(names):
+            raise wrong(self, "laws", "each law may stand there once")
         if not _is_date(self.start):
             raise wrong(self, "start", "it must be an ISO date such as 2026-01-05")
 
