@@ -6,7 +6,6 @@ log is incomplete. `candidates` and `truth` exist for the simulator only.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import InputError
 from rosa_ray.run_dir import LogDir
 from rosa_ray.schema import BEHAVIORS, EVENTS
+from rosa_ray.settings.plain import to_plain
 from rosa_ray.simulation import (
     ExposureConfig,
     SimulationConfig,
@@ -70,7 +70,7 @@ def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
         "users": config.users,
         "ads": ads.num_rows,
         **_with_rates(dict(totals)),
-        "config": asdict(config),
+        "config": to_plain(config),
     }
     write_json(summary, LogDir(log_dir).summary)
     return summary
@@ -108,7 +108,7 @@ def expose(
         "end": _iso(int(counts.pop("end_us"))),
         **_with_rates(counts),
         "files_set_aside": len(report.set_aside),
-        "config": asdict(config),
+        "config": to_plain(config),
     }
     write_json(summary, LogDir(log_dir).summary)
     return summary, report

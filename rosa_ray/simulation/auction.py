@@ -19,7 +19,7 @@ VALUE_LOG_SD = 0.25
 
 @dataclass(frozen=True)
 class Auctions:
-    """n requests of k candidates each; money in currency units per impression; `oracle` is that of `Pull`."""
+    """n requests of k candidates each; money in currency units per impression; `oracle` is what laws know."""
 
     device_N: np.ndarray
     ad_NK: np.ndarray
@@ -77,7 +77,7 @@ def run_auctions(
         click_N=click,
         conversion_N=conversion,
         revenue_N=np.where(conversion, value, 0.0),
-        oracle=pull.oracle,
+        oracle=pull.latent,
     )
 
 

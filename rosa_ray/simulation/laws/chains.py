@@ -135,7 +135,9 @@ class Law(law.Law):
         age_h = (hour[:, None] - self._hour_NM[rows, :filled])[:, :, None]
         raised = self._weight_NME[rows, :filled] * trace(age_h / self.graph.lag_h_CE[category])
         style = self.graph.style_CES[category, :, self.world.item_style_I[item]]
-        place = (np.arange(len(rows))[:, None, None] * self.categories + self.graph.successor_CE[category]) * self.styles
+        place = (
+            np.arange(len(rows))[:, None, None] * self.categories + self.graph.successor_CE[category]
+        ) * self.styles
         cells = len(rows) * self.categories * self.styles
         sum_NCS = np.bincount((place + style).ravel(), raised.ravel(), cells).reshape(len(rows), -1, self.styles)
         sum_NC = sum_NCS.sum(axis=2)
@@ -158,11 +160,12 @@ class Law(law.Law):
         need_NC, share_NCS = self.need(rows, hour)
         row, category = np.arange(len(rows))[:, None], self.world.ad_category_A[ad_NK]
         need = need_NC[row, category]
-        style = need * (share_NCS[row, category, self.world.item_style_I[self.world.ad_item_A[ad_NK]]] - 1 / self.styles)
+        style = need * (
+            share_NCS[row, category, self.world.item_style_I[self.world.ad_item_A[ad_NK]]] - 1 / self.styles
+        )
         click = self.config.strength * (_CLICK * (need - _USUAL_NEED) + _CLICK_STYLE * style)
         conversion = self.config.strength * _CONVERSION * need
-        oracle = {"oracle_chains_need": need, "oracle_chains_style": style, "oracle_chains_click": click}
-        return Pull(click, conversion, oracle)
+        return Pull(click, conversion, {"need": need, "style": style})
 
 
 def _draw(weight_NX: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 
+from rosa_ray.settings import Tagged
 from rosa_ray.simulation.config import SimulationConfig
 from rosa_ray.simulation.laws import law_module
 from rosa_ray.simulation.world import World
@@ -20,25 +20,26 @@ NO_STYLE = -1
 
 @dataclass(frozen=True)
 class Pull:
-    """What laws add to the answers of n users to k candidates each.
+    """What a law, or all of them, add to the answers of n users to k candidates each.
 
     Attributes:
         click_NK: added to the click logit.
         conversion_NK: added to the conversion logit.
-        oracle: latent columns of `truth/` by name, each of shape (n, k).
+        latent: what the answers follow from, by name, each of shape (n, k).
     """
 
     click_NK: np.ndarray
     conversion_NK: np.ndarray
-    oracle: Mapping[str, np.ndarray] = field(default_factory=dict)
+    latent: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Law:
     """A law over the users of one chunk. Each hook does nothing until a law overrides it.
 
-    A law draws from `rng` and `world_rng` alone. So laws do not move each other's draws, nor those of the default world.
+    A law draws from `rng` and `world_rng` alone. So it moves no draw of another law or of the default world.
 
     Attributes:
+        name: of its module.
         config: the settings of this law.
         world: what all users share.
         users: how many users the chunk has; `rows` in the hooks are indices below it.
@@ -46,9 +47,10 @@ class Law:
         world_rng: stream of this law, the same in every chunk.
     """
 
-    def __init__(self, name: str, config: Any, simulation: SimulationConfig, world: World, users: int, chunk: int) -> None:
-        key = crc32(name.encode())
-        self.config, self.world, self.users = config, world, users
+    def __init__(self, law: Tagged, simulation: SimulationConfig, world: World, users: int, chunk: int) -> None:
+        key = crc32(law.name.encode())
+        self.name, self.config = law.name, law.settings
+        self.world, self.users = world, users
         self.world_rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(2, key)))
         self.rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(3, key, chunk)))
 
@@ -96,11 +98,15 @@ class Laws:
         return category, style
 
     def pull(self, rows: np.ndarray, hour: np.ndarray, ad_NK: np.ndarray) -> Pull:
-        """Sum of what the laws add, and the latent columns of all."""
-        pulls = [law.pull(rows, hour, ad_NK) for law in self._laws]
-        click_NK = sum((pull.click_NK for pull in pulls), np.zeros(ad_NK.shape))
-        conversion_NK = sum((pull.conversion_NK for pull in pulls), np.zeros(ad_NK.shape))
-        return Pull(click_NK, conversion_NK, {name: value for pull in pulls for name, value in pull.oracle.items()})
+        """Sum of what the laws add; `latent` holds the columns of `truth/`, such as `oracle_chains_click`."""
+        click_NK, conversion_NK = np.zeros(ad_NK.shape), np.zeros(ad_NK.shape)
+        columns = {}
+        for law in self._laws:
+            pull = law.pull(rows, hour, ad_NK)
+            click_NK, conversion_NK = click_NK + pull.click_NK, conversion_NK + pull.conversion_NK
+            own = {"click": pull.click_NK, "conversion": pull.conversion_NK, **pull.latent}
+            columns |= {f"{ORACLE}{law.name}_{name}": values for name, values in own.items()}
+        return Pull(click_NK, conversion_NK, columns)
 
 
 def enact(config: SimulationConfig, world: World, users: int, chunk: int) -> Laws:
@@ -112,4 +118,4 @@ def enact(config: SimulationConfig, world: World, users: int, chunk: int) -> Law
         users: how many the chunk has.
         chunk: its number.
     """
-    return Laws([law_module(law.name).Law(law.name, law.settings, config, world, users, chunk) for law in config.laws])
+    return Laws([law_module(law.name).Law(law, config, world, users, chunk) for law in config.laws])
