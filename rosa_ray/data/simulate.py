@@ -28,6 +28,7 @@ from rosa_ray.simulation import (
     build_exposure,
     build_world,
     chunk_tables,
+    enact,
     simulate_chunk,
     summarize,
 )
@@ -54,7 +55,8 @@ def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
         RosaError: a task could not write.
     """
     _clear(log_dir)
-    ads = ads_table(build_world(config))
+    world = build_world(config)
+    ads = enact(config, world).catalogue(ads_table(world))
     write_parquet(ads, LogDir(log_dir).part("ads", 0))
     tasks = min(config.partitions, config.chunks)
     shares = [range(task, config.chunks, tasks) for task in range(tasks)]

@@ -48,7 +48,7 @@ def run_auctions(
     """Serve one request of each of some distinct users and draw what they do with the ad shown."""
     world = state.world
     count, every = len(rows), np.arange(len(rows))
-    ad_NK = _draw_candidates(config, state, users, rows, rng)
+    ad_NK = laws.candidates(rows, hour, _draw_candidates(config, state, users, rows, rng))
     device = np.where(rng.random(count) < 0.85, users.device_N[rows], rng.integers(0, len(DEVICES), count))
     signals = read_signals(state, users, rows, hour, ad_NK)
     pull = laws.pull(rows, hour, ad_NK)

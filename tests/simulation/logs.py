@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rosa_ray.simulation import SimulationConfig, ads_table, build_world, chunk_tables, simulate_chunk
+from rosa_ray.simulation import SimulationConfig, ads_table, build_world, chunk_tables, enact, simulate_chunk
 
 SMALL = SimulationConfig(
     users=400, chunk_users=160, days=6, items=1000, ads=200, events_per_user=60, requests_per_user=40
@@ -27,4 +27,5 @@ def write_log(config: SimulationConfig, chunks: Sequence[int] | None = None, **c
     numbers = range(config.chunks) if chunks is None else chunks
     written = [chunk_tables(config, world, simulate_chunk(config, world, chunk)) for chunk in numbers]
     tables = {name: pa.concat_tables([chunk[name] for chunk in written]) for name in written[0]}
-    return SimpleNamespace(config=config, world=world, chunks=written, ads=ads_table(world), **tables)
+    ads = enact(config, world).catalogue(ads_table(world))
+    return SimpleNamespace(config=config, world=world, chunks=written, ads=ads, **tables)

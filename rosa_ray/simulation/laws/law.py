@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 import numpy as np
+import pyarrow as pa
 
 from rosa_ray.settings import Tagged
 from rosa_ray.simulation.config import SimulationConfig
@@ -41,6 +42,7 @@ class Law:
     Attributes:
         name: of its module.
         config: the settings of this law.
+        simulation: the settings of the log.
         world: what all users share.
         users: how many users the chunk has; `rows` in the hooks are indices below it.
         rng: stream of this law and chunk.
@@ -50,7 +52,7 @@ class Law:
     def __init__(self, law: Tagged, simulation: SimulationConfig, world: World, users: int, chunk: int) -> None:
         key = crc32(law.name.encode())
         self.name, self.config = law.name, law.settings
-        self.world, self.users = world, users
+        self.simulation, self.world, self.users = simulation, world, users
         self.world_rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(2, key)))
         self.rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(3, key, chunk)))
 
@@ -72,6 +74,14 @@ class Law:
             category and style of each event.
         """
         return category, style
+
+    def catalogue(self, ads: pa.Table) -> pa.Table:
+        """Change the table of ads; it stays one of the contract."""
+        return ads
+
+    def candidates(self, rows: np.ndarray, hour: np.ndarray, ad_NK: np.ndarray) -> np.ndarray:
+        """Change which ads could be shown; those of a request stay distinct."""
+        return ad_NK
 
     def pull(self, rows: np.ndarray, hour: np.ndarray, ad_NK: np.ndarray) -> Pull:
         """Say what is added to the answers to the candidate ads of some users."""
@@ -97,10 +107,22 @@ class Laws:
             category, style = law.steer(rows, hour, category, style)
         return category, style
 
+    def catalogue(self, ads: pa.Table) -> pa.Table:
+        """As `Law.catalogue`."""
+        for law in self._laws:
+            ads = law.catalogue(ads)
+        return ads
+
+    def candidates(self, rows: np.ndarray, hour: np.ndarray, ad_NK: np.ndarray) -> np.ndarray:
+        """As `Law.candidates`."""
+        for law in self._laws:
+            ad_NK = law.candidates(rows, hour, ad_NK)
+        return ad_NK
+
     def pull(self, rows: np.ndarray, hour: np.ndarray, ad_NK: np.ndarray) -> Pull:
         """Sum of what the laws add; `latent` holds the columns of `truth/`, such as `oracle_chains_click`."""
         click_NK, conversion_NK = np.zeros(ad_NK.shape), np.zeros(ad_NK.shape)
-        columns = {}
+        columns: dict[str, np.ndarray] = {}
         for law in self._laws:
             pull = law.pull(rows, hour, ad_NK)
             click_NK, conversion_NK = click_NK + pull.click_NK, conversion_NK + pull.conversion_NK
@@ -109,8 +131,8 @@ class Laws:
         return Pull(click_NK, conversion_NK, columns)
 
 
-def enact(config: SimulationConfig, world: World, users: int, chunk: int) -> Laws:
-    """Build the laws of a chunk of users.
+def enact(config: SimulationConfig, world: World, users: int = 0, chunk: int = 0) -> Laws:
+    """Build the laws of a chunk of users, or of the world alone.
 
     Args:
         config: its `laws` say which.
