@@ -54,12 +54,12 @@ class SimulationConfig:
     price 100. At 0.006 random choice loses a little and the oracle earns six times its cost."""
     noise: Annotated[float, Ge(0)] = 0.2
     """Standard deviation of the part of each logit that no feature explains."""
-    laws: tuple[Tagged, ...] = tagged_each(config_class, names=law_names)
-    """Mechanisms beside those of the default world, each at most once, such as `[{name: chains}]`."""
     chunk_users: Annotated[int, Ge(1)] = 512
     """Users that share one random stream. It is part of the log's identity."""
     partitions: Annotated[int, Ge(1)] = 8
     """Tasks and files the log is written in."""
+    laws: tuple[Tagged, ...] = tagged_each(config_class, names=law_names)
+    """Mechanisms beside those of the default world, each at most once, such as `[{name: chains}]`."""
 
     def __post_init__(self) -> None:
         groups, most = self.categories * self.styles, self.ads // 2

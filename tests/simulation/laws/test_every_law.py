@@ -80,7 +80,7 @@ def test_the_truth_says_what_the_law_adds(law, log_with):
 
 
 def test_an_unknown_law_is_refused_by_name():
-    with pytest.raises(ConfigError, match="is 'magic'; it must be one of chains"):
+    with pytest.raises(ConfigError, match="is 'magic'; it must be one of births, chains"):
         config_class("magic")
 
 
