@@ -22,7 +22,6 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Ge
 
-from rosa_ray.schema import Behavior
 from rosa_ray.settings import section
 from rosa_ray.simulation.laws import law
 from rosa_ray.simulation.laws.law import Pull
@@ -35,11 +34,23 @@ WITHIN_H = 24.0
 
 _LAG_LOG_SD = 0.5
 _FADE_LAGS, _FADE_EXPONENT = 3.0, 0.7
-_WEIGHT = {Behavior.VIEW: 1.0, Behavior.CLICK: 1.0, Behavior.CART: 3.0, Behavior.PURCHASE: 4.0}
+"""A need that is `_FADE_LAGS` lags old has faded by a factor of 2 ** -_FADE_EXPONENT."""
+
+_WEIGHT = np.array([1.0, 1.0, 3.0, 4.0])
+"""By the behaviour of an event: view, click, cart, purchase."""
+
 _HALF = 1.5
+"""Summed weight at which a need is half of what it can be."""
+
 _REMEMBERED = 64
+"""Newest events of a user from which needs follow."""
+
 _ORGANIC, _ORGANIC_STYLE = 0.4, 0.5
-_CLICK, _CLICK_STYLE, _CONVERSION, _USUAL_NEED = 3.6, 1.0, 1.0, 0.35
+"""Share of organic events that follow a need of 1, and share of these that follow its style too."""
+
+_CLICK, _CLICK_STYLE, _CONVERSION = 3.6, 1.0, 1.0
+_USUAL_NEED = 0.35
+"""Need that leaves the click logit where it was, so that the click rate stays."""
 
 _LOG_AGE = np.linspace(-4, 12, 3201)
 _NORMAL_CDF = np.array([(1 + erf(x / _LAG_LOG_SD / sqrt(2))) / 2 for x in _LOG_AGE])
@@ -121,8 +132,7 @@ class Law(law.Law):
         after = self.graph.after_CE[category]
         since_h = hour[:, None] - self._met_h_NC[rows[:, None], np.maximum(after, 0)]
         going = self.graph.exists_CE[category] & ((after < 0) | (since_h < WITHIN_H))
-        weight = np.array([_WEIGHT[Behavior(code)] for code in range(len(_WEIGHT))])[behavior]
-        self._weight_NME[rows, slot] = weight[:, None] * going
+        self._weight_NME[rows, slot] = _WEIGHT[behavior][:, None] * going
         self._hour_NM[rows, slot], self._item_NM[rows, slot] = hour, item
         self._met_h_NC[rows, category] = hour
         self._events_N[rows] += 1
