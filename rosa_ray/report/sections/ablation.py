@@ -1,7 +1,7 @@
 """What each part of the model adds: the same model without it."""
 
 from rosa_ray.report.blocks import missing
-from rosa_ray.report.markup import Child, tag
+from rosa_ray.report.markup import Child
 from rosa_ray.report.run_files import RunFiles
 from rosa_ray.report.studies import QUALITY, SPEED, variants_page
 
@@ -9,10 +9,8 @@ TITLE, ORDER = "What each part adds", 70
 
 
 def render(run: RunFiles) -> Child:
-    """What each part adds in words, a table and the gaps."""
+    """What each part adds, in words, in a table and as gaps."""
     study = run.study("ablate")
     if study is None:
         return missing("An ablation of the model’s parts is", "rosa ablate CONFIG")
-    verdicts = [tag("li", line) for line in study.get("verdicts") or []]
-    said = [tag("ul", *verdicts)] if verdicts else []
-    return [*said, *variants_page("Ablations", study, QUALITY + SPEED[:1])]
+    return variants_page("Ablations", study, QUALITY + SPEED[:1])

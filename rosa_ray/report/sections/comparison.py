@@ -18,6 +18,7 @@ from rosa_ray.report.studies import (
     label,
     trials_table,
     variants_table,
+    verdicts,
 )
 
 TITLE, ORDER = "Against the baselines", 60
@@ -28,9 +29,10 @@ def render(run: RunFiles) -> Child:
     """Two tables, the gaps, the ROC curves."""
     study = run.study("compare")
     if study is None:
-        return missing("A comparison with Wide & Deep, DeepFM, DIN and SASRec is", "rosa compare CONFIG")
+        return missing("A comparison with boosted trees, DIN with exact match and others is", "rosa compare CONFIG")
     return [
         about(study),
+        verdicts(study),
         tag("h3", "Ranking and return"),
         variants_table("Ranking and return of the models", study, QUALITY, with_paper=True),
         _reading(study),

@@ -91,7 +91,7 @@ class Pairs:
         first, second = first[known], second[known]
         codes, pair = np.unique(place[first] * len(things) + place[second], return_inverse=True)
         counts = _by_fold(pair, fold[first], len(codes))
-        # A pair that was seen once is of one user: for others it is no evidence, and most pairs of items are such.
+        # Most pairs of items were seen once. A reader takes those for none, see `_of_others`, so they need no room.
         often = counts.sum(axis=1) > 1
         before, after = (_by_fold(place[end], fold[first], len(things)) for end in (first, second))
         return cls(things, codes[often], counts[often], before, after)
@@ -107,11 +107,11 @@ class Pairs:
         one, known_one = _find(self.things, first)
         other, known_other = _find(self.things, second)
         pair, known_pair = _find(self.codes, one * len(self.things) + other)
-        if not len(self.codes):
+        if not len(self.things):
             return np.zeros(np.broadcast_shapes(known_pair.shape, np.shape(fold)))
         before, after, total, counts = self._of_others
         expected = before[one, fold] * after[other, fold] / total[fold].clip(1)
-        found = np.where(known_pair, counts[pair, fold], 0)
+        found = np.where(known_pair, counts[pair, fold], 0) if len(counts) else 0
         return np.where(known_one & known_other, np.log((found + PRIOR) / (expected + PRIOR)), 0.0)
 
     @cached_property
@@ -120,7 +120,8 @@ class Pairs:
         before, after, counts = (
             rows.sum(axis=1, keepdims=True) - rows for rows in (self.before, self.after, self.counts)
         )
-        return before, after, before.sum(axis=0), counts
+        # Of a pair that others had once, the reader's own fold would decide whether it was kept: none is read of it.
+        return before, after, before.sum(axis=0), np.where(counts > 1, counts, 0)
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def fold_of(user_key: Ints) -> Ints:
     """Fold of each user, 0 to `FOLDS - 1`, by its key alone.
 
     >>> fold_of(np.arange(6)).tolist()
-    [4, 1, 4, 0, 0, 2]
+    [0, 3, 2, 3, 2, 3]
     """
     return ((derive_key(user_key, _FOLD_KIND).astype(np.uint64) >> np.uint64(11)) % np.uint64(FOLDS)).astype(np.int64)
 

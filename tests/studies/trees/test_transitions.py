@@ -44,10 +44,10 @@ def test_a_horizon_reaches_over_events_between_and_not_over_users() -> None:
     assert lift(pairs, C, A, 0) == pytest.approx(0)
 
 
-def test_a_pair_that_was_seen_once_and_missing_or_unknown_things_say_nothing() -> None:
+def test_a_pair_that_was_seen_once_is_none_and_missing_or_unknown_things_say_nothing() -> None:
     pairs = pairs_of([[A, B], [MISSING_KEY, MISSING_KEY, MISSING_KEY]], [1, 1], horizon=1)
-    assert not len(pairs.codes)
-    for first, second in ((A, B), (MISSING_KEY, MISSING_KEY), (99, A), (A, 99)):
+    assert lift(pairs, A, B, 0) == pytest.approx(np.log(PRIOR / (1 + PRIOR)))
+    for first, second in ((MISSING_KEY, MISSING_KEY), (99, A), (A, 99)):
         assert lift(pairs, first, second, 0) == 0
 
 
