@@ -42,7 +42,7 @@ SMALL = {
 }
 ABLATIONS = [
     ("rosa", {part: False}) for part in ("behavior_bias", "decay", "cross_attention", "shared_tables", "learned_value")
-] + [("rosa", {"encoder": False, "cross_attention": False})]
+]
 ADDITIONS = [
     *((name, {"recency": True}) for name in ranker_names()),
     ("rosa", {"match_window": 3 * WINDOW + 5}),
