@@ -94,7 +94,7 @@ def _matches(kind: str, same: np.ndarray, hours: Floats, behavior: Ints, behavio
     columns: dict[str, Floats] = {}
     for half_life in HALF_LIVES_HOURS:
         fresh = np.exp2(-hours[at, event] / half_life)
-        counts: Floats = np.bincount(cell, fresh, len(same) * behaviors).reshape(-1, behaviors)
+        counts = np.bincount(cell, fresh, len(same) * behaviors).astype(np.float64).reshape(-1, behaviors)
         columns |= {f"{kind}_{code}_{half_life:g}h": counts[:, code] for code in range(behaviors)}
     return columns
 
