@@ -20,6 +20,7 @@ from rosa_ray.features import EncodedUsers, UserRows, encode_users
 from rosa_ray.inference import context_events, load_ranker, predict
 from rosa_ray.storage import read_parquet
 from rosa_ray.studies.compare.latency import requests_of
+from rosa_ray.studies.trees.config import TREES
 
 
 def main() -> None:
@@ -50,16 +51,16 @@ def main() -> None:
 
 
 def load(run: Path, candidates: int) -> dict[str, tuple[nn.Module, list[EncodedUsers]]]:
-    """Each variant's first trial with the requests it is asked."""
+    """First trial of each ranker with the requests it is asked; boosted trees are none."""
     document = json.loads((run / "comparison.json").read_text())
     state = read_feature_state(str(run / "data" / "features"))
     users = encode_users(UserRows.from_table(read_parquet(str(run / "data" / "users" / "part-00000.parquet"))), state)
     asked = {}
-    for variant in document["variants"]:
+    for variant in (each for each in document["variants"] if each["model"] != TREES):
         name, seed = variant["name"], document["seeds"][0]
         folder = run / "trials" / f"{name}-lr{variant['learning_rate']:g}-s{seed}"
         description = {
-            "name": name,
+            "name": variant["model"],
             "config": variant["settings"],
             "sizes": state.table_sizes,
             "base_rates": state.base_rates,

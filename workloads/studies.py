@@ -70,6 +70,8 @@ def run(config: RunConfig, kind: str) -> int:
     console = Console(width=max(Console().width, TABLE_WIDTH))
     for table in comparison_tables(document):
         console.print(table)
+    for line in document.get("verdicts", ()):
+        print(line)
     place = RunDir(config.run_dir).study(kind)
     print(f"{place}: everything above as JSON; `rosa report {config.run_dir}` draws it")
     return 0

@@ -8,6 +8,7 @@ Shape legend: B users, T events, M new events, C cached events (at most W - 1), 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -184,6 +185,20 @@ class CausalEncoder(nn.Module):
         time_us = _last(torch.cat([cache.time_us_BC, events["time_us"]], 1), self.window - 1, 1)
         behavior = _last(torch.cat([cache.behavior_BC, events["behavior"]], 1), self.window - 1, 1)
         return self.norm(x_BMD), EncoderCache(tuple(keys), tuple(values), time_us, behavior)
+
+
+class NoEncoder(CausalEncoder):
+    """Stands where an ablation takes the encoder away: every state is zero, whatever happened."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings | {"layers": 0})
+
+    def forward(self, x_BTD: Tensor, events: Events) -> Tensor:
+        return 0 * super().forward(x_BTD, events)
+
+    def extend(self, x_BMD: Tensor, events: Events, cache: EncoderCache) -> tuple[Tensor, EncoderCache]:
+        states_BMD, cache = super().extend(x_BMD, events, cache)
+        return 0 * states_BMD, cache
 
 
 def require_whole_heads(width: int, heads: int) -> None:

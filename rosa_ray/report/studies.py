@@ -60,6 +60,12 @@ def about(study: StudyDocument) -> list[Markup]:
     ]
 
 
+def verdicts(study: StudyDocument) -> Markup | None:
+    """What the study says in words; None of one from before there were any."""
+    lines = [tag("li", plain(line)) for line in study.get("verdicts") or []]
+    return tag("ul", *lines) if lines else None
+
+
 def variants_table(title: str, study: StudyDocument, metrics: Sequence[Metric], with_paper: bool) -> Markup:
     """Return a table of variants by metrics: mean, 95 % interval below it, the best in bold, the paper's beside."""
     variants = study["variants"]
@@ -184,6 +190,7 @@ def variants_page(title: str, study: StudyDocument, metrics: Sequence[Metric]) -
     """All of a study that sets variants of one model side by side."""
     return [
         about(study),
+        verdicts(study),
         variants_table(title, study, metrics, with_paper=False),
         tag("p", "Means over seeds, 95 % intervals below, the best in bold.", class_="note"),
         truth_part(study),

@@ -21,6 +21,7 @@ from rosa_ray.data.user_rows import list_user_files
 from rosa_ray.models import config_class
 from rosa_ray.settings.plain import to_plain
 from rosa_ray.storage import readable
+from rosa_ray.studies.trees.config import TREES
 from rosa_ray.training.job import TrainingJob
 
 FIT_CODE = (
@@ -101,17 +102,23 @@ def data_digest(job: TrainingJob, feature_fingerprint: str) -> str:
 
 @lru_cache
 def code_digest(parts: tuple[str, ...], model: str) -> str:
-    """Return a digest of the sources of some parts of the package, of a model's module, and of the libraries below.
+    """Return a digest of the sources of some parts of the package, of a model's own, and of the libraries below.
 
     Args:
         parts: files and folders below the package.
-        model: name of a ranker; its module may be one of the user's.
+        model: name of a ranker, whose module may be one of the user's; or of the trees.
     """
     root = Path(__file__).parents[1]
-    module = Path(str(import_module(config_class(model).__module__).__file__))
-    sources = [*(path for part in parts for path in _sources(root / part)), module]
+    sources = [*(path for part in parts for path in _sources(root / part)), *_sources(_place(model))]
     content = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
-    return _digest([content, *map(version, _LIBRARIES)])
+    return _digest([content, *map(version, (*_LIBRARIES, *(("lightgbm",) if model == TREES else ())))])
+
+
+def _place(model: str) -> Path:
+    """The module of a ranker, or the folder of the trees."""
+    if model == TREES:
+        return Path(__file__).parent / TREES
+    return Path(str(import_module(config_class(model).__module__).__file__))
 
 
 def _sources(place: Path) -> Iterator[Path]:

@@ -15,10 +15,13 @@ import torch
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.data.user_rows import list_user_files, read_feature_state
 from rosa_ray.evaluation.config import EvaluationConfig
-from rosa_ray.evaluation.scoring import UserScorer
+from rosa_ray.evaluation.scoring import Scorer, UserScorer
 from rosa_ray.run_dir import TrialDir
 from rosa_ray.storage import exists, read_json, read_parquet, remove_tree, write_json
 from rosa_ray.studies.identity import identify
+from rosa_ray.studies.trees.config import TREES
+from rosa_ray.studies.trees.model import TreesModel, TreesScorer
+from rosa_ray.studies.trees.trainer import TreesTrainer
 from rosa_ray.training.in_process import InProcessTrainer, load_tensors, process_device, save_tensors
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.schedule import best_record, monitored
@@ -112,7 +115,7 @@ class TrialRun:
         place = self.trial.place
         if self.kept(place.fit) is not None:
             return
-        trainer = InProcessTrainer(self.trial.job, self.tables(), self.device)
+        trainer = _trainer_class(self.trial.job)(self.trial.job, self.tables(), self.device)
         trainer.restore(place.state, self.identity.digest)
         while not trainer.finished:
             record = trainer.run_epoch()
@@ -123,8 +126,11 @@ class TrialRun:
         self.keep(_fit_record(self.trial.job, trainer.history), place.fit)
         self.trial.discard()
 
-    def scorer(self) -> UserScorer:
-        """The fitted ranker, with the weights of its best epoch."""
+    def scorer(self) -> Scorer:
+        """The fitted model, with the weights of its best epoch."""
+        if _is_trees(self.trial.job):
+            model = TreesModel.from_state_dict(self.trial.weights(), self.trial.job.model.settings.transitions)
+            return TreesScorer(model, self.state)
         description = self.trial.job.describe_model(self.state)
         users_per_batch = self.trial.evaluation.users_per_batch
         return UserScorer.load(description, self.trial.weights(), self.state, users_per_batch, self.device)
@@ -152,6 +158,14 @@ def stale_trials(trials: Sequence[Trial]) -> str | None:
         return None
     names = dict.fromkeys(name for found in stale for name in found)
     return f"{counted(len(stale), 'kept trial')} fitted again: trained under {' and '.join(names)}"
+
+
+def _is_trees(job: TrainingJob) -> bool:
+    return job.model.name == TREES
+
+
+def _trainer_class(job: TrainingJob) -> type[InProcessTrainer] | type[TreesTrainer]:
+    return TreesTrainer if _is_trees(job) else InProcessTrainer
 
 
 def _fit_record(job: TrainingJob, history: list[Record]) -> Record:

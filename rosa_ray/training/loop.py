@@ -28,7 +28,8 @@ from rosa_ray.training.reader import ShardReader, TableBlocks, idle_user
 from rosa_ray.training.schedule import is_finished, learning_rate, monitored
 from rosa_ray.training.step import Stepper, mean_losses
 
-_VALID_METRICS = ("auc", "logloss", "gauc", "pcoc", "cvr_auc", "ctcvr_auc", "ctcvr_logloss")
+VALID_METRICS = ("auc", "logloss", "gauc", "pcoc", "cvr_auc", "ctcvr_auc", "ctcvr_logloss")
+"""Figures of the validation period that an epoch's record has."""
 
 
 class Worker:
@@ -166,7 +167,7 @@ class Worker:
                 "the validation period has no impressions; raise preprocess.valid_fraction, or set "
                 "preprocess.valid_from and test_from where the log has a gap"
             )
-        return {**self._losses(totals.tolist()), **{name: metrics[name] for name in _VALID_METRICS}}
+        return {**self._losses(totals.tolist()), **{name: metrics[name] for name in VALID_METRICS}}
 
     def _validate_part(self, users: EncodedUsers, evaluation: Evaluation) -> Tensor:
         scores = {name: np.zeros(len(users.impressions["time_us"])) for name in SCORES}

@@ -149,6 +149,13 @@ def test_a_run_and_a_study_without_a_truth_say_nothing_of_it(run_dir: Path, tmp_
     assert "AUC*" not in text
 
 
+def test_the_verdicts_of_a_study_are_said(page: str) -> None:
+    section = page[page.index('id="ablation"') :]
+    text = Page(section[section.index(">") + 1 : section.index("</section>")]).text
+    assert "decay: adds +0.0060 AUC (+0.0020 … +0.0100)" in text
+    assert "the encoder adds nothing here: use DIN" in text
+
+
 def test_what_inputs_are_worth_is_drawn_most_important_first(page: str) -> None:
     section = page[page.index('id="importance"') :]
     section = section[section.index(">") + 1 : section.index("</section>")]

@@ -24,7 +24,7 @@ from rosa_ray.models.embedding import (
     TableSizes,
     behavior_count,
 )
-from rosa_ray.models.encoder import CausalEncoder, EncoderCache, require_whole_heads
+from rosa_ray.models.encoder import CausalEncoder, EncoderCache, NoEncoder, require_whole_heads
 from rosa_ray.models.exact_match import ExactMatch
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
@@ -60,6 +60,8 @@ class Config:
     """False turns the bias of keys by behaviour off, for ablations."""
     decay: bool = True
     """False turns the decay with time off, for ablations."""
+    encoder: bool = True
+    """False turns the encoder off, so that every state is zero, for ablations."""
     cross_attention: bool = True
     """False turns the attention from ads to states off, for ablations."""
     exact_match: bool = True
@@ -84,7 +86,8 @@ class Ranker(nn.Module):
         behaviors = behavior_count(sizes)
         self.tables = SharedTables(sizes, config.width)
         self.events = EventEmbedding(sizes, config.width, config.dropout)
-        self.encoder = CausalEncoder(
+        encoder = CausalEncoder if config.encoder else NoEncoder
+        self.encoder = encoder(
             width=config.width,
             layers=config.layers,
             heads=config.heads,

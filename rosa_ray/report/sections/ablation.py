@@ -9,7 +9,7 @@ TITLE, ORDER = "What each part adds", 70
 
 
 def render(run: RunFiles) -> Child:
-    """A table and the gaps."""
+    """What each part adds, in words, in a table and as gaps."""
     study = run.study("ablate")
     if study is None:
         return missing("An ablation of the model’s parts is", "rosa ablate CONFIG")

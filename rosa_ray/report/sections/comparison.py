@@ -19,6 +19,7 @@ from rosa_ray.report.studies import (
     trials_table,
     truth_part,
     variants_table,
+    verdicts,
 )
 
 TITLE, ORDER = "Against the baselines", 60
@@ -29,9 +30,10 @@ def render(run: RunFiles) -> Child:
     """Two tables, the gaps, the ROC curves."""
     study = run.study("compare")
     if study is None:
-        return missing("A comparison with Wide & Deep, DeepFM, DIN and SASRec is", "rosa compare CONFIG")
+        return missing("A comparison with boosted trees, DIN with exact match and others is", "rosa compare CONFIG")
     return [
         about(study),
+        verdicts(study),
         tag("h3", "Ranking and return"),
         variants_table("Ranking and return of the models", study, QUALITY, with_paper=True),
         _reading(study),

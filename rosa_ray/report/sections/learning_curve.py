@@ -41,12 +41,12 @@ def render(run: RunFiles) -> Child:
 
 
 def _curve(study: StudyDocument, metric: str) -> Markup | None:
-    models = list(dict.fromkeys(one["model"] for one in study["variants"]))
+    models = list(dict.fromkeys(_line(one) for one in study["variants"] if "user_share" in (one.get("training") or {})))
     points = {model: _points(study, model, metric) for model in models}
     if not any(points.values()):
         return None
     names = {model: next(one["label"] for one in study["variants"] if one["name"] == model) for model in models}
-    champion = next((one["model"] for one in study["variants"] if one["name"] == study.get("champion")), None)
+    champion = study.get("champion")
     others = iter(range(2, 9))
     series = [
         Series(
@@ -83,15 +83,19 @@ def _curve(study: StudyDocument, metric: str) -> Markup | None:
 
 
 def _points(study: StudyDocument, model: str, metric: str) -> list[Point]:
-    """Impressions trained on, mean, low and high of a model's variants that differ in data alone, fewest first."""
+    """Impressions trained on, mean, low and high of the variants of one line, fewest first."""
     found: list[Point] = []
     for one in study["variants"]:
-        on_share = one["name"] == model or "user_share" in (one.get("training") or {})
         trained = next((_trained_on(trial) for trial in one.get("trials") or []), math.nan)
         mean, low, high = (_float((one.get(part) or {}).get(metric)) for part in ("mean", "low", "high"))
-        if one["model"] == model and on_share and math.isfinite(trained) and math.isfinite(mean):
+        if _line(one) == model and math.isfinite(trained) and math.isfinite(mean):
             found.append((trained, mean, low, high))
     return sorted(found)
+
+
+def _line(one: dict[str, Any]) -> str:
+    """The model that a variant is on a share of the users, or itself."""
+    return str(one["name"]).partition("-share")[0]
 
 
 def _trained_on(trial: dict[str, Any]) -> float:

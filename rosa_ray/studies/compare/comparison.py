@@ -21,6 +21,7 @@ from rosa_ray.studies.compare.config import StudyConfig
 from rosa_ray.studies.compare.measure import measure_trial
 from rosa_ray.studies.compare.summary import PAPER, TARGET_GAPS, summarise
 from rosa_ray.studies.compare.variants import Variant
+from rosa_ray.studies.compare.verdicts import ablation_verdicts, comparison_verdict
 from rosa_ray.studies.schedule import TellProgress, run_trials
 from rosa_ray.studies.trial import Trial, fit_trial, stale_trials
 from rosa_ray.training.config import TrainingConfig
@@ -84,14 +85,15 @@ def run_comparison(
         TrainingError: a trial failed.
     """
     config, training = comparison.config, comparison.training
-    seeds, rates = config.seeds, config.learning_rates or (training.learning_rate,)
-    if line := stale_trials([comparison.trial(v, seed, rate) for v in variants for seed in seeds for rate in rates]):
+    seeds, shared = config.seeds, config.learning_rates or (training.learning_rate,)
+    tries = [(variant, rate) for variant in variants for rate in variant.learning_rates or shared]
+    if line := stale_trials([comparison.trial(variant, seed, rate) for variant, rate in tries for seed in seeds]):
         tell(line)
-    first = [comparison.trial(variant, seeds[0], rate) for variant in variants for rate in rates]
+    first = [comparison.trial(variant, seeds[0], rate) for variant, rate in tries]
     tried = run_trials(fit_trial, first, config.trials_at_once, tell)
     chosen = {
-        variant.name: best_rate([tried[at * len(rates) + k] for k in range(len(rates))])
-        for at, variant in enumerate(variants)
+        variant.name: best_rate([result for (of, _), result in zip(tries, tried, strict=True) if of is variant])
+        for variant in variants
     }
     picked = {v.name: [comparison.trial(v, seed, chosen[v.name]) for seed in seeds] for v in variants}
     measure = partial(measure_trial, latency_requests=config.latency_requests, candidates=config.candidates)
@@ -120,7 +122,7 @@ def _document(
         for name, trials in picked.items()
     }
     report = read_json(DataDir(comparison.data_dir).report)
-    return {
+    document = {
         "kind": comparison.kind,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {int(ray.cluster_resources().get('CPU', 1))} CPUs",
@@ -148,3 +150,5 @@ def _document(
         ),
         "paper": PAPER,
     }
+    say = {"ablate": ablation_verdicts, "compare": comparison_verdict}.get(comparison.kind)
+    return document | ({"verdicts": say(document)} if say else {})

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, MinLen
 
-from rosa_ray.models.rankers import ranker_names
 from rosa_ray.settings import Distinct, OneOf, section
+from rosa_ray.studies.compare.variants import baseline_names
 
-_Rankers = tuple[Annotated[str, OneOf(ranker_names)], ...]
+_Models = tuple[Annotated[str, OneOf(baseline_names)], ...]
 
 
 @section("study")
@@ -22,16 +22,22 @@ class StudyConfig:
     seeds: Annotated[tuple[Annotated[int, Ge(0)], ...], MinLen(1), Distinct()] = (1, 2, 3, 4, 5)
     """Seeds of weights, order and dropout. Every variant is trained once with each, so gaps are paired by seed. Against
     a simulator's truth the seeds are most of the noise."""
-    models: Annotated[_Rankers, MinLen(1), Distinct()] = (
+    models: Annotated[_Models, MinLen(1), Distinct()] = (
         "wide_deep",
         "deepfm",
         "din",
+        "din_exact_match",
         "sasrec",
+        "trees",
+        "trees_transitions",
     )
-    """Rankers that `rosa compare` sets beside the configured one. The first is the reference, 100 in ROI Gain."""
+    """Models that `rosa compare` sets beside the configured one: rankers, `din_exact_match`, which is DIN given
+    ROSA-Rec's exact match, and boosted trees, told of transitions or not. The first is the reference, 100 in ROI
+    Gain."""
     learning_rates: tuple[Annotated[float, Gt(0)], ...] = (5e-4, 1e-3)
     """Learning rates that every variant tries with the first seed. The one with the best monitor on the validation
-    period is kept for the other seeds. Empty takes `training.learning_rate`."""
+    period is kept for the other seeds. Empty takes `training.learning_rate`. Boosted trees choose from two rates of
+    their own."""
     shares: Annotated[tuple[Annotated[float, Gt(0), Le(1)], ...], Distinct()] = (0.125, 0.25, 0.5)
     """Shares of the users that `rosa curve` trains on; the whole is always among them."""
     trials_at_once: Annotated[int, Ge(1)] | None = None

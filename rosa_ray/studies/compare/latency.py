@@ -5,32 +5,29 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import nn
 
+from rosa_ray.evaluation.scoring import Scorer
 from rosa_ray.features import EncodedUsers, Split
-from rosa_ray.inference import context_events, predict
 
 
-def measure_scoring(
-    ranker: nn.Module, users: EncodedUsers, requests: int, candidates: int, device: str = "cpu"
-) -> dict[str, Any] | None:
+def measure_scoring(scorer: Scorer, users: EncodedUsers, requests: int, candidates: int) -> dict[str, Any] | None:
     """Time requests of `candidates` ads each, after as many warm-up requests as a tenth of them.
 
-    The same users and ads are timed for every ranker: the users with the most candidates to choose from, in order.
+    The same users and ads are timed for every model: the users with the most candidates to choose from, in order.
 
     Returns:
         p50_ms, p99_ms, requests_per_s of one process, candidates; None where nothing was asked for or there is no user
         with that many impressions.
     """
-    asked = requests_of(users, candidates, context_events(ranker)) if requests else []
+    asked = requests_of(users, candidates, scorer.context_events) if requests else []
     if not asked:
         return None
     for user in asked[: max(1, requests // 10)]:
-        predict(ranker, user, 1, device)
+        scorer.predict(user)
     took_s = np.zeros(requests)
     for number in range(requests):
         began = time.perf_counter()
-        predict(ranker, asked[number % len(asked)], 1, device)
+        scorer.predict(asked[number % len(asked)])
         took_s[number] = time.perf_counter() - began
     return {
         "p50_ms": round(float(np.quantile(took_s, 0.5)) * 1e3, 3),

@@ -9,7 +9,7 @@ import pyarrow as pa
 from rosa_ray.calibration import Calibration, CalibrationConfig, CalibrationSums, fit_calibration
 from rosa_ray.evaluation.evaluate import period_metrics, policy_metrics
 from rosa_ray.evaluation.predictions import calibrated_columns
-from rosa_ray.evaluation.scoring import UserScorer
+from rosa_ray.evaluation.scoring import Scorer
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.storage import remove_tree, write_parquet
 from rosa_ray.studies.compare.latency import measure_scoring
@@ -53,11 +53,11 @@ def _measure(run: TrialRun, latency_requests: int, candidates: int) -> dict[str,
     return {
         "test": period_metrics(files, Split.TEST, trial.log_dir) | policy,
         "valid": period_metrics(files, Split.VALID, trial.log_dir),
-        "latency": measure_scoring(scorer.ranker, users[0], latency_requests, candidates, run.device),
+        "latency": measure_scoring(scorer, users[0], latency_requests, candidates),
     }
 
 
-def _write_predictions(trial: Trial, scorer: UserScorer, users: Sequence[EncodedUsers]) -> list[str]:
+def _write_predictions(trial: Trial, scorer: Scorer, users: Sequence[EncodedUsers]) -> list[str]:
     calibration = _calibrate(trial.calibration, scorer, users)
     remove_tree(trial.place.predictions_dir)
     files = [trial.place.predictions(part) for part in range(len(users))]
@@ -67,7 +67,7 @@ def _write_predictions(trial: Trial, scorer: UserScorer, users: Sequence[Encoded
     return files
 
 
-def _calibrate(config: CalibrationConfig, scorer: UserScorer, users: Sequence[EncodedUsers]) -> Calibration:
+def _calibrate(config: CalibrationConfig, scorer: Scorer, users: Sequence[EncodedUsers]) -> Calibration:
     sums = CalibrationSums()
     for part in users:
         sums.update(scorer.score(part, Split.VALID))

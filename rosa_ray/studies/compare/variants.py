@@ -1,13 +1,14 @@
-"""What a study sets side by side: the baselines of the paper, ROSA-Rec with one part taken away, more and less data."""
+"""What a study sets side by side: baselines, ROSA-Rec with one part taken away, more and less data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.models import LossConfig, config_class
+from rosa_ray.models import LossConfig, config_class, ranker_names
 from rosa_ray.settings import Tagged
 from rosa_ray.settings.plain import to_plain
+from rosa_ray.studies.trees.config import RATES, TREES, TreesConfig
 
 MODEL_LABELS = {
     "wide_deep": "Wide & Deep",
@@ -16,6 +17,20 @@ MODEL_LABELS = {
     "sasrec": "SASRec",
     "rosa": "ROSA-Rec",
 }
+
+DIN_EXACT_MATCH, TREES_TRANSITIONS, NO_ENCODER = "din_exact_match", "trees_transitions", "no_encoder"
+
+STRONG = (DIN_EXACT_MATCH, TREES, TREES_TRANSITIONS)
+"""Baselines without an encoder that know which events have the ad's item and category."""
+
+
+def baseline_names() -> list[str]:
+    """What `study.models` can name: every ranker, and the strong baselines.
+
+    >>> {"din", "din_exact_match", "trees"} <= set(baseline_names())
+    True
+    """
+    return sorted({*ranker_names(), *STRONG})
 
 
 @dataclass(frozen=True)
@@ -29,6 +44,7 @@ class Variant:
         loss: task weights.
         training: settings of training that differ from the study's.
         not_shared: settings of a baseline that the configured model lacks; they stay at their defaults.
+        learning_rates: to choose from instead of the study's, of a model whose rates are of another kind.
     """
 
     name: str
@@ -37,6 +53,7 @@ class Variant:
     loss: LossConfig
     training: Mapping[str, Any] = field(default_factory=dict)
     not_shared: tuple[str, ...] = ()
+    learning_rates: tuple[float, ...] = ()
 
     def plain_settings(self) -> dict[str, Any]:
         """The model's settings as plain values, but for those that are not shared."""
@@ -56,7 +73,7 @@ def compare_variants(models: tuple[str, ...], champion: Tagged, loss: LossConfig
 
 
 def ablation_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
-    """The configured model, the same with one part taken away at a time, and DIN given its exact match.
+    """The configured model, the same with one part taken away at a time or the whole encoder, and strong baselines.
 
     Raises:
         ConfigError: the model has no such parts.
@@ -72,6 +89,7 @@ def ablation_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
         "no_high_value": ("without high-value weights", {}, {"kappa": 0.0}),
         "no_shared_tables": ("without shared tables", {"shared_tables": False}, {}),
         "no_next_event": ("without next-event task", {}, {"next_event": 0.0}),
+        NO_ENCODER: ("without encoder", {"encoder": False, "cross_attention": False}, {"next_event": 0.0}),
     }
     return [
         _variant(champion, loss),
@@ -79,7 +97,7 @@ def ablation_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
             Variant(name, label, _changed(champion, parts), replace(loss, **weights))
             for name, (label, parts, weights) in switches.items()
         ),
-        _given_exact_match(_baseline("din", champion, loss)),
+        *(_baseline(name, champion, loss) for name in STRONG),
     ]
 
 
@@ -135,18 +153,26 @@ def curve_pairs(variants: list[Variant], champion: str) -> list[tuple[str, str]]
     >>> curve_pairs(variants, "rosa")[:3]
     [('rosa', 'din'), ('rosa-share0.5', 'din-share0.5'), ('rosa-wider', 'rosa')]
     """
-    mine = {_share(variant): variant for variant in variants if _is_point(variant, champion)}
-    pairs = [(mine[_share(variant)].name, variant.name) for variant in variants if variant.model.name != champion]
-    grown = [variant for variant in variants if variant.model.name == champion and variant not in mine.values()]
+    mine = {_share(variant): variant for variant in variants if line_of(variant.name) == champion}
+    grown = [
+        variant for variant in variants if variant.name.startswith(f"{champion}-") and variant not in mine.values()
+    ]
+    others = [variant for variant in variants if variant not in (*mine.values(), *grown)]
+    pairs = [(mine[_share(variant)].name, variant.name) for variant in others]
     return pairs + [(variant.name, champion) for variant in grown]
+
+
+def line_of(name: str) -> str:
+    """Name of the variant that a variant of a learning curve is on fewer users.
+
+    >>> line_of("din-share0.5"), line_of("rosa-wider")
+    ('din', 'rosa-wider')
+    """
+    return name.partition("-share")[0]
 
 
 def _share(variant: Variant) -> float:
     return float(variant.training.get("user_share", 1.0))
-
-
-def _is_point(variant: Variant, champion: str) -> bool:
-    return variant.name == champion or (variant.model.name == champion and "user_share" in variant.training)
 
 
 def _on_share(variant: Variant, share: float) -> Variant:
@@ -173,7 +199,23 @@ def _changed(model: Tagged, parts: Mapping[str, Any]) -> Tagged:
 
 
 def _baseline(name: str, champion: Tagged, loss: LossConfig) -> Variant:
-    """A baseline with all that it shares with the model; counting exact matches is the model's own part."""
+    """A baseline by the name that `study.models` has for it."""
+    if name in (TREES, TREES_TRANSITIONS):
+        return _trees(name, loss)
+    return (
+        _given_exact_match(_ranker("din", champion, loss)) if name == DIN_EXACT_MATCH else _ranker(name, champion, loss)
+    )
+
+
+def _trees(name: str, loss: LossConfig) -> Variant:
+    """Boosted trees; of the configured model's settings they share none."""
+    settings = TreesConfig(transitions=name == TREES_TRANSITIONS)
+    label = "Boosted trees with transitions" if settings.transitions else "Boosted trees"
+    return Variant(name, label, Tagged(TREES, settings), loss, learning_rates=RATES)
+
+
+def _ranker(name: str, champion: Tagged, loss: LossConfig) -> Variant:
+    """A ranker with all that it shares with the model; counting exact matches is the model's own part."""
     own, plain = config_class(name), vars(champion.settings)
     shared = {entry.name for entry in fields(own)} & set(plain) - {"exact_match"}
     model = Tagged(name, own(**{setting: plain[setting] for setting in shared}))
@@ -183,4 +225,4 @@ def _baseline(name: str, champion: Tagged, loss: LossConfig) -> Variant:
 def _given_exact_match(din: Variant) -> Variant:
     not_shared = tuple(name for name in din.not_shared if name != "exact_match")
     model = _changed(din.model, {"exact_match": True})
-    return replace(din, name="din_exact_match", label="DIN with exact match", model=model, not_shared=not_shared)
+    return replace(din, name=DIN_EXACT_MATCH, label="DIN with exact match", model=model, not_shared=not_shared)

@@ -1,0 +1,76 @@
+"""Fitted trees: from encoded users to the scores that rankers give."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rosa_ray.arrays import Floats
+from rosa_ray.evaluation.scoring import Scorer
+from rosa_ray.features import EncodedUsers, FeatureState
+from rosa_ray.studies.trees.boosting import Boosted
+from rosa_ray.studies.trees.columns import tree_matrix
+from rosa_ray.studies.trees.config import WINDOW
+from rosa_ray.studies.trees.transitions import Transitions
+
+
+@dataclass(frozen=True)
+class TreesModel:
+    """Two probabilities and what their inputs need.
+
+    Attributes:
+        behaviors: how many there are.
+        transitions: None where they are no input.
+    """
+
+    click: Boosted
+    conversion: Boosted
+    behaviors: int
+    transitions: Transitions | None
+
+    def predict(self, users: EncodedUsers) -> dict[str, Floats]:
+        """Scores of every impression, see `rosa_ray.inference.predict`; the value is the catalogue price."""
+        values = tree_matrix(users, self.behaviors, self.transitions).values
+        p_ctr, p_cvr = self.click.predict(values), self.conversion.predict(values)
+        price = np.asarray(users.impressions["price"], np.float64)
+        return {"p_ctr": p_ctr, "p_cvr": p_cvr, "p_ctcvr": p_ctr * p_cvr, "value": price}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All of it as tensors, as trials keep them."""
+        return {
+            "behaviors": torch.tensor(self.behaviors),
+            **self.click.state_dict("click"),
+            **self.conversion.state_dict("conversion"),
+            **(self.transitions.state_dict() if self.transitions else {}),
+        }
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Tensor], transitions: bool) -> "TreesModel":
+        """Inverse of `state_dict`.
+
+        Args:
+            transitions: whether they are an input.
+        """
+        return cls(
+            Boosted.from_state_dict(state, "click"),
+            Boosted.from_state_dict(state, "conversion"),
+            int(state["behaviors"]),
+            Transitions.from_state_dict(state) if transitions else None,
+        )
+
+
+@dataclass(frozen=True)
+class TreesScorer(Scorer):
+    """Scores user rows as `UserScorer` does."""
+
+    model: TreesModel
+    state: FeatureState
+
+    @property
+    def context_events(self) -> int:
+        return WINDOW
+
+    def predict(self, users: EncodedUsers) -> dict[str, np.ndarray]:
+        return self.model.predict(users)

@@ -1,0 +1,118 @@
+"""Boosted trees as a trial: fitted on the rows that rankers train on, stopped by those that stop rankers."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from rosa_ray.data.user_rows import read_feature_state
+from rosa_ray.errors import TrainingError
+from rosa_ray.evaluation.predictions import prediction_columns
+from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, concat_users
+from rosa_ray.metrics import evaluate_predictions
+from rosa_ray.studies.trees.boosting import CLICKS, CONVERSIONS, Rows, boost
+from rosa_ray.studies.trees.columns import Matrix, tree_matrix
+from rosa_ray.studies.trees.config import WINDOW
+from rosa_ray.studies.trees.model import TreesModel
+from rosa_ray.studies.trees.transitions import Timelines, Transitions
+from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.loop import VALID_METRICS
+from rosa_ray.training.reader import ShardReader, in_share
+from rosa_ray.training.schedule import monitored
+
+
+class TreesTrainer:
+    """Fits in one go; what `InProcessTrainer` does in epochs. A stopped fit begins anew.
+
+    Args:
+        tables: user rows, block by block.
+    """
+
+    def __init__(self, job: TrainingJob, tables: list[pa.Table], device: str = "cpu") -> None:
+        self._job, self._tables = job, tables
+        self.history: list[dict[str, Any]] = []
+        self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is fitted."""
+        return bool(self.history)
+
+    def run_epoch(self) -> dict[str, Any]:
+        """Fit and validate; returns the one record of the history.
+
+        Raises:
+            TrainingError: a period has no impressions.
+        """
+        began = time.perf_counter()
+        state = read_feature_state(self._job.layout.features)
+        users, held_out = _periods(self._job, self._tables, state)
+        model = self._fit(users, held_out, state)
+        seconds = time.perf_counter() - began
+        self.best_weights = model.state_dict()
+        record = {
+            "epoch": 1,
+            "samples": len(users.dense),
+            "train_seconds": round(seconds, 3),
+            "samples_per_s": round(len(users.dense) / seconds, 1),
+            "click_trees": model.click.rounds,
+            "conversion_trees": model.conversion.rounds,
+            **_validate(held_out, model),
+            "seconds": round(time.perf_counter() - began, 3),
+        }
+        self.history.append(record | {"monitor_score": monitored(self._job.training, record)})
+        return self.history[-1]
+
+    def save(self, path: str, digest: str) -> None:
+        """Keep nothing: a fit takes no longer than an epoch of a ranker."""
+
+    def restore(self, path: str, digest: str) -> None:
+        """Begin anew; see `save`."""
+
+    def _fit(self, users: EncodedUsers, held_out: EncodedUsers, state: FeatureState) -> TreesModel:
+        behaviors = len(state.config.behavior_names)
+        transitions = self._count_transitions() if self._job.model.settings.transitions else None
+        train, valid = (tree_matrix(part, behaviors, transitions) for part in (users, held_out))
+        rates, how = state.base_rates, (self._job.training, self._job.seed)
+        shown = _clicks(users, train), _clicks(held_out, valid)
+        clicked = _conversions(users, train), _conversions(held_out, valid)
+        click = boost(*shown, rates["ctr"], CLICKS, *how)
+        conversion = boost(*clicked, min(rates["cvr"], 1 - 1e-6), CONVERSIONS, *how)
+        return TreesModel(click, conversion, behaviors, transitions)
+
+    def _count_transitions(self) -> Transitions:
+        """Of the users trained on, up to the last impression of the training period."""
+        blocks = [UserRows.from_table(table) for table in self._tables]
+        shown = [rows.impressions for rows in blocks]
+        until_us = max(int(each["time_us"][each["split"] == Split.TRAIN].max(initial=0)) for each in shown)
+        timelines = Timelines.of(blocks, until_us)
+        return Transitions.count(timelines.of_users(in_share(timelines.user, self._job.training.user_share)))
+
+
+def _periods(job: TrainingJob, tables: list[pa.Table], state: FeatureState) -> tuple[EncodedUsers, EncodedUsers]:
+    reader = ShardReader(tables, state, WINDOW, user_share=job.training.user_share)
+    train = concat_users(list(reader.training(np.random.default_rng(job.seed))))
+    valid = concat_users(list(reader.validation()))
+    for name, users in (("training", train), ("validation", valid)):
+        if not len(users.dense):
+            raise TrainingError(f"the {name} period has no impressions; move preprocess.valid_fraction")
+    return train, valid
+
+
+def _clicks(users: EncodedUsers, matrix: Matrix) -> Rows:
+    return Rows.of(matrix, users.impressions["click"], users.impressions["weight"])
+
+
+def _conversions(users: EncodedUsers, matrix: Matrix) -> Rows:
+    """Clicked rows whose conversions are known."""
+    shown = users.impressions
+    return Rows.of(matrix, shown["conversion"], shown["weight"] * shown["conversion_weight"] * shown["click"])
+
+
+def _validate(users: EncodedUsers, model: TreesModel) -> dict[str, Any]:
+    metrics = evaluate_predictions(prediction_columns(users, model.predict(users)))
+    # Rankers sum their losses under task weights; trees have the two that are log losses.
+    total = metrics["logloss"] + metrics["ctcvr_logloss"]
+    return {"valid_loss": total, **{f"valid_{name}": metrics[name] for name in VALID_METRICS}}
