@@ -33,6 +33,10 @@ from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
 
+NOT_OF_EVENTS = ("hidden", "cross_attention", "exact_match", "shared_tables", "recency", "learned_value")
+"""Settings of parts that no event touches: rankers that differ in these alone share one pre-training."""
+
+
 @section("model")
 class Config:
     """Settings of ROSA-Rec; the profiles `laptop` and `paper` are in `rosa_ray/profiles`.
