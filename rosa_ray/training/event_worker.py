@@ -20,12 +20,14 @@ from rosa_ray.models import UserBatch
 from rosa_ray.models.event_model import EventModel
 from rosa_ray.models.objectives import EventCounts, build_objective, require_event_ranker
 from rosa_ray.training.event_reader import EventReader
+from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.loop import Worker, fixed_seed, running_mean
 from rosa_ray.training.pretrain_job import PretrainJob
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import TableBlocks, idle_user
 from rosa_ray.training.start_weights import read_start
 from rosa_ray.training.step import Descent, sum_of_means
+
 
 class EventStepper(Descent):
     """Takes steps on timelines.
@@ -157,3 +159,8 @@ class EventWorker(Worker):
 
     def _idle_batch(self) -> UserBatch:
         return UserBatch.from_numpy(collate(self._idle, np.zeros(1, np.int64))).to(self.device)
+
+
+def build_worker(job: TrainingJob | PretrainJob, tables: TableBlocks, ranks: Ranks) -> Worker:
+    """The worker of a training, or of a pre-training."""
+    return EventWorker(job, tables, ranks) if isinstance(job, PretrainJob) else Worker(job, tables, ranks)

@@ -43,9 +43,11 @@ class PretrainJob:
 
     Attributes:
         job: the training that it is for; `job.pretrain` says how.
+        code: digest of the code, where a result of other code must not be taken.
     """
 
     job: TrainingJob
+    code: str = ""
 
     @property
     def layout(self) -> DataDir:
@@ -101,6 +103,7 @@ class PretrainJob:
             self.job.seed,
             self._data(),
             _weights_of(self.start),
+            self.code,
         ]
         return _digest(content)
 

@@ -65,9 +65,16 @@ def adopt_start(job: PretrainJob, place: PretrainedDir) -> Document:
     return _write(job, place, read_start(job.start).of(plain, features, set(touched)), [])
 
 
-def started(job: PretrainJob, place: PretrainedDir) -> TrainingJob:
-    """The training that begins with the result."""
-    return replace(job.job, start=place.root, start_digest=job.digest)
+def planned(job: TrainingJob, run_dir: str, code: str = "") -> TrainingJob:
+    """The training that will begin with the result; the given one where pre-training is off.
+
+    Args:
+        code: see `PretrainJob`.
+    """
+    if not job.pretrain.enabled:
+        return job
+    before = PretrainJob(job, code)
+    return replace(job, start=place_of(before, run_dir).root, start_digest=before.digest)
 
 
 def _no_counts(sizes: Mapping[str, int]) -> dict[str, Tensor]:

@@ -99,5 +99,7 @@ def require_event_ranker(ranker: nn.Module, name: str) -> EventRanker:
     """
     missing = [part for part in _NEEDED if not hasattr(ranker, part)]
     if missing:
-        raise ConfigError(f"model.name is '{name}', which has no {missing[0]} and cannot be pre-trained; set pretrain.epochs=0")
+        raise ConfigError(
+            f"model.name is '{name}', which has no {missing[0]} and cannot be pre-trained; set pretrain.epochs=0"
+        )
     return cast(EventRanker, ranker)
