@@ -41,5 +41,6 @@ def summary(result: dict[str, object]) -> str:
         return f"the weights of {result['started_from']}, on the ids of this log"
     return (
         f"epoch {result['best_epoch']} of {result['epochs']}, loss on held-out events {result['loss']:.4f} "
-        f"(without history {result['blank_loss']:.4f}), {result['seconds']:.1f} s, {result['events_per_s']:,.0f} events/s"
+        f"(without history {result['blank_loss']:.4f}), {result['seconds']:.1f} s, "
+        f"{result['events_per_s']:,.0f} events/s"
     )

@@ -1,7 +1,7 @@
 """What every worker of a pre-training runs: epochs over timelines, judged on those of held-out users. Without Ray.
 
-The loop is that of `rosa_ray.training.loop.Worker`, and so are its promises: figures are summed over the workers, and an
-epoch that is repeated is the same epoch. Here a sample is an event.
+The loop is that of `rosa_ray.training.loop.Worker`, and so are its promises. Figures are summed over the workers, and
+an epoch that is repeated is the same epoch. Here a sample is an event.
 """
 
 from collections.abc import Mapping

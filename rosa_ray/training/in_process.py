@@ -75,10 +75,10 @@ def pretrain_in_process(
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     code: str = "",
 ) -> TrainingJob:
-    """Pre-train as `job.pretrain` says, or take what an equal pre-training left in the run; returns the job that starts
-    from the result, and the given one where pre-training is off.
+    """Pre-train as `job.pretrain` says, or take what an equal pre-training left in the run.
 
-    A pre-training that was stopped goes on after its last epoch.
+    A pre-training that was stopped goes on after its last epoch. Returns the job that starts from the result, and the
+    given one where pre-training is off.
 
     Args:
         tables: user rows, block by block.

@@ -1,7 +1,9 @@
 """The result of a pre-training on disk: written once per digest, read by every training and trial that shares it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,14 +13,15 @@ from torch import Tensor
 
 from rosa_ray.data.user_rows import list_user_files, read_feature_state
 from rosa_ray.features import collate
-from rosa_ray.models import UserBatch
+from rosa_ray.models import UserBatch, build_ranker
 from rosa_ray.models.event_model import RANKER, EventModel
-from rosa_ray.models.objectives import EventCounts, build_objective, require_event_ranker
-from rosa_ray.run_dir import PretrainedDir, RunDir
+from rosa_ray.models.objectives import EventCounts, build_objective, can_be_pretrained, require_event_ranker
+from rosa_ray.run_dir import DataDir, PretrainedDir, RunDir
 from rosa_ray.settings.plain import to_plain
 from rosa_ray.storage import exists, read_json, read_parquet, write_json
 from rosa_ray.training.event_reader import encode_timelines
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.pretrain_config import PretrainConfig
 from rosa_ray.training.pretrain_job import PretrainJob
 from rosa_ray.training.reader import idle_user
 from rosa_ray.training.schedule import best_record
@@ -75,6 +78,26 @@ def planned(job: TrainingJob, run_dir: str, code: str = "") -> TrainingJob:
         return job
     before = PretrainJob(job, code)
     return replace(job, start=place_of(before, run_dir).root, start_digest=before.digest)
+
+
+def pretrainable(job: TrainingJob) -> TrainingJob:
+    """The job; without pre-training where its ranker cannot learn from events alone.
+
+    Raises:
+        InputError: there is no preprocessed data.
+    """
+    if not job.pretrain.enabled or _can_be_pretrained(job.model.name, json.dumps(to_plain(job.model)), job.data_dir):
+        return job
+    return replace(job, pretrain=PretrainConfig())
+
+
+@lru_cache
+def _can_be_pretrained(name: str, settings: str, data_dir: str) -> bool:
+    plain = {key: value for key, value in json.loads(settings).items() if key != "name"}
+    state = read_feature_state(DataDir(data_dir).features)
+    # Weights on this device take no memory: only the parts are looked at.
+    with torch.device("meta"):
+        return can_be_pretrained(build_ranker(name, plain, state.table_sizes, state.base_rates))
 
 
 def _no_counts(sizes: Mapping[str, int]) -> dict[str, Tensor]:

@@ -88,6 +88,15 @@ def build_objective(name: str, ranker: EventRanker, known: EventCounts) -> nn.Mo
     return build(ranker, known)
 
 
+def can_be_pretrained(ranker: nn.Module) -> bool:
+    """Whether a ranker learns from events alone.
+
+    >>> can_be_pretrained(nn.Identity())
+    False
+    """
+    return all(hasattr(ranker, part) for part in _NEEDED)
+
+
 def require_event_ranker(ranker: nn.Module, name: str) -> EventRanker:
     """Take a ranker for one that can be pre-trained.
 
