@@ -43,20 +43,9 @@ def data_dir(rows: UserRows, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def job(data_dir: str, name: str = "rosa", **changed: Any) -> TrainingJob:
+    model = ranker_settings(name, {} if name == "din" else SETTINGS)
     training = TrainingConfig(workers=1, epochs=1, warmup_steps=2)
-    return TrainingJob(
-        ranker_settings(name, {} if name == "din" else SETTINGS), LossConfig(), training, 5, data_dir, pretrain=PRETRAIN
-    ).__class__(
-        **{
-            "model": ranker_settings(name, {} if name == "din" else SETTINGS),
-            "loss": LossConfig(),
-            "training": training,
-            "seed": 5,
-            "data_dir": data_dir,
-            "pretrain": PRETRAIN,
-            **changed,
-        }
-    )
+    return replace(TrainingJob(model, LossConfig(), training, 5, data_dir, pretrain=PRETRAIN), **changed)
 
 
 def tables_of(data_dir: str) -> list[pa.Table]:
@@ -134,9 +123,6 @@ def test_an_event_of_the_training_period_changes_the_weights(
 def test_a_pretraining_that_was_stopped_ends_in_the_same_weights(
     data_dir: str, done: tuple[TrainingJob, Epochs], tmp_path: Path
 ) -> None:
-    def stop(record: Any) -> None:
-        raise KeyboardInterrupt
-
     seen: Epochs = []
     trainer = InProcessTrainer(PretrainJob(job(data_dir)), tables_of(data_dir))
     place = RunDir(str(tmp_path)).pretrained(PretrainJob(job(data_dir)).digest)
@@ -204,7 +190,10 @@ def test_a_shard_that_does_not_fit_in_memory_is_learned_from_whole(
 def test_rows_of_known_ids_are_taken_along_to_another_log(
     data_dir: str, done: tuple[TrainingJob, Epochs], tmp_path: Path
 ) -> None:
-    tomorrow = write_data_dir(tmp_path / "data", tiny_rows(users=30, per_user=6, seed=3))
+    rows = tiny_rows(users=30, per_user=6, seed=3)
+    moved = replace(rows, events={**rows.events, "item_key": rows.events["item_key"] + 7})
+    moved = replace(moved, impressions={**rows.impressions, "item_key": rows.impressions["item_key"] + 7})
+    tomorrow = write_data_dir(tmp_path / "data", moved)
     warm = replace(PRETRAIN, epochs=0, start_from=done[0].start)
     again = pretrain_in_process(job(tomorrow, pretrain=warm), tables_of(tomorrow), str(tmp_path))
     before, now = (read_feature_state(f"{one}/features").vocabularies["item"] for one in (data_dir, tomorrow))
