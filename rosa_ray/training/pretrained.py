@@ -3,8 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,7 @@ def _write(
         "best_epoch": best.get("epoch"),
         "loss": best.get("valid_loss"),
         "blank_loss": best.get("valid_blank_loss"),
+        "popularity_loss": best.get("valid_popularity_loss"),
         "seconds": round(sum(record["seconds"] for record in history), 3),
         "events_per_s": round(sum(record["samples"] for record in history) / seconds, 1) if seconds else None,
         "history": history,

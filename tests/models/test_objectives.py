@@ -37,7 +37,8 @@ def batch_of(users: int) -> UserBatch:
 def test_losses_are_finite_sums_with_a_number_and_reach_the_shared_tables(model: EventModel) -> None:
     sums, numbers = model(batch_of(20))
     assert sums.shape == numbers.shape == (1,)
-    assert torch.isfinite(sums).all() and numbers.item() > 0
+    assert torch.isfinite(sums).all()
+    assert numbers.item() > 0
     sums.sum().backward()
     assert model.ranker.tables.item.weight.grad is not None
 

@@ -13,10 +13,10 @@ import torch
 
 from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import ConfigError, InputError, TrainingError
-from rosa_ray.features import EncodedUsers, FeatureState, UserRows, cut_timelines
+from rosa_ray.features import EncodedUsers, UserRows, cut_timelines
 from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.run_dir import PretrainedDir, RunDir
-from rosa_ray.storage import read_json, write_json
+from rosa_ray.storage import read_json
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.event_reader import EventReader
 from rosa_ray.training.in_process import InProcessTrainer, pretrain_in_process
@@ -89,7 +89,9 @@ def test_every_user_with_two_events_in_the_training_period_is_learned_from_or_he
     assert 0 < len(held_out) < len(learned)
 
 
-def test_users_without_impressions_teach_the_same(data_dir: str, done: tuple[TrainingJob, Epochs], tmp_path: Path) -> None:
+def test_users_without_impressions_teach_the_same(
+    data_dir: str, done: tuple[TrainingJob, Epochs], tmp_path: Path
+) -> None:
     bare = [UserRows.from_table(table).timelines(BOUNDS.test_us).to_table() for table in tables_of(data_dir)]
     again = pretrain_in_process(job(data_dir), bare, str(tmp_path))
     assert equal(weights_of(again), weights_of(done[0]))
@@ -141,9 +143,7 @@ def test_a_finished_pretraining_is_taken_as_it_is(data_dir: str, tmp_path: Path)
     assert (second, seen) == (first, [])
 
 
-def test_training_starts_from_the_weights_and_ads_start_afresh(
-    data_dir: str, done: tuple[TrainingJob, Epochs]
-) -> None:
+def test_training_starts_from_the_weights_and_ads_start_afresh(data_dir: str, done: tuple[TrainingJob, Epochs]) -> None:
     weights = weights_of(done[0])
     assert {"tables.item.weight", "tables.category.weight", "next_event.project.weight"} <= weights.keys()
     assert {name.split(".")[0] for name in weights} == {"tables", "events", "encoder", "next_event"}
@@ -198,13 +198,16 @@ def test_rows_of_known_ids_are_taken_along_to_another_log(
     again = pretrain_in_process(job(tomorrow, pretrain=warm), tables_of(tomorrow), str(tmp_path))
     before, now = (read_feature_state(f"{one}/features").vocabularies["item"] for one in (data_dir, tomorrow))
     known = np.intersect1d(before.keys, now.keys)
-    assert 0 < len(known) < len(before.keys) and before.keys.tolist() != now.keys.tolist()
+    assert 0 < len(known) < len(before.keys)
+    assert before.keys.tolist() != now.keys.tolist()
     given, taken = (weights_of(one)["tables.item.weight"] for one in (done[0], again))
     assert torch.equal(taken[now.lookup(known)], given[before.lookup(known)])
     assert torch.equal(weights_of(again)["encoder.norm.weight"], weights_of(done[0])["encoder.norm.weight"])
 
 
-def test_a_warm_start_goes_on_learning_from_there(data_dir: str, done: tuple[TrainingJob, Epochs], tmp_path: Path) -> None:
+def test_a_warm_start_goes_on_learning_from_there(
+    data_dir: str, done: tuple[TrainingJob, Epochs], tmp_path: Path
+) -> None:
     seen: Epochs = []
     warm = replace(PRETRAIN, start_from=done[0].start)
     pretrain_in_process(job(data_dir, pretrain=warm), tables_of(data_dir), str(tmp_path), on_epoch=seen.append)

@@ -22,8 +22,8 @@ from rosa_ray.studies.compare.config import StudyConfig
 from rosa_ray.studies.compare.measure import measure_trial
 from rosa_ray.studies.compare.summary import PAPER, TARGET_GAPS, summarise
 from rosa_ray.studies.compare.variants import Variant
-from rosa_ray.studies.schedule import TellProgress, run_trials
 from rosa_ray.studies.pretraining import pretrain_trials
+from rosa_ray.studies.schedule import TellProgress, run_trials
 from rosa_ray.studies.trial import Trial, fit_trial, stale_trials
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.in_process import in_one_process
