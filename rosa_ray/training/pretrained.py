@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from rosa_ray.data.user_rows import list_user_files, read_feature_state
+from rosa_ray.errors import ConfigError
 from rosa_ray.features import collate
 from rosa_ray.models import UserBatch, build_ranker
 from rosa_ray.models.event_model import RANKER, EventModel
 from rosa_ray.models.objectives import EventCounts, build_objective, can_be_pretrained, require_event_ranker
 from rosa_ray.run_dir import DataDir, PretrainedDir, RunDir
 from rosa_ray.settings.plain import to_plain
-from rosa_ray.storage import exists, read_json, read_parquet, write_json
+from rosa_ray.storage import absolute, exists, read_json, read_parquet, write_json
 from rosa_ray.training.event_reader import encode_timelines
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.pretrain_config import PretrainConfig
@@ -73,9 +74,14 @@ def planned(job: TrainingJob, run_dir: str, code: str = "") -> TrainingJob:
 
     Args:
         code: see `PretrainJob`.
+
+    Raises:
+        ConfigError: it would start from its own run.
     """
     if not job.pretrain.enabled:
         return job
+    if job.pretrain.start_from and absolute(job.pretrain.start_from.rstrip("/")) == absolute(run_dir.rstrip("/")):
+        raise ConfigError(f"pretrain.start_from is '{job.pretrain.start_from}', this very run; name another one")
     before = PretrainJob(job, code)
     return replace(job, start=place_of(before, run_dir).root, start_digest=before.digest)
 

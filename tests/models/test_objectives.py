@@ -89,5 +89,5 @@ def test_padding_is_no_event(model: EventModel) -> None:
 
 
 def test_an_objective_of_no_file_is_refused() -> None:
-    with pytest.raises(ConfigError, match="known objectives are .*next_event"):
+    with pytest.raises(ConfigError, match=r"known objectives are .*next_event"):
         build_objective("telepathy", nn.Module(), EventCounts({}, {}))  # type: ignore[arg-type]
