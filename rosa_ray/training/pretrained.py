@@ -101,9 +101,12 @@ def pretrainable(job: TrainingJob) -> TrainingJob:
 def _can_be_pretrained(name: str, settings: str, data_dir: str) -> bool:
     plain = {key: value for key, value in json.loads(settings).items() if key != "name"}
     state = read_feature_state(DataDir(data_dir).features)
-    # Weights on this device take no memory: only the parts are looked at.
-    with torch.device("meta"):
-        return can_be_pretrained(build_ranker(name, plain, state.table_sizes, state.base_rates))
+    try:
+        # Weights on this device take no memory: only the parts are looked at.
+        with torch.device("meta"):
+            return can_be_pretrained(build_ranker(name, plain, state.table_sizes, state.base_rates))
+    except ConfigError:
+        return False
 
 
 def _no_counts(sizes: Mapping[str, int]) -> dict[str, Tensor]:
