@@ -45,6 +45,7 @@ class Variant:
         training: settings of training that differ from the study's.
         not_shared: settings of a baseline that the configured model lacks; they stay at their defaults.
         learning_rates: to choose from instead of the study's, of a model whose rates are of another kind.
+        pretrain: whether it starts from events, where the study and the model do.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Variant:
     training: Mapping[str, Any] = field(default_factory=dict)
     not_shared: tuple[str, ...] = ()
     learning_rates: tuple[float, ...] = ()
+    pretrain: bool = True
 
     def plain_settings(self) -> dict[str, Any]:
         """The model's settings as plain values, but for those that are not shared."""
@@ -72,8 +74,11 @@ def compare_variants(models: tuple[str, ...], champion: Tagged, loss: LossConfig
     return [*baselines, _variant(champion, loss)]
 
 
-def ablation_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
+def ablation_variants(champion: Tagged, loss: LossConfig, pretrained: bool = False) -> list[Variant]:
     """The configured model, the same with one part taken away at a time or the whole encoder, and strong baselines.
+
+    Args:
+        pretrained: whether the model starts from events; then one starts afresh.
 
     Raises:
         ConfigError: the model has no such parts.
@@ -94,9 +99,12 @@ def ablation_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
     return [
         _variant(champion, loss),
         *(
-            Variant(name, label, _changed(champion, parts), replace(loss, **weights))
+            Variant(
+                name, label, _changed(champion, parts), replace(loss, **weights), pretrain=parts.get("encoder", True)
+            )
             for name, (label, parts, weights) in switches.items()
         ),
+        *([Variant("no_pretraining", "without pre-training", champion, loss, pretrain=False)] if pretrained else []),
         *(_baseline(name, champion, loss) for name in STRONG),
     ]
 

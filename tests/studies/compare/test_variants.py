@@ -57,6 +57,11 @@ def test_the_strong_baselines_stand_beside_ablations_and_comparisons_alike() -> 
     assert not given.learning_rates
 
 
+def test_a_model_that_starts_from_events_is_also_set_beside_itself_afresh() -> None:
+    afresh = [one.name for one in ablation_variants(ROSA, LossConfig(), pretrained=True) if not one.pretrain]
+    assert afresh == ["no_encoder", "no_pretraining"]
+
+
 def test_a_curve_sets_each_baseline_against_the_model_on_the_same_users() -> None:
     variants = curve_variants(("din_exact_match", "trees"), ROSA, LossConfig(), (0.5,), 9)
     assert curve_pairs(variants, "rosa") == [
