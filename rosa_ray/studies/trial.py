@@ -20,13 +20,13 @@ from rosa_ray.run_dir import PretrainedDir, TrialDir
 from rosa_ray.storage import exists, read_json, read_parquet, remove_tree, write_json
 from rosa_ray.studies.identity import identify
 from rosa_ray.training.in_process import (
-    InProcessTrainer,
     load_tensors,
     pretrain_in_process,
     process_device,
     save_tensors,
 )
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.members import InProcessMembers, member_jobs
 from rosa_ray.training.pretrain_job import PretrainJob
 from rosa_ray.training.pretrained import place_of
 from rosa_ray.training.schedule import best_record, monitored
@@ -122,8 +122,8 @@ class TrialRun:
         place = self.trial.place
         if self.kept(place.fit) is not None:
             return
-        tables = self.tables()
-        trainer = InProcessTrainer(self._pretrained(tables), tables, self.device)
+        tables, jobs = self.tables(), member_jobs(self.trial.job)
+        trainer = InProcessMembers([self._pretrained(job, tables) for job in jobs], tables, self.device)
         trainer.restore(place.state, self.identity.digest)
         while not trainer.finished:
             record = trainer.run_epoch()
@@ -136,11 +136,13 @@ class TrialRun:
 
     def pretrain(self) -> None:
         """Pre-train where the job asks for it, or find that an equal trial of the run has."""
-        self._pretrained(self.tables())
+        tables = self.tables()
+        for job in member_jobs(self.trial.job):
+            self._pretrained(job, tables)
 
-    def _pretrained(self, tables: list[pa.Table]) -> TrainingJob:
+    def _pretrained(self, job: TrainingJob, tables: list[pa.Table]) -> TrainingJob:
         run_dir = self.trial.run_dir or self.trial.directory
-        return pretrain_in_process(self.trial.job, tables, run_dir, self.device, code=self.identity.code)
+        return pretrain_in_process(job, tables, run_dir, self.device, code=self.identity.code)
 
     def scorer(self) -> UserScorer:
         """The fitted ranker, with the weights of its best epoch."""
