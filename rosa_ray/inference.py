@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rosa_ray.errors import BundleError
 from rosa_ray.features import EncodedUsers, batch_users, collate, cut_long_users
-from rosa_ray.models import Predictions, UserBatch, build_ranker
+from rosa_ray.models import Predictions, UserBatch, build_ranker, ensemble_of
 
 SCORES = ("p_ctr", "p_cvr", "p_ctcvr", "value")
 
@@ -73,14 +73,18 @@ def load_ranker(description: Mapping[str, Any], weights: Mapping[str, Tensor]) -
     """Rebuild a trained ranker.
 
     Args:
-        description: `name`, `config`, `sizes` and `base_rates`, as training wrote them into the bundle.
+        description: `name`, `config`, `sizes` and `base_rates`, as training wrote them into the bundle; of an
+            ensemble also `members`, how many there are.
         weights: tensors by parameter name.
 
     Raises:
         BundleError: the weights are not those of the model described.
     """
-    sizes, base_rates = description["sizes"], description["base_rates"]
-    ranker = build_ranker(description["name"], description["config"], sizes, base_rates)
+    built_from = [description[name] for name in ("name", "config", "sizes", "base_rates")]
+    members = description.get("members", 1)
+    ranker = build_ranker(*built_from)
+    if members > 1:
+        ranker = ensemble_of([ranker, *(build_ranker(*built_from) for _ in range(members - 1))])
     try:
         ranker.load_state_dict(dict(weights))
     except RuntimeError as error:

@@ -4,6 +4,7 @@ from rosa_ray.models.balance import TaskBalance, build_balance
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.embedding import parameter_groups
 from rosa_ray.models.encoder import EncoderCache
+from rosa_ray.models.ensemble import Ensemble, ensemble_of, join_weights
 from rosa_ray.models.losses import (
     TASKS,
     LossConfig,
@@ -21,6 +22,7 @@ from rosa_ray.models.states import StateRanker, keeps_states
 __all__ = [
     "TASKS",
     "EncoderCache",
+    "Ensemble",
     "LossConfig",
     "LossScales",
     "LossTerms",
@@ -32,6 +34,8 @@ __all__ = [
     "build_balance",
     "build_ranker",
     "config_class",
+    "ensemble_of",
+    "join_weights",
     "keeps_states",
     "labelled_loss",
     "loss_terms",

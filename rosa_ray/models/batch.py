@@ -76,6 +76,8 @@ class Predictions:
         log_value: log of the expected revenue of one conversion, currency units.
         value_log_sigma: scalar, log of the spread of log revenue around it; None when the value is the price.
         next_event: sum and number of the next-event losses, scalars, of rankers that have that task, in training.
+        ctr_spread: standard deviation of the click probability among the members of an ensemble, float32 (B, N); None
+            of a single model.
     """
 
     ctr_logit: Tensor
@@ -83,6 +85,7 @@ class Predictions:
     log_value: Tensor
     value_log_sigma: Tensor | None = None
     next_event: tuple[Tensor, Tensor] | None = None
+    ctr_spread: Tensor | None = None
 
     @property
     def log_p_ctr(self) -> Tensor:

@@ -94,6 +94,9 @@ class RankedAd(BaseModel):
     ad_id: str
     score: float
     p_ctr: float = Field(description="probability of a click")
+    p_ctr_spread: float | None = Field(
+        None, description="standard deviation of p_ctr among the members of an ensemble; left out of a single model"
+    )
     p_cvr: float = Field(description="probability of a conversion given a click")
     value: float = Field(description="expected revenue of one conversion, currency units")
     expected_cost: float | None = Field(

@@ -50,11 +50,16 @@ class History:
 
 @dataclass(frozen=True)
 class Scores:
-    """Calibrated predictions per candidate, float64 (N,)."""
+    """Calibrated predictions per candidate, float64 (N,).
+
+    Attributes:
+        p_ctr_spread: standard deviation of `p_ctr` among the members of an ensemble; None of a single model.
+    """
 
     p_ctr: np.ndarray
     p_cvr: np.ndarray
     value: np.ndarray
+    p_ctr_spread: np.ndarray | None = None
 
     @property
     def finite(self) -> bool:
@@ -68,7 +73,8 @@ class Scores:
         >>> one.mix(two, 0.25).p_ctr
         array([1.75])
         """
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("p_ctr", "p_cvr", "value"))
+        names = ("p_ctr", "p_cvr", "value", *(() if self.p_ctr_spread is None else ("p_ctr_spread",)))
+        pairs = ((getattr(self, name), getattr(other, name)) for name in names)
         return Scores(*(weight * mine + (1 - weight) * theirs for mine, theirs in pairs))
 
 
@@ -111,7 +117,10 @@ class CandidateScorer:
         ctr, cvr, log_value = (head.double().cpu() for head in logits)
         raw = {"p_ctr": torch.sigmoid(ctr), "p_cvr": torch.sigmoid(cvr), "value": torch.exp(log_value)}
         scores = model.calibration.apply({name: values.numpy() for name, values in raw.items()})
-        heads = (scores["p_ctr"], scores["p_cvr"], scores["value"])
+        heads = [scores["p_ctr"], scores["p_cvr"], scores["value"]]
+        if predictions.ctr_spread is not None:
+            # Calibration moves all members alike, so that the spread keeps its ratio to the probability.
+            heads.append(predictions.ctr_spread.double().cpu().numpy() * scores["p_ctr"] / raw["p_ctr"].numpy())
         return [Scores(*(head[row] for head in heads)) for row in range(len(histories))]
 
     def _predict(self, histories: Sequence[History], batch: UserBatch) -> Predictions:

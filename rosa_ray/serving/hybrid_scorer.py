@@ -318,6 +318,7 @@ class HybridScorer:
             "ad_id": chosen.ad_id,
             "score": ranking,
             "p_ctr": scores.p_ctr,
+            **({} if scores.p_ctr_spread is None else {"p_ctr_spread": scores.p_ctr_spread}),
             "p_cvr": scores.p_cvr,
             "value": scores.value,
             "expected_cost": cost if has_costs else nothing,

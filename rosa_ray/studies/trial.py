@@ -23,13 +23,13 @@ from rosa_ray.studies.trees.config import TREES
 from rosa_ray.studies.trees.model import TreesModel, TreesScorer
 from rosa_ray.studies.trees.trainer import TreesTrainer
 from rosa_ray.training.in_process import (
-    InProcessTrainer,
     load_tensors,
     pretrain_in_process,
     process_device,
     save_tensors,
 )
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.members import InProcessMembers, member_jobs
 from rosa_ray.training.pretrain_job import PretrainJob
 from rosa_ray.training.pretrained import place_of
 from rosa_ray.training.schedule import best_record, monitored
@@ -125,8 +125,7 @@ class TrialRun:
         place = self.trial.place
         if self.kept(place.fit) is not None:
             return
-        tables = self.tables()
-        trainer = _trainer_class(self.trial.job)(self._pretrained(tables), tables, self.device)
+        trainer = self._trainer(self.tables())
         trainer.restore(place.state, self.identity.digest)
         while not trainer.finished:
             record = trainer.run_epoch()
@@ -137,13 +136,21 @@ class TrialRun:
         self.keep(_fit_record(self.trial.job, trainer.history), place.fit)
         self.trial.discard()
 
+    def _trainer(self, tables: list[pa.Table]) -> InProcessMembers | TreesTrainer:
+        if _is_trees(self.trial.job):
+            return TreesTrainer(self.trial.job, tables, self.device)
+        jobs = [self._pretrained(job, tables) for job in member_jobs(self.trial.job)]
+        return InProcessMembers(jobs, tables, self.device)
+
     def pretrain(self) -> None:
         """Pre-train where the job asks for it, or find that an equal trial of the run has."""
-        self._pretrained(self.tables())
+        tables = self.tables()
+        for job in member_jobs(self.trial.job):
+            self._pretrained(job, tables)
 
-    def _pretrained(self, tables: list[pa.Table]) -> TrainingJob:
+    def _pretrained(self, job: TrainingJob, tables: list[pa.Table]) -> TrainingJob:
         run_dir = self.trial.run_dir or self.trial.directory
-        return pretrain_in_process(self.trial.job, tables, run_dir, self.device, code=self.identity.code)
+        return pretrain_in_process(job, tables, run_dir, self.device, code=self.identity.code)
 
     def scorer(self) -> Scorer:
         """The fitted model, with the weights of its best epoch."""
@@ -188,10 +195,6 @@ def stale_trials(trials: Sequence[Trial]) -> str | None:
 
 def _is_trees(job: TrainingJob) -> bool:
     return job.model.name == TREES
-
-
-def _trainer_class(job: TrainingJob) -> type[InProcessTrainer] | type[TreesTrainer]:
-    return TreesTrainer if _is_trees(job) else InProcessTrainer
 
 
 def _fit_record(job: TrainingJob, history: list[Record]) -> Record:

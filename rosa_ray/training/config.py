@@ -50,6 +50,9 @@ class TrainingConfig:
     weight_average: Annotated[float, Ge(0), Lt(1)] = 0.99
     """Decay per step of the running mean of the weights, which is what is validated and kept. 0 takes the last step's
     weights (Polyak & Juditsky 1992)."""
+    members: Annotated[int, Ge(1)] = 1
+    """Fits by rising seeds that are served as one: the mean of their probabilities. Training, states and scoring cost
+    as many times more. `p_ctr_spread` of an answer says how far they lie apart (Lakshminarayanan et al. 2017)."""
     user_share: Annotated[float, Gt(0), Le(1)] = 1.0
     """Share of the users that are trained on: the same ones in every run, those of a smaller share among those of a
     larger one. All users are validated."""

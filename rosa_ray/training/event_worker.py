@@ -126,8 +126,10 @@ class EventWorker(Worker):
 
     def _baselines(self, known: EventCounts) -> dict[str, float]:
         """Held-out losses by objective after states that say nothing, and of telling items by their number."""
-        objectives = self._pretrain.objectives
-        blank = self._losses(self._held_out_totals(self.ranker.eval().blank_losses, len(objectives)))
+        objectives, model = self._pretrain.objectives, self.ranker
+        assert isinstance(model, EventModel)
+        model.eval()
+        blank = self._losses(self._held_out_totals(model.blank_losses, len(objectives)))
         found = {f"blank_{name}": value for name, value in blank.items()}
         if BY_POPULARITY in objectives:
             sums, numbers = self._held_out_totals(ByPopularity(known).to(self.device), 1)

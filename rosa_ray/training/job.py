@@ -16,6 +16,7 @@ from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.pretrain_config import PretrainConfig
 
 _NOT_IN_DIGEST = (
+    "members",
     "workers",
     "min_workers",
     "use_gpu",
@@ -74,7 +75,8 @@ class TrainingJob:
 
     def build(self, state: FeatureState) -> nn.Module:
         """The ranker with fresh weights; torch's seed decides them."""
-        return build_ranker(**self.describe_model(state))
+        description = self.describe_model(state)
+        return build_ranker(*(description[name] for name in ("name", "config", "sizes", "base_rates")))
 
     def describe_model(self, state: FeatureState) -> dict[str, Any]:
         """What a bundle needs to rebuild the ranker; see `rosa_ray.inference.load_ranker`."""
@@ -83,4 +85,5 @@ class TrainingJob:
             "config": to_plain(self.model.settings),
             "sizes": state.table_sizes,
             "base_rates": state.base_rates,
+            **({"members": self.training.members} if self.training.members > 1 else {}),
         }

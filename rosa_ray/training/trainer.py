@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.fit import OnEpoch, best_state, fit, outcome_of
 from rosa_ray.training.gate import fit_run_gate
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.members import joined, mean_of_bests, member_jobs, told_of
 from rosa_ray.training.pretrain import pretrained
 from rosa_ray.training.pretrain_config import PretrainConfig
 from rosa_ray.training.pretrained import planned
@@ -96,24 +98,28 @@ def train(
         InputError: there is no preprocessed data.
         ConfigError: the model cannot be pre-trained.
     """
-    before = TrainingJob(model, loss, training, seed, absolute(data_dir), pretrain=pretrain)
-    job = planned(before, absolute(run_dir))
+    job = TrainingJob(model, loss, training, seed, absolute(data_dir), pretrain=pretrain)
     run_dir, place = absolute(run_dir), RunDir(absolute(run_dir))
     state = read_feature_state(job.layout.features)
     files = list_user_files(job.layout.users)
     users = sum(rows for _, rows in files)
-    name = job.digest(state.fingerprint, users)
-    run_id = _prepare(place, name, training.resume)
+    names = [planned(one, run_dir).digest(state.fingerprint, users) for one in member_jobs(job)]
+    run_id = _prepare(place, names, training.resume)
     if users < training.workers:
         tell(f"{counted(users, 'user')} for {counted(training.workers, 'worker')}: {users} train")
     for line in off_lines(loss, state.totals):
         tell(line)
     with start_run(tracking, run_dir, Path(run_dir).name, run_id=run_id) as run:
-        write_json({"digest": name, "mlflow_run_id": run.run_id}, place.train)
+        write_json({"digest": names[0], "mlflow_run_id": run.run_id}, place.train)
         run.log_params(config)
-        pretrained(before, run_dir, run, tell)
-        result = fit(job, place.checkpoints, name, lambda record: _follow(run, record, on_epoch))
-        return _finish(job, state, result, run, place, name, config, calibration, gate, tell)
+        results = []
+        for number, one in enumerate(member_jobs(job)):
+            pretrained(one, run_dir, run, tell)
+            if training.members > 1:
+                tell(f"member {number + 1} of {training.members}, seed {one.seed}")
+            begun = planned(one, run_dir)
+            results.append(fit(begun, place.checkpoints, names[number], partial(_follow, run, on_epoch, number)))
+        return _finish(job, state, results, run, place, names[0], config, calibration, gate, tell)
 
 
 def epoch_line(record: EpochRecord) -> str:
@@ -168,24 +174,26 @@ def undefined_monitor_line(training: TrainingConfig, best: EpochRecord) -> str |
     return f"{what}: {FALLBACK_MONITOR} chose epoch {best['epoch']}"
 
 
-def _prepare(run_dir: RunDir, name: str, resume: bool) -> str | None:
+def _prepare(run_dir: RunDir, names: list[str], resume: bool) -> str | None:
     """Clear checkpoints when starting over; returns the MLflow run to continue."""
     if not resume:
-        remove_tree(f"{run_dir.checkpoints}/{name}")
+        for name in names:
+            remove_tree(f"{run_dir.checkpoints}/{name}")
         return None
     former = read_json(run_dir.train) if exists(run_dir.train) else {}
-    return former.get("mlflow_run_id") if former.get("digest") == name else None
+    return former.get("mlflow_run_id") if former.get("digest") == names[0] else None
 
 
-def _follow(run: Run, record: EpochRecord, on_epoch: OnEpoch) -> None:
-    run.log_metrics(record, step=record["epoch"])
+def _follow(run: Run, on_epoch: OnEpoch, number: int, record: EpochRecord) -> None:
+    prefix = f"member{number + 1}_" if number else ""
+    run.log_metrics({f"{prefix}{name}": value for name, value in record.items()}, step=record["epoch"])
     on_epoch(record)
 
 
 def _finish(
     job: TrainingJob,
     state: FeatureState,
-    result: Result,
+    results: list[Result],
     run: Run,
     run_dir: RunDir,
     name: str,
@@ -194,15 +202,17 @@ def _finish(
     gate: GateTrainingConfig,
     tell: Tell,
 ) -> TrainResult:
-    history = outcome_of(result)["history"]
-    checkpoint, best = best_state(job.training, result)
+    histories = [told_of(outcome_of(one)["history"], number, len(results)) for number, one in enumerate(results)]
+    history = [record for one in histories for record in one]
+    states = [best_state(job.training, one) for one in results]
+    best = mean_of_bests([record for _, record in states])
     if line := undefined_monitor_line(job.training, best):
         tell(line)
     manifest = make_bundle(
         run_dir.bundle,
         job=job,
         state=state,
-        weights=checkpoint["model"],
+        weights=joined([checkpoint["model"] for checkpoint, _ in states]),
         best=best,
         config=config,
         calibration=calibration,

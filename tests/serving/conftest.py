@@ -29,7 +29,7 @@ from rosa_ray.features import (
     keyed_impressions,
 )
 from rosa_ray.features.records import mixed_keys
-from rosa_ray.models import build_ranker
+from rosa_ray.models import build_ranker, ensemble_of
 from rosa_ray.schema import BEHAVIORS, hash_ids
 from rosa_ray.serving.assembly import ServiceSettings, build_scorer
 from rosa_ray.serving.candidates import Candidates
@@ -74,11 +74,12 @@ class World:
     model: ServedModel
 
     def settings(self, store: Path, **serving: object) -> ServiceSettings:
-        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**serving))
+        """Of a service that waits: on a busy machine an answer in time is no matter of the code."""
+        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
+        return ServiceSettings(str(self.bundle), StoreConfig(path=str(store)), ServingConfig(**(patient | serving)))
 
     def scorer(self, store: Path, **serving: object) -> HybridScorer:
-        patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
-        scorer = build_scorer(self.settings(store, **(patient | serving)))
+        scorer = build_scorer(self.settings(store, **serving))
         scorer.now_us = lambda: NOW_US
         return scorer
 
@@ -131,9 +132,14 @@ def client_of(scorer: HybridScorer) -> LocalClient:
 
 
 def write_world_bundle(
-    home: Path, features: FeatureState, name: str = "rosa", config: Mapping[str, object] = MODEL, seed: int = 11
+    home: Path,
+    features: FeatureState,
+    name: str = "rosa",
+    config: Mapping[str, object] = MODEL,
+    seed: int = 11,
+    members: int = 1,
 ) -> Path:
-    """A bundle with random weights for these features."""
+    """A bundle with random weights for these features, of a single model or of an ensemble."""
     torch.manual_seed(seed)
     description = {
         "name": name,
@@ -141,7 +147,8 @@ def write_world_bundle(
         "sizes": features.table_sizes,
         "base_rates": features.base_rates,
     }
-    ranker = build_ranker(**description)
+    rankers = [build_ranker(**description) for _ in range(members)]
+    ranker = rankers[0] if members == 1 else ensemble_of(rankers)
     with torch.no_grad():
         for parameter in ranker.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
@@ -149,7 +156,7 @@ def write_world_bundle(
     write_bundle(
         home / "bundle",
         weights=ranker.state_dict(),
-        model=description,
+        model=description | ({"members": members} if members > 1 else {}),
         features_saver=features.save,
         feature_fingerprint=features.fingerprint,
         metrics={"auc": 0.7},

@@ -23,8 +23,8 @@ from tests.serving.conftest import CALIBRATION, MODEL, NOW_US, World, client_of,
 from tests.serving.test_parity import logged, request_of
 
 SMALL = {**MODEL, "cross_rows": 64, "units": 8}
-NAMES = [*ranker_names(), "examples.my_model"]
-WHOLE = [name for name in NAMES if name != "rosa"]
+NAMES = [*ranker_names(), "examples.my_model", "rosa x 3", "din x 2"]
+WHOLE = [name for name in NAMES if not name.startswith("rosa")]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -38,9 +38,10 @@ def din(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bundle_of(name: str, world: World, home: Path) -> Path:
+    name, _, members = name.partition(" x ")
     known = {field.name for field in dataclasses.fields(config_class(name))}
     config = {key: value for key, value in SMALL.items() if key in known}
-    return write_world_bundle(home, world.features, name, config)
+    return write_world_bundle(home, world.features, name, config, members=int(members or 1))
 
 
 def scorer_of(world: World, bundle: Path, store: Path, **serving: object) -> HybridScorer:
@@ -84,6 +85,16 @@ def test_the_store_of_a_materialisation_holds_what_a_score_depends_on(
     for user in ("u1", "u4", "u7"):
         one, other = (asyncio.run(scorer.rank(RankRequest(user_id=user, top_k=30))) for scorer in (long, short))
         assert one["ads"] == other["ads"]
+
+
+@pytest.mark.parametrize(("name", "told"), [("rosa x 3", True), ("din x 2", True), ("rosa", False)])
+def test_an_ensemble_says_how_far_its_members_lie_apart(
+    world: World, tmp_path: Path, store_path: Path, name: str, told: bool
+) -> None:
+    client = client_of(scorer_of(world, bundle_of(name, world, tmp_path), store_path, rule="online"))
+    ads = client.post("/rank", json={"user_id": "u1", "top_k": 30}).json()["ads"]
+    assert all(("p_ctr_spread" in ad) == told for ad in ads)
+    assert all(0 < ad["p_ctr_spread"] < 0.5 for ad in ads if told)
 
 
 def test_users_without_history_are_ranked(scorer: HybridScorer) -> None:

@@ -100,7 +100,8 @@ def run_comparison(
         tell(line)
     first = [comparison.trial(variant, seeds[0], rate) for variant, rate in tries]
     each = {variant.name: (variant, rate) for variant, rate in tries}.values()
-    pretrain_trials([comparison.trial(*one, seed) for one in each for seed in seeds], config.trials_at_once, tell)
+    before = [comparison.trial(variant, seed, rate) for variant, rate in each for seed in seeds]
+    pretrain_trials(before, config.trials_at_once, tell)
     tried = run_trials(fit_trial, first, config.trials_at_once, tell)
     chosen = {
         variant.name: best_rate([result for (of, _), result in zip(tries, tried, strict=True) if of is variant])
