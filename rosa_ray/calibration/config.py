@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from rosa_ray.settings import section
 
@@ -22,3 +22,11 @@ class CalibrationConfig:
     """Positives behind one knot of an isotonic map, at least."""
     prior_positives: Annotated[float, Ge(0)] = 25.0
     """Weight of "the model is right", in positives. A head with that many is moved half of the way."""
+    slope_caution: Annotated[float, Ge(0)] = 10.0
+    """How many times more evidence the slope of a head needs than its level. 1 lets some hundred positives tell how far
+    scores of one request should lie apart."""
+    cvr_slope: Annotated[float, Ge(0), Le(1)] = 1.0
+    """Slope of the conversion head before any evidence: 1 takes the model as right, 0 one rate for all."""
+    value: Literal["learned", "shrunk"] = "learned"
+    """`learned` takes the value head as it is. `shrunk` keeps to the catalogue price, and leaves it only as far as the
+    validation period's conversions carry."""

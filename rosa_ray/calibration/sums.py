@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rosa_ray.arrays import Columns, Floats
 from rosa_ray.calibration.curve import logit
+from rosa_ray.calibration.value import log_over
 
 CELLS = 16_384
 LIMIT = 16.0
@@ -68,27 +69,57 @@ class HeadSums:
         return self.logits[used] / rows, rows, self.positives[used]
 
 
-@dataclass
+VALUE_WEIGHTS = np.linspace(0.0, 1.0, 21)
+"""Weights that a learned value may have beside the catalogue price."""
+
+
+@dataclass(eq=False)
 class ValueSums:
-    """Predicted value and revenue of the conversions, currency units, and how many conversions they are of."""
+    """Predicted value, price and revenue of the conversions.
+
+    Attributes:
+        conversions: weighted.
+        predicted, observed: value as predicted, and revenue; currency units.
+        at_weights: predicted value at each of `VALUE_WEIGHTS`, currency units, (21,).
+        moments: sums of 1, l, y, l², l·y and y² over conversions with revenue, where l is the log of value over price
+            and y that of revenue over price; (6,).
+    """
 
     conversions: float = 0.0
     predicted: float = 0.0
     observed: float = 0.0
+    at_weights: Floats = field(default_factory=lambda: np.zeros(len(VALUE_WEIGHTS)))
+    moments: Floats = field(default_factory=lambda: np.zeros(6))
 
-    def update(self, predicted: Floats, observed: Floats, weights: Floats | None = None) -> "ValueSums":
-        """Add converted rows: predicted value, revenue and weights > 0 (1 by default), each (n,)."""
+    def update(
+        self, predicted: Floats, observed: Floats, weights: Floats | None = None, price: Floats | None = None
+    ) -> "ValueSums":
+        """Add converted rows: predicted value, revenue, weights > 0 and catalogue price > 0, each (n,).
+
+        A weight is 1 by default. Without prices nothing can be learned of how far the value leaves them.
+        """
         w = np.ones(len(predicted)) if weights is None else weights
         self.conversions += float(w.sum())
         self.predicted += float((w * predicted).sum())
         self.observed += float((w * observed).sum())
+        if price is not None:
+            self._update_weights(predicted, observed, w, price)
         return self
+
+    def _update_weights(self, predicted: Floats, observed: Floats, w: Floats, price: Floats) -> None:
+        learned = log_over(predicted, price)
+        self.at_weights += (w * price) @ np.exp(learned[:, None] * VALUE_WEIGHTS)
+        paid = observed > 0
+        weight, x, y = w[paid], learned[paid], log_over(observed[paid], price[paid])
+        self.moments += np.stack([np.ones_like(x), x, y, x * x, x * y, y * y]) @ weight
 
     def merge(self, other: "ValueSums") -> "ValueSums":
         """Add the sums of another worker."""
         self.conversions += other.conversions
         self.predicted += other.predicted
         self.observed += other.observed
+        self.at_weights += other.at_weights
+        self.moments += other.moments
         return self
 
 
@@ -104,7 +135,7 @@ class CalibrationSums:
         """Add impressions of the validation period, with raw scores.
 
         Args:
-            columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,), and weight, how many impressions a
+            columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,), price where known, weight, how many impressions a
                 row stands for, 1 without it; conversion_weight, how much of that in all about conversions, 1 without
                 it; others are ignored.
         """
@@ -115,7 +146,9 @@ class CalibrationSums:
         bought = weight * columns.get("conversion_weight", 1.0)
         click, converted = click & (bought > 0), converted & (bought > 0)
         self.cvr.update(columns["p_cvr"][click], conversion[click], bought[click])
-        self.value.update(columns["value"][converted], columns["revenue"][converted], bought[converted])
+        value, revenue = columns["value"][converted], columns["revenue"][converted]
+        price = columns["price"][converted] if "price" in columns else None
+        self.value.update(value, revenue, bought[converted], price)
         return self
 
     def merge(self, other: "CalibrationSums") -> "CalibrationSums":

@@ -110,7 +110,8 @@ class CandidateScorer:
         logits = (predictions.ctr_logit, predictions.cvr_logit, predictions.log_value)
         ctr, cvr, log_value = (head.double().cpu() for head in logits)
         raw = {"p_ctr": torch.sigmoid(ctr), "p_cvr": torch.sigmoid(cvr), "value": torch.exp(log_value)}
-        scores = model.calibration.apply({name: values.numpy() for name, values in raw.items()})
+        scored = {name: values.numpy() for name, values in raw.items()}
+        scores = model.calibration.apply({**scored, "price": candidates["price"]})
         heads = (scores["p_ctr"], scores["p_cvr"], scores["value"])
         return [Scores(*(head[row] for head in heads)) for row in range(len(histories))]
 
