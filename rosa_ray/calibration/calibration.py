@@ -119,9 +119,8 @@ class Calibration:
         """
         try:
             if document["version"] not in (FORMAT_VERSION, WEIGHTED_VALUE_VERSION):
-                raise ValueError(
-                    f"its version is {document['version']}, this code reads {FORMAT_VERSION} and {WEIGHTED_VALUE_VERSION}"
-                )
+                read = f"{FORMAT_VERSION} and {WEIGHTED_VALUE_VERSION}"
+                raise ValueError(f"its version is {document['version']}, this code reads {read}")
             return cls(
                 ctr=Curve.from_dict(document["heads"]["ctr"]),
                 cvr=Curve.from_dict(document["heads"]["cvr"]),

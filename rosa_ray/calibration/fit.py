@@ -143,7 +143,7 @@ def fit_value_factor(sums: ValueSums, prior_conversions: float, weight: float = 
     >>> fit_value_factor(ValueSums(conversions=30, predicted=300.0, observed=600.0), 10)
     1.75
     """
-    predicted = sums.predicted if weight == 1.0 else float(sums.at_weights[VALUE_WEIGHTS == weight][0])
+    predicted = sums.predicted if weight == 1.0 else float(sums.at_weights[weight == VALUE_WEIGHTS][0])
     if not (sums.conversions and predicted > 0 and sums.observed > 0):
         return 1.0
     prior = prior_conversions * predicted / sums.conversions

@@ -135,9 +135,9 @@ class CalibrationSums:
         """Add impressions of the validation period, with raw scores.
 
         Args:
-            columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,), price where known, weight, how many impressions a
+            columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,), and weight, how many impressions a
                 row stands for, 1 without it; conversion_weight, how much of that in all about conversions, 1 without
-                it; others are ignored.
+                it; price, without which the value keeps no weight; others are ignored.
         """
         click, conversion = columns["click"] == 1, columns["conversion"] == 1
         converted = click & conversion

@@ -166,7 +166,7 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings, frozen: Columns) 
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
         "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
-        "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
+        "delays": count_delays(impressions),
         **({"own": _coverage_of_columns(impressions, config, things, frozen)} if config.columns else {}),
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }
