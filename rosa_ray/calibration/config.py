@@ -22,6 +22,10 @@ class CalibrationConfig:
     """Positives behind one knot of an isotonic map, at least."""
     prior_positives: Annotated[float, Ge(0)] = 25.0
     """Weight of "the model is right", in positives. A head with that many is moved half of the way."""
+    population: Literal["shown", "candidates"] = "shown"
+    """Which ads probabilities are right for: those that the log shows, or all that compete for a request. A policy that
+    shows what users like leaves candidates worse than what it shows. `candidates` weighs each shown row by 1 over its
+    propensity; without propensities it is `shown`."""
     slope_caution: Annotated[float, Ge(0)] = 10.0
     """How many times more evidence the slope of a head needs than its level. 1 lets some hundred positives tell how far
     scores of one request should lie apart."""

@@ -36,16 +36,29 @@ def fit_calibration(sums: CalibrationSums, config: CalibrationConfig) -> Calibra
     """
     if config.method == "none":
         return Calibration()
+    ctr, cvr = _population(sums, config)
     weight = 1.0 if config.value == "learned" else fit_value_weight(sums.value.moments, config.prior_positives)
     weight = _nearest(VALUE_WEIGHTS, weight)
     return Calibration(
-        ctr=fit_curve(sums.ctr, config),
-        cvr=fit_curve(sums.cvr, config, config.cvr_slope),
+        ctr=fit_curve(ctr, config),
+        cvr=fit_curve(cvr, config, config.cvr_slope),
         value_weight=weight,
         value_factor=fit_value_factor(sums.value, config.prior_positives, weight),
         conversions=sums.value.conversions,
-        fallbacks=_fallbacks(sums),
+        fallbacks=_fallbacks(sums) | _population_fallback(sums, config),
     )
+
+
+def _population(sums: CalibrationSums, config: CalibrationConfig) -> tuple[HeadSums, HeadSums]:
+    """Rows of the two probability heads that stand for the ads the probabilities are to be right for."""
+    if config.population == "shown" or not sums.candidate_ctr.total_rows:
+        return sums.ctr, sums.cvr
+    return sums.candidate_ctr.effective(), sums.candidate_cvr.effective()
+
+
+def _population_fallback(sums: CalibrationSums, config: CalibrationConfig) -> dict[str, str]:
+    lacking = config.population == "candidates" and not sums.candidate_ctr.total_rows
+    return {"population": "no propensity in the validation period"} if lacking else {}
 
 
 def _fallbacks(sums: CalibrationSums) -> dict[str, str]:

@@ -24,7 +24,7 @@ def _cells() -> Floats:
 
 @dataclass(eq=False)
 class HeadSums:
-    """Weighted rows, positives and logits of one head, by logit cell.
+    """Weighted rows, positives and logits of one head, by logit cell; and the squared weights of the positives.
 
     >>> sums = HeadSums().update(np.array([0.5, 0.5, 0.1]), np.array([1, 0, 0]))
     >>> sums.total_rows, sums.total_positives
@@ -34,6 +34,7 @@ class HeadSums:
     rows: Floats = field(default_factory=_cells)
     positives: Floats = field(default_factory=_cells)
     logits: Floats = field(default_factory=_cells)
+    positive_squares: float = 0.0
 
     def update(self, probabilities: Floats, labels: npt.NDArray[Any], weights: Floats | None = None) -> "HeadSums":
         """Add n rows: probabilities in [0, 1], labels in {0, 1}, weights > 0 (1 by default), each (n,)."""
@@ -43,6 +44,7 @@ class HeadSums:
         self.rows += np.bincount(cells, w, CELLS)
         self.positives += np.bincount(cells, w * labels, CELLS)
         self.logits += np.bincount(cells, w * x, CELLS)
+        self.positive_squares += float((w * w) @ labels)
         return self
 
     def merge(self, other: "HeadSums") -> "HeadSums":
@@ -50,6 +52,7 @@ class HeadSums:
         self.rows += other.rows
         self.positives += other.positives
         self.logits += other.logits
+        self.positive_squares += other.positive_squares
         return self
 
     @property
@@ -61,6 +64,22 @@ class HeadSums:
     def total_positives(self) -> float:
         """Weighted positives."""
         return float(self.positives.sum())
+
+    def effective(self) -> "HeadSums":
+        """The same rates on as many positives as their weights are worth, `(Σw)² / Σw²` (Kish 1965, §11.2).
+
+        Unequal weights make sums noisier than their size says; a fit with a prior then leaves the prior less.
+
+        >>> sums = HeadSums().update(np.full(4, 0.5), np.array([1, 1, 0, 0]), np.array([1.0, 3.0, 1.0, 3.0]))
+        >>> sums.effective().total_positives
+        1.6
+        """
+        if not self.positive_squares:
+            return self
+        scale = self.total_positives / self.positive_squares
+        return HeadSums(
+            self.rows * scale, self.positives * scale, self.logits * scale, self.positive_squares * scale**2
+        )
 
     def table(self) -> tuple[Floats, Floats, Floats]:
         """Return mean logit, rows and positives of the cells that have rows, by rising logit."""
@@ -125,11 +144,18 @@ class ValueSums:
 
 @dataclass
 class CalibrationSums:
-    """Sums of all heads: CTR on all impressions, CVR on the clicked ones, value on the converted ones."""
+    """Sums of all heads: CTR on all impressions, CVR on the clicked ones, value on the converted ones.
+
+    Attributes:
+        candidate_ctr, candidate_cvr: the same where each row stands for the candidates it was drawn from: it weighs
+            1 / propensity. Rows without a propensity are not in them.
+    """
 
     ctr: HeadSums = field(default_factory=HeadSums)
     cvr: HeadSums = field(default_factory=HeadSums)
     value: ValueSums = field(default_factory=ValueSums)
+    candidate_ctr: HeadSums = field(default_factory=HeadSums)
+    candidate_cvr: HeadSums = field(default_factory=HeadSums)
 
     def update(self, columns: Columns) -> "CalibrationSums":
         """Add impressions of the validation period, with raw scores.
@@ -137,13 +163,15 @@ class CalibrationSums:
         Args:
             columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,), and weight, how many impressions a
                 row stands for, 1 without it; conversion_weight, how much of that in all about conversions, 1 without
-                it; price, without which the value keeps no weight; others are ignored.
+                it; price, without which the value keeps no weight; propensity, NaN or left out where it is not known;
+                others are ignored.
         """
         click, conversion = columns["click"] == 1, columns["conversion"] == 1
         converted = click & conversion
         weight = columns.get("weight", np.ones(len(click)))
         self.ctr.update(columns["p_ctr"], click, weight)
         bought = weight * columns.get("conversion_weight", 1.0)
+        self._update_candidates(columns, click, weight, bought)
         click, converted = click & (bought > 0), converted & (bought > 0)
         self.cvr.update(columns["p_cvr"][click], conversion[click], bought[click])
         value, revenue = columns["value"][converted], columns["revenue"][converted]
@@ -151,9 +179,20 @@ class CalibrationSums:
         self.value.update(value, revenue, bought[converted], price)
         return self
 
+    def _update_candidates(self, columns: Columns, click: Floats, weight: Floats, bought: Floats) -> None:
+        propensity = np.asarray(columns.get("propensity", np.full(len(click), np.nan)), np.float64)
+        known = propensity > 0
+        stands_for = np.divide(1.0, propensity, out=np.zeros(len(click)), where=known)
+        self.candidate_ctr.update(columns["p_ctr"][known], click[known], (weight * stands_for)[known])
+        bought = bought * stands_for * click
+        known = bought > 0
+        self.candidate_cvr.update(columns["p_cvr"][known], (columns["conversion"] == 1)[known], bought[known])
+
     def merge(self, other: "CalibrationSums") -> "CalibrationSums":
         """Add the sums of another worker."""
         self.ctr.merge(other.ctr)
         self.cvr.merge(other.cvr)
         self.value.merge(other.value)
+        self.candidate_ctr.merge(other.candidate_ctr)
+        self.candidate_cvr.merge(other.candidate_cvr)
         return self

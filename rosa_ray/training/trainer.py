@@ -32,7 +32,12 @@ from rosa_ray.words import counted
 Tell = Callable[[str], None]
 """Takes a line for people."""
 
-_CALIBRATED = {"ctr": "click probabilities", "cvr": "conversion probabilities", "value": "values of a conversion"}
+_CALIBRATED = {
+    "ctr": "click probabilities",
+    "cvr": "conversion probabilities",
+    "value": "values of a conversion",
+    "population": "the weights of rows",
+}
 
 
 @dataclass(frozen=True)
