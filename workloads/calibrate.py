@@ -1,5 +1,7 @@
 """`rosa calibrate`: fit the calibration of a trained model anew, on the validation period of the data as it is now."""
 
+import math
+
 from rosa_ray.cluster.connect import connected
 from rosa_ray.config import RunConfig
 from rosa_ray.training.recalibrate import Recalibration
@@ -27,16 +29,22 @@ def run(config: RunConfig) -> int:
 def lines(bundle_dir: str, found: Recalibration) -> list[str]:
     r"""What a person is told of a calibration.
 
-    >>> found = Recalibration("a1", "b2", 900.0, 30.0, 0.0, {"clicks": (1.25, 1.0)}, {"cvr": "no conversion"})
+    >>> levels = {"pcoc": {"clicks": (1.25, 1.0)}, "level_error": {"clicks": 0.1}}
+    >>> found = Recalibration("a1", "b2", 900.0, 30.0, 0.0, **levels, fallbacks={"cvr": "no conversion"})
     >>> print(*lines("RUN/bundle", found), sep="\n")
     RUN/bundle: model a1 -> b2, calibrated on 900 impressions, 30 clicks and 0 conversions
-    PCOC of clicks there: 1.250 -> 1.000
+    PCOC of clicks there: 1.250 -> 1.000; 0.82 to 1.22 on a day to come (95 %)
     nothing could be fitted to cvr: no conversion
     """
     rows = [counted(found.impressions, "impression"), counted(found.clicks, "click")]
     said = f"calibrated on {rows[0]}, {rows[1]} and {counted(found.conversions, 'conversion')}"
     return [
         f"{bundle_dir}: model {found.former} -> {found.version}, {said}",
-        *(f"PCOC of {head} there: {before:.3f} -> {after:.3f}" for head, (before, after) in found.pcoc.items()),
+        *(_level(head, *pcoc, found.level_error[head]) for head, pcoc in found.pcoc.items()),
         *(f"nothing could be fitted to {part}: {reason}" for part, reason in found.fallbacks.items()),
     ]
+
+
+def _level(head: str, before: float, after: float, error: float) -> str:
+    low, high = (after * math.exp(side * 1.96 * error) for side in (-1, 1))
+    return f"PCOC of {head} there: {before:.3f} -> {after:.3f}; {low:.2f} to {high:.2f} on a day to come (95 %)"

@@ -22,6 +22,9 @@ class CalibrationConfig:
     """Positives behind one knot of an isotonic map, at least."""
     prior_positives: Annotated[float, Ge(0)] = 25.0
     """Weight of "the model is right", in positives. A head with that many is moved half of the way."""
+    day_spread: Annotated[float, Ge(0), Le(1)] = 0.0
+    """By how much levels differ from day to day for no reason that a model sees, as a spread of their logs: 0.1 is
+    10 %. A validation period of few days then counts for less. 0 takes what it says for every day to come."""
     population: Literal["shown", "candidates"] = "shown"
     """Which ads probabilities are right for: those that the log shows, or all that compete for a request. A policy that
     shows what users like leaves candidates worse than what it shows. `candidates` weighs each shown row by 1 over its

@@ -40,8 +40,8 @@ def fit_calibration(sums: CalibrationSums, config: CalibrationConfig) -> Calibra
     weight = 1.0 if config.value == "learned" else fit_value_weight(sums.value.moments, config.prior_positives)
     weight = _nearest(VALUE_WEIGHTS, weight)
     return Calibration(
-        ctr=fit_curve(ctr, config),
-        cvr=fit_curve(cvr, config, config.cvr_slope),
+        ctr=fit_curve(ctr, config, days=sums.days),
+        cvr=fit_curve(cvr, config, config.cvr_slope, sums.days),
         value_weight=weight,
         value_factor=fit_value_factor(sums.value, config.prior_positives, weight),
         conversions=sums.value.conversions,
@@ -72,11 +72,12 @@ def _fallbacks(sums: CalibrationSums) -> dict[str, str]:
     return {part: f"{reason} in the validation period" for part, reason in reasons.items() if reason}
 
 
-def fit_curve(sums: HeadSums, config: CalibrationConfig, slope: float = 1.0) -> Curve:
+def fit_curve(sums: HeadSums, config: CalibrationConfig, slope: float = 1.0, days: float = 1.0) -> Curve:
     """Return the curve of one head; the identity where only one class was seen.
 
     Args:
         slope: of the line before any evidence: 1 is the model, 0 its mean rate for all.
+        days: that the sums are of; matter where `day_spread` is above 0.
 
     >>> p = np.full(4000, 0.5)
     >>> curve = fit_curve(HeadSums().update(p, np.arange(4000) % 4 == 0), CalibrationConfig(prior_positives=0))
@@ -86,14 +87,47 @@ def fit_curve(sums: HeadSums, config: CalibrationConfig, slope: float = 1.0) -> 
     positives, rows = sums.total_positives, sums.total_rows
     if not 0 < positives < rows:
         return Curve(rows=rows, positives=positives)
-    platt = fit_platt(sums, config.prior_positives, config.slope_caution, slope)
+    prior = config.prior_positives
+    level_prior = prior * luck_of_days(positives, config.day_spread, days)
+    platt = fit_platt(sums, prior, config.slope_caution, slope, level_prior)
     enough = config.isotonic_positives if config.method == "auto" else 2 * config.knot_positives
     if config.method == "platt" or positives < enough:
         return platt
-    return fit_isotonic(sums, platt, config)
+    return fit_isotonic(sums, platt, config, level_prior)
 
 
-def fit_platt(sums: HeadSums, prior_positives: float, caution: float = SLOPE_CAUTION, slope: float = 1.0) -> Curve:
+def luck_of_days(positives: float, day_spread: float, days: float) -> float:
+    """Return how many times more prior a level needs, as days differ: `1 + positives · day_spread² / days`.
+
+    The log of a level seen on some days varies by 1 / positives, and by day_spread² / days as the days were what they
+    were. Both together weigh `positives / (1 + positives · day_spread² / days)` against the prior: as much as all
+    positives against so many times the prior.
+
+    >>> luck_of_days(300, 0.0, 1.0), luck_of_days(300, 0.1, 1.5)
+    (1.0, 3.0)
+    """
+    return round(1.0 + positives * day_spread**2 / days, 12)
+
+
+def level_error(positives: float, day_spread: float, days: float) -> float:
+    """Return the standard error of the log level of a day to come, as some days before tell it.
+
+    Args:
+        positives: of the days before.
+
+    >>> round(level_error(400, 0.1, 2.0), 3)
+    0.132
+    """
+    return float(np.sqrt(1 / max(positives, 1.0) + day_spread**2 * (1 + 1 / days)))
+
+
+def fit_platt(
+    sums: HeadSums,
+    prior_positives: float,
+    caution: float = SLOPE_CAUTION,
+    slope: float = 1.0,
+    level_prior: float | None = None,
+) -> Curve:
     """Return the line through the logits that is most likely a posteriori (Platt 1999, with a prior on both numbers).
 
     The slope turns about the information-weighted mean logit, so that it and the shift are nearly independent.
@@ -101,9 +135,10 @@ def fit_platt(sums: HeadSums, prior_positives: float, caution: float = SLOPE_CAU
     Args:
         caution: how many times more evidence the slope needs than the shift.
         slope: of the line before any evidence. Its level is that of the raw scores.
+        level_prior: of the shift alone, in positives; None is `prior_positives`.
     """
     x, rows, positives = sums.table()
-    prior = prior_positives * np.array([1.0, caution])
+    prior = np.array([prior_positives if level_prior is None else level_prior, prior_positives * caution])
     centre = float(np.average(x, weights=rows * _information(x)))
     start = x if slope == 1.0 else _flattened(x, rows, centre, slope)
     shift, tilt = _newton(np.stack([np.ones_like(x), x - centre], 1), start, rows, positives, prior)
@@ -121,7 +156,7 @@ def _flattened(x: Floats, rows: Floats, centre: float, slope: float) -> Floats:
     return flat + float(level[0])
 
 
-def fit_isotonic(sums: HeadSums, platt: Curve, config: CalibrationConfig) -> Curve:
+def fit_isotonic(sums: HeadSums, platt: Curve, config: CalibrationConfig, level_prior: float) -> Curve:
     """Return isotonic regression through bins of equal positives, made strictly rising (Zadrozny & Elkan 2002).
 
     A bin's rate is shrunk to that of Platt's line; bins that violate the order are pooled; knots stand at the centres
@@ -141,7 +176,7 @@ def fit_isotonic(sums: HeadSums, platt: Curve, config: CalibrationConfig) -> Cur
     n_pool, raw_pool, rate_pool = (np.bincount(pool_of, column) for column in (n, raw, rate * n))
     knots, calibrated = logit(raw_pool / n_pool), logit(np.minimum(rate_pool / n_pool, 1 - 1e-9))
     curve = _curve(knots, _at_least_min_slope(knots, calibrated), "isotonic", sums)
-    shift = _newton(np.ones((len(x), 1)), curve.logits(x), rows, positives, np.array([prior]))
+    shift = _newton(np.ones((len(x), 1)), curve.logits(x), rows, positives, np.array([level_prior]))
     return curve.shifted(float(shift[0]))
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from rosa_ray.arrays import Columns, Floats
 from rosa_ray.calibration.curve import logit
 from rosa_ray.calibration.value import log_over
+from rosa_ray.units import DAY_US
 
 CELLS = 16_384
 LIMIT = 16.0
@@ -149,6 +150,7 @@ class CalibrationSums:
     Attributes:
         candidate_ctr, candidate_cvr: the same where each row stands for the candidates it was drawn from: it weighs
             1 / propensity. Rows without a propensity are not in them.
+        first_us, last_us: times of the first and the last row that has one.
     """
 
     ctr: HeadSums = field(default_factory=HeadSums)
@@ -156,6 +158,8 @@ class CalibrationSums:
     value: ValueSums = field(default_factory=ValueSums)
     candidate_ctr: HeadSums = field(default_factory=HeadSums)
     candidate_cvr: HeadSums = field(default_factory=HeadSums)
+    first_us: int | None = None
+    last_us: int | None = None
 
     def update(self, columns: Columns) -> "CalibrationSums":
         """Add impressions of the validation period, with raw scores.
@@ -164,11 +168,13 @@ class CalibrationSums:
             columns: p_ctr, p_cvr, value, click, conversion and revenue, each (n,), and weight, how many impressions a
                 row stands for, 1 without it; conversion_weight, how much of that in all about conversions, 1 without
                 it; price, without which the value keeps no weight; propensity, NaN or left out where it is not known;
-                others are ignored.
+                time_us, without which the period counts as one day; others are ignored.
         """
         click, conversion = columns["click"] == 1, columns["conversion"] == 1
         converted = click & conversion
         weight = columns.get("weight", np.ones(len(click)))
+        if "time_us" in columns and len(click):
+            self._cover(int(columns["time_us"].min()), int(columns["time_us"].max()))
         self.ctr.update(columns["p_ctr"], click, weight)
         bought = weight * columns.get("conversion_weight", 1.0)
         self._update_candidates(columns, click, weight, bought)
@@ -178,6 +184,22 @@ class CalibrationSums:
         price = columns["price"][converted] if "price" in columns else None
         self.value.update(value, revenue, bought[converted], price)
         return self
+
+    @property
+    def days(self) -> float:
+        """Length of the period, one day at least.
+
+        >>> sums = CalibrationSums(first_us=0, last_us=36 * 3600 * 1_000_000)
+        >>> sums.days, CalibrationSums().days
+        (1.5, 1.0)
+        """
+        if self.first_us is None or self.last_us is None:
+            return 1.0
+        return max((self.last_us - self.first_us) / DAY_US, 1.0)
+
+    def _cover(self, first_us: int, last_us: int) -> None:
+        self.first_us = first_us if self.first_us is None else min(self.first_us, first_us)
+        self.last_us = last_us if self.last_us is None else max(self.last_us, last_us)
 
     def _update_candidates(self, columns: Columns, click: Floats, weight: Floats, bought: Floats) -> None:
         propensity = np.asarray(columns.get("propensity", np.full(len(click), np.nan)), np.float64)
@@ -195,4 +217,6 @@ class CalibrationSums:
         self.value.merge(other.value)
         self.candidate_ctr.merge(other.candidate_ctr)
         self.candidate_cvr.merge(other.candidate_cvr)
+        if other.first_us is not None and other.last_us is not None:
+            self._cover(other.first_us, other.last_us)
         return self

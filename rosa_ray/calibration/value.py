@@ -16,6 +16,10 @@ LEAST_SPREAD = 0.05
 """Spread of log revenue that is assumed at least: 5 %."""
 
 
+ROUNDING = 1e-12
+"""Variance of the learned factor's log that is no variance, but rounding of its sums."""
+
+
 def log_over(amount: npt.ArrayLike, price: npt.ArrayLike) -> Floats:
     """Return the log of an amount over the catalogue price.
 
@@ -60,9 +64,11 @@ def fit_value_weight(moments: Floats, prior_conversions: float) -> float:
     if number <= 0:
         return 0.0
     spread_2 = max((paid_2 - paid * paid / number) / number, LEAST_SPREAD**2)
+    varied = learned_2 - learned * learned / number
+    if varied <= ROUNDING * number:
+        return 0.0
     along = product - learned * paid / number
-    across = learned_2 - learned * learned / number + prior_conversions * spread_2
-    return float(np.clip(along / across, 0.0, 1.0)) if across > 0 else 0.0
+    return float(np.clip(along / (varied + prior_conversions * spread_2), 0.0, 1.0))
 
 
 def _positive(amount: npt.ArrayLike) -> Floats:

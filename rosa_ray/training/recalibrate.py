@@ -11,6 +11,7 @@ from rosa_ray.bundle import Bundle, Manifest, open_bundle, write_bundle
 from rosa_ray.bundle.manifest import CALIBRATION, CONFIG, FEATURES, GATE, METRICS, MODEL, WEIGHTS
 from rosa_ray.calibration import Calibration, CalibrationConfig, CalibrationSums, Curve, HeadSums, fit_calibration
 from rosa_ray.calibration.curve import sigmoid
+from rosa_ray.calibration.fit import level_error
 from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.evaluation.calibrating import sum_validation
@@ -30,6 +31,7 @@ class Recalibration:
         impressions, clicks, conversions: what the calibration was fitted on, as many as the rows stand for.
         pcoc: head, `clicks` or `conversions`, -> predicted over observed with the former calibration, and with the new
             one; heads without a positive are left out.
+        level_error: head -> standard error of the log level on a day to come, of few positives and of unequal days.
         fallbacks: parts that nothing could be fitted to, each with the reason.
     """
 
@@ -39,6 +41,7 @@ class Recalibration:
     clicks: float
     conversions: float
     pcoc: dict[str, tuple[float, float]]
+    level_error: dict[str, float]
     fallbacks: dict[str, str]
 
 
@@ -78,6 +81,10 @@ def recalibrate(
         clicks=sums.ctr.total_positives,
         conversions=sums.cvr.total_positives,
         pcoc=_pcocs(sums, bundle.calibration, fitted),
+        level_error={
+            name: level_error(head.total_positives, config.day_spread, sums.days)
+            for name, head in (("clicks", sums.ctr), ("conversions", sums.cvr))
+        },
         fallbacks=dict(fitted.fallbacks),
     )
 
