@@ -20,6 +20,7 @@ from rich.table import Table
 from rosa_ray.calibration import CalibrationConfig, CalibrationSums, fit_calibration
 from rosa_ray.calibration.curve import logit, sigmoid
 from rosa_ray.features import Split
+from rosa_ray.metrics import evaluate_policy
 from rosa_ray.schema import hash_ids
 
 CHOICES = {
@@ -27,12 +28,17 @@ CHOICES = {
     "default": {},
     "slope_caution=1": {"slope_caution": 1.0},
     "cvr_slope=0.5": {"cvr_slope": 0.5},
+    "value=shrunk": {"value": "shrunk"},
     "day_spread=0.1": {"day_spread": 0.1},
     "population=candidates": {"population": "candidates"},
 }
 CAUTIONS = (10.0, 4.0, 2.0, 1.0, 0.4, 0.04)
 TRUE_SLOPES = (1.0, 0.85, 0.7, 0.5)
-USED = ("impression_key", "split", "time_us", "price", "propensity", "raw_p_ctr", "raw_p_cvr", "raw_value")
+VALUE_LOG_SD = 0.25
+"""Spread of log revenue about the price, as in the simulator."""
+
+KEYS = ("impression_key", "request_key", "split", "time_us")
+USED = (*KEYS, "price", "propensity", "expected_cost", "raw_p_ctr", "raw_p_cvr", "raw_value")
 Columns = dict[str, np.ndarray]
 
 
@@ -50,17 +56,19 @@ def read_rows(run: Path) -> Columns:
     """Raw scores of all rows beside their true probabilities."""
     scored = pq.read_table(run / "evaluation" / "predictions", columns=list(USED))
     rows = {name.removeprefix("raw_"): scored[name].to_numpy() for name in USED}
-    truth = pq.read_table(run / "log" / "truth", columns=["impression_id", "p_ctr", "p_cvr"])
+    truth = pq.read_table(run / "log" / "truth")
     key = hash_ids(truth["impression_id"])
     order = np.argsort(key)
     at = order[np.searchsorted(key[order], rows["impression_key"])]
-    return rows | {f"true_{head}": truth[f"p_{head}"].to_numpy()[at] for head in ("ctr", "cvr")}
+    known = {"true_ctr": "p_ctr", "true_cvr": "p_cvr", "revenue": "expected_revenue", "true_cost": "expected_cost"}
+    return rows | {name: truth[column].to_numpy()[at] for name, column in known.items()}
 
 
 def choices_table(rows: Columns, draws: int) -> Table:
-    """A row per choice: divergence and predicted over true, of the shown test rows and of all test candidates."""
+    """A row per choice: divergence and predicted over true, of the shown test rows and of all candidates, and ROI."""
     valid, shown, every = (of_split(rows, split) for split in (Split.VALID, Split.TEST, Split.POLICY))
-    table = Table("calibration", *(f"{head} {of}" for of in ("shown", "candidates") for head in ("CTR", "PCOC", "CVR")))
+    heads = (f"{head} {of}" for of in ("shown", "candidates") for head in ("CTR", "PCOC", "CVR"))
+    table = Table("calibration", *heads, "ROI")
     for name, settings in CHOICES.items():
         config = CalibrationConfig(**settings)
         fits = [fit_calibration(CalibrationSums().update(drawn), config) for drawn in draw_labels(valid, draws)]
@@ -71,8 +79,13 @@ def choices_table(rows: Columns, draws: int) -> Table:
             cvr = np.mean([divergence(part["true_cvr"], one["p_cvr"], part["true_ctr"]) for one in scores])
             pcoc = np.mean([one["p_ctr"].sum() for one in scores]) / part["true_ctr"].sum()
             cells += [f"{1e4 * ctr:.1f}", f"{pcoc:.3f}", f"{1e4 * cvr:.1f}"]
-        table.add_row(name, *cells)
+        roi = [evaluate_policy("roi", every | one, truth_of(every))["policy_roi"] for one in scores]
+        table.add_row(name, *cells, f"{np.mean(roi):.3f}")
     return table
+
+
+def truth_of(rows: Columns) -> Columns:
+    return {"expected_revenue": rows["revenue"], "expected_cost": rows["true_cost"]}
 
 
 def slopes_table(rows: Columns, draws: int) -> Table:
@@ -121,7 +134,8 @@ def draw_labels(rows: Columns, draws: int, share: float = 1.0) -> Iterator[Colum
         part = {name: values[kept] for name, values in rows.items()}
         click = (rng.random(kept.sum()) < part["true_ctr"]).astype(np.int8)
         conversion = click * (rng.random(kept.sum()) < part["true_cvr"]).astype(np.int8)
-        yield part | {"click": click, "conversion": conversion, "revenue": conversion * part["price"]}
+        paid = part["price"] * np.exp(rng.normal(-(VALUE_LOG_SD**2) / 2, VALUE_LOG_SD, kept.sum()))
+        yield part | {"click": click, "conversion": conversion, "revenue": conversion * paid}
 
 
 def of_split(rows: Columns, split: Split) -> Columns:
