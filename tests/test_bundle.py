@@ -72,9 +72,9 @@ def test_a_calibration_that_was_changed_or_cannot_be_read_is_refused(tmp_path, m
         _ = opened.calibration
     with pytest.raises(BundleError, match=r"'calibration.json' has SHA-256"):
         open_bundle(tmp_path / "bundle")
-    monkeypatch.setattr(Calibration, "to_dict", lambda self: {"version": 2})
+    monkeypatch.setattr(Calibration, "to_dict", lambda self: {"version": 3})
     _write(tmp_path / "later", calibration=Calibration())
-    with pytest.raises(BundleError, match=r"'calibration.json' cannot be used: its version is 2, this code reads 1"):
+    with pytest.raises(BundleError, match=r"cannot be used: its version is 3, this code reads 1 and 2"):
         _ = open_bundle(tmp_path / "later").calibration
 
 

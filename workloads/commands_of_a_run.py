@@ -72,6 +72,7 @@ LOOP_VERBS = (
         "Fit the model and write its bundle; the same command again goes on where it stopped.",
         "train",
     ),
+    ConfigVerb("calibrate", "Fit the calibration of the trained model anew, on the newest data.", "calibrate"),
     ConfigVerb("materialize", "Encode every user and fill the online store.", "materialize"),
     ConfigVerb("serve", "Answer POST /rank and POST /events over HTTP until Ctrl-C.", "serve"),
 )

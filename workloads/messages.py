@@ -8,6 +8,9 @@ import typer
 from rosa_ray.schema.contract import LACKING_REMEDY
 from rosa_ray.schema.contracts import lacking_in_words
 
+RIPE_SHARE = 0.95
+"""Share of a period's conversions that have come, below which labels are said to be unripe."""
+
 MOST_COLUMNS = 8
 """Declared columns whose shares are printed; `data/report.json` and the report page have all."""
 
@@ -88,6 +91,17 @@ def young_line(report: dict[str, Any]) -> str:
         if name in ("train", "valid", "test")
     ]
     return f"labels as of {report['labels_as_of']}: too young for conversions are {', '.join(parts)}"
+
+
+def ripe_line(report: dict[str, Any]) -> str:
+    """Say how many conversions of a period have not come yet; empty where nearly all have, or labels have a window.
+
+    >>> ripe_line({"ripe": {"train": 1.0, "valid": 0.97, "test": 0.62}})
+    'labels: about 38 % of the conversions of test came after the log ends; set labels.attribution_days'
+    """
+    missing = {name: 1 - share for name, share in report.get("ripe", {}).items() if share < RIPE_SHARE}
+    parts = [f"{share:.0%} of the conversions of {name}".replace("%", " %") for name, share in missing.items()]
+    return f"labels: about {', '.join(parts)} came after the log ends; set labels.attribution_days" if parts else ""
 
 
 def loss_lines(losses: list[dict[str, Any]]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from rosa_ray.errors import EXIT_PARTIAL
 from rosa_ray.features.own import own_columns
 from rosa_ray.schema.pseudonyms import open_pseudonyms
 from rosa_ray.sources import open_source
-from workloads.messages import catalogue_line, print_losses, print_set_aside, stands_for, young_line
+from workloads.messages import catalogue_line, print_losses, print_set_aside, ripe_line, stands_for, young_line
 from workloads.places import record_config, source_of
 
 
@@ -30,7 +30,7 @@ def run(config: RunConfig) -> int:
             print_set_aside(file["path"], file["reason"])
     report = result.report
     print_losses(report)
-    for line in filter(None, (catalogue_line(report["catalogue"]), young_line(report))):
+    for line in filter(None, (catalogue_line(report["catalogue"]), young_line(report), ripe_line(report))):
         print(line)
     if reused := report["ingest"]["files_reused"]:
         print(

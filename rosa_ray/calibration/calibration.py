@@ -13,8 +13,12 @@ import numpy.typing as npt
 
 from rosa_ray.arrays import Floats
 from rosa_ray.calibration.curve import Curve
+from rosa_ray.calibration.value import weigh_value
 
 FORMAT_VERSION = 1
+
+WEIGHTED_VALUE_VERSION = 2
+"""Of documents with a weight of the learned value, which earlier code would leave out."""
 
 
 def correct_sampling(probabilities: npt.ArrayLike, negative_keep_rate: float) -> Floats:
@@ -46,6 +50,7 @@ class Calibration:
     Attributes:
         ctr, cvr: of the probability heads; the CTR curve takes probabilities after the sampling correction.
         value_factor: of the expected value of a conversion, above 0; 1 where the price is exact.
+        value_weight: of what the value head learned beside the catalogue price, in [0, 1]; 0 is the price.
         negative_keep_rate: below 1 in bundles from before rows had weights: the share of the impressions without a
             click that the training log kept.
         conversions: what the factor was fitted on.
@@ -61,39 +66,47 @@ class Calibration:
     negative_keep_rate: float = 1.0
     conversions: float = 0.0
     fallbacks: Mapping[str, str] = field(default_factory=dict)
+    value_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.value_factor) and self.value_factor > 0):
             raise ValueError(f"value factor is {self.value_factor}; it must be finite and above 0")
         if not 0 < self.negative_keep_rate <= 1:
             raise ValueError(f"negative keep rate is {self.negative_keep_rate}; it must be in (0, 1]")
+        if not 0 <= self.value_weight <= 1:
+            raise ValueError(f"value weight is {self.value_weight}; it must be in [0, 1]")
 
     @property
     def is_identity(self) -> bool:
         """Whether it changes no score."""
-        plain = self.value_factor == 1.0 and self.negative_keep_rate == 1.0
+        plain = self.value_factor == 1.0 and self.value_weight == 1.0 and self.negative_keep_rate == 1.0
         return plain and self.ctr.is_identity and self.cvr.is_identity
 
     def apply(self, scores: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return calibrated scores; the identity returns them bit for bit.
 
         Args:
-            scores: p_ctr, p_cvr and value, any equal shape; p_ctcvr is made anew, further columns are kept.
+            scores: p_ctr, p_cvr and value, any equal shape, and the catalogue price where the value has a weight;
+                p_ctcvr is made anew, further columns are kept.
         """
         if self.is_identity:
             return dict(scores)
         p_ctr = self.ctr(correct_sampling(scores["p_ctr"], self.negative_keep_rate))
         p_cvr = self.cvr(scores["p_cvr"])
         calibrated = {"p_ctr": p_ctr, "p_cvr": p_cvr, "p_ctcvr": p_ctr * p_cvr}
-        return {**scores, **calibrated, "value": scores["value"] * self.value_factor}
+        value = scores["value"]
+        if self.value_weight != 1.0:
+            value = weigh_value(value, scores["price"], self.value_weight)
+        return {**scores, **calibrated, "value": value * self.value_factor}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
+        weighted = {} if self.value_weight == 1.0 else {"weight": self.value_weight}
         document: dict[str, Any] = {
-            "version": FORMAT_VERSION,
+            "version": WEIGHTED_VALUE_VERSION if weighted else FORMAT_VERSION,
             "negative_keep_rate": self.negative_keep_rate,
             "heads": {"ctr": self.ctr.to_dict(), "cvr": self.cvr.to_dict()},
-            "value": {"factor": self.value_factor, "conversions": _whole(self.conversions)},
+            "value": {"factor": self.value_factor, "conversions": _whole(self.conversions), **weighted},
         }
         return document | ({"fallbacks": dict(self.fallbacks)} if self.fallbacks else {})
 
@@ -105,8 +118,9 @@ class Calibration:
             ValueError: it is no calibration of this format.
         """
         try:
-            if document["version"] != FORMAT_VERSION:
-                raise ValueError(f"its version is {document['version']}, this code reads {FORMAT_VERSION}")
+            if document["version"] not in (FORMAT_VERSION, WEIGHTED_VALUE_VERSION):
+                read = f"{FORMAT_VERSION} and {WEIGHTED_VALUE_VERSION}"
+                raise ValueError(f"its version is {document['version']}, this code reads {read}")
             return cls(
                 ctr=Curve.from_dict(document["heads"]["ctr"]),
                 cvr=Curve.from_dict(document["heads"]["cvr"]),
@@ -114,6 +128,7 @@ class Calibration:
                 negative_keep_rate=float(document["negative_keep_rate"]),
                 conversions=float(document["value"]["conversions"]),
                 fallbacks=dict(document.get("fallbacks", {})),
+                value_weight=float(document["value"].get("weight", 1.0)),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks or misspells {error}") from error

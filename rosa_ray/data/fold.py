@@ -167,7 +167,7 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings, frozen: Columns) 
         "end_us": int(times.max()) if len(times) else None,
         "first_event_us": int(events["time_us"].min()) if len(events["time_us"]) else None,
         "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
-        "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
+        "delays": count_delays(impressions),
         **({"own": _coverage_of_columns(impressions, config, things, frozen)} if config.columns else {}),
         "devices": _distinct(staged[IMPRESSIONS.name]["device"]),
     }

@@ -39,7 +39,7 @@ from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import FeatureConfig, FeatureState, SplitBounds
 from rosa_ray.features.config import WEIGHTED_UNITS
 from rosa_ray.features.own import own_columns
-from rosa_ray.labels import DelayCurve, LabelsConfig, Maturity
+from rosa_ray.labels import DelayCurve, LabelsConfig, Maturity, ripe_shares
 from rosa_ray.run_dir import DataDir
 from rosa_ray.schema import ADS, CONTRACTS
 from rosa_ray.schema.own_columns import contract_with
@@ -162,7 +162,7 @@ def preprocess(
         **merge_reports(
             folded, figures, ingest["files"], catalogue, config.max_lost_share, tables, config.without_impressions
         ),
-        **({} if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
+        **(_ripe(labels, folded, bounds) if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),
         "ingest": ingest,
@@ -226,11 +226,28 @@ def _maturity(labels: LabelsConfig, folded: list[dict[str, Any]], bounds: SplitB
     """Which rows are final; how long conversions take is learned from final rows of the training period alone."""
     if labels.window_us is None:
         return None
-    newest_us = max(part["newest_us"] for part in folded)
-    as_of_us = newest_us if labels.as_of_us is None else labels.as_of_us
+    as_of_us = _as_of(labels, folded)
     until_us = min(as_of_us - labels.window_us, bounds.valid_us)
     curve = DelayCurve.fit([part["delays"] for part in folded], until_us) if labels.young == "weight" else None
     return Maturity(as_of_us, labels.window_us, curve)
+
+
+def _as_of(labels: LabelsConfig, folded: list[dict[str, Any]]) -> int:
+    """The moment as of which the log is taken, microseconds."""
+    newest_us: int = max(part["newest_us"] for part in folded)
+    return newest_us if labels.as_of_us is None else labels.as_of_us
+
+
+def _ripe(labels: LabelsConfig, folded: list[dict[str, Any]], bounds: SplitBounds) -> dict[str, dict[str, float]]:
+    """Share of each period's conversions that the log can know, where all labels are taken as final."""
+    start_us, end_us = time_span(folded)
+    periods = {
+        "train": (start_us, bounds.valid_us),
+        "valid": (bounds.valid_us, bounds.test_us),
+        "test": (bounds.test_us, end_us + 1),
+    }
+    shares = ripe_shares([part["delays"] for part in folded], start_us, _as_of(labels, folded), periods)
+    return {"ripe": shares} if shares else {}
 
 
 def _log_bounds(staged: StageReport, period: TimeBounds, keep: bool) -> LogBounds:

@@ -47,12 +47,25 @@ def calibrate(
     Raises:
         InputError: there is no preprocessed data.
     """
+    if config.method == "none":
+        return fit_calibration(CalibrationSums(), config)
+    return fit_calibration(sum_validation(description, weights, state, layout, actors, use_gpu), config)
+
+
+def sum_validation(
+    description: Mapping[str, Any],
+    weights: Mapping[str, torch.Tensor],
+    state: FeatureState,
+    layout: DataDir,
+    actors: int = 1,
+    use_gpu: bool | Literal["auto"] = "auto",
+) -> CalibrationSums:
+    """Sums of the validation period's raw scores and labels; arguments as in `calibrate`."""
     total = CalibrationSums()
-    if config.method != "none":
-        model = (dict(description), {name: tensor.cpu() for name, tensor in weights.items()}, state)
-        for sums in _sums_of(model, layout, actors, use_gpu):
-            total.merge(sums)
-    return fit_calibration(total, config)
+    model = (dict(description), {name: tensor.cpu() for name, tensor in weights.items()}, state)
+    for sums in _sums_of(model, layout, actors, use_gpu):
+        total.merge(sums)
+    return total
 
 
 def _sums_of(

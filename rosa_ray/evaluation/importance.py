@@ -173,7 +173,8 @@ class PermutationScorer:
     def scores(self, users: EncodedUsers) -> Columns:
         """Calibrated scores of all impressions."""
         scorer = self.scorer
-        return self.calibration.apply(predict(scorer.ranker, users, scorer.users_per_batch, scorer.device))
+        raw = predict(scorer.ranker, users, scorer.users_per_batch, scorer.device)
+        return self.calibration.apply({**raw, "price": users.impressions["price"]})
 
     @cached_property
     def _states(self) -> dict[int, Tensor]:

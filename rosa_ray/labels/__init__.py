@@ -3,6 +3,7 @@
 from rosa_ray.labels.attribution import Fate, Joined, attribute
 from rosa_ray.labels.config import LabelsConfig
 from rosa_ray.labels.maturity import DelayCurve, Maturity, count_delays, forget_late
+from rosa_ray.labels.ripeness import ripe_shares
 
 __all__ = [
     "DelayCurve",
@@ -13,4 +14,5 @@ __all__ = [
     "attribute",
     "count_delays",
     "forget_late",
+    "ripe_shares",
 ]

@@ -40,11 +40,13 @@ class DelayCurve:
         hours: int64 (h,), rising.
         share: float64 (h,), of the conversions that came before the end of that hour.
         rate: conversions per click.
+        conversions: that it was learned from.
     """
 
     hours: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     share: Floats = field(default_factory=lambda: np.empty(0))
     rate: float = 0.0
+    conversions: int = 0
 
     @classmethod
     def fit(cls, parts: Iterable[DelayCounts], until_us: int) -> "DelayCurve":
@@ -65,7 +67,7 @@ class DelayCurve:
             return cls()
         hours = np.array(sorted(delays))
         share = np.cumsum([delays[int(hour)] for hour in hours]) / bought
-        return cls(hours, share, bought / clicks)
+        return cls(hours, share, bought / clicks, bought)
 
     def arrived(self, age_us: Ints) -> Floats:
         """Share of the conversions that have come at each age; within an hour they come evenly."""

@@ -70,7 +70,8 @@ class ScoreParity:
         kept[rows] = True
         users = encode_users(self._rows, self._model.features).keep_impressions(kept)
         raw = predict(self._model.ranker, users, device=self._model.device)
-        offline = self._model.calibration.apply({name: raw[name] for name in SCORED_HEADS})
+        scored = {name: raw[name] for name in SCORED_HEADS}
+        offline = self._model.calibration.apply({**scored, "price": users.impressions["price"]})
         return len(rows), max(self._worst(scored, rows, offline) for scored in self._live)
 
     def _worst(self, scored: _Scored, rows: np.ndarray, offline: dict[str, np.ndarray]) -> float:

@@ -116,11 +116,12 @@ class CandidateScorer:
         logits = (predictions.ctr_logit, predictions.cvr_logit, predictions.log_value)
         ctr, cvr, log_value = (head.double().cpu() for head in logits)
         raw = {"p_ctr": torch.sigmoid(ctr), "p_cvr": torch.sigmoid(cvr), "value": torch.exp(log_value)}
-        scores = model.calibration.apply({name: values.numpy() for name, values in raw.items()})
+        scored = {name: values.numpy() for name, values in raw.items()}
+        scores = model.calibration.apply({**scored, "price": candidates["price"]})
         heads = [scores["p_ctr"], scores["p_cvr"], scores["value"]]
         if predictions.ctr_spread is not None:
             # Calibration moves all members alike, so that the spread keeps its ratio to the probability.
-            heads.append(predictions.ctr_spread.double().cpu().numpy() * scores["p_ctr"] / raw["p_ctr"].numpy())
+            heads.append(predictions.ctr_spread.double().cpu().numpy() * scores["p_ctr"] / scored["p_ctr"])
         return [Scores(*(head[row] for head in heads)) for row in range(len(histories))]
 
     def _predict(self, histories: Sequence[History], batch: UserBatch) -> Predictions:

@@ -97,7 +97,7 @@ def replay_pairs(
     encoded = np.stack([events_before(users, cut_us[:, column]) for column in range(cuts)], axis=1)
     both = repeat_impressions(users, np.concatenate([shown["visible"][:, None], encoded], axis=1))
     raw = predict(ranker, both.trim(context), users_per_batch, device)
-    scores = calibration.apply(raw)
+    scores = calibration.apply({**raw, "price": both.impressions["price"]})
     heads = np.stack([scores[name] for name in GATE_HEADS], axis=1)
     p = heads.reshape(-1, cuts + 1, len(GATE_HEADS)).astype(np.float32)
     label = np.stack([shown["click"], shown["click"] * shown["conversion"]], axis=1).astype(np.float32)

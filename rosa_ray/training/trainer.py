@@ -37,7 +37,12 @@ Tell = Callable[[str], None]
 
 NO_PRETRAINING = PretrainConfig()
 
-_CALIBRATED = {"ctr": "click probabilities", "cvr": "conversion probabilities", "value": "values of a conversion"}
+_CALIBRATED = {
+    "ctr": "click probabilities",
+    "cvr": "conversion probabilities",
+    "value": "values of a conversion",
+    "population": "the weights of rows",
+}
 
 
 @dataclass(frozen=True)

@@ -158,3 +158,66 @@ def table(rows: int = 20_000, seed: int = 0, distort: bool = True) -> dict[str, 
         "conversion": conversion,
         "revenue": conversion * price,
     }
+
+
+def test_no_conversion_but_a_prior_at_the_base_rate_gives_one_rate_for_all() -> None:
+    """With prior slope 0 the few conversions of a period leave the ads nearly alike, at about the same mean."""
+    p = sigmoid(np.linspace(-4, 0, 400))
+    y = (np.arange(400) % 100 == 50).astype(np.int8)
+    curve = fit_curve(HeadSums().update(p, y), CalibrationConfig(cvr_slope=0.0, prior_positives=1e6), 0.0)
+    flat = curve(p)
+    assert flat.mean() == pytest.approx(p.mean(), rel=0.07)
+    assert flat.std() < 0.12 * p.std()
+    assert (np.diff(flat) > 0).all()
+
+
+def test_a_slope_goes_from_its_prior_to_what_the_data_say() -> None:
+    """The true slope is .6. Ten rows say nothing, so that the prior stays; thousands of positives decide."""
+    slopes = {}
+    for rows in (10, 2_000, 200_000):
+        p, y, _ = drawn(lambda x: 0.6 * x - 1.0, rows=rows, centre=-2.0)
+        y[:2] = (1, 0)
+        for caution in (1.0, 10.0):
+            line = fit_platt(HeadSums().update(p, y), 25.0, caution)
+            slopes[rows, caution] = float(np.diff(line.calibrated_logit)[0] / np.diff(line.logit)[0])
+    assert slopes[10, 1.0] == pytest.approx(1, abs=0.1)
+    assert slopes[10, 10.0] == pytest.approx(1, abs=0.01)
+    assert slopes[200_000, 1.0] == pytest.approx(0.6, abs=0.03)
+    assert slopes[2_000, 1.0] < slopes[2_000, 10.0]
+
+
+def test_with_prior_slope_one_a_line_is_what_it_was() -> None:
+    sums = HeadSums().update(*drawn(lambda x: 0.7 * x - 0.6, rows=3_000)[:2])
+    assert fit_platt(sums, 25.0) == fit_platt(sums, 25.0, 10.0, 1.0)
+    assert fit_curve(sums, CalibrationConfig(method="platt")) == fit_platt(sums, 25.0)
+
+
+def test_days_that_differ_make_a_level_less_sure() -> None:
+    """All scores equal at .01, 400 positives where 200 were expected. Days that differ by 20 % add 1 + 400 · .04 = 17
+    times the prior of 25: the shift goes 400 / (400 + 425) of what it goes alone, with 400 / 425."""
+    p, y = np.full(20_000, 0.01), (np.arange(20_000) < 400).astype(np.int8)
+    sums = HeadSums().update(p, y)
+    moved = []
+    for spread in (0.0, 0.2):
+        curve = fit_curve(sums, CalibrationConfig(method="platt", day_spread=spread))
+        moved.append(float(logit(curve(p[:1]))[0] - logit(0.01)))
+    assert moved[0] == pytest.approx(np.log(2), rel=0.06)
+    assert 0.4 * moved[0] < moved[1] < 0.75 * moved[0]
+
+
+def test_more_days_make_up_for_their_spread() -> None:
+    p, y = np.full(20_000, 0.01), (np.arange(20_000) < 400).astype(np.int8)
+    config = CalibrationConfig(method="platt", day_spread=0.2)
+    levels = [fit_curve(HeadSums().update(p, y), config, days=days)(p[:1])[0] for days in (1, 2, 10, 1000)]
+    assert levels == sorted(levels)
+    assert levels[-1] == pytest.approx(fit_curve(HeadSums().update(p, y), CalibrationConfig())(p[:1])[0], rel=1e-2)
+
+
+def test_the_length_of_the_period_comes_from_its_rows_and_merges() -> None:
+    rows = table(rows=100)
+    day_us = 86_400_000_000
+    early, late = ({**rows, "time_us": np.linspace(at, at + 1, 100) * day_us} for at in (0, 2))
+    assert CalibrationSums().update(early).days == pytest.approx(1)
+    assert CalibrationSums().update(early).merge(CalibrationSums().update(late)).days == pytest.approx(3)
+    assert CalibrationSums().merge(CalibrationSums().update(late)).days == pytest.approx(1)
+    assert CalibrationSums().update(rows).days == 1

@@ -47,7 +47,10 @@ from tests.synthetic import BOUNDS, CONFIG, DAYS, START_US, ads_table, events_ta
 
 NOW_US = START_US + DAYS * DAY_US
 CALIBRATION = Calibration(
-    ctr=Curve((-3.0, -1.0, 1.0), (-4.0, -1.5, 0.2)), cvr=Curve((-2.0, 2.0), (-1.0, 0.5)), value_factor=1.25
+    ctr=Curve((-3.0, -1.0, 1.0), (-4.0, -1.5, 0.2)),
+    cvr=Curve((-2.0, 2.0), (-1.0, 0.5)),
+    value_factor=1.25,
+    value_weight=0.4,
 )
 MODEL = {
     "width": 16,

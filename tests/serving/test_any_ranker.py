@@ -57,7 +57,7 @@ def scorer(world: World, bundle: Path, store_path: Path) -> HybridScorer:
 
 def test_scores_of_logged_impressions_are_the_offline_scores(world: World, scorer: HybridScorer) -> None:
     raw = predict(scorer.model.ranker, encode_users(world.rows, world.features))
-    expected = CALIBRATION.apply(raw)
+    expected = CALIBRATION.apply({**raw, "price": world.rows.impressions["price"]})
     compared = 0
     for shown in logged(world)[::3]:
         answer = asyncio.run(scorer.rank(request_of(shown)))

@@ -67,7 +67,7 @@ def test_timelines_are_the_events_strictly_before_each_request(world: World, sto
 def test_online_scores_of_logged_impressions_are_the_offline_scores(world: World, store_path: str) -> None:
     """Calibrated as evaluation does it; the calibration of this world moves every head."""
     raw = predict(world.model.ranker, encode_users(world.rows, world.features))
-    expected = CALIBRATION.apply(raw)
+    expected = CALIBRATION.apply({**raw, "price": world.rows.impressions["price"]})
     assert all((np.abs(expected[name] / raw[name] - 1) > 1e-3).mean() > 0.9 for name in ("p_ctr", "value"))
     scorer = world.scorer(store_path, rule="online")
     for shown in logged(world)[::3]:

@@ -93,7 +93,8 @@ def test_columns_of_every_logged_impression_are_equal_bit_for_bit(things: Things
 
 
 def test_scores_are_those_of_the_user_rows(things: ThingsWorld, scorer: HybridScorer) -> None:
-    expected = CALIBRATION.apply(predict(scorer.model.ranker, encode_users(things.rows, things.features)))
+    raw = predict(scorer.model.ranker, encode_users(things.rows, things.features))
+    expected = CALIBRATION.apply({**raw, "price": things.rows.impressions["price"]})
     for shown in logged(things)[::5]:
         request = RankRequest(
             user_id=shown["user_id"],
