@@ -11,7 +11,7 @@ from rosa_ray.evaluation.true_metrics import true_metrics
 from rosa_ray.features import Split
 from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap
 from rosa_ray.studies.compare.summary import bounds, gaps
-from rosa_ray.studies.compare.true_statistics import OVER_SHOWN, OVER_CANDIDATES, truth_ceilings
+from rosa_ray.studies.compare.true_statistics import OVER_CANDIDATES, OVER_SHOWN, truth_ceilings
 from tests.true_log import predicted_columns, write_predictions, write_truth
 
 
