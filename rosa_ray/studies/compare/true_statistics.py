@@ -10,8 +10,9 @@ from rosa_ray.evaluation.true_metrics import HeadTruth, heads_of, true_metrics, 
 from rosa_ray.features import Split
 from rosa_ray.metrics import excess_logloss, soft_auc_statistic
 
-TRUE_FIGURES = tuple(f"true_{head}{name}" for name in ("auc", "excess_logloss", "pcoc") for head in ("", "cvr_"))
-SHOWN_FIGURES = ("true_shown_auc", "true_shown_cvr_auc")
+OVER_CANDIDATES = tuple(f"true_{head}{name}" for name in ("auc", "excess_logloss", "pcoc") for head in ("", "cvr_"))
+OVER_SHOWN = ("true_shown_auc", "true_shown_cvr_auc")
+"""Figures of a trial, by the rows that they are of; names as those of `true_metrics`."""
 
 Figure = Callable[[Ints], float | None]
 
@@ -29,7 +30,7 @@ class TrueStatistics:
     """
 
     def __init__(self, files: Sequence[str], users: Ints, log_dir: str) -> None:
-        self._figures: dict[str, Figure | None] = dict.fromkeys((*TRUE_FIGURES, *SHOWN_FIGURES))
+        self._figures: dict[str, Figure | None] = dict.fromkeys((*OVER_CANDIDATES, *OVER_SHOWN))
         rows, _ = true_rows(files, Split.TEST, log_dir)
         if rows is not None:
             for head in heads_of(rows):
@@ -48,7 +49,7 @@ class TrueStatistics:
 def truth_ceilings(files: Sequence[str], log_dir: str) -> dict[str, float | None]:
     """AUC* of the truth itself, under the names of the figures that it bounds; None without a truth."""
     found = true_metrics(files, Split.TEST, log_dir)
-    names = (name for name in (*TRUE_FIGURES, *SHOWN_FIGURES) if name.endswith("auc"))
+    names = (name for name in (*OVER_CANDIDATES, *OVER_SHOWN) if name.endswith("auc"))
     return {name: found[f"{name}_ceiling"] for name in names}
 
 

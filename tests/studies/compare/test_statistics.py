@@ -11,7 +11,7 @@ from rosa_ray.evaluation.true_metrics import true_metrics
 from rosa_ray.features import Split
 from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap
 from rosa_ray.studies.compare.summary import bounds, gaps
-from rosa_ray.studies.compare.true_statistics import SHOWN_FIGURES, TRUE_FIGURES, truth_ceilings
+from rosa_ray.studies.compare.true_statistics import OVER_CANDIDATES, OVER_SHOWN, truth_ceilings
 from tests.true_log import predicted_columns, write_predictions, write_truth
 
 
@@ -31,17 +31,17 @@ def _trial(root: Path, log_dir: str, seed: int, spread: float) -> tuple[TrialSta
 def test_the_whole_sample_gives_the_figures_of_evaluation(tmp_path: Path, log_dir: str) -> None:
     trial, files, users = _trial(tmp_path / "a", log_dir, 1, 0.5)
     figures, expected = trial(np.ones(len(users), np.int64)), true_metrics(files, Split.TEST, log_dir)
-    for name in (*TRUE_FIGURES, *SHOWN_FIGURES):
+    for name in (*OVER_CANDIDATES, *OVER_SHOWN):
         assert figures[name] == pytest.approx(expected[name], rel=1e-9)
     ceilings = truth_ceilings(files, log_dir)
     assert ceilings["true_shown_cvr_auc"] == expected["true_shown_cvr_auc_ceiling"]
-    assert set(ceilings) == {"true_auc", "true_cvr_auc", *SHOWN_FIGURES}
+    assert set(ceilings) == {"true_auc", "true_cvr_auc", *OVER_SHOWN}
 
 
 def test_without_a_truth_there_are_no_such_figures(tmp_path: Path) -> None:
     trial, files, users = _trial(tmp_path / "a", str(tmp_path), 1, 0.5)
     figures = trial(np.ones(len(users), np.int64))
-    assert {figures[name] for name in (*TRUE_FIGURES, *SHOWN_FIGURES)} == {None}
+    assert {figures[name] for name in (*OVER_CANDIDATES, *OVER_SHOWN)} == {None}
     assert set(truth_ceilings(files, str(tmp_path)).values()) == {None}
     assert figures["auc"] is not None
 
