@@ -26,7 +26,7 @@ from rosa_ray.training.fit import OnEpoch, best_state, fit, outcome_of
 from rosa_ray.training.gate import fit_run_gate
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.members import joined, mean_of_bests, member_jobs, told_of
-from rosa_ray.training.pretrain import pretrained
+from rosa_ray.training.pretrain import run_pretraining
 from rosa_ray.training.pretrain_config import PretrainConfig
 from rosa_ray.training.pretrained import planned
 from rosa_ray.training.schedule import FALLBACK_MONITOR, EpochRecord
@@ -119,7 +119,7 @@ def train(
         run.log_params(config)
         results = []
         for number, one in enumerate(member_jobs(job)):
-            pretrained(one, run_dir, run, tell)
+            run_pretraining(one, run_dir, run, tell)
             if training.members > 1:
                 tell(f"member {number + 1} of {training.members}, seed {one.seed}")
             begun = planned(one, run_dir)
