@@ -60,4 +60,4 @@ def test_any_event_of_the_next_span_is_drawn_and_no_other(timelines: tuple[torch
 def test_positions_without_an_event_can_be_read(timelines: tuple[torch.Tensor, torch.Tensor]) -> None:
     times, mask = timelines
     found = (next_event(mask), later_session(times, mask, 6), any_within(times, mask, 15))
-    assert all(0 <= int(position.min()) and int(position.max()) < 9 for position, _ in found)
+    assert all(int(position.min()) >= 0 and int(position.max()) < 9 for position, _ in found)
