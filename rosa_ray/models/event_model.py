@@ -55,6 +55,7 @@ class EventModel(nn.Module):
         Returns:
             Names of the ranker's parameters that are trained, without `RANKER`.
         """
+        self.zero_grad(set_to_none=True)
         self(batch)[0].sum().backward()
         touched = {name for name, value in self.named_parameters() if value.grad is not None}
         for name, value in self.named_parameters():

@@ -1,4 +1,4 @@
-"""A worker's timelines: the events of the training period alone, of users that are learned from and of held-out ones."""
+"""A worker's timelines: events of the training period alone, of users to learn from and of users held out."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,10 +1,10 @@
 """What every worker of a pre-training runs: epochs over timelines, judged on those of held-out users. Without Ray.
 
-The loop is that of `rosa_ray.training.loop.Worker`, and so are its promises: figures are summed over the workers, and an
-epoch that is repeated is the same epoch. Here a sample is an event.
+The loop is that of `rosa_ray.training.loop.Worker`, and so are its promises. Figures are summed over the workers, and
+an epoch that is repeated is the same epoch. Here a sample is an event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,19 @@ from rosa_ray.inference import context_events
 from rosa_ray.models import UserBatch
 from rosa_ray.models.event_model import EventModel
 from rosa_ray.models.objectives import EventCounts, build_objective, require_event_ranker
+from rosa_ray.models.objectives.next_event import ByPopularity
 from rosa_ray.training.event_reader import EventReader
+from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.loop import Worker, fixed_seed, running_mean
 from rosa_ray.training.pretrain_job import PretrainJob
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import TableBlocks, idle_user
 from rosa_ray.training.start_weights import read_start
 from rosa_ray.training.step import Descent, sum_of_means
+
+BY_POPULARITY = "next_event"
+"""The objective that popularity is a baseline of."""
+
 
 class EventStepper(Descent):
     """Takes steps on timelines.
@@ -58,7 +64,7 @@ class EventWorker(Worker):
 
     Attributes:
         touched: names of the ranker's parameters that events touch; the others are not trained.
-        blank: losses on held-out events after states that say nothing, by objective.
+        baselines: losses on held-out events of what reads no history: by chance, and by popularity.
     """
 
     without_samples = "the training period has no user with two events; move preprocess.valid_fraction"
@@ -86,7 +92,7 @@ class EventWorker(Worker):
         self.touched = self.ranker.freeze_untouched(self._idle_batch())
         self.history = []
         self._resumed_from = None
-        self.blank = self._held_out_losses(self.ranker, blank=True)
+        self.baselines = self._baselines(known)
         if job.start:
             weights = read_start(job.start).of(plain, state, set(self.touched))
             plain.load_state_dict({**plain.state_dict(), **weights})
@@ -110,34 +116,46 @@ class EventWorker(Worker):
         return len(users.events["time_us"])
 
     def _validate(self) -> dict[str, Any]:
-        found = self._held_out_losses(self.averaged.module)
+        model = self.averaged.module.eval()
+        found = self._losses(self._held_out_totals(model, len(self._pretrain.objectives)))
         if not np.isfinite(found["loss"]):
             raise TrainingError("the loss of held-out events is not finite; lower pretrain.learning_rate")
-        return {**found, **{f"blank_{name}": value for name, value in self.blank.items()}}
+        return {**found, **self.baselines}
 
-    def _held_out_losses(self, model: nn.Module, blank: bool = False) -> dict[str, float]:
-        """Losses of the averaged weights on the timelines of held-out users, the same draws in every epoch.
+    def _baselines(self, known: EventCounts) -> dict[str, float]:
+        """Held-out losses by objective after states that say nothing, and of telling items by their number."""
+        objectives = self._pretrain.objectives
+        blank = self._losses(self._held_out_totals(self.ranker.eval().blank_losses, len(objectives)))
+        found = {f"blank_{name}": value for name, value in blank.items()}
+        if BY_POPULARITY in objectives:
+            sums, numbers = self._held_out_totals(ByPopularity(known).to(self.device), 1)
+            found["popularity_loss"] = sums[0] / numbers[0]
+        return found
+
+    def _held_out_totals(self, losses: Callable[[UserBatch], Tensor], kinds: int) -> list[list[float]]:
+        """Sums and numbers of losses on the timelines of held-out users, with the same draws at every call.
+
+        Args:
+            losses: gives those of a batch, (2, kinds).
 
         Raises:
             TrainingError: no timeline is held out.
         """
-        assert isinstance(model, EventModel)
-        model.eval()
         torch.manual_seed(fixed_seed(self.job.seed, self.ranks.rank))
-        totals = torch.zeros(2, len(self._pretrain.objectives), dtype=torch.float64, device=self.device)
+        totals = torch.zeros(2, kinds, dtype=torch.float64, device=self.device)
         for users in self.users.validation():
             # As many users as in training: a choice among more events of others would be a harder one.
             for chosen in batch_users(users, self._pretrain.users_per_batch, None):
                 batch = UserBatch.from_numpy(collate(users, chosen)).to(self.device)
                 with torch.inference_mode():
-                    totals += model.blank_losses(batch) if blank else model(batch)
+                    totals += losses(batch)
         totals = self.ranks.sum(totals)
         if not totals[1].sum():
             raise TrainingError("no timeline is held out, or only one; raise pretrain.holdout or give a longer log")
-        model.train()
-        return dict(self._losses(totals.tolist()))  # type: ignore[arg-type]
+        found: list[list[float]] = totals.tolist()
+        return found
 
-    def _losses(self, totals: list[list[float]]) -> dict[str, float | None]:
+    def _losses(self, totals: list[list[float]]) -> dict[str, float]:  # type: ignore[override]
         """Mean loss of each objective, and `loss`, their sum as weighted."""
         weights = self._pretrain.objectives
         means = {name: s / w if w else 0.0 for name, s, w in zip(weights, *totals, strict=True)}
@@ -157,3 +175,8 @@ class EventWorker(Worker):
 
     def _idle_batch(self) -> UserBatch:
         return UserBatch.from_numpy(collate(self._idle, np.zeros(1, np.int64))).to(self.device)
+
+
+def build_worker(job: TrainingJob | PretrainJob, tables: TableBlocks, ranks: Ranks) -> Worker:
+    """The worker of a training, or of a pre-training."""
+    return EventWorker(job, tables, ranks) if isinstance(job, PretrainJob) else Worker(job, tables, ranks)

@@ -13,11 +13,10 @@ import torch
 from rosa_ray.run_dir import PretrainedDir
 from rosa_ray.storage import exists, remove_tree, write_bytes
 from rosa_ray.training.config import TrainingConfig
-from rosa_ray.training.event_worker import EventWorker
+from rosa_ray.training.event_worker import EventWorker, build_worker
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.loop import Worker
 from rosa_ray.training.pretrain_job import PretrainJob
-from rosa_ray.training.pretrained import adopt_start, place_of, read_result, started, write_result
+from rosa_ray.training.pretrained import adopt_start, place_of, planned, read_result, write_result
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.schedule import EpochRecord, best_record
 
@@ -31,8 +30,7 @@ class InProcessTrainer:
     """
 
     def __init__(self, job: TrainingJob | PretrainJob, tables: list[pa.Table], device: str = "cpu") -> None:
-        self._job, ranks = job, Ranks(device)
-        self._worker = EventWorker(job, tables, ranks) if isinstance(job, PretrainJob) else Worker(job, tables, ranks)
+        self._job, self._worker = job, build_worker(job, tables, Ranks(device))
         self.best_weights: dict[str, torch.Tensor] = {}
 
     @property
@@ -75,16 +73,18 @@ def pretrain_in_process(
     run_dir: str,
     device: str = "cpu",
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    code: str = "",
 ) -> TrainingJob:
-    """Pre-train as `job.pretrain` says, or take what an equal pre-training left in the run; returns the job that starts
-    from the result, and the given one where pre-training is off.
+    """Pre-train as `job.pretrain` says, or take what an equal pre-training left in the run.
 
-    A pre-training that was stopped goes on after its last epoch.
+    A pre-training that was stopped goes on after its last epoch. Returns the job that starts from the result, and the
+    given one where pre-training is off.
 
     Args:
         tables: user rows, block by block.
         run_dir: keeps the result, see `RunDir.pretrained`.
         on_epoch: called with every finished epoch's record.
+        code: see `PretrainJob`.
 
     Raises:
         ConfigError: the model cannot be pre-trained.
@@ -92,11 +92,11 @@ def pretrain_in_process(
     """
     if not job.pretrain.enabled:
         return job
-    before = PretrainJob(job)
+    before = PretrainJob(job, code)
     place = place_of(before, run_dir)
     if read_result(place) is None:
         _pretrain(before, tables, place, device, on_epoch)
-    return started(before, place)
+    return planned(job, run_dir, code)
 
 
 def _pretrain(

@@ -216,4 +216,5 @@ def running_mean(training: TrainingConfig) -> Callable[..., None]:
 
 
 def fixed_seed(*parts: int) -> int:
+    """A seed for torch made of several numbers."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -2,13 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Lt
 
 from rosa_ray.models.objectives import objective_names
 from rosa_ray.settings import section, wrong
 from rosa_ray.training.config import TrainingConfig
+
+OF_TRAINING = (
+    *("weight_decay", "schedule", "warmup_steps", "gradient_clip", "weight_average", "precision", "user_share"),
+)
+"""Settings of training that decide what pre-training learns."""
+
+_MACHINES = (
+    *("workers", "min_workers", "use_gpu", "cpus_per_worker", "threads_per_worker", "max_failures"),
+    *("keep_checkpoints", "memory_gb", "collective_timeout_s", "resume"),
+)
+"""Settings of training that say where it runs."""
 
 HELD_OUT = "valid_loss"
 """What decides the best epoch: the weighted loss on the events of held-out users."""
@@ -56,17 +67,18 @@ class PretrainConfig:
     def training(self, of: TrainingConfig) -> TrainingConfig:
         """The settings of training under which the events are learned.
 
-        >>> PretrainConfig(epochs=20).training(TrainingConfig(weight_decay=0.5)).epochs
-        20
+        >>> found = PretrainConfig(epochs=20).training(TrainingConfig(weight_decay=0.5, learning_rate=9.0))
+        >>> found.epochs, found.weight_decay, found.learning_rate
+        (20, 0.5, 0.001)
         """
-        return replace(
-            of,
+        shared: dict[str, Any] = {name: getattr(of, name) for name in (*OF_TRAINING, *_MACHINES)}
+        return TrainingConfig(
             epochs=max(self.epochs, 1),
             patience=self.patience,
             learning_rate=self.learning_rate,
             users_per_batch=self.users_per_batch,
             monitor=HELD_OUT,
-            min_delta=0.0,
+            **shared,
         )
 
 

@@ -20,22 +20,11 @@ from rosa_ray.run_dir import DataDir
 from rosa_ray.settings.plain import to_plain
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.pretrain_config import OF_TRAINING
 from rosa_ray.training.start_weights import find_start, start_digest
 
 FORMAT = 1
 """Raise it when the same settings and events give other weights than before."""
-
-_OF_TRAINING = (
-    "weight_decay",
-    "schedule",
-    "warmup_steps",
-    "gradient_clip",
-    "weight_average",
-    "user_share",
-    "precision",
-)
-"""Settings of training that hold for pre-training too."""
-
 
 @dataclass(frozen=True)
 class PretrainJob:
@@ -43,9 +32,11 @@ class PretrainJob:
 
     Attributes:
         job: the training that it is for; `job.pretrain` says how.
+        code: digest of the code, where a result of other code must not be taken.
     """
 
     job: TrainingJob
+    code: str = ""
 
     @property
     def layout(self) -> DataDir:
@@ -96,11 +87,12 @@ class PretrainJob:
             FORMAT,
             self.job.model.name,
             _event_settings(self.job),
-            {name: training[name] for name in _OF_TRAINING},
+            {name: training[name] for name in OF_TRAINING},
             [pretrain.learning_rate, pretrain.users_per_batch, pretrain.objectives, pretrain.holdout],
             self.job.seed,
             self._data(),
             _weights_of(self.start),
+            self.code,
         ]
         return _digest(content)
 

@@ -88,6 +88,15 @@ def build_objective(name: str, ranker: EventRanker, known: EventCounts) -> nn.Mo
     return build(ranker, known)
 
 
+def can_be_pretrained(ranker: nn.Module) -> bool:
+    """Whether a ranker learns from events alone.
+
+    >>> can_be_pretrained(nn.Identity())
+    False
+    """
+    return all(hasattr(ranker, part) for part in _NEEDED)
+
+
 def require_event_ranker(ranker: nn.Module, name: str) -> EventRanker:
     """Take a ranker for one that can be pre-trained.
 
@@ -99,5 +108,7 @@ def require_event_ranker(ranker: nn.Module, name: str) -> EventRanker:
     """
     missing = [part for part in _NEEDED if not hasattr(ranker, part)]
     if missing:
-        raise ConfigError(f"model.name is '{name}', which has no {missing[0]} and cannot be pre-trained; set pretrain.epochs=0")
+        raise ConfigError(
+            f"model.name is '{name}', which has no {missing[0]} and cannot be pre-trained; set pretrain.epochs=0"
+        )
     return cast(EventRanker, ranker)

@@ -32,8 +32,7 @@ from rosa_ray.models.next_event import NextEvent
 from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
-
-NOT_OF_EVENTS = ("hidden", "cross_attention", "exact_match", "shared_tables", "recency", "learned_value")
+NOT_OF_EVENTS = ("hidden", "recency", "learned_value")
 """Settings of parts that no event touches: rankers that differ in these alone share one pre-training."""
 
 
