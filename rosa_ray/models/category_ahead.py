@@ -3,16 +3,16 @@
 Items are many and each is rare; categories are few, and an ad is more often of a category that a state leads to than
 of its very item. All categories are compared at once, so no draw of negatives adds noise.
 
-Shape legend: B users, T events, D width.
+Shape legend: B users, T events, N ads, D width.
 """
 
 from collections.abc import Callable, Mapping
 
-import torch
 from torch import Tensor, nn
 
 from rosa_ray.models.embedding import SharedTables
 from rosa_ray.models.event_targets import Targets
+from rosa_ray.models.history_readings import readings
 from rosa_ray.models.row_softmax import RowSoftmax
 
 
@@ -42,11 +42,14 @@ class CategoryAhead(nn.Module):
         category_BT = events["category"].gather(1, position_BT)
         return self.softmax.loss(states_BTD[there_BT], category_BT[there_BT], tables.category.weight)
 
-    def scores(self, states: Tensor, item: Tensor, category: Tensor, tables: SharedTables) -> Tensor:
-        """Log of how much likelier than usual each ad's category comes then, (..., 1).
+    def scores(
+        self, states_BTD: Tensor, events: Mapping[str, Tensor], shown: Mapping[str, Tensor], tables: SharedTables
+    ) -> Tensor:
+        """What the states before each ad say of its category, (B, N, `WIDTH` of `history_readings`).
 
         Args:
-            states: (..., D), the last state before each ad.
-            item, category: int64 (...), the ad's rows.
+            events: time_us of the T events.
+            shown: category, time_us and visible of the ads, each (B, N).
         """
-        return torch.stack([self.softmax.lift(states, category, tables.category.weight)], dim=-1)
+        lift_BNT = self.softmax.lifts(states_BTD, shown["category"], tables.category.weight)
+        return readings(lift_BNT, shown["visible"], shown["time_us"], events["time_us"])

@@ -65,5 +65,6 @@ def any_within(time_us_BT: Tensor, mask_BT: Tensor, span_us: int) -> Targets:
     end = torch.searchsorted(ordered_us, ordered_us + span_us, right=True).minimum(real_B1)
     place = torch.arange(length, device=mask_BT.device).expand(mask_BT.shape)
     count = (end - place - 1).clamp_min(0)
-    drawn = (torch.rand(mask_BT.shape, device=mask_BT.device) * count).long()
+    # By time first, so that padding at the end changes no draw.
+    drawn = (torch.rand(mask_BT.T.shape, device=mask_BT.device).T * count).long()
     return (place + 1 + drawn).clamp_max(length - 1), (count > 0) & mask_BT

@@ -5,7 +5,7 @@ product learns how much likelier than usual a row is after the state: the pointw
 popularity give the same loss without the term, as a draw by `p` is corrected by `log p` (Bengio & Senécal 2008; Yi et
 al. 2019, §3). This is how large tables are learned.
 
-Shape legend: M states, D width, R rows of the table.
+Shape legend: M states, D width, R rows of the table; B users, T states, N rows asked about.
 """
 
 import math
@@ -56,11 +56,16 @@ class RowSoftmax(nn.Module):
         loss_M = self._log_mean(query_MD, vectors_RD) - told_M - self.log_share_R[row_M]
         return loss_M.sum(), known.sum().float()
 
-    def lift(self, states: Tensor, rows: Tensor, vectors_RD: Tensor) -> Tensor:
-        """Log of how much likelier than usual rows follow states; both (...), 0 for what is as likely as ever."""
-        query = self.project(states)
-        told = (query * vectors_RD[rows]).sum(-1).float()
-        return told - self._log_mean(query, vectors_RD)
+    def lifts(self, states_BTD: Tensor, row_BN: Tensor, vectors_RD: Tensor) -> Tensor:
+        """Log of how much likelier than usual each row follows each state, (B, N, T); 0 for what is as likely as ever.
+
+        Args:
+            states_BTD: T states of each of B users.
+            row_BN: int64, N rows to ask about, for each user.
+        """
+        query_BTD = self.project(states_BTD)
+        told_BNT = (vectors_RD[row_BN] @ query_BTD.mT).float()
+        return told_BNT - self._log_mean(query_BTD, vectors_RD)[:, None]
 
     def _log_mean(self, query: Tensor, vectors_RD: Tensor) -> Tensor:
         """Log of the popularity-weighted mean of `exp(query · row)` over the rows, (...)."""

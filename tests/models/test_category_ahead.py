@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from rosa_ray.models.embedding import SharedTables
+from rosa_ray.models.history_readings import WIDTH
 from rosa_ray.models.objectives import EventCounts, build_objective
-from rosa_ray.units import HOUR_US, MINUTE_US
+from rosa_ray.units import MINUTE_US
 
 SIZES = {"item": 6, "category": 4}
 COUNTS = {"item": torch.ones(6, dtype=torch.int64), "category": torch.tensor([0, 2, 2, 4])}
@@ -28,22 +29,17 @@ def timeline(categories: list[int], minutes: list[int]) -> tuple[dict[str, torch
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"),
-    [("next_category", [2, 1, 3]), ("later_category", [1, 1]), ("day_category", [2, 1])],
+    ("name", "asked"), [("next_category", [2, 1, 3]), ("later_category", [1, 1, 3]), ("day_category", [2, 1])]
 )
 def test_which_categories_are_asked_for(name: str, asked: list[int]) -> None:
-    """Events at 0 and 5 minutes, at 20 hours and at 50; states that say nothing pay for popularity alone."""
+    """The first two events are minutes or hours apart, the others most of a day and more; after states that say nothing, popularity alone is paid for."""
     module, tables = objective(name)
-    events, mask = timeline([3, 2, 1, 3], [0, 5, 20 * 60, 50 * 60])
-    if name == "day_category":  # of the first state two events are within a day: leave one
-        events["time_us"][0, 0] = -10 * HOUR_US
+    minutes = [-10 * 60, 0, 20 * 60, 50 * 60] if name == "day_category" else [-10, 0, 20 * 60, 50 * 60]
+    events, mask = timeline([3, 2, 1, 3], minutes)
     total, number = module.loss(torch.zeros(1, 4, 4), events, mask, tables)
     share = {1: 0.25, 2: 0.25, 3: 0.5}
-    expected = [2, 1, 3] if name == "next_category" else asked
-    if name == "later_category":
-        expected = [1, 1, 3]
-    assert number.item() == len(expected)
-    assert total.item() == pytest.approx(-sum(math.log(share[one]) for one in expected), rel=1e-4)
+    assert number.item() == len(asked)
+    assert total.item() == pytest.approx(-sum(math.log(share[one]) for one in asked), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,9 +71,10 @@ def test_it_learns_what_leads_where_and_scores_say_so(name: str) -> None:
         optimizer.zero_grad()
         (total / number).backward()
         optimizer.step()
-    after_1 = tables.category(torch.tensor([1])).expand(3, -1)
-    ads = torch.tensor([1, 2, 3])
-    scores = module.scores(after_1, ads, ads, tables).detach()
-    assert scores.shape == (3, 1)
-    assert scores[1, 0] > math.log(2) > 0 > scores[0, 0]
-    assert scores[1, 0] > scores[2, 0]
+    shown = {"category": torch.tensor([[1, 2, 3]]), "visible": torch.tensor([[1, 1, 1]])}
+    shown["time_us"] = events["time_us"][:, :1].expand(1, 3)
+    scores = module.scores(tables.category(events["category"]), events, shown, tables).detach()
+    assert scores.shape == (1, 3, WIDTH)
+    own, led_to, other = scores[0, :, 0]
+    assert led_to > math.log(2) > 0 > own
+    assert led_to > other

@@ -24,7 +24,8 @@ def test_one_state_by_hand() -> None:
     total, _ = softmax.loss(state, torch.tensor([3]), vectors)
     weights = 0.6 * 2 + 0.3 * 1 + 0.1 * 4
     assert total.item() == pytest.approx(-math.log(0.1 * 4 / weights), rel=1e-4)
-    lift = softmax.lift(state, torch.tensor([1]), vectors)
+    lift = softmax.lifts(state[None], torch.tensor([[1]]), vectors)
+    assert lift.shape == (1, 1, 1)
     assert lift.item() == pytest.approx(math.log(2 / weights), rel=1e-4)
 
 
