@@ -7,7 +7,7 @@ from torch import nn
 
 from rosa_ray.models import build_ranker
 from rosa_ray.models.objectives import EventCounts, build_objective
-from rosa_ray.models.requests_of_events import EventRequests
+from rosa_ray.models.requests_of_events import REQUESTS, EventRequests
 from rosa_ray.units import HOUR_US
 
 SIZES = {"item": 8, "category": 8, "campaign": 2, "device": 2, "region": 2, "money": 3, "dense": 2}
@@ -42,7 +42,7 @@ def test_requests_ask_for_real_events_and_offer_those_of_others() -> None:
     for _ in range(20):
         requests = EventRequests.draw(events, mask, torch.tensor([7, 8, 9]))
         shown = requests.candidates(events)
-        assert requests.real_BP[:2].all() and not requests.real_BP[2].any()
+        assert requests.real_BP.tolist() == [[True] * REQUESTS] * 2 + [[False] * REQUESTS]
         assert (requests.position_BP < torch.tensor([[4], [3], [1]])).all()
         first = shown["item"].view(requests.wrong_BPK.shape)[..., 0]
         assert torch.equal(first, events["item"].gather(1, requests.position_BP))

@@ -32,7 +32,7 @@ def timeline(categories: list[int], minutes: list[int]) -> tuple[dict[str, torch
     ("name", "asked"), [("next_category", [2, 1, 3]), ("later_category", [1, 1, 3]), ("day_category", [2, 1])]
 )
 def test_which_categories_are_asked_for(name: str, asked: list[int]) -> None:
-    """The first two events are minutes or hours apart, the others most of a day and more; after states that say nothing, popularity alone is paid for."""
+    """Two events are close, the others most of a day away and more. States that say nothing leave popularity."""
     module, tables = objective(name)
     minutes = [-10 * 60, 0, 20 * 60, 50 * 60] if name == "day_category" else [-10, 0, 20 * 60, 50 * 60]
     events, mask = timeline([3, 2, 1, 3], minutes)
