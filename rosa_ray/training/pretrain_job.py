@@ -26,6 +26,7 @@ from rosa_ray.training.start_weights import find_start, start_digest
 FORMAT = 1
 """Raise it when the same settings and events give other weights than before."""
 
+
 @dataclass(frozen=True)
 class PretrainJob:
     """One pre-training, of the ranker of a training job.
