@@ -100,11 +100,6 @@ class AdEmbedding(nn.Module):
     def forward(self, tables: SharedTables, shown: Mapping[str, Tensor]) -> Tensor:
         return self.join(self.fields(tables, shown))
 
-    def of_things(self, tables: SharedTables, things: Mapping[str, Tensor]) -> Tensor:
-        """Ads of which no more than item and category is known, (..., D)."""
-        tables = self.own or tables
-        return self.dropout(self.norm(tables.item(things["item"]) + tables.kind(things)))
-
     def join(self, fields: list[Tensor]) -> Tensor:
         """Sum and normalise what `fields` gave."""
         item, category, campaign, bid, price = fields

@@ -1,8 +1,8 @@
-"""Which later event a state is asked about: the next one, the first of a later session, or any of the next hours.
+"""Which later event a state is asked about: the next one, or any of the next hours.
 
 The very next event mostly says that a user goes on with what it looks at now. An ad comes minutes or days later, so
-events further ahead are closer to what it is asked: Pancha et al. 2022 (PinnerFormer, §3.3, arXiv 2205.04507) draw
-them from the next weeks and call it the dense all-action loss.
+events further ahead are closer to what it is asked: Pancha et al. 2022 (PinnerFormer, arXiv 2205.04507) draw them from
+the next weeks and call it a dense all-action loss.
 
 Every function returns the position of one event per state, int64 (B, T), and whether there is one, bool (B, T). A
 position without an event is in [0, T), so that it may be read and thrown away.
@@ -30,25 +30,6 @@ def next_event(mask_BT: Tensor) -> Targets:
     there = torch.zeros_like(mask_BT)
     there[:, :-1] = mask_BT[:, 1:]
     return position.clamp_max(length - 1), there & mask_BT
-
-
-def later_session(time_us_BT: Tensor, mask_BT: Tensor, gap_us: int) -> Targets:
-    """The first event that follows a pause longer than `gap_us`, whatever comes before it.
-
-    >>> times, real = torch.tensor([[0, 1, 9, 10]]), torch.ones(1, 4, dtype=torch.bool)
-    >>> position, there = later_session(times, real, gap_us=5)
-    >>> position[there].tolist(), there.tolist()
-    ([2, 2], [[True, True, False, False]])
-    """
-    length = mask_BT.shape[1]
-    opens = torch.zeros_like(mask_BT)
-    opens[:, 1:] = (time_us_BT[:, 1:] - time_us_BT[:, :-1] > gap_us) & mask_BT[:, 1:]
-    place = torch.arange(length, device=mask_BT.device).expand(mask_BT.shape)
-    opening = torch.where(opens, place, length)
-    from_here = opening.flip(1).cummin(1).values.flip(1)
-    position = torch.full_like(opening, length)
-    position[:, :-1] = from_here[:, 1:]
-    return position.clamp_max(length - 1), (position < length) & mask_BT
 
 
 def any_within(time_us_BT: Tensor, mask_BT: Tensor, span_us: int) -> Targets:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rosa_ray.models.event_targets import any_within, later_session, next_event
+from rosa_ray.models.event_targets import any_within, next_event
 
 
 @pytest.fixture
@@ -29,17 +29,6 @@ def test_the_next_event_is_the_one_after(timelines: tuple[torch.Tensor, torch.Te
         assert position[user][there[user]].tolist() == list(range(1, len(own)))
 
 
-def test_a_later_session_opens_after_the_first_long_pause(timelines: tuple[torch.Tensor, torch.Tensor]) -> None:
-    times, mask = timelines
-    position, there = later_session(times, mask, gap_us=6)
-    for user, own in enumerate(of_users(times, mask)):
-        for at in range(9):
-            openings = [j for j in range(at + 1, len(own)) if own[j] - own[j - 1] > 6] if at < len(own) else []
-            assert there[user, at].item() == bool(openings)
-            if openings:
-                assert position[user, at].item() == openings[0]
-
-
 def test_any_event_of_the_next_span_is_drawn_and_no_other(timelines: tuple[torch.Tensor, torch.Tensor]) -> None:
     torch.manual_seed(0)
     times, mask = timelines
@@ -59,5 +48,5 @@ def test_any_event_of_the_next_span_is_drawn_and_no_other(timelines: tuple[torch
 
 def test_positions_without_an_event_can_be_read(timelines: tuple[torch.Tensor, torch.Tensor]) -> None:
     times, mask = timelines
-    found = (next_event(mask), later_session(times, mask, 6), any_within(times, mask, 15))
+    found = (next_event(mask), any_within(times, mask, 15))
     assert all(int(position.min()) >= 0 and int(position.max()) < 9 for position, _ in found)

@@ -1,6 +1,6 @@
 """Telling the categories of all events of the next 24 hours, one drawn at random in each pass.
 
-On average over passes this is the loss of all of them (Pancha et al. 2022, PinnerFormer §3.3).
+On average over passes this is the loss of all of them (Pancha et al. 2022, PinnerFormer).
 """
 
 from collections.abc import Mapping
