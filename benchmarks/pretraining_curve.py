@@ -23,13 +23,14 @@ import torch
 from record import record, save
 from rich.console import Console
 from rich.table import Table
+from sklearn.metrics import roc_auc_score
 
 from rosa_ray.config import load_config
 from rosa_ray.data.user_rows import list_user_files, read_feature_state
 from rosa_ray.evaluation.policy_value import join_truth, read_truth
 from rosa_ray.evaluation.scoring import UserScorer
 from rosa_ray.features import Split
-from rosa_ray.metrics import TrueHead, auc
+from rosa_ray.metrics import TrueHead
 from rosa_ray.run_dir import RunDir
 from rosa_ray.storage import read_parquet
 from rosa_ray.training.in_process import InProcessTrainer, in_one_process
@@ -111,7 +112,7 @@ def fit(job: TrainingJob, tables: list[pa.Table], run_dir: RunDir) -> Row:
     scorer = UserScorer.load(job.describe_model(state), trainer.best_weights, state)
     parts = [scorer.score(scorer.encode(rows), Split.VALID) for rows in tables]
     scored = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    figures = {"auc": auc(scored["click"], scored["p_ctr"]), **against_truth(scored, run_dir)}
+    figures = {"auc": float(roc_auc_score(scored["click"], scored["p_ctr"])), **against_truth(scored, run_dir)}
     rounded = {name: None if value is None else round(value, 5) for name, value in figures.items()}
     return {"click_epochs": len(trainer.history), "click_seconds": round(seconds, 1), **rounded}
 
