@@ -37,7 +37,7 @@ from rosa_ray.training.in_process import InProcessTrainer, in_one_process
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.pretrain_config import PretrainConfig, pretrain_in_one_process
 from rosa_ray.training.pretrain_job import PretrainJob
-from rosa_ray.training.pretrained import place_of, started, write_result
+from rosa_ray.training.pretrained import place_of, planned, write_result
 
 Row = dict[str, Any]
 
@@ -92,7 +92,7 @@ def pretrained(job: TrainingJob, tables: list[pa.Table], epochs: list[int], scra
             "held_out_loss": round(best["valid_loss"], 4),
             "pretrain_seconds": round(sum(one["train_seconds"] for one in trainer.history), 1),
         }
-        yield row, started(before, place)
+        yield row, planned(before.job, scratch)
 
 
 def with_epochs(job: TrainingJob, epochs: int, patience: int) -> TrainingJob:
