@@ -130,7 +130,7 @@ def against_truth(scored: dict[str, np.ndarray], run_dir: RunDir) -> dict[str, f
 
 def table(rows: list[Row]) -> Table:
     """Means over the seeds, and the gain over no pre-training."""
-    found = Table("share of users", "passes", "events", "held-out loss", "seconds", "AUC", "AUC*", "CVR AUC*", "gain")
+    found = Table("users", "passes", "events", "held out", "s", "AUC", "AUC*", "CVR*", "gain")
     name = "true_auc" if "true_auc" in rows[0] else "auc"
     without = mean([row for row in rows if not row["epochs"]], name)
     for share, epochs in dict.fromkeys((row["share"], row["epochs"]) for row in rows):
