@@ -2,7 +2,6 @@
 
 from rosa_ray.models.balance import TaskBalance, build_balance
 from rosa_ray.models.batch import Predictions, UserBatch
-from rosa_ray.models.embedding import parameter_groups
 from rosa_ray.models.encoder import EncoderCache
 from rosa_ray.models.losses import (
     TASKS,
@@ -15,10 +14,12 @@ from rosa_ray.models.losses import (
     task_weights,
     unlabelled_tasks,
 )
+from rosa_ray.models.parts import PARTS, parameter_groups, part_of
 from rosa_ray.models.rankers import build_ranker, config_class, ranker_names, ranker_settings
 from rosa_ray.models.states import StateRanker, keeps_states
 
 __all__ = [
+    "PARTS",
     "TASKS",
     "EncoderCache",
     "LossConfig",
@@ -36,6 +37,7 @@ __all__ = [
     "labelled_loss",
     "loss_terms",
     "parameter_groups",
+    "part_of",
     "ranker_names",
     "ranker_settings",
     "task_weights",

@@ -25,7 +25,7 @@ from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import ShardReader, TableBlocks, idle_user
-from rosa_ray.training.schedule import is_finished, learning_rate, monitored
+from rosa_ray.training.schedule import is_finished, learning_rate, monitored, part_factors
 from rosa_ray.training.step import Stepper, mean_losses
 
 _VALID_METRICS = ("auc", "logloss", "gauc", "pcoc", "cvr_auc", "ctcvr_auc", "ctcvr_logloss")
@@ -149,7 +149,8 @@ class Worker:
     def _step(self, users: EncodedUsers, chosen: np.ndarray | None) -> None:
         arrays = collate(users, chosen) if chosen is not None else collate(self._idle, np.zeros(1, np.int64))
         rate = learning_rate(self.job.training, self.stepper.step, self.history)
-        self.stepper(UserBatch.from_numpy(arrays).to(self.device), rate)
+        factors = part_factors(self.job.training, self.history)
+        self.stepper(UserBatch.from_numpy(arrays).to(self.device), rate, factors)
         self.averaged.update_parameters(self.ranker)
 
     def _validate(self) -> dict[str, Any]:

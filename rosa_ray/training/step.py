@@ -4,7 +4,7 @@ Workers hold different users, so their batches hold different numbers of impress
 of the workers' means would weigh impressions unevenly; here every term is divided by its weight over all workers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from rosa_ray.models import (
     task_weights,
 )
 from rosa_ray.models.balance import SumOverRanks
+from rosa_ray.training.anchor import RowAnchor
 from rosa_ray.training.config import TrainingConfig
 
 WATCHED = (*TASKS, "gradient")
@@ -100,19 +101,26 @@ class Stepper:
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.balance = build_balance(loss, model, device)
+        self.anchor = RowAnchor(model, training.row_anchor)
         self.step = 0
         self._sum_over_ranks, self._max_over_ranks = sum_over_ranks, max_over_ranks
         self._totals = torch.zeros(2, len(TASKS), dtype=torch.float64, device=device)
         self._unchecked: list[Tensor] = []
 
-    def __call__(self, batch: UserBatch, learning_rate: float) -> None:
+    def __call__(self, batch: UserBatch, learning_rate: float, part_factors: Mapping[str, float] | None = None) -> None:
         """Take one step on this worker's part of the global batch.
+
+        Args:
+            part_factors: of the learning rate, for parts of `rosa_ray.models.PARTS`; 1 where a part is left out.
 
         Raises:
             TrainingError: a loss or the gradient was not finite in one of the last `CHECK_EVERY` steps.
         """
+        factors = part_factors or {}
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * factors.get(group["part"], 1.0)
+        if self.step == 0:
+            self.anchor.remember()
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             predictions = self.model(batch)
         terms = loss_terms(predictions, batch, self.loss, self.scales)
@@ -124,6 +132,7 @@ class Stepper:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.gradient_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.anchor.pull(learning_rate * factors.get("tables", 1.0))
         self._totals += sums
         self.step += 1
         self._unchecked.append(self._watched(sums[0], norm))
@@ -161,6 +170,7 @@ class Stepper:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "balance": self.balance.state_dict(),
+            "anchor": self.anchor.state_dict(),
             "step": self.step,
         }
 
@@ -169,6 +179,7 @@ class Stepper:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.balance.load_state_dict(state["balance"])
+        self.anchor.load_state_dict(state["anchor"])
         self.step = state["step"]
 
     def _watched(self, sums: Tensor, norm: Tensor) -> Tensor:
