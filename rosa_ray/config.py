@@ -32,6 +32,7 @@ from rosa_ray.studies.compare.config import StudyConfig
 from rosa_ray.studies.sweep.config import TuneConfig
 from rosa_ray.tracking import TrackingConfig
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
+from rosa_ray.training.pretrain_config import PretrainConfig
 
 PROFILES = Path(__file__).with_name("profiles")
 """Named settings that the key `profile` lays under a config, a YAML file each."""
@@ -70,6 +71,8 @@ class RunConfig:
     """`name` picks the ranker; the other keys are that ranker's settings."""
     loss: LossConfig = field(default_factory=LossConfig)
     """Task weights."""
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    """What events teach before training."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """How the ranker is fitted."""
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)

@@ -4,6 +4,7 @@
 RUN/config.yaml                      resolved config of the last job
 RUN/log/                             `rosa simulate`       LogDir
 RUN/data/                            `rosa preprocess`     DataDir
+RUN/pretrained/, pretrain.json       `rosa pretrain`, `rosa train`   PretrainedDir
 RUN/checkpoints/, train.json         `rosa train`
 RUN/bundle, bundles/                 `rosa train`          see `rosa_ray.bundle`, `rosa_ray.bundle.versions`
 RUN/evaluation/                      `rosa evaluate`       EvaluationDir
@@ -188,6 +189,26 @@ class EvaluationDir(Directory):
 
 
 @dataclass(frozen=True)
+class PretrainedDir(Directory):
+    """What pre-training on events leaves, a directory per digest."""
+
+    @property
+    def weights(self) -> str:
+        """Weights of the best epoch, and the ids of their rows."""
+        return self.below("weights.pt")
+
+    @property
+    def document(self) -> str:
+        """How they came about, and their hash; written last, so that it says that they are there."""
+        return self.below("pretrain.json")
+
+    @property
+    def state(self) -> str:
+        """What a pre-training in one process goes on from."""
+        return self.below("state.pt")
+
+
+@dataclass(frozen=True)
 class TrialDir(Directory):
     """What one trial of a study or a sweep keeps."""
 
@@ -296,6 +317,19 @@ class RunDir(Directory):
     def checkpoints(self) -> str:
         """Checkpoints of training, a directory per job digest."""
         return self.below("checkpoints")
+
+    def pretrained(self, digest: str) -> PretrainedDir:
+        """What one pre-training left.
+
+        >>> RunDir("runs/demo").pretrained("0123456789abcdef").document
+        'runs/demo/pretrained/0123456789abcdef/pretrain.json'
+        """
+        return PretrainedDir(self.below(f"pretrained/{digest}"))
+
+    @property
+    def pretrain(self) -> str:
+        """What the last pre-training reached."""
+        return self.below("pretrain.json")
 
     @property
     def train(self) -> str:

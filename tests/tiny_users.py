@@ -1,6 +1,8 @@
 """A small made-up log with something to learn, as user rows and as a data directory."""
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,7 @@ def write_data_dir(directory: Path, rows: UserRows, parts: int = 3) -> str:
         pq.write_table(piece, directory / "users" / f"part-{part:05d}.parquet", write_page_checksum=True)
     tiny_state(rows).save(directory / "features")
     pq.write_table(pa.table({"ad_id": ["a"], "campaign_id": ["k"]}), directory / "ads.parquet")
+    (directory / "spec.json").write_text(json.dumps({"bounds": asdict(BOUNDS)}))
     return str(directory)
 
 

@@ -63,6 +63,11 @@ LOOP_VERBS = (
     ConfigVerb("simulate", "Write a semi-simulated ad log, on invented or on real timelines.", "simulate"),
     ConfigVerb("preprocess", "Turn a log into one row per user, features and a data report.", "preprocess"),
     ConfigVerb(
+        "pretrain",
+        "Teach the encoder and the tables by events alone, also of a log without impressions.",
+        "pretrain",
+    ),
+    ConfigVerb(
         "train",
         "Fit the model and write its bundle; the same command again goes on where it stopped.",
         "train",

@@ -104,7 +104,7 @@ def source_of(config: RunConfig) -> SourceConfig:
 
     Tables of users and items are the source's in any case.
     """
-    if brings_impressions(config.source):
+    if brings_impressions(config.source) or config.preprocess.without_impressions:
         return config.source
     path = RunDir(config.run_dir).log.root
     if config.source.users or config.source.items:

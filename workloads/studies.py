@@ -58,6 +58,7 @@ def run(config: RunConfig, kind: str) -> int:
             command=f"rosa {kind} {RunDir(config.run_dir).config}",
             config=config.study,
             training=config.training,
+            pretrain=config.pretrain,
             calibration=config.calibration,
             evaluation=config.evaluation.on(read_feature_state(run_dir.data.features).totals),
             data_dir=run_dir.data.root,
@@ -81,7 +82,7 @@ def _variants(config: RunConfig, kind: str) -> "list[Variant]":
     model, loss, models = config.model, config.loss, config.study.models
     make: dict[str, Callable[[], list[Variant]]] = {
         "compare": lambda: compare_variants(models, model, loss),
-        "ablate": lambda: ablation_variants(model, loss),
+        "ablate": lambda: ablation_variants(model, loss, config.pretrain.enabled),
         "weights": lambda: weight_variants(model, loss),
         "curve": lambda: curve_variants(models, model, loss, config.study.shares, config.training.epochs),
     }

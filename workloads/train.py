@@ -21,6 +21,7 @@ def run(config: RunConfig) -> int:
         result = train(
             model=config.model,
             loss=config.loss,
+            pretrain=config.pretrain,
             training=config.training,
             calibration=config.calibration,
             gate=config.gate,

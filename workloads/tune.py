@@ -63,7 +63,7 @@ def settle(config: RunConfig, run_dir: RunDir) -> "Callable[[Mapping[str, Any]],
         where = "tune.space " + ", ".join(f"{key}={value}" for key, value in params.items())
         one = compose(RunConfig, [whole, Layer(where, nested(params))])
         return TrialSettings(
-            job=TrainingJob(one.model, one.loss, one.training, one.seed, run_dir.data.root),
+            job=TrainingJob(one.model, one.loss, one.training, one.seed, run_dir.data.root, pretrain=one.pretrain),
             calibration=one.calibration,
             gate=one.gate,
             evaluation=one.evaluation.on(_totals(run_dir)),

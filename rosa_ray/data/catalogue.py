@@ -70,7 +70,7 @@ class CatalogueSpan:
         """Count over the versions of ads, given the log's first and last request, microseconds UTC."""
         table = AdTable.from_table(ads)
         first = table.first_rows
-        last = np.r_[first[1:], len(table.ad_key)] - 1
+        last = np.r_[first[1:], len(table.ad_key)][: len(first)] - 1
         begin_us, ends_us = table.from_us[first], table.until_us[last]
         return cls(
             ads=len(first),

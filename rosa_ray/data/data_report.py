@@ -16,12 +16,20 @@ PARTIAL = "partial"
 NO_TABLES = OwnTables()
 
 
-def time_span(folded: Sequence[dict[str, Any]]) -> tuple[int, int]:
-    """First and last request of all partitions, microseconds UTC.
+def time_span(folded: Sequence[dict[str, Any]], without_impressions: bool = False) -> tuple[int, int]:
+    """First and last request of all partitions, microseconds UTC; first and last event where there are no impressions.
+
+    Args:
+        without_impressions: whether the log may have none.
 
     Raises:
-        InputError: no impression is left.
+        InputError: no impression is left, or nothing at all.
     """
+    if without_impressions and all(part["start_us"] is None for part in folded):
+        first = [part["first_event_us"] for part in folded if part["first_event_us"] is not None]
+        if not first:
+            raise InputError("no event is left; look at what was set aside")
+        return min(first), max(part["newest_us"] for part in folded)
     starts = [part["start_us"] for part in folded if part["start_us"] is not None]
     ends = [part["end_us"] for part in folded if part["end_us"] is not None]
     if not starts:
@@ -36,6 +44,7 @@ def merge_reports(
     catalogue: Catalogue,
     max_lost_share: float,
     tables: OwnTables = NO_TABLES,
+    without_impressions: bool = False,
 ) -> dict[str, Any]:
     """Sum what the partitions counted.
 
@@ -45,11 +54,12 @@ def merge_reports(
         catalogue: versions of the ads, and what became of rows that are none.
         max_lost_share: above this share of a table the run is partial.
         tables: what became of the rows of users and items.
+        without_impressions: see `time_span`.
 
     Returns:
         The report, ready for JSON; `partial` says that somebody should look at it.
     """
-    start_us, end_us = time_span(folded)
+    start_us, end_us = time_span(folded, without_impressions)
     splits = {name: sum_each([part["splits"][name] for part in joined]) for name in joined[0]["splits"]}
     for figures in splits.values():
         meant = figures["stands_for"]

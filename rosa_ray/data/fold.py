@@ -165,6 +165,7 @@ def _fold(layout: DataDir, part: int, settings: _FoldSettings, frozen: Columns) 
         "coverage": count_partition(said, impressions, AdSample.of(catalogue), staged[EVENTS.name]),
         "start_us": int(times.min()) if len(times) else None,
         "end_us": int(times.max()) if len(times) else None,
+        "first_event_us": int(events["time_us"].min()) if len(events["time_us"]) else None,
         "newest_us": int(max(times.max(initial=0), events["time_us"].max(initial=0))),
         "delays": count_delays(impressions) if labels.window_us and labels.young == "weight" else {},
         **({"own": _coverage_of_columns(impressions, config, things, frozen)} if config.columns else {}),

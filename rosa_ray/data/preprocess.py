@@ -75,6 +75,8 @@ class PreprocessConfig:
     negative_keep_rate: Annotated[float, Ge(1e-6), Le(1)] = 1.0
     """Share of the impressions without a click that the log kept. Below 1 each of them stands for 1 / rate impressions,
     beside its own `weight` where it has one."""
+    without_impressions: bool = False
+    """Take a log that may have no impressions, for `rosa pretrain`. The periods then cut the span of its events."""
     max_lost_share: Annotated[float, Ge(0), Le(1)] = 0.01
     """When a table lost a larger share of its rows, the exit code is 4."""
     keep_staging: bool = False
@@ -113,7 +115,7 @@ def preprocess(
     period = period_of(config)
     own, behaviors = own_columns(features.columns), features.behavior_names
     staged = stage_source(source, layout.staging, config.partitions, own, behaviors)
-    _require_impressions(staged)
+    _require_impressions(staged, config.without_impressions)
     remove_tree(layout.spec)
     remove_tree(layout.users)
     catalogue = read_versions(read_staged(layout.staging, contract_with(ADS.name, own), 0))
@@ -144,19 +146,22 @@ def preprocess(
     counter_rows = _merge_counters(layout, config.partitions, features)
     write_json(_names(folded), layout.names)
     clock.lap("fold")
-    start_us, end_us = time_span(folded)
+    start_us, end_us = time_span(folded, config.without_impressions)
     bounds = split_bounds(config, start_us, end_us)
     maturity = _maturity(labels, folded, bounds)
     join = partial(
         join_partition, layout, config=features, bounds=bounds, partitions=config.partitions, maturity=maturity
     )
     joined = run_tasks(join, parts, f"writing {layout.users}")
-    state = FeatureState.fit([part for part, _ in joined], features, user_key_id, vectors)
+    sums = [part for part, _ in joined]
+    state = FeatureState.fit(sums, features, user_key_id, vectors, require_clicks=not config.without_impressions)
     _save_features(state, layout)
     clock.lap("join")
     ingest, figures = staged.to_dict(), [figures for _, figures in joined]
     report = {
-        **merge_reports(folded, figures, ingest["files"], catalogue, config.max_lost_share, tables),
+        **merge_reports(
+            folded, figures, ingest["files"], catalogue, config.max_lost_share, tables, config.without_impressions
+        ),
         **({} if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),
@@ -240,12 +245,14 @@ def _counted_in(features: FeatureConfig, *, weighted: bool) -> FeatureConfig:
     return features
 
 
-def _require_impressions(report: StageReport) -> None:
+def _require_impressions(report: StageReport, without_impressions: bool) -> None:
+    if without_impressions and not report.rows_kept("impressions"):
+        return
     for name in ("impressions", "ads"):
         if not report.rows_kept(name):
             raise InputError(
                 f"the source has no usable {name}; give a log with impressions and ads, or put simulated exposure on "
-                "its timelines with `rosa simulate`"
+                "its timelines with `rosa simulate`, or set preprocess.without_impressions=true for `rosa pretrain`"
             )
 
 

@@ -23,7 +23,7 @@ from rosa_ray.features.counting import (
 )
 from rosa_ray.features.encoding import EncodedUsers, concat_users, encode_events, encode_timeline, encode_users
 from rosa_ray.features.fit_sums import FitSums
-from rosa_ray.features.pieces import cut_long_users
+from rosa_ray.features.pieces import cut_long_users, cut_timelines
 from rosa_ray.features.records import (
     RECORD_COLUMNS,
     RecordKind,
@@ -66,6 +66,7 @@ __all__ = [
     "contributions",
     "counting_fingerprint",
     "cut_long_users",
+    "cut_timelines",
     "dense_names",
     "empty_records",
     "encode_events",

@@ -82,7 +82,7 @@ class AdTable:
     @cached_property
     def first_rows(self) -> np.ndarray:
         """Where the versions of each ad begin, int64 (A,)."""
-        return np.flatnonzero(np.r_[True, self.ad_key[1:] != self.ad_key[:-1]])
+        return np.flatnonzero(np.r_[True, self.ad_key[1:] != self.ad_key[:-1]][: len(self.ad_key)])
 
     @cached_property
     def _most_versions(self) -> int:

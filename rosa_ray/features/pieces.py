@@ -53,6 +53,35 @@ def cut_long_users(users: EncodedUsers, context: int) -> EncodedUsers:
     )
 
 
+def cut_timelines(users: EncodedUsers, context: int) -> EncodedUsers:
+    """The same timelines without impressions, those of long users as several users of the same key.
+
+    A piece begins with the `context` events before its own, as of `cut_long_users`.
+
+    >>> from rosa_ray.features.encoding import EncodedUsers
+    >>> times = {"time_us": np.arange(5000)}
+    >>> one = EncodedUsers(np.array([7]), np.array([0, 5000]), times, np.zeros(2, int), {}, np.empty((0, 2)))
+    >>> cut_timelines(one, 24).event_offsets.tolist()
+    [0, 1024, 2048, 3072, 4096, 5096]
+    """
+    length = max(PIECE_ROWS, 2 * context)
+    counts = np.diff(users.event_offsets)
+    steps = np.where(counts > WHOLE_ROWS, np.maximum(-(-(counts - context) // (length - context)), 1), 1)
+    owner = np.repeat(np.arange(len(users)), steps)
+    number = np.arange(len(owner)) - np.r_[0, np.cumsum(steps)][owner]
+    low = number * (length - context)
+    high = np.where(steps[owner] > 1, np.minimum(low + length, counts[owner]), counts[owner])
+    bounds = (users.event_offsets[owner][:, None] + np.stack([low, high], axis=1)).ravel()
+    rows, offsets = gather_segments(bounds, np.arange(0, len(bounds), 2))
+    return replace(
+        users,
+        user_key=users.user_key[owner],
+        event_offsets=offsets,
+        events={name: values[rows] for name, values in users.events.items()},
+        impression_offsets=np.zeros(len(owner) + 1, np.int64),
+    )
+
+
 def _whole(users: EncodedUsers, user: int) -> tuple[int, int, int]:
     return int(users.impression_offsets[user]), 0, int(users.event_offsets[user + 1] - users.event_offsets[user])
 

@@ -119,6 +119,19 @@ class UserRows:
             dense=self.dense[known],
         )
 
+    def timelines(self, until_us: int) -> "UserRows":
+        """The same users with their events before a moment, microseconds UTC, and no impressions."""
+        past = self.events["time_us"] < until_us
+        return replace(
+            self,
+            event_offsets=np.r_[0, np.cumsum(past)][self.event_offsets],
+            events={name: values[past] for name, values in self.events.items()},
+            event_id=None if self.event_id is None else self.event_id[past],
+            impression_offsets=np.zeros(len(self) + 1, np.int64),
+            impressions={name: values[:0] for name, values in self.impressions.items()},
+            dense=self.dense[:0],
+        )
+
     def to_table(self) -> pa.Table:
         """One Arrow row per user with list columns `event_*` and `impression_*`; dense is flattened per user."""
         features = self.dense.shape[1]

@@ -74,11 +74,13 @@ class FeatureState:
         config: FeatureConfig,
         user_key_id: str = "",
         vectors: Mapping[str, FrozenVectors] | None = None,
+        require_clicks: bool = True,
     ) -> "FeatureState":
         """Finish a fit.
 
         Args:
             vectors: by name, the declared vectors of items and ads.
+            require_clicks: refuse a training period without a click; False of a log without impressions.
 
         Raises:
             InputError: the training period has no impressions, or none with a click, or does not show the slot that
@@ -90,12 +92,12 @@ class FeatureState:
         for more in sums[1:]:
             merged = merged.merge(more)
         totals = dict(zip(TOTALS, merged.totals.tolist(), strict=True))
-        if not totals["clicks"]:
+        if require_clicks and not totals["clicks"]:
             raise InputError(
                 f"features cannot be fitted: the training period has {totals['impressions']:.0f} impressions and "
                 f"{totals['clicks']:.0f} clicks; move preprocess.valid_fraction or give a longer log"
             )
-        if config.position and (problem := wrong_slot(merged.keys[POSITION], config)):
+        if require_clicks and config.position and (problem := wrong_slot(merged.keys[POSITION], config)):
             raise InputError(f"features.position cannot be learned: {problem}")
         vocabularies = {
             name: Vocabulary.fit(merged.keys[name], _min_count(name, config), _oov_buckets(name, config))
@@ -161,8 +163,13 @@ class FeatureState:
 
     @property
     def base_rates(self) -> dict[str, float]:
-        """CTR, CVR of clicks, mean price in log, and revenue per cost of the training period: starting biases."""
+        """CTR, CVR of clicks, mean price in log, and revenue per cost of the training period: starting biases.
+
+        Without any click both rates are a half: nothing is known, and nothing is scored.
+        """
         totals = self.totals
+        if not totals["clicks"]:
+            return {"ctr": 0.5, "cvr": 0.5, "log_value": float(self.log_money_mean[1]), "revenue_per_cost": 1.0}
         clicks, cost = (totals.get(f"final_{name}", totals[name]) for name in ("clicks", "cost"))
         return {
             "ctr": totals["clicks"] / totals["impressions"],

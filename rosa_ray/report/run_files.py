@@ -59,6 +59,11 @@ class RunFiles:
         return _read_json(self.place.train)
 
     @cached_property
+    def pretrain(self) -> dict[str, Any] | None:
+        """What pre-training reports: `history`, `best_epoch`, `blank_loss`."""
+        return _read_json(self.place.pretrain)
+
+    @cached_property
     def metrics(self) -> dict[str, Any] | None:
         """Metrics of the test and validation periods."""
         return _read_json(self.place.evaluation.metrics)
@@ -185,7 +190,7 @@ def open_run_files(directory: str | Path, studies: Sequence[str | Path] = ()) ->
 def _landmarks(place: RunDir) -> list[str]:
     """What a job leaves behind; one of them makes a directory a run."""
     studies = [place.study(kind) for kind in STUDY_DOCUMENTS]
-    evaluated = [place.evaluation.metrics, place.data.report, place.sweep.document, *studies]
+    evaluated = [place.pretrain, place.evaluation.metrics, place.data.report, place.sweep.document, *studies]
     return [place.config, place.train, f"{place.bundle}/{MANIFEST}", *evaluated]
 
 

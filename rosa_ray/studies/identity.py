@@ -22,6 +22,7 @@ from rosa_ray.models import config_class
 from rosa_ray.settings.plain import to_plain
 from rosa_ray.storage import readable
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.pretrain_job import PretrainJob
 
 FIT_CODE = (
     "arrays.py",
@@ -90,6 +91,7 @@ def identify(job: TrainingJob, feature_fingerprint: str) -> Identity:
     """
     training = {name: value for name, value in asdict(job.training).items() if name not in _NO_EFFECT}
     settings = [job.model.name, to_plain(job.model.settings), asdict(job.loss), training, job.seed]
+    settings += [PretrainJob(job).digest] if job.pretrain.enabled else []
     return Identity(_digest(settings), data_digest(job, feature_fingerprint), code_digest(FIT_CODE, job.model.name))
 
 

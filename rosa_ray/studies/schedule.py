@@ -33,7 +33,11 @@ def gpus_per_trial(cluster: Mapping[str, float]) -> int:
 
 
 def run_trials(
-    work: Callable[[Trial], Record], trials: Sequence[Trial], wanted_at_once: int | None, tell: TellProgress
+    work: Callable[[Trial], Record],
+    trials: Sequence[Trial],
+    wanted_at_once: int | None,
+    tell: TellProgress,
+    describe: Callable[[Record], str] | None = None,
 ) -> list[Record]:
     """Do work on trials as Ray tasks; returns their results in order.
 
@@ -42,6 +46,7 @@ def run_trials(
     Args:
         work: gives at least the figures of `TrialRun.fit`.
         wanted_at_once: see `trials_at_once`.
+        describe: what to tell of a result; by default its best epoch.
 
     Raises:
         TrainingError: a trial failed; the message names it.
@@ -63,7 +68,7 @@ def run_trials(
         if isinstance(outcome, RosaError):
             raise TrainingError(f"trial {name}: {outcome}")
         results[at] = outcome
-        tell(_line(name, outcome, len(results), len(trials)))
+        tell(f"[{len(results)}/{len(trials)}] {name}: {(describe or _best_epoch)(outcome)}")
     return [results[at] for at in range(len(trials))]
 
 
@@ -74,9 +79,9 @@ def _guarded(work: Callable[[Trial], Record], trial: Trial) -> Record | RosaErro
         return error
 
 
-def _line(name: str, result: Mapping[str, Any], done: int, total: int) -> str:
+def _best_epoch(result: Mapping[str, Any]) -> str:
     best = result["history"][result["best_epoch"] - 1]
     return (
-        f"[{done}/{total}] {name}: epoch {result['best_epoch']} of {result['epochs']}, "
-        f"{result['train_seconds']:.0f} s, valid AUC {best['valid_auc']:.4f}, log loss {best['valid_logloss']:.4f}"
+        f"epoch {result['best_epoch']} of {result['epochs']}, {result['train_seconds']:.0f} s, "
+        f"valid AUC {best['valid_auc']:.4f}, log loss {best['valid_logloss']:.4f}"
     )

@@ -6,7 +6,7 @@ measured is the business of `compare/` (test period) and `sweep/` (validation pe
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -16,11 +16,19 @@ from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.data.user_rows import list_user_files, read_feature_state
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.scoring import UserScorer
-from rosa_ray.run_dir import TrialDir
+from rosa_ray.run_dir import PretrainedDir, TrialDir
 from rosa_ray.storage import exists, read_json, read_parquet, remove_tree, write_json
 from rosa_ray.studies.identity import identify
-from rosa_ray.training.in_process import InProcessTrainer, load_tensors, process_device, save_tensors
+from rosa_ray.training.in_process import (
+    InProcessTrainer,
+    load_tensors,
+    pretrain_in_process,
+    process_device,
+    save_tensors,
+)
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.pretrain_job import PretrainJob
+from rosa_ray.training.pretrained import place_of
 from rosa_ray.training.schedule import best_record, monitored
 from rosa_ray.words import counted
 
@@ -36,6 +44,7 @@ class Trial:
         job: of one worker.
         log_dir: the log behind the data; its truth, where there is one, values the policy.
         directory: where weights, predictions and records go.
+        run_dir: keeps pre-trained weights for all trials; by default the trial's own directory.
     """
 
     job: TrainingJob
@@ -43,6 +52,7 @@ class Trial:
     evaluation: EvaluationConfig
     log_dir: str
     directory: str
+    run_dir: str = field(default="", kw_only=True)
 
     @property
     def place(self) -> TrialDir:
@@ -112,7 +122,8 @@ class TrialRun:
         place = self.trial.place
         if self.kept(place.fit) is not None:
             return
-        trainer = InProcessTrainer(self.trial.job, self.tables(), self.device)
+        tables = self.tables()
+        trainer = InProcessTrainer(self._pretrained(tables), tables, self.device)
         trainer.restore(place.state, self.identity.digest)
         while not trainer.finished:
             record = trainer.run_epoch()
@@ -123,11 +134,26 @@ class TrialRun:
         self.keep(_fit_record(self.trial.job, trainer.history), place.fit)
         self.trial.discard()
 
+    def pretrain(self) -> None:
+        """Pre-train where the job asks for it, or find that an equal trial of the run has."""
+        self._pretrained(self.tables())
+
+    def _pretrained(self, tables: list[pa.Table]) -> TrainingJob:
+        run_dir = self.trial.run_dir or self.trial.directory
+        return pretrain_in_process(self.trial.job, tables, run_dir, self.device, code=self.identity.code)
+
     def scorer(self) -> UserScorer:
         """The fitted ranker, with the weights of its best epoch."""
         description = self.trial.job.describe_model(self.state)
         users_per_batch = self.trial.evaluation.users_per_batch
         return UserScorer.load(description, self.trial.weights(), self.state, users_per_batch, self.device)
+
+
+def pretrained_place(trial: Trial) -> PretrainedDir:
+    """Where the pre-trained weights of a trial lie, once there are any."""
+    state = read_feature_state(trial.job.layout.features)
+    job = PretrainJob(trial.job, identify(trial.job, state.fingerprint).code)
+    return place_of(job, trial.run_dir or trial.directory)
 
 
 def fit_trial(trial: Trial) -> Record:

@@ -5,9 +5,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import ray
+import torch
 from ray.train.torch import TorchConfig
 from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
@@ -19,9 +21,10 @@ from rosa_ray.errors import RosaError, TrainingError
 from rosa_ray.storage import arrow_filesystem
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.pretrain_job import PretrainJob
 from rosa_ray.training.progress import EpochCallback, EpochFeed
-from rosa_ray.training.ray_worker import train_worker
-from rosa_ray.training.schedule import EpochRecord
+from rosa_ray.training.ray_worker import CHECKPOINT_FILE, train_worker
+from rosa_ray.training.schedule import EpochRecord, best_record
 from rosa_ray.training.shards import UserShards
 
 _CLUSTER_FAILURES = 3
@@ -31,7 +34,7 @@ OnEpoch = Callable[[EpochRecord], None]
 
 
 def fit(
-    job: TrainingJob,
+    job: TrainingJob | PretrainJob,
     checkpoints: str,
     name: str,
     on_epoch: OnEpoch = lambda record: None,
@@ -96,6 +99,22 @@ def scaling_config(training: TrainingConfig, cluster: Mapping[str, float], users
 def outcome_of(result: Result) -> dict[str, Any]:
     """What `train_worker` returned on rank 0."""
     return result.return_value or {"history": [], "error": "the workers ended without a result"}
+
+
+def best_state(training: TrainingConfig, result: Result) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Checkpoint and record of the best epoch among the checkpoints kept.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    kept = sorted(result.best_checkpoints or [], key=lambda pair: pair[1]["epoch"])
+    best = best_record(training, [record for _, record in kept])
+    if best is None:
+        raise TrainingError(f"{result.path}: holds no checkpoint; train again with training.resume=false")
+    checkpoint = next(checkpoint for checkpoint, record in kept if record is best)
+    with checkpoint.as_directory() as folder:
+        state = torch.load(Path(folder) / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
+    return state, dict(best)
 
 
 @contextmanager

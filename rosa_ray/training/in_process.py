@@ -1,7 +1,8 @@
-"""Training in one process, without Ray: what the trials of studies and sweeps run."""
+"""Training and pre-training in one process, without Ray: what the trials of studies and sweeps run."""
 
 import copy
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,23 +10,27 @@ import fsspec
 import pyarrow as pa
 import torch
 
-from rosa_ray.storage import exists, write_bytes
+from rosa_ray.run_dir import PretrainedDir
+from rosa_ray.storage import exists, remove_tree, write_bytes
 from rosa_ray.training.config import TrainingConfig
+from rosa_ray.training.event_worker import EventWorker, build_worker
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.loop import Worker
+from rosa_ray.training.pretrain_job import PretrainJob
+from rosa_ray.training.pretrained import adopt_start, place_of, planned, read_result, write_result
 from rosa_ray.training.ranks import Ranks
-from rosa_ray.training.schedule import best_record
+from rosa_ray.training.schedule import EpochRecord, best_record
 
 
 class InProcessTrainer:
     """Trains a job as one worker of `rosa train` by itself, and keeps the weights of the best epoch.
 
     Args:
+        job: of training, or of pre-training.
         tables: user rows, block by block.
     """
 
-    def __init__(self, job: TrainingJob, tables: list[pa.Table], device: str = "cpu") -> None:
-        self._job, self._worker = job, Worker(job, tables, Ranks(device))
+    def __init__(self, job: TrainingJob | PretrainJob, tables: list[pa.Table], device: str = "cpu") -> None:
+        self._job, self._worker = job, build_worker(job, tables, Ranks(device))
         self.best_weights: dict[str, torch.Tensor] = {}
 
     @property
@@ -37,6 +42,11 @@ class InProcessTrainer:
     def finished(self) -> bool:
         """Whether all epochs are done, or the last ones brought nothing new."""
         return self._worker.finished
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """Names of the parameters that a pre-training trains; none of a training."""
+        return self._worker.touched if isinstance(self._worker, EventWorker) else ()
 
     def run_epoch(self) -> dict[str, Any]:
         """Train and validate once; returns the epoch's record."""
@@ -55,6 +65,57 @@ class InProcessTrainer:
         if state.get("digest") == digest:
             self._worker.load_state_dict(state["worker"])
             self.best_weights = state["best"]
+
+
+def pretrain_in_process(
+    job: TrainingJob,
+    tables: list[pa.Table],
+    run_dir: str,
+    device: str = "cpu",
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    code: str = "",
+) -> TrainingJob:
+    """Pre-train as `job.pretrain` says, or take what an equal pre-training left in the run.
+
+    A pre-training that was stopped goes on after its last epoch. Returns the job that starts from the result, and the
+    given one where pre-training is off.
+
+    Args:
+        tables: user rows, block by block.
+        run_dir: keeps the result, see `RunDir.pretrained`.
+        on_epoch: called with every finished epoch's record.
+        code: see `PretrainJob`.
+
+    Raises:
+        ConfigError: the model cannot be pre-trained.
+        TrainingError: it diverged, or there are no events.
+    """
+    if not job.pretrain.enabled:
+        return job
+    before = PretrainJob(job, code)
+    place = place_of(before, run_dir)
+    if read_result(place) is None:
+        _pretrain(before, tables, place, device, on_epoch)
+    return planned(job, run_dir, code)
+
+
+def _pretrain(
+    job: PretrainJob,
+    tables: list[pa.Table],
+    place: PretrainedDir,
+    device: str,
+    on_epoch: Callable[[EpochRecord], None],
+) -> None:
+    if not job.job.pretrain.epochs:
+        adopt_start(job, place)
+        return
+    trainer = InProcessTrainer(job, tables, device)
+    trainer.restore(place.state, job.digest)
+    while not trainer.finished:
+        on_epoch(trainer.run_epoch())
+        trainer.save(place.state, job.digest)
+    write_result(job, place, {"model": trainer.best_weights, "touched": trainer.touched}, trainer.history)
+    remove_tree(place.state)
 
 
 def in_one_process(training: TrainingConfig) -> TrainingConfig:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import nn
@@ -13,6 +13,7 @@ from rosa_ray.run_dir import DataDir
 from rosa_ray.settings import Tagged
 from rosa_ray.settings.plain import to_plain
 from rosa_ray.training.config import TrainingConfig
+from rosa_ray.training.pretrain_config import PretrainConfig
 
 _NOT_IN_DIGEST = (
     "workers",
@@ -39,6 +40,9 @@ class TrainingJob:
         seed: of weights, shuffling and dropout.
         data_dir: what preprocessing wrote, local absolute or remote.
         not_in_digest: settings of the model that stay at their defaults and tell no two jobs apart.
+        pretrain: what comes before, on events alone.
+        start: directory of the pre-trained weights, once there are any; empty for fresh weights.
+        start_digest: of the pre-training that they come from.
     """
 
     model: Tagged
@@ -47,6 +51,9 @@ class TrainingJob:
     seed: int
     data_dir: str
     not_in_digest: tuple[str, ...] = ()
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    start: str = ""
+    start_digest: str = ""
 
     @property
     def layout(self) -> DataDir:
@@ -62,6 +69,7 @@ class TrainingJob:
         plain = to_plain(self.model.settings)
         model = {name: value for name, value in plain.items() if name not in self.not_in_digest}
         content = [self.model.name, model, asdict(self.loss), training, self.seed, feature_fingerprint, users]
+        content += [self.start_digest] if self.start_digest else []
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def build(self, state: FeatureState) -> nn.Module:

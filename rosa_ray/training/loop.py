@@ -26,6 +26,7 @@ from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import ShardReader, TableBlocks, idle_user
 from rosa_ray.training.schedule import is_finished, learning_rate, monitored, part_factors
+from rosa_ray.training.start_weights import start_ranker
 from rosa_ray.training.step import Stepper, mean_losses
 
 _VALID_METRICS = ("auc", "logloss", "gauc", "pcoc", "cvr_auc", "ctcvr_auc", "ctcvr_logloss")
@@ -38,18 +39,23 @@ class Worker:
         loss: the job's task weights, 0 for tasks that the training period has no labels of.
     """
 
+    without_samples = "the training period has no impressions; move preprocess.valid_fraction"
+    """What is wrong where there is nothing to train on."""
+
     def __init__(self, job: TrainingJob, tables: TableBlocks, ranks: Ranks) -> None:
         self.job, self.ranks, self.device = job, ranks, ranks.device
         state = read_feature_state(job.layout.features)
         torch.manual_seed(job.seed)
         self.ranker = job.build(state)
+        if job.start:
+            start_ranker(self.ranker, job.start, state)
         self.users = ShardReader(
             tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
         )
         self.loss, self._unlabelled = labelled_loss(job.loss, state.totals), tuple(unlabelled_tasks(state.totals))
         self.scales = LossScales.of(state.base_rates, state.totals)
         self.model = ranks.wrap(self.ranker)
-        self.averaged = AveragedModel(self.ranker, multi_avg_fn=_running_mean(job.training), use_buffers=True)
+        self.averaged = AveragedModel(self.ranker, multi_avg_fn=running_mean(job.training), use_buffers=True)
         self.stepper = Stepper(
             self.model,
             training=job.training,
@@ -116,22 +122,27 @@ class Worker:
 
     def _train(self) -> tuple[list[list[float]], int]:
         epoch = len(self.history)
-        torch.manual_seed(_seed(self.job.seed, epoch, self.ranks.rank))
+        torch.manual_seed(fixed_seed(self.job.seed, epoch, self.ranks.rank))
         rng = np.random.default_rng([self.job.seed, epoch, self.ranks.rank])
         turns = np.random.default_rng([self.job.seed, epoch])
+        self.stepper.part_factors = part_factors(self.job.training, self.history)
         self.model.train()
         samples = 0
         parts = self.users.training(rng)
         while (part := self._next_part(parts, rng, turns)) is not None:
             users, batches, steps = part
-            samples += len(users.impressions["time_us"])
+            samples += self._samples(users)
             for turn in range(steps):
                 self._step(users, batches[turn] if turn < len(batches) else None)
         totals = self.ranks.sum(self.stepper.drain())
         samples = int(self.ranks.sum(self._tensor([samples])).item())
         if not samples:
-            raise TrainingError("the training period has no impressions; move preprocess.valid_fraction")
+            raise TrainingError(self.without_samples)
         return totals.tolist(), samples
+
+    def _samples(self, users: EncodedUsers) -> int:
+        """How many samples some users of the training period are."""
+        return len(users.impressions["time_us"])
 
     def _next_part(
         self, parts: Iterator[EncodedUsers], rng: np.random.Generator, turns: np.random.Generator
@@ -149,8 +160,7 @@ class Worker:
     def _step(self, users: EncodedUsers, chosen: np.ndarray | None) -> None:
         arrays = collate(users, chosen) if chosen is not None else collate(self._idle, np.zeros(1, np.int64))
         rate = learning_rate(self.job.training, self.stepper.step, self.history)
-        factors = part_factors(self.job.training, self.history)
-        self.stepper(UserBatch.from_numpy(arrays).to(self.device), rate, factors)
+        self.stepper(UserBatch.from_numpy(arrays).to(self.device), rate)
         self.averaged.update_parameters(self.ranker)
 
     def _validate(self) -> dict[str, Any]:
@@ -196,7 +206,7 @@ class Worker:
         return torch.tensor(values, dtype=torch.float64, device=self.device)
 
 
-def _running_mean(training: TrainingConfig) -> Callable[..., None]:
+def running_mean(training: TrainingConfig) -> Callable[..., None]:
     """The mean reaches back a tenth of the steps taken, up to what `weight_average` allows."""
 
     def update(mean: Any, current: Any, count: Any) -> None:
@@ -206,5 +216,6 @@ def _running_mean(training: TrainingConfig) -> Callable[..., None]:
     return update
 
 
-def _seed(*parts: int) -> int:
+def fixed_seed(*parts: int) -> int:
+    """A seed for torch made of several numbers."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])

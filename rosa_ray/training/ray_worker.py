@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from rosa_ray.data.user_rows import Slice, list_user_files, plan_shards
-from rosa_ray.errors import TrainingError
+from rosa_ray.errors import ConfigError, InputError, TrainingError
+from rosa_ray.training.event_worker import build_worker
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.loop import Worker
+from rosa_ray.training.pretrain_job import PretrainJob
 from rosa_ray.training.ranks import ProcessGroup, Ranks
 from rosa_ray.training.shards import ShardTables
 
@@ -21,23 +23,23 @@ CHECKPOINT_FILE = "state.pt"
 
 
 def train_worker(settings: dict[str, Any]) -> dict[str, Any]:
-    """Train one `TrainingJob`, `settings["job"]`.
+    """Train one `TrainingJob` or pre-train one `PretrainJob`, `settings["job"]`.
 
     Returns:
         `history`, one record per epoch; and `error`, None or why training cannot go on. An error that another try
         would meet again is returned, not raised, so that Ray does not try again.
     """
-    job: TrainingJob = settings["job"]
+    job: TrainingJob | PretrainJob = settings["job"]
     torch.set_num_threads(job.training.threads_per_worker)
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        worker = Worker(job, _shard(job), ray_ranks())
+        worker = build_worker(job, _shard(job), ray_ranks())
         _restore(worker)
         while not worker.finished:
             record = worker.run_epoch()
             _report(worker, record)
-    except TrainingError as error:
+    except (ConfigError, InputError, TrainingError) as error:
         return {"history": [], "error": str(error)}
     return {"history": worker.history, "error": None}
 
@@ -57,7 +59,7 @@ def ray_ranks() -> Ranks:
     return RayRanks(context.get_world_rank(), world, device) if world > 1 else Ranks(device)
 
 
-def _shard(job: TrainingJob) -> ShardTables:
+def _shard(job: TrainingJob | PretrainJob) -> ShardTables:
     """This worker's user rows."""
     context = ray.train.get_context()
     world, rank = context.get_world_size(), context.get_world_rank()

@@ -121,19 +121,22 @@ class ShardReader:
             trained = users.take(np.flatnonzero(in_share(_drawn_by(users), self._user_share)))
         train, valid = trained.select(Split.TRAIN), users.select(Split.VALID)
         return Periods(
-            _narrow(cut_long_users(train.trim(self._context), self._context)), _narrow(valid.trim(self._context))
+            narrow(cut_long_users(train.trim(self._context), self._context)), narrow(valid.trim(self._context))
         )
 
 
-def in_share(user_key: np.ndarray, share: float) -> np.ndarray:
+def in_share(user_key: np.ndarray, share: float, kind: int = _SHARE_KIND) -> np.ndarray:
     """Whether each user is among a share of all, decided by its key alone; a smaller share is part of a larger one.
+
+    Args:
+        kind: shares of different kinds are drawn independently.
 
     >>> keys = np.arange(1000)
     >>> half, quarter = in_share(keys, 0.5), in_share(keys, 0.25)
     >>> int(half.sum()), int(quarter.sum()), bool((quarter <= half).all()), bool(in_share(keys, 1.0).all())
     (504, 247, True, True)
     """
-    return derive_key(user_key, _SHARE_KIND).astype(np.uint64) >> np.uint64(11) < share * 2.0**53
+    return derive_key(user_key, kind).astype(np.uint64) >> np.uint64(11) < share * 2.0**53
 
 
 def _drawn_by(users: EncodedUsers) -> np.ndarray:
@@ -164,7 +167,7 @@ def _by_key(blocks: list[EncodedUsers]) -> EncodedUsers:
     return users.take(np.argsort(users.user_key, kind="stable"))
 
 
-def _narrow(users: EncodedUsers) -> EncodedUsers:
+def narrow(users: EncodedUsers) -> EncodedUsers:
     """The same users with the small numbers of their events in bytes; batches are wide again."""
     small = {name: users.events[name].astype(np.int8) for name in ("behavior", "gap", "hour", "weekday")}
     return replace(users, events={**users.events, **small})

@@ -13,7 +13,6 @@ from ray.train.v2.api.result import Result
 from rosa_ray.bundle import ADS, Manifest, write_bundle
 from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.data.user_rows import list_user_files, read_feature_state
-from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.calibrating import calibrate
 from rosa_ray.features import FeatureState
 from rosa_ray.models import LossConfig, bills_clicks, task_weights, unlabelled_tasks
@@ -22,15 +21,19 @@ from rosa_ray.settings import Tagged
 from rosa_ray.storage import absolute, exists, read_json, remove_tree, write_json
 from rosa_ray.tracking import Run, TrackingConfig, start_run
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
-from rosa_ray.training.fit import OnEpoch, fit, outcome_of
+from rosa_ray.training.fit import OnEpoch, best_state, fit, outcome_of
 from rosa_ray.training.gate import fit_run_gate
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.ray_worker import CHECKPOINT_FILE
-from rosa_ray.training.schedule import FALLBACK_MONITOR, EpochRecord, best_record
+from rosa_ray.training.pretrain import pretrained
+from rosa_ray.training.pretrain_config import PretrainConfig
+from rosa_ray.training.pretrained import planned
+from rosa_ray.training.schedule import FALLBACK_MONITOR, EpochRecord
 from rosa_ray.words import counted
 
 Tell = Callable[[str], None]
 """Takes a line for people."""
+
+NO_PRETRAINING = PretrainConfig()
 
 _CALIBRATED = {"ctr": "click probabilities", "cvr": "conversion probabilities", "value": "values of a conversion"}
 
@@ -69,6 +72,7 @@ def train(
     data_dir: str,
     run_dir: str,
     config: Mapping[str, Any],
+    pretrain: PretrainConfig = NO_PRETRAINING,
     on_epoch: OnEpoch = lambda record: print(epoch_line(record), flush=True),
     tell: Tell = lambda line: print(line, flush=True),
 ) -> TrainResult:
@@ -83,14 +87,17 @@ def train(
         calibration: how the best weights' scores are corrected.
         gate: how λ between stored and fresh scores is fitted.
         config: resolved configuration of the run, plain values, recorded in MLflow and in the bundle.
+        pretrain: what comes before, on events alone.
         on_epoch: called on the driver with every finished epoch's record.
         tell: takes lines for people: which heads are off, and what calibration fell back to.
 
     Raises:
         TrainingError: training diverged, kept failing, has no data, or the cluster cannot hold the workers.
         InputError: there is no preprocessed data.
+        ConfigError: the model cannot be pre-trained.
     """
-    job = TrainingJob(model, loss, training, seed, absolute(data_dir))
+    before = TrainingJob(model, loss, training, seed, absolute(data_dir), pretrain=pretrain)
+    job = planned(before, absolute(run_dir))
     run_dir, place = absolute(run_dir), RunDir(absolute(run_dir))
     state = read_feature_state(job.layout.features)
     files = list_user_files(job.layout.users)
@@ -104,6 +111,7 @@ def train(
     with start_run(tracking, run_dir, Path(run_dir).name, run_id=run_id) as run:
         write_json({"digest": name, "mlflow_run_id": run.run_id}, place.train)
         run.log_params(config)
+        pretrained(before, run_dir, run, tell)
         result = fit(job, place.checkpoints, name, lambda record: _follow(run, record, on_epoch))
         return _finish(job, state, result, run, place, name, config, calibration, gate, tell)
 
@@ -187,14 +195,14 @@ def _finish(
     tell: Tell,
 ) -> TrainResult:
     history = outcome_of(result)["history"]
-    weights, best = best_weights(job.training, result)
+    checkpoint, best = best_state(job.training, result)
     if line := undefined_monitor_line(job.training, best):
         tell(line)
     manifest = make_bundle(
         run_dir.bundle,
         job=job,
         state=state,
-        weights=weights,
+        weights=checkpoint["model"],
         best=best,
         config=config,
         calibration=calibration,
@@ -276,15 +284,3 @@ def make_bundle(
             gate=None if fitted_gate is None else fitted_gate.to_dict(),
             extra_files={ADS: ads},
         )
-
-
-def best_weights(training: TrainingConfig, result: Result) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Weights and record of the best epoch among the checkpoints kept."""
-    kept = sorted(result.best_checkpoints or [], key=lambda pair: pair[1]["epoch"])
-    best = best_record(training, [record for _, record in kept])
-    if best is None:
-        raise TrainingError(f"{result.path}: holds no checkpoint; train again with training.resume=false")
-    checkpoint = next(checkpoint for checkpoint, record in kept if record is best)
-    with checkpoint.as_directory() as folder:
-        state = torch.load(Path(folder) / CHECKPOINT_FILE, map_location="cpu", weights_only=True)
-    return state["model"], dict(best)

@@ -92,6 +92,7 @@ def write_run(root: Path) -> Path:
     write_json({"model_version": "0123456789abcdef", "test": metrics, "valid": valid}, root / "evaluation/metrics.json")
     write_json(IMPORTANCE, root / "evaluation/importance.json")
     write_json({"best_epoch": 2, "epochs": 3, "seconds": 9.5, "history": _history()}, root / "train.json")
+    write_json(_pretraining(), root / "pretrain.json")
     write_json(_data_report(), root / "data/report.json")
     write_json(
         {"bounds": {"valid_us": 2_000_000, "test_us": 3_000_000}, "start_us": 1, "end_us": 4_000_000},
@@ -101,6 +102,22 @@ def write_run(root: Path) -> Path:
     (root / "config.yaml").write_text("seed: 7\nsource: {kind: log, path: ''}\ntraining: {epochs: 3}\n")
     _write_bundle(root / "bundle")
     return root
+
+
+def _pretraining() -> dict[str, Any]:
+    history = [
+        {
+            "epoch": epoch,
+            "samples": 4321,
+            "train_loss": 6.0 - 0.3 * epoch,
+            "valid_loss": 6.1 - 0.2 * epoch,
+            "valid_blank_loss": 6.25,
+            "valid_popularity_loss": 6.5,
+        }
+        for epoch in (1, 2, 3)
+    ]
+    figures = {"digest": "0123456789abcdef", "epochs": 3, "best_epoch": 3, "seconds": 12.0, "events_per_s": 8765.0}
+    return {**figures, "started_from": "", "loss": 5.5, "blank_loss": 6.25, "history": history}
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:

@@ -24,10 +24,12 @@ from rosa_ray.studies.compare.measure import measure_trial
 from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap
 from rosa_ray.studies.compare.variants import curve_variants
 from rosa_ray.studies.identity import FIT_CODE, MEASURE_CODE, code_digest
-from rosa_ray.studies.trial import Trial, TrialRun, fit_trial, stale_trials
+from rosa_ray.studies.trial import Trial, TrialRun, fit_trial, pretrained_place, stale_trials
 from rosa_ray.training.config import TrainingConfig
+from rosa_ray.training.event_worker import EventWorker
 from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.pretrain_config import PretrainConfig
 from rosa_ray.training.schedule import monitored
 from tests.tiny_users import tiny_rows, write_data_dir
 
@@ -62,6 +64,30 @@ def ran(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial,
 
 def files_of(trial: Trial) -> list[str]:
     return sorted(str(path) for path in Path(trial.directory, "predictions").iterdir())
+
+
+def test_trials_that_share_a_pretraining_pay_once(
+    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = PretrainConfig(epochs=1, users_per_batch=8, holdout=0.3)
+    settings = {**SETTINGS, "layers": 1, "heads": 2}
+    rosa = replace(trial_of(data_dir, tmp_path / "a"), run_dir=str(tmp_path))
+    job = replace(rosa.job, model=ranker_settings("rosa", settings), pretrain=before)
+    first, second = (
+        replace(rosa, job=replace(job, loss=loss), directory=str(tmp_path / name))
+        for name, loss in (("a", LossConfig()), ("b", LossConfig(gamma=0.0)))
+    )
+    assert pretrained_place(first) == pretrained_place(second)
+    fit_trial(first)
+    assert read_json(pretrained_place(first).document)["epochs"] == 1
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("pre-trained again")
+
+    monkeypatch.setattr(EventWorker, "_validate", refuse)
+    assert fit_trial(second)["digest"] != fit_trial(first)["digest"]
+    with pytest.raises(AssertionError, match="pre-trained again"):
+        fit_trial(replace(second, job=replace(second.job, seed=9), directory=str(tmp_path / "c")))
 
 
 def test_figures_are_those_of_the_predictions(ran: tuple[Trial, dict]) -> None:

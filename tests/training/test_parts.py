@@ -56,8 +56,9 @@ def after(rows: UserRows, steps: int, factors: dict[str, float], **training: Any
     )
     users = encode_users(rows, state).select(Split.TRAIN)
     batch = UserBatch.from_numpy(collate(users, np.arange(len(users))))
+    stepper.part_factors = factors
     for _ in range(steps):
-        stepper(batch, 1e-2, factors)
+        stepper(batch, 1e-2)
     return before, {name: weight.detach() for name, weight in ranker.named_parameters()}
 
 

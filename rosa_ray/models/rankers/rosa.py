@@ -32,6 +32,9 @@ from rosa_ray.models.next_event import NextEvent
 from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
+NOT_OF_EVENTS = ("hidden", "recency", "learned_value")
+"""Settings of parts that no event touches: rankers that differ in these alone share one pre-training."""
+
 
 @section("model")
 class Config:

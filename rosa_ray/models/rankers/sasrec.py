@@ -27,6 +27,9 @@ from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
 from rosa_ray.settings import section
 
+NOT_OF_EVENTS = ("hidden", "recency", "learned_value")
+"""Settings of parts that no event touches: rankers that differ in these alone share one pre-training."""
+
 
 @section("model")
 class Config:

@@ -5,7 +5,7 @@ A trial that has finished is read, not run again, so a comparison that stopped g
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -16,16 +16,20 @@ from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.data.user_rows import list_user_files
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.run_dir import DataDir, RunDir
+from rosa_ray.settings.plain import to_plain
 from rosa_ray.storage import read_json, write_json
 from rosa_ray.studies.compare.config import StudyConfig
 from rosa_ray.studies.compare.measure import measure_trial
 from rosa_ray.studies.compare.summary import PAPER, TARGET_GAPS, summarise
 from rosa_ray.studies.compare.variants import Variant
+from rosa_ray.studies.pretraining import pretrain_trials
 from rosa_ray.studies.schedule import TellProgress, run_trials
 from rosa_ray.studies.trial import Trial, fit_trial, stale_trials
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.in_process import in_one_process
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.pretrain_config import PretrainConfig, pretrain_in_one_process
+from rosa_ray.training.pretrained import pretrainable
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,23 @@ class Comparison:
     data_dir: str
     log_dir: str
     run_dir: str
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
 
     def trial(self, variant: Variant, seed: int, learning_rate: float) -> Trial:
         """One trial of a variant, in one process with the batch of all workers; equal arguments name one directory."""
         training = replace(in_one_process(self.training), learning_rate=learning_rate, **variant.training)
-        job = TrainingJob(variant.model, variant.loss, training, seed, self.data_dir, variant.not_shared)
+        before = pretrain_in_one_process(self.pretrain, self.training.workers) if variant.pretrain else PretrainConfig()
+        job = TrainingJob(
+            variant.model, variant.loss, training, seed, self.data_dir, variant.not_shared, pretrain=before
+        )
         name = f"{variant.name}-lr{learning_rate:g}-s{seed}"
         return Trial(
-            job=job,
+            job=pretrainable(job),
             calibration=self.calibration,
             evaluation=self.evaluation,
             log_dir=self.log_dir,
             directory=RunDir(self.run_dir).trial(name).root,
+            run_dir=self.run_dir,
         )
 
 
@@ -88,6 +97,8 @@ def run_comparison(
     if line := stale_trials([comparison.trial(v, seed, rate) for v in variants for seed in seeds for rate in rates]):
         tell(line)
     first = [comparison.trial(variant, seeds[0], rate) for variant in variants for rate in rates]
+    each = [comparison.trial(variant, seed, rates[0]) for variant in variants for seed in seeds]
+    pretrain_trials(each, config.trials_at_once, tell)
     tried = run_trials(fit_trial, first, config.trials_at_once, tell)
     chosen = {
         variant.name: best_rate([tried[at * len(rates) + k] for k in range(len(rates))])
@@ -130,6 +141,7 @@ def _document(
         "seeds": list(comparison.config.seeds),
         "score": comparison.evaluation.score_kind,
         "training": asdict(comparison.training),
+        "pretrain": to_plain(comparison.pretrain),
         "data": {
             **{name: report[name] for name in ("users", "events", "impressions", "start", "end", "splits")},
             "test_impressions": report["splits"]["test"]["impressions"],

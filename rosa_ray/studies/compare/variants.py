@@ -29,6 +29,7 @@ class Variant:
         loss: task weights.
         training: settings of training that differ from the study's.
         not_shared: settings of a baseline that the configured model lacks; they stay at their defaults.
+        pretrain: whether it starts from events, where the study and the model do.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Variant:
     loss: LossConfig
     training: Mapping[str, Any] = field(default_factory=dict)
     not_shared: tuple[str, ...] = ()
+    pretrain: bool = True
 
     def plain_settings(self) -> dict[str, Any]:
         """The model's settings as plain values, but for those that are not shared."""
@@ -55,8 +57,11 @@ def compare_variants(models: tuple[str, ...], champion: Tagged, loss: LossConfig
     return [*baselines, _variant(champion, loss)]
 
 
-def ablation_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
+def ablation_variants(champion: Tagged, loss: LossConfig, pretrained: bool = False) -> list[Variant]:
     """The configured model, the same with one part taken away at a time, and DIN given its exact match.
+
+    Args:
+        pretrained: whether the model starts from events; then one starts afresh.
 
     Raises:
         ConfigError: the model has no such parts.
@@ -79,6 +84,7 @@ def ablation_variants(champion: Tagged, loss: LossConfig) -> list[Variant]:
             Variant(name, label, _changed(champion, parts), replace(loss, **weights))
             for name, (label, parts, weights) in switches.items()
         ),
+        *([Variant("no_pretraining", "without pre-training", champion, loss, pretrain=False)] if pretrained else []),
         _given_exact_match(_baseline("din", champion, loss)),
     ]
 

@@ -41,7 +41,7 @@ class TrialSettings:
 Settle = Callable[[Params], TrialSettings]
 """Lays parameters over the run's config; raises ConfigError where a key is unknown or a value does not fit."""
 
-REACHED = ("model", "loss", "training")
+REACHED = ("model", "loss", "pretrain", "training")
 """Sections that a trial reads; everything else is shared by all trials of a sweep."""
 
 _BOUNDED = ("uniform", "log", "integers")

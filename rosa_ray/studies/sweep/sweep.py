@@ -33,6 +33,7 @@ from rosa_ray.studies.sweep.trial import SweepTrial, trial_records
 from rosa_ray.studies.sweep.verdict import measure_winner
 from rosa_ray.tracking import Run, TrackingConfig, start_run
 from rosa_ray.training.in_process import in_one_process
+from rosa_ray.training.pretrain_config import pretrain_in_one_process
 
 _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the sweep as it ends every other command
@@ -81,8 +82,10 @@ class Sweep:
     def settings(self, params: Mapping[str, Any]) -> TrialSettings:
         """A trial's settings: one process with the batch of all workers, its best epoch by the sweep's metric."""
         settled = self.settle(params)
-        training = replace(in_one_process(settled.job.training), monitor=self.config.metric)
-        return replace(settled, job=replace(settled.job, training=training))
+        job = settled.job
+        training = replace(in_one_process(job.training), monitor=self.config.metric)
+        pretrain = pretrain_in_one_process(job.pretrain, job.training.workers)
+        return replace(settled, job=replace(job, training=training, pretrain=pretrain))
 
     def trial(self, name: str, number: int, params: Mapping[str, Any]) -> SweepTrial:
         """One trial; equal names and numbers share a directory."""
@@ -93,6 +96,7 @@ class Sweep:
             evaluation=settings.evaluation,
             log_dir=self.log_dir,
             directory=self.place.trial(name, number).root,
+            run_dir=self.run_dir,
             number=number,
             params=params,
             gate=settings.gate,
@@ -220,6 +224,7 @@ def _name(sweep: Sweep) -> str:
     content = [
         {key: settled.config[key] for key in ("model", "loss", "training", "evaluation", "seed")},
         *(config.space, config.metric, config.objectives, config.grace_epochs, config.reduction),
+        *([settled.config["pretrain"]] if settled.job.pretrain.enabled else []),
         data_digest(settled.job, state.fingerprint),
         code_digest((*FIT_CODE, *MEASURE_CODE), settled.job.model.name),
     ]

@@ -31,6 +31,8 @@ def test_an_ablation_changes_one_thing() -> None:
 
 def test_the_last_ablation_gives_din_the_exact_match_that_it_lacks_as_a_baseline() -> None:
     given = ablation_variants(ROSA, LossConfig())[-1]
+    afresh = [one.name for one in ablation_variants(ROSA, LossConfig(), pretrained=True) if not one.pretrain]
+    assert afresh == ["no_pretraining"]
     baseline = compare_variants(("din",), ROSA, LossConfig())[0]
     assert given.model.name == baseline.model.name == "din"
     assert given.model.settings == replace(baseline.model.settings, exact_match=True)
