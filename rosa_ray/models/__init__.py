@@ -14,7 +14,7 @@ from rosa_ray.models.losses import (
     task_weights,
     unlabelled_tasks,
 )
-from rosa_ray.models.parts import PARTS, parameter_groups, part_of
+from rosa_ray.models.parts import PARTS, freeze_parts, parameter_groups, part_of
 from rosa_ray.models.rankers import build_ranker, config_class, ranker_names, ranker_settings
 from rosa_ray.models.states import StateRanker, keeps_states
 
@@ -33,6 +33,7 @@ __all__ = [
     "build_balance",
     "build_ranker",
     "config_class",
+    "freeze_parts",
     "keeps_states",
     "labelled_loss",
     "loss_terms",

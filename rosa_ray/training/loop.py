@@ -7,6 +7,7 @@ failure is the same epoch.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from rosa_ray.evaluation.predictions import prediction_columns
 from rosa_ray.features import EncodedUsers, batch_users, collate
 from rosa_ray.inference import SCORES, context_events, forward_batches, put_scores
 from rosa_ray.metrics import Evaluation
-from rosa_ray.models import TASKS, LossScales, UserBatch, labelled_loss, loss_terms, unlabelled_tasks
+from rosa_ray.models import TASKS, LossScales, UserBatch, freeze_parts, labelled_loss, loss_terms, unlabelled_tasks
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
@@ -49,6 +50,7 @@ class Worker:
         self.ranker = job.build(state)
         if job.start:
             start_ranker(self.ranker, job.start, state)
+        freeze_parts(self.ranker, [part for part, factor in asdict(job.training.rates).items() if factor == 0])
         self.users = ShardReader(
             tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
         )

@@ -1,5 +1,6 @@
 """What events taught can be kept: parts that learn slower, that stand still at first, and rows that are held."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,19 @@ def test_held_rows_stay_nearer_to_where_they_started(rows: UserRows) -> None:
     assert moved(*held, "tables") < 0.8 * moved(*free, "tables")
     assert moved(*tight, "tables") == 0
     assert moved(*tight, "encoder") > 0
+
+
+def test_parts_at_rate_zero_are_to_the_bit_what_they_were_and_cost_no_gradient(rows: UserRows, tmp_path: Path) -> None:
+    data = write_data_dir(tmp_path / "data", rows)
+    training = TrainingConfig(workers=1, epochs=1, users_per_batch=4, rates=PartRates(tables=0, encoder=0))
+    job = TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), training, 3, data)
+    trainer = InProcessTrainer(job, [rows.to_table()])
+    ranker, start = trainer._worker.ranker, copy.deepcopy(trainer._worker.ranker.state_dict())
+    trainer.run_epoch()
+    still = {name for name in start if part_of(name) in PARTS}
+    assert all(torch.equal(trainer.best_weights[name], start[name]) for name in still)
+    assert still.isdisjoint(name for name, weight in ranker.named_parameters() if weight.grad is not None)
+    assert not torch.equal(trainer.best_weights["heads.trunk.0.weight"], start["heads.trunk.0.weight"])
 
 
 def test_training_goes_on_to_the_bit_where_it_was_stopped(rows: UserRows, tmp_path: Path) -> None:
