@@ -203,6 +203,11 @@ class PretrainedDir(Directory):
         return self.below("pretrain.json")
 
     @property
+    def tracking(self) -> str:
+        """Which MLflow run it is recorded in."""
+        return self.below("mlflow.json")
+
+    @property
     def state(self) -> str:
         """What a pre-training in one process goes on from."""
         return self.below("state.pt")

@@ -18,7 +18,7 @@ def pretrain_trials(trials: Sequence[Trial], wanted_at_once: int | None, tell: T
     Raises:
         TrainingError: a pre-training failed; the message names the trial.
     """
-    wanted = {}
+    wanted: dict[str, Trial] = {}
     for trial in trials:
         if trial.job.pretrain.enabled:
             place = pretrained_place(trial)

@@ -116,7 +116,9 @@ class EventWorker(Worker):
         return len(users.events["time_us"])
 
     def _validate(self) -> dict[str, Any]:
-        model = self.averaged.module.eval()
+        model = self.averaged.module
+        assert isinstance(model, EventModel)
+        model.eval()
         found = self._losses(self._held_out_totals(model, len(self._pretrain.objectives)))
         if not np.isfinite(found["loss"]):
             raise TrainingError("the loss of held-out events is not finite; lower pretrain.learning_rate")

@@ -6,7 +6,7 @@ from typing import Any
 from rosa_ray.errors import ConfigError
 from rosa_ray.run_dir import PretrainedDir, RunDir
 from rosa_ray.settings import Tagged
-from rosa_ray.storage import absolute, remove_tree, write_json
+from rosa_ray.storage import absolute, exists, read_json, remove_tree, write_json
 from rosa_ray.tracking import Run, TrackingConfig, start_run
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.fit import OnEpoch, best_state, fit, outcome_of
@@ -87,7 +87,10 @@ def pretrain_alone(
         raise ConfigError("pretrain.epochs is 0, so that there is nothing to do; set pretrain.epochs, such as 20")
     run_dir = absolute(run_dir)
     job = TrainingJob(model, loss, training, seed, absolute(data_dir), pretrain=pretrain)
-    with start_run(tracking, run_dir, f"{run_dir.rsplit('/', 1)[-1]} pretrain") as run:
+    place = place_of(PretrainJob(job), run_dir)
+    former = read_json(place.tracking)["mlflow_run_id"] if exists(place.tracking) else None
+    with start_run(tracking, run_dir, f"{run_dir.rsplit('/', 1)[-1]} pretrain", run_id=former) as run:
+        write_json({"mlflow_run_id": run.run_id}, place.tracking)
         run.log_params(config)
         document = pretrained(job, run_dir, run)
     assert document is not None

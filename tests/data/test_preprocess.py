@@ -179,6 +179,30 @@ def test_a_log_without_impressions_says_what_to_run(tmp_path: Path, ray_cluster:
 
 
 @pytest.mark.integration
+def test_a_log_without_impressions_becomes_timelines_where_the_config_says_so(
+    tmp_path: Path, ray_cluster: None
+) -> None:
+    folder = tmp_path / "events"
+    folder.mkdir()
+    events = events_table(np.random.default_rng(0))
+    pq.write_table(events, folder / "a.parquet")
+    source = open_source(SourceConfig(kind="parquet", events=str(folder)))
+    config = PreprocessConfig(partitions=2, valid_fraction=0.2, test_fraction=0.3, without_impressions=True)
+    result = preprocess(source, str(tmp_path / "data"), config, FeatureConfig())
+    layout = DataDir(str(tmp_path / "data"))
+    assert (result.report["impressions"], result.partial) == (0, False)
+    rows = all_rows(layout)
+    assert sum(len(one.events["time_us"]) for one in rows) == result.report["events"] > 0
+    times = np.concatenate([one.events["time_us"] for one in rows])
+    span, bounds = times.max() - times.min(), read_json(layout.spec)["bounds"]
+    assert bounds["valid_us"] == pytest.approx(times.min() + 0.5 * span, abs=2)
+    state = FeatureState.load(Path(layout.features))
+    past = np.concatenate([one.events["item_key"][one.events["time_us"] < bounds["valid_us"]] for one in rows])
+    keys, counts = np.unique(past, return_counts=True)
+    assert state.vocabularies["item"].keys.tolist() == keys[counts >= FeatureConfig().min_count].tolist()
+
+
+@pytest.mark.integration
 def test_events_without_a_category_take_that_of_the_ad_and_are_counted(tmp_path: Path, ray_cluster: None) -> None:
     write_log(tmp_path / "log", with_candidates=False)
     write_log(tmp_path / "silent", with_candidates=False)

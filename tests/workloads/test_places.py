@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rosa_ray.config import RunConfig, load_config
+from rosa_ray.data.preprocess import PreprocessConfig
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.serving.assembly import ServiceSettings
 from rosa_ray.sources import SourceConfig
@@ -30,6 +31,13 @@ def test_a_simulated_log_keeps_the_tables_of_its_source() -> None:
     assert simulated.columns == source.columns
     bare = source_of(RunConfig(run_dir="runs/demo", source=replace(source, users="")))
     assert bare == SourceConfig(kind="log", path="runs/demo/log")
+
+
+def test_a_log_of_events_alone_is_its_own_source_where_it_is_only_pretrained_on() -> None:
+    source = SourceConfig(kind="csv", events="events.csv")
+    alone = PreprocessConfig(without_impressions=True)
+    assert source_of(RunConfig(run_dir="runs/demo", source=source, preprocess=alone)) == source
+    assert source_of(RunConfig(run_dir="runs/demo", source=source)).kind == "log"
 
 
 def test_the_recorded_config_is_the_config(tmp_path: Path) -> None:
