@@ -19,7 +19,7 @@ MONITORS = {
 
 @section("training.rates")
 class PartRates:
-    """How fast parts of a ranker learn from clicks, each as a factor of `training.learning_rate`. Heads have 1."""
+    """How fast parts of a pre-trained ranker learn, as factors of `training.learning_rate`. Heads have 1."""
 
     tables: Annotated[float, Ge(0)] = 1.0
     """Rows of items, categories and shared columns, which events and ads have in common. 0 leaves them as they are."""
@@ -52,12 +52,13 @@ class TrainingConfig:
     weight_decay: Annotated[float, Ge(0)] = 0.01
     """Weight decay of matrices. Embeddings, biases and decay rates have none."""
     rates: PartRates = PartRates()
-    """Rates of tables and encoder. Where events have taught them, lower ones keep what was learned."""
+    """Rates of tables and encoder after pre-training: lower ones keep what events taught. As the next two settings, it
+    says nothing where training starts from fresh weights."""
     freeze_epochs: Annotated[int, Ge(0)] = 0
-    """Epochs in which tables and encoder stand still, while the heads learn to read them."""
+    """Epochs in which pre-trained tables and encoder stand still, while the heads learn to read them."""
     row_anchor: Annotated[float, Ge(0)] = 0.0
-    """How strongly rows of the shared tables are held to where they were before the first step: per step they go back
-    by this share of the way, times their learning rate. Checkpoints then hold these rows as well. 0 is off."""
+    """How strongly rows of the shared tables are held to where pre-training left them: per step they go back by this
+    share of the way, times their learning rate. Checkpoints then hold these rows as well. 0 is off."""
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     """`constant` stays. `cosine` falls to zero over `epochs`. `plateau` halves after an epoch that is no best."""
     warmup_steps: Annotated[int, Ge(0)] = 50

@@ -7,7 +7,7 @@ failure is the same epoch.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class Worker:
         self.ranker = job.build(state)
         if job.start:
             start_ranker(self.ranker, job.start, state)
-        freeze_parts(self.ranker, [part for part, factor in asdict(job.training.rates).items() if factor == 0])
+            freeze_parts(self.ranker, [part for part, factor in asdict(job.training.rates).items() if factor == 0])
         self.users = ShardReader(
             tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
         )
@@ -60,7 +60,7 @@ class Worker:
         self.averaged = AveragedModel(self.ranker, multi_avg_fn=running_mean(job.training), use_buffers=True)
         self.stepper = Stepper(
             self.model,
-            training=job.training,
+            training=job.training if job.start else replace(job.training, row_anchor=0.0),
             loss=self.loss,
             scales=self.scales,
             device=self.device,
@@ -127,7 +127,7 @@ class Worker:
         torch.manual_seed(fixed_seed(self.job.seed, epoch, self.ranks.rank))
         rng = np.random.default_rng([self.job.seed, epoch, self.ranks.rank])
         turns = np.random.default_rng([self.job.seed, epoch])
-        self.stepper.part_factors = part_factors(self.job.training, self.history)
+        self.stepper.part_factors = part_factors(self.job.training, self.history) if self.job.start else {}
         self.model.train()
         samples = 0
         parts = self.users.training(rng)

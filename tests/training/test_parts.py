@@ -23,8 +23,9 @@ from rosa_ray.models import (
 )
 from rosa_ray.settings.plain import to_plain
 from rosa_ray.training.config import PartRates, TrainingConfig
-from rosa_ray.training.in_process import InProcessTrainer
+from rosa_ray.training.in_process import InProcessTrainer, pretrain_in_process
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.pretrain_config import PretrainConfig
 from rosa_ray.training.step import Stepper
 from tests.tiny_users import tiny_rows, tiny_state, write_data_dir
 
@@ -33,7 +34,7 @@ SETTINGS = {"width": 8, "heads": 2, "layers": 1, "window": 4, "hidden": (8,), "d
 
 @pytest.fixture(scope="module")
 def rows() -> UserRows:
-    return tiny_rows(users=12)
+    return tiny_rows(users=30)
 
 
 def build(name: str, state: FeatureState) -> nn.Module:
@@ -110,11 +111,22 @@ def test_held_rows_stay_nearer_to_where_they_started(rows: UserRows) -> None:
     assert moved(*tight, "encoder") > 0
 
 
-def test_parts_at_rate_zero_are_to_the_bit_what_they_were_and_cost_no_gradient(rows: UserRows, tmp_path: Path) -> None:
-    data = write_data_dir(tmp_path / "data", rows)
-    training = TrainingConfig(workers=1, epochs=1, users_per_batch=4, rates=PartRates(tables=0, encoder=0))
-    job = TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), training, 3, data)
-    trainer = InProcessTrainer(job, [rows.to_table()])
+def job_of(data: str, pretrain: int = 1, **training: Any) -> TrainingJob:
+    given = TrainingConfig(workers=1, users_per_batch=4, warmup_steps=0, patience=9, **training)
+    events = PretrainConfig(epochs=pretrain, users_per_batch=4, holdout=0.3)
+    return TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), given, 3, data, pretrain=events)
+
+
+@pytest.fixture(scope="module")
+def data(rows: UserRows, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_data_dir(tmp_path_factory.mktemp("log") / "data", rows)
+
+
+def test_parts_at_rate_zero_are_to_the_bit_what_they_were_and_cost_no_gradient(
+    rows: UserRows, data: str, tmp_path: Path
+) -> None:
+    job = job_of(data, epochs=1, rates=PartRates(tables=0, encoder=0))
+    trainer = InProcessTrainer(pretrain_in_process(job, [rows.to_table()], str(tmp_path)), [rows.to_table()])
     ranker, start = trainer._worker.ranker, copy.deepcopy(trainer._worker.ranker.state_dict())
     trainer.run_epoch()
     still = {name for name in start if part_of(name) in PARTS}
@@ -123,19 +135,18 @@ def test_parts_at_rate_zero_are_to_the_bit_what_they_were_and_cost_no_gradient(r
     assert not torch.equal(trainer.best_weights["heads.trunk.0.weight"], start["heads.trunk.0.weight"])
 
 
-def test_training_goes_on_to_the_bit_where_it_was_stopped(rows: UserRows, tmp_path: Path) -> None:
-    data = write_data_dir(tmp_path / "data", rows)
-    training = TrainingConfig(
-        workers=1,
-        epochs=3,
-        users_per_batch=4,
-        warmup_steps=0,
-        patience=9,
-        rates=PartRates(tables=0.5, encoder=0.3),
-        freeze_epochs=1,
-        row_anchor=5.0,
-    )
-    job = TrainingJob(ranker_settings("rosa", SETTINGS), LossConfig(), training, 3, data)
+def test_without_pre_training_there_is_nothing_to_keep(rows: UserRows, data: str) -> None:
+    keeping = {"rates": PartRates(tables=0, encoder=0.1), "freeze_epochs": 1, "row_anchor": 5.0}
+    jobs = [job_of(data, pretrain=0, epochs=1, **training) for training in ({}, keeping)]
+    plain, kept = (InProcessTrainer(job, [rows.to_table()]) for job in jobs)
+    for trainer in (plain, kept):
+        trainer.run_epoch()
+    assert all(torch.equal(values, kept.best_weights[name]) for name, values in plain.best_weights.items())
+
+
+def test_training_goes_on_to_the_bit_where_it_was_stopped(rows: UserRows, data: str, tmp_path: Path) -> None:
+    job = job_of(data, epochs=3, rates=PartRates(tables=0.5, encoder=0.3), freeze_epochs=1, row_anchor=5.0)
+    job = pretrain_in_process(job, [rows.to_table()], str(tmp_path))
     whole, first = (InProcessTrainer(job, [rows.to_table()]) for _ in range(2))
     for _ in range(3):
         whole.run_epoch()
