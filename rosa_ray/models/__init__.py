@@ -2,7 +2,6 @@
 
 from rosa_ray.models.balance import TaskBalance, build_balance
 from rosa_ray.models.batch import Predictions, UserBatch
-from rosa_ray.models.embedding import parameter_groups
 from rosa_ray.models.encoder import EncoderCache
 from rosa_ray.models.ensemble import Ensemble, ensemble_of, join_weights
 from rosa_ray.models.losses import (
@@ -16,10 +15,12 @@ from rosa_ray.models.losses import (
     task_weights,
     unlabelled_tasks,
 )
+from rosa_ray.models.parts import PARTS, freeze_parts, parameter_groups, part_of
 from rosa_ray.models.rankers import build_ranker, config_class, ranker_names, ranker_settings
 from rosa_ray.models.states import StateRanker, keeps_states
 
 __all__ = [
+    "PARTS",
     "TASKS",
     "EncoderCache",
     "Ensemble",
@@ -35,11 +36,13 @@ __all__ = [
     "build_ranker",
     "config_class",
     "ensemble_of",
+    "freeze_parts",
     "join_weights",
     "keeps_states",
     "labelled_loss",
     "loss_terms",
     "parameter_groups",
+    "part_of",
     "ranker_names",
     "ranker_settings",
     "task_weights",

@@ -187,17 +187,18 @@ def shared_parameters(model: nn.Module) -> list[nn.Parameter]:
     """The last parameters that the tasks share: of the heads' last trunk layer, else of the shared tables.
 
     Raises:
-        ConfigError: there are neither.
+        ConfigError: there are neither, or they do not learn.
     """
     trunks = [module.trunk for module in model.modules() if isinstance(module, TaskHeads)]
     layers = [layer for trunk in trunks for layer in trunk if isinstance(layer, nn.Linear)]
     holders = layers[-1:] or [module for module in model.modules() if isinstance(module, SharedTables)][:1]
-    if not holders:
+    shared = [parameter for holder in holders for parameter in holder.parameters() if parameter.requires_grad]
+    if not shared:
         raise ConfigError(
-            "loss.balance is gradnorm, but the model has neither task heads nor shared tables, where the tasks' "
-            "gradients meet; choose static or uncertainty"
+            "loss.balance is gradnorm, but the model has neither task heads nor shared tables that learn, where the "
+            "tasks' gradients meet; choose static or uncertainty"
         )
-    return list(holders[0].parameters())
+    return shared
 
 
 def _global_losses(terms: LossTerms, sum_over_ranks: SumOverRanks) -> tuple[Tensor, Tensor]:

@@ -238,15 +238,6 @@ def _table(rows: int, width: int, std: float = ATTRIBUTE_STD) -> nn.Embedding:
     return table
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Optimizer groups: weight decay for matrices, none for embeddings, biases, norms and decay rates."""
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    plain = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in embeddings]
-    chosen = {id(p) for p in plain}
-    free = [p for p in model.parameters() if id(p) not in chosen]
-    return [{"params": plain, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-
-
 def zero_bias_linear(inputs: int, outputs: int, bias: float) -> nn.Linear:
     """A linear layer that starts at a constant: zero weights and the given bias."""
     layer = nn.Linear(inputs, outputs)

@@ -17,6 +17,16 @@ MONITORS = {
 """Validation figures that can decide the best epoch, and which way is better."""
 
 
+@section("training.rates")
+class PartRates:
+    """How fast parts of a pre-trained ranker learn, as factors of `training.learning_rate`. Heads have 1."""
+
+    tables: Annotated[float, Ge(0)] = 1.0
+    """Rows of items, categories and shared columns, which events and ads have in common. 0 leaves them as they are."""
+    encoder: Annotated[float, Ge(0)] = 1.0
+    """What reads a timeline: the embedding of events, the encoder and the task of the next event."""
+
+
 @section("training")
 class TrainingConfig:
     """How a ranker is fitted."""
@@ -41,6 +51,14 @@ class TrainingConfig:
     """Learning rate of AdamW after the warm-up."""
     weight_decay: Annotated[float, Ge(0)] = 0.01
     """Weight decay of matrices. Embeddings, biases and decay rates have none."""
+    rates: PartRates = PartRates()
+    """Rates of tables and encoder after pre-training: lower ones keep what events taught. As the next two settings, it
+    says nothing where training starts from fresh weights."""
+    freeze_epochs: Annotated[int, Ge(0)] = 0
+    """Epochs in which pre-trained tables and encoder stand still, while the heads learn to read them."""
+    row_anchor: Annotated[float, Ge(0)] = 0.0
+    """How strongly rows of the shared tables are held to where pre-training left them: per step they go back by this
+    share of the way, times their learning rate. Checkpoints then hold these rows as well. 0 is off."""
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     """`constant` stays. `cosine` falls to zero over `epochs`. `plateau` halves after an epoch that is no best."""
     warmup_steps: Annotated[int, Ge(0)] = 50

@@ -7,6 +7,7 @@ failure is the same epoch.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ from rosa_ray.evaluation.predictions import prediction_columns
 from rosa_ray.features import EncodedUsers, batch_users, collate
 from rosa_ray.inference import SCORES, context_events, forward_batches, put_scores
 from rosa_ray.metrics import Evaluation
-from rosa_ray.models import TASKS, LossScales, UserBatch, labelled_loss, loss_terms, unlabelled_tasks
+from rosa_ray.models import TASKS, LossScales, UserBatch, freeze_parts, labelled_loss, loss_terms, unlabelled_tasks
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import ShardReader, TableBlocks, idle_user
-from rosa_ray.training.schedule import is_finished, learning_rate, monitored
+from rosa_ray.training.schedule import is_finished, learning_rate, monitored, part_factors
 from rosa_ray.training.start_weights import start_ranker
 from rosa_ray.training.step import Stepper, mean_losses
 
@@ -50,6 +51,7 @@ class Worker:
         self.ranker = job.build(state)
         if job.start:
             start_ranker(self.ranker, job.start, state)
+            freeze_parts(self.ranker, [part for part, factor in asdict(job.training.rates).items() if factor == 0])
         self.users = ShardReader(
             tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
         )
@@ -59,7 +61,7 @@ class Worker:
         self.averaged = AveragedModel(self.ranker, multi_avg_fn=running_mean(job.training), use_buffers=True)
         self.stepper = Stepper(
             self.model,
-            training=job.training,
+            training=job.training if job.start else replace(job.training, row_anchor=0.0),
             loss=self.loss,
             scales=self.scales,
             device=self.device,
@@ -126,6 +128,7 @@ class Worker:
         torch.manual_seed(fixed_seed(self.job.seed, epoch, self.ranks.rank))
         rng = np.random.default_rng([self.job.seed, epoch, self.ranks.rank])
         turns = np.random.default_rng([self.job.seed, epoch])
+        self.stepper.part_factors = part_factors(self.job.training, self.history) if self.job.start else {}
         self.model.train()
         samples = 0
         parts = self.users.training(rng)

@@ -6,6 +6,7 @@ decides as the uninterrupted one.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rosa_ray.training.config import TrainingConfig
@@ -30,6 +31,18 @@ def learning_rate(config: TrainingConfig, step: int, history: Sequence[EpochReco
     """
     warm = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     return config.learning_rate * warm * _factor(config, history)
+
+
+def part_factors(config: TrainingConfig, history: Sequence[EpochRecord]) -> dict[str, float]:
+    """Factor of the learning rate for each part of `rosa_ray.models.PARTS` in the epoch after `history`.
+
+    >>> from rosa_ray.training.config import PartRates
+    >>> config = TrainingConfig(rates=PartRates(encoder=0.5), freeze_epochs=1)
+    >>> part_factors(config, []), part_factors(config, [{}])
+    ({'tables': 0.0, 'encoder': 0.0}, {'tables': 1.0, 'encoder': 0.5})
+    """
+    thawed = len(history) >= config.freeze_epochs
+    return {part: factor if thawed else 0.0 for part, factor in asdict(config.rates).items()}
 
 
 def monitored(config: TrainingConfig, record: EpochRecord) -> float:

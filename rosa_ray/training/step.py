@@ -4,7 +4,7 @@ Workers hold different users, so their batches hold different numbers of impress
 of the workers' means would weigh impressions unevenly; here every term is divided by its weight over all workers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from rosa_ray.models import (
     task_weights,
 )
 from rosa_ray.models.balance import SumOverRanks
+from rosa_ray.training.anchor import RowAnchor
 from rosa_ray.training.config import TrainingConfig
 
 CHECK_EVERY = 50
@@ -85,6 +86,9 @@ class Descent:
         tasks: names of the terms of the loss.
         world: number of workers.
         sum_over_ranks, max_over_ranks: combine a tensor over the workers; the identity for one.
+
+    Attributes:
+        part_factors: of the learning rate, for parts of `rosa_ray.models.PARTS`; 1 where a part is left out.
     """
 
     remedy = "lower training.learning_rate or that task's weight in loss"
@@ -108,6 +112,8 @@ class Descent:
             parameter_groups(model, training.weight_decay), lr=training.learning_rate, fused=True
         )
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.anchor = RowAnchor(model, training.row_anchor)
+        self.part_factors: Mapping[str, float] = {}
         self.step = 0
         self._sum_over_ranks, self._max_over_ranks = sum_over_ranks, max_over_ranks
         self._totals = torch.zeros(2, len(self.tasks), dtype=torch.float64, device=device)
@@ -128,13 +134,16 @@ class Descent:
             TrainingError: a loss or the gradient was not finite in one of the last `CHECK_EVERY` steps.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * self.part_factors.get(group["part"], 1.0)
+        if self.step == 0:
+            self.anchor.remember()
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.gradient_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.anchor.pull(learning_rate * self.part_factors.get("tables", 1.0))
         self._totals += sums
         self.step += 1
         self._unchecked.append(self._watched(sums[0], norm))
@@ -161,13 +170,15 @@ class Descent:
         return totals
 
     def state_dict(self) -> dict[str, Any]:
-        """Optimizer, scaler and step count."""
-        return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(), "step": self.step}
+        """Optimizer, scaler, rows held to and step count."""
+        parts = {name: getattr(self, name).state_dict() for name in ("optimizer", "scaler", "anchor")}
+        return {**parts, "step": self.step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
+        self.anchor.load_state_dict(state["anchor"])
         self.step = state["step"]
 
     def _watched(self, sums: Tensor, norm: Tensor) -> Tensor:
@@ -209,7 +220,7 @@ class Stepper(Descent):
         return dict(zip(TASKS, self.balance.weights().tolist(), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
-        """Optimizer, scaler, learned task weights and step count."""
+        """As of `Descent`, and the learned task weights."""
         return {**super().state_dict(), "balance": self.balance.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
