@@ -8,7 +8,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features.encoding import EncodedUsers
 from rosa_ray.features.own_inputs import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VECTOR_ROWS
 from rosa_ray.features.pieces import WHOLE_CELLS
-from rosa_ray.schema import derive_key
+from rosa_ray.schema import fold_of
 
 EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday", "item_key", "category_key")
 IMPRESSION_INPUTS = (
@@ -26,10 +26,6 @@ IMPRESSION_INPUTS = (
     "item_key",
     "category_key",
 )
-FOLDS = 4
-"""Folds of users, for what is counted of other users."""
-
-_FOLD_KIND = 0x6F
 LABELS = ("click", "conversion", "revenue", "cost", "expected_cost", "price", "weight", "conversion_weight")
 
 
@@ -48,7 +44,7 @@ def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:
     row, mask = _grid(users.impression_offsets, chosen)
     batch = {"event_mask": event_mask, "impression_mask": mask, "row": np.where(mask, row, -1)}
     batch["user"] = np.unique(users.user_key[chosen], return_inverse=True)[1]
-    batch["fold"] = user_folds(users.user_key[chosen])
+    batch["fold"] = fold_of(users.user_key[chosen])
     for name in EVENT_INPUTS:
         batch[f"event_{name}"] = _fill(users.events[name], event_row, event_mask, np.int64)
     for name in IMPRESSION_INPUTS:
@@ -101,15 +97,6 @@ def batch_users(
     shuffle = turns or rng
     for turn in np.arange(len(batches)) if shuffle is None else np.argsort(shuffle.random(len(batches))):
         yield batches[turn]
-
-
-def user_folds(user_key: np.ndarray) -> np.ndarray:
-    """Fold of each user, int64 in [0, `FOLDS`), by its key alone: what others' events tell is counted without its fold.
-
-    >>> np.bincount(user_folds(np.arange(1000))).tolist()
-    []
-    """
-    return (derive_key(user_key, _FOLD_KIND).astype(np.uint64) % np.uint64(FOLDS)).astype(np.int64)
 
 
 def _within(batch: np.ndarray, events: np.ndarray, shown: np.ndarray, most_cells: int) -> list[np.ndarray]:

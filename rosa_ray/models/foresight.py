@@ -100,8 +100,6 @@ def over_spans(values_BNT: Tensor, visible_BN: Tensor, window: int) -> list[Tens
     there_BNK = place_BNK >= 0
     last_BNK = values_BNT.gather(-1, place_BNK.clamp_min(0)).clamp_min(_LEAST)
     known = there_BNK.float()
-    means = [
-        (last_BNK * known)[..., :span].sum(-1) / known[..., :span].sum(-1).clamp_min(1) for span in (1, *SPANS)
-    ]
+    means = [(last_BNK * known)[..., :span].sum(-1) / known[..., :span].sum(-1).clamp_min(1) for span in (1, *SPANS)]
     largest = last_BNK.masked_fill(~there_BNK, _LEAST).amax(-1) * there_BNK[..., 0]
     return [*means, largest]

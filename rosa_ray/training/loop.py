@@ -25,9 +25,9 @@ from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import ShardReader, TableBlocks, idle_user
-from rosa_ray.training.relations import count_relations
 from rosa_ray.training.schedule import is_finished, learning_rate, monitored
 from rosa_ray.training.step import Stepper, mean_losses
+from rosa_ray.training.transitions import fit_transitions
 
 _VALID_METRICS = ("auc", "logloss", "gauc", "pcoc", "cvr_auc", "ctcvr_auc", "ctcvr_logloss")
 
@@ -47,7 +47,7 @@ class Worker:
         self.users = ShardReader(
             tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
         )
-        count_relations(self.ranker, self.users, ranks)
+        fit_transitions(self.ranker, self.users, ranks)
         self.loss, self._unlabelled = labelled_loss(job.loss, state.totals), tuple(unlabelled_tasks(state.totals))
         self.scales = LossScales.of(state.base_rates, state.totals)
         self.model = ranks.wrap(self.ranker)

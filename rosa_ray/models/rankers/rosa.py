@@ -30,7 +30,7 @@ from rosa_ray.models.foresight import Foresight, over_spans
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
-from rosa_ray.models.relations import CategoryRelations
+from rosa_ray.models.transitions import Transitions
 from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
@@ -73,9 +73,7 @@ class Config:
     foresight: bool = False
     """Give the heads how likely the ad's category and item are to come next, by the last states."""
     transitions: bool = False
-    """Give the heads how much likelier the ad's category is after those of the history, as counted of other users."""
-    soft_match: bool = False
-    """Count events of categories like the ad's, as other users' events tell likeness, beside those of the very one."""
+    """Count events of the history that lead to the ad's category, by what other users went on to."""
     field_attention: bool = False
     """Let ads attend to the item, category and behaviour of events side by side, beside the state."""
     learned_value: bool = True
@@ -128,12 +126,10 @@ class Ranker(nn.Module):
         self.vector_likeness = likeness
         matches += likeness.width if likeness else 0
         matches += Foresight.width + 3 if config.foresight else 0
-        self.relations = (
-            CategoryRelations(sizes["category"], config.match_window, config.transitions, config.soft_match, behaviors)
-            if config.transitions or config.soft_match
-            else None
+        self.transitions = (
+            Transitions(sizes["category"], config.match_window, behaviors) if config.transitions else None
         )
-        matches += self.relations.width if self.relations else 0
+        matches += self.transitions.width if self.transitions else 0
         self.heads = TaskHeads(
             5 * config.width + self.context.outputs,
             matches,
@@ -157,7 +153,7 @@ class Ranker(nn.Module):
     @property
     def score_events(self) -> int:
         """Events before an impression that `score` reads: W with their states, and those compared with the ad."""
-        compares = any((self.exact_match, self.vector_likeness, self.relations))
+        compares = any((self.exact_match, self.vector_likeness, self.transitions))
         return max(self.config.window, self.config.match_window if compares else 0)
 
     @property
@@ -204,8 +200,8 @@ class Ranker(nn.Module):
             exact.append(self.vector_likeness(batch.impressions, batch.events))
         if self.next_event.foresight:
             exact.append(self._foreseen(self.next_event.foresight, states_BTD, batch))
-        if self.relations:
-            exact.append(self.relations(batch.impressions, batch.events, batch.fold))
+        if self.transitions:
+            exact.append(self.transitions(batch.impressions, batch.events, batch.fold))
         match = torch.cat([torch.stack(likeness, dim=-1), *intensity, *exact], dim=-1)
         predictions: Predictions = self.heads(interaction, match, batch)
         return predictions
