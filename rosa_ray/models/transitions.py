@@ -27,11 +27,15 @@ HORIZONS = (4, 32)
 MOST_CATEGORIES = 1024
 """Categories that are told apart, the most frequent ones; others lead nowhere. Tables grow with the square."""
 
-PRIOR_EVENTS = 20.0
-"""Transitions that a category's popularity is worth, beside those counted after an event."""
+PRIOR_EVENTS = 5.0
+"""Transitions at the usual rate that are added to each pair's own, so that one coincidence says little (DuMouchel 1999,
+§2.1: the gamma-Poisson shrinker)."""
 
 MOST_LIFT = 3.0
 """An event counts at most as so many: the lift of what is rare is uncertain."""
+
+USUAL_LIFT = 0.25
+"""Excess lift that an event has on average."""
 
 _NOWHERE = 0
 
@@ -96,7 +100,7 @@ def excess_lift(counts: Tensor) -> Tensor:
     popularity = popularity / popularity.sum(-1, keepdim=True)
     usual = popularity / (1 - popularity.mT).clamp_min(1e-6)
     seen = counts.sum(-1, keepdim=True)
-    lift = (counts / usual + PRIOR_EVENTS) / (seen + PRIOR_EVENTS)
+    lift = (counts + PRIOR_EVENTS) / (seen * usual + PRIOR_EVENTS)
     return (lift - 1).clamp(0, MOST_LIFT)
 
 
@@ -137,7 +141,10 @@ class Transitions(nn.Module):
 
     @torch.no_grad()
     def forward(self, shown: Mapping[str, Tensor], events: Mapping[str, Tensor], fold_B: Tensor | None) -> Tensor:
-        """`log1p` of the counts, (B, N, `width`); of the events strictly before each ad, the last W.
+        """`log1p` of the counts less that of a usual count, (B, N, `width`); of the events strictly before each ad.
+
+        A long history leads everywhere. So a count is set against `USUAL_LIFT` of as many events of that age: 0 where
+        nothing has happened, below it where little leads to the ad.
 
         Args:
             fold_B: fold of each user, looked at in training.
@@ -150,8 +157,12 @@ class Transitions(nn.Module):
         elapsed_h_BNT = (shown["time_us"][..., None] - events["time_us"][:, None]).clamp_min(0).float() / HOUR_US
         kind_BTK = functional.one_hot(events["behavior"], self.behaviors).float()
         fresh = [torch.exp(-math.log(2) / hours * elapsed_h_BNT) for hours in HALF_LIVES_HOURS]
-        counts = [(lift_BNT * fresh_BNT) @ kind_BTK for lift_BNT in lift_GBNT for fresh_BNT in fresh]
-        return torch.log1p(torch.cat(counts, dim=-1))
+        total = [torch.log1p(USUAL_LIFT * (seen_BNT * fresh_BNT).sum(-1, keepdim=True)) for fresh_BNT in fresh]
+        scalars = []
+        for lift_BNT in lift_GBNT:
+            for fresh_BNT, total_BN1 in zip(fresh, total, strict=True):
+                scalars.append(torch.log1p((lift_BNT * fresh_BNT) @ kind_BTK) - total_BN1)
+        return torch.cat(scalars, dim=-1)
 
     def _lift(self, cell_BNT: Tensor, fold_B: Tensor | None) -> Tensor:
         """Excess lifts of pairs of an event and an ad, (G, B, N, T)."""

@@ -9,6 +9,7 @@ from rosa_ray.models.transitions import (
     HORIZONS,
     MOST_LIFT,
     PRIOR_EVENTS,
+    USUAL_LIFT,
     Transitions,
     choose_slots,
     count_transitions,
@@ -19,6 +20,8 @@ from rosa_ray.units import HOUR_US
 
 TENT, STOVE, SHOE = 1, 2, 3
 ROWS = 4
+NOTHING = 1e-5
+"""Less than any event counts here; what float32 leaves of a count of none."""
 
 
 def counts(fold: int = 0, times: float = 1000) -> torch.Tensor:
@@ -48,30 +51,33 @@ def read(transitions: Transitions, ad: int, visible: int, fold: int | None = Non
         "category": torch.tensor([[ad]]),
     }
     found = transitions(shown, events, None if fold is None else torch.tensor([fold]))
-    return torch.expm1(found[0, 0]).view(len(HORIZONS), len(HALF_LIVES_HOURS), 2)
+    ages = [12, 1][max(visible - transitions.window, 0) : visible]
+    usual = torch.tensor([sum(USUAL_LIFT * math.exp2(-age / hours) for age in ages) for hours in HALF_LIVES_HOURS])
+    by_age = found[0, 0].view(len(HORIZONS), len(HALF_LIVES_HOURS), 2) + torch.log1p(usual)[:, None]
+    return torch.expm1(by_age)
 
 
 def test_an_event_counts_by_its_lift_its_age_and_its_behaviour() -> None:
     found = read(part(counts()).eval(), ad=STOVE, visible=2)
-    # Half of what follows anything but stoves is a stove: 2000 of 4000 moves, of which 3000 are not from stoves.
+    # Half of all moves go to stoves, and a quarter to tents, where an event of a tent cannot go.
     usual = 0.5 / (1 - 0.25)
-    lift = (1000 / usual + PRIOR_EVENTS) / (1000 + PRIOR_EVENTS) - 1
+    lift = (1000 + PRIOR_EVENTS) / (1000 * usual + PRIOR_EVENTS) - 1
     expected = [lift * math.exp2(-12 / hours) for hours in HALF_LIVES_HOURS]
     for horizon in found:
-        assert horizon[:, 1].tolist() == pytest.approx(expected, rel=1e-4)
-        assert horizon[:, 0].abs().max() == 0
+        assert horizon[:, 1].tolist() == pytest.approx(expected, rel=1e-3)
+        assert horizon[:, 0].abs().max() < NOTHING
 
 
 def test_an_event_that_the_ad_does_not_see_counts_nowhere() -> None:
-    assert read(part(counts()).eval(), ad=SHOE, visible=1)[..., 0].abs().max() == 0
-    assert read(part(counts()).eval(), ad=SHOE, visible=2)[..., 0].min() > 0
-    assert read(part(counts(), window=1).eval(), ad=STOVE, visible=2).abs().max() == 0
+    assert read(part(counts()).eval(), ad=SHOE, visible=1)[..., 0].abs().max() < NOTHING
+    assert read(part(counts()).eval(), ad=SHOE, visible=2)[..., 0].min() > NOTHING
+    assert read(part(counts(), window=1).eval(), ad=STOVE, visible=2).abs().max() < NOTHING
 
 
 def test_in_training_a_user_reads_the_counts_of_other_folds_alone() -> None:
     transitions = part(counts(fold=2)).train()
     own, others = read(transitions, STOVE, 2, fold=2), read(transitions, STOVE, 2, fold=1)
-    assert own.abs().max() == 0
+    assert own.abs().max() < NOTHING
     torch.testing.assert_close(others, read(transitions.eval(), STOVE, 2, fold=2))
 
 
@@ -80,18 +86,16 @@ def test_new_weights_are_read_at_once() -> None:
     before = read(transitions, STOVE, 2)
     transitions.load_state_dict(part(torch.zeros_like(counts())).state_dict())
     assert before.max() > 0
-    assert read(transitions, STOVE, 2).abs().max() == 0
+    assert read(transitions, STOVE, 2).abs().max() < NOTHING
 
 
 def test_rare_transitions_stay_near_the_usual_and_frequent_ones_below_the_limit() -> None:
-    few, many = torch.zeros(30, 30), torch.zeros(30, 30)
-    few[1, 2] = 1
-    many[1:, 3:] = 1
-    many[1, 2] = 100_000
-    many.fill_diagonal_(0)
-    assert 0 < excess_lift(few + many / 1e5)[1, 2] <= MOST_LIFT
-    assert excess_lift(torch.zeros(3, 3)).tolist() == torch.zeros(3, 3).tolist()
-    assert excess_lift(many).max() <= MOST_LIFT
+    once, often = torch.ones(30, 30) * 100, torch.ones(30, 30) * 100
+    once[:, 1], often[:, 1] = 0, 0
+    once[2, 1], often[2, 1] = 1, 1000
+    assert 0 < excess_lift(once)[2, 1] <= 1 / PRIOR_EVENTS
+    assert excess_lift(often)[2, 1] == MOST_LIFT
+    assert excess_lift(torch.zeros(3, 3)).abs().max() == 0
 
 
 def test_transitions_are_counted_within_users_and_horizons_and_not_to_the_same() -> None:
