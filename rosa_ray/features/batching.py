@@ -8,6 +8,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features.encoding import EncodedUsers
 from rosa_ray.features.own_inputs import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, VECTOR_ROWS
 from rosa_ray.features.pieces import WHOLE_CELLS
+from rosa_ray.schema import fold_of
 
 EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday", "item_key", "category_key")
 IMPRESSION_INPUTS = (
@@ -43,6 +44,7 @@ def collate(users: EncodedUsers, chosen: np.ndarray) -> dict[str, np.ndarray]:
     row, mask = _grid(users.impression_offsets, chosen)
     batch = {"event_mask": event_mask, "impression_mask": mask, "row": np.where(mask, row, -1)}
     batch["user"] = np.unique(users.user_key[chosen], return_inverse=True)[1]
+    batch["fold"] = fold_of(users.user_key[chosen])
     for name in EVENT_INPUTS:
         batch[f"event_{name}"] = _fill(users.events[name], event_row, event_mask, np.int64)
     for name in IMPRESSION_INPUTS:

@@ -30,6 +30,7 @@ class UserBatch:
             conversion_weight.
         row: int64 (B, N), the caller's row of each impression, -1 in padding.
         user: int64 (B,), equal for rows that are pieces of one user; None where every row is another user.
+        fold: int64 (B,), fold of each user for what is counted of other users; None where all count.
     """
 
     events: dict[str, Tensor]
@@ -40,6 +41,7 @@ class UserBatch:
     labels: dict[str, Tensor]
     row: Tensor
     user: Tensor | None = None
+    fold: Tensor | None = None
 
     @classmethod
     def from_numpy(cls, arrays: Mapping[str, np.ndarray]) -> "UserBatch":
@@ -47,10 +49,11 @@ class UserBatch:
         tensors = {name: torch.from_numpy(values) for name, values in arrays.items()}
         event_mask, impression_mask = tensors.pop("event_mask"), tensors.pop("impression_mask")
         dense, row, user = tensors.pop("dense"), tensors.pop("row"), tensors.pop("user", None)
+        fold = tensors.pop("fold", None)
         events = {name.removeprefix(_EVENT): tensors[name] for name in tensors if name.startswith(_EVENT)}
         shown = {name.removeprefix(_IMPRESSION): tensors[name] for name in tensors if name.startswith(_IMPRESSION)}
         labels = {name: value for name, value in tensors.items() if not name.startswith((_EVENT, _IMPRESSION))}
-        return cls(events, event_mask, shown, impression_mask, dense, labels, row, user)
+        return cls(events, event_mask, shown, impression_mask, dense, labels, row, user, fold)
 
     def to(self, device: torch.device | str) -> "UserBatch":
         """Move every tensor but `row` to a device."""
@@ -63,6 +66,7 @@ class UserBatch:
             labels=_move(self.labels, device),
             row=self.row,
             user=None if self.user is None else self.user.to(device, non_blocking=True),
+            fold=None if self.fold is None else self.fold.to(device, non_blocking=True),
         )
 
 

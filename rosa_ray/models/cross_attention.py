@@ -27,6 +27,7 @@ class CandidateAttention(nn.Module):
         behavior_bias: bool = True,
         decay: bool = True,
         behaviors: int = len(BEHAVIORS),
+        fields: int = 0,
     ) -> None:
         super().__init__()
         self.heads, self.window, self.key_kinds = heads, window, 1 + behaviors
@@ -37,6 +38,8 @@ class CandidateAttention(nn.Module):
         self.bias = BehaviorDecayBias(heads, behavior_bias, decay, behaviors)
         self.intensities = heads * behaviors
         self._start_as_matching(width)
+        self.query_fields = nn.Linear(fields * width, width, bias=False) if fields else None
+        self.key_value_fields = nn.Linear(fields * width, 2 * width, bias=False) if fields else None
 
     def _start_as_matching(self, width: int) -> None:
         """Start with queries and keys in one rotation of the same space, and values that come back unrotated.
@@ -61,12 +64,15 @@ class CandidateAttention(nn.Module):
         state_time_us_BT: Tensor,
         behavior_BT: Tensor,
         visible_BN: Tensor,
+        ad_fields: Tensor | None = None,
+        event_fields: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Attend.
 
         Args:
             ad_time_us_BN: request times.
             visible_BN: number of events strictly before each request; the last W of them are attended to.
+            ad_fields, event_fields: (B, N, F·D) and (B, T, F·D), fields side by side, where there are `fields`.
 
         Returns:
             What the history says of each ad, (B, N, D); and how strongly, (B, N, `intensities`): per head and
@@ -75,9 +81,12 @@ class CandidateAttention(nn.Module):
             (Zhou et al. 2018, DIN §4.3, drop the softmax for the same reason).
         """
         batch, count, width = ads_BND.shape
-        query = self.query(ads_BND).view(batch, count, self.heads, -1).transpose(1, 2)
+        query, pairs = self.query(ads_BND), self.key_value(states_BTD)
+        if self.query_fields is not None and self.key_value_fields is not None:
+            query, pairs = query + self.query_fields(ad_fields), pairs + self.key_value_fields(event_fields)
+        query = query.view(batch, count, self.heads, -1).transpose(1, 2)
         null = self.null_key_value.to(states_BTD.dtype).expand(batch, 1, -1)
-        pairs = torch.cat([null, self.key_value(states_BTD)], dim=1)
+        pairs = torch.cat([null, pairs], dim=1)
         key, value = pairs.view(batch, -1, 2, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         position = torch.arange(states_BTD.shape[1], device=states_BTD.device)
         seen = (position < visible_BN[..., None]) & (position >= visible_BN[..., None] - self.window)

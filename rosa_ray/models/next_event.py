@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rosa_ray.models.embedding import SharedTables
+from rosa_ray.models.foresight import Foresight
 
 NEGATIVES = 512
 """Events drawn from a batch that has more."""
@@ -23,12 +24,13 @@ _MASKED = -1e9
 class NextEvent(nn.Module):
     """Scores how well things (item and category rows) follow a state."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, categories: int = 0) -> None:
         super().__init__()
         self.project = nn.Linear(width, width)
         with torch.no_grad():
             self.project.weight.copy_(torch.eye(width) / width**0.5)
             self.project.bias.zero_()
+        self.foresight = Foresight(width, categories) if categories else None
 
     def likeness(self, states: Tensor, things: Tensor) -> Tensor:
         """Logits of things (..., D) after states (..., D), up to a constant; shapes broadcast."""
@@ -66,7 +68,11 @@ class NextEvent(nn.Module):
         positive = (query * target).sum(-1).float()
         usable = other.any(1)
         loss = torch.logaddexp(positive, torch.logsumexp(negative, dim=1)) - positive
-        return (loss * usable).sum(), usable.sum().float()
+        total, number = (loss * usable).sum(), usable.sum().float()
+        if self.foresight is not None:
+            told, count = self.foresight.loss(states_BTD, events, mask_BT, tables)
+            total = total + told * number / count.clamp_min(1)
+        return total, number
 
 
 def _draw(real: Tensor) -> Tensor:

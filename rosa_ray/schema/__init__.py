@@ -3,7 +3,7 @@
 from rosa_ray.schema.behavior import BEHAVIORS, WEAKEST, Behavior
 from rosa_ray.schema.contract import Column, Contract, Violation
 from rosa_ray.schema.contracts import ADS, CANDIDATES, CLICKS, CONTRACTS, CONVERSIONS, EVENTS, IMPRESSIONS, ITEMS, USERS
-from rosa_ray.schema.keys import MISSING_KEY, derive_key, hash_id, hash_ids, pseudonym
+from rosa_ray.schema.keys import FOLDS, MISSING_KEY, derive_key, fold_of, hash_id, hash_ids, pseudonym
 
 __all__ = [
     "ADS",
@@ -13,6 +13,7 @@ __all__ = [
     "CONTRACTS",
     "CONVERSIONS",
     "EVENTS",
+    "FOLDS",
     "IMPRESSIONS",
     "ITEMS",
     "MISSING_KEY",
@@ -23,6 +24,7 @@ __all__ = [
     "Contract",
     "Violation",
     "derive_key",
+    "fold_of",
     "hash_id",
     "hash_ids",
     "pseudonym",

@@ -29,6 +29,7 @@ from rosa_ray.training.reader import ShardReader, TableBlocks, idle_user
 from rosa_ray.training.schedule import is_finished, learning_rate, monitored, part_factors
 from rosa_ray.training.start_weights import start_ranker
 from rosa_ray.training.step import Stepper, mean_losses
+from rosa_ray.training.transitions import fit_transitions
 
 VALID_METRICS = ("auc", "logloss", "gauc", "pcoc", "cvr_auc", "ctcvr_auc", "ctcvr_logloss")
 """Figures of the validation period that an epoch's record has."""
@@ -55,6 +56,7 @@ class Worker:
         self.users = ShardReader(
             tables, state, context_events(self.ranker), job.training.memory_gb * 1e9, job.training.user_share
         )
+        fit_transitions(self.ranker, self.users, ranks)
         self.loss, self._unlabelled = labelled_loss(job.loss, state.totals), tuple(unlabelled_tasks(state.totals))
         self.scales = LossScales.of(state.base_rates, state.totals)
         self.model = ranks.wrap(self.ranker)

@@ -17,7 +17,16 @@ from tests.synthetic import encoded_users
 WINDOW = 6
 
 
-@pytest.fixture(scope="module", params=[{}, {"behavior_bias": False}, {"decay": False}, {"shared_tables": False}])
+@pytest.fixture(
+    scope="module",
+    params=[
+        {},
+        {"behavior_bias": False},
+        {"decay": False},
+        {"shared_tables": False},
+        {"foresight": True, "transitions": True, "field_attention": True},
+    ],
+)
 def trained(request: pytest.FixtureRequest) -> tuple[Ranker, EncodedUsers]:
     """A ranker whose every weight is random, so that no part is silent at its starting value."""
     users, state = encoded_users(events=600)

@@ -23,6 +23,8 @@ from rosa_ray.models import (
     ranker_names,
     task_weights,
 )
+from rosa_ray.models.transitions import Transitions
+from rosa_ray.schema import FOLDS
 from tests.models.fitting import fit_clicks
 from tests.synthetic import BOUNDS, CONFIG, encoded_users, impressions_table, user_rows, user_rows_of
 from tests.tiny_users import tiny_users
@@ -46,6 +48,9 @@ ABLATIONS = [
 ADDITIONS = [
     *((name, {"recency": True}) for name in ranker_names()),
     ("rosa", {"match_window": 3 * WINDOW + 5}),
+    ("rosa", {"foresight": True}),
+    ("rosa", {"field_attention": True}),
+    ("rosa", {"transitions": True, "exact_match": False, "match_window": 3 * WINDOW + 5}),
     ("din", {"exact_match": True, "match_window": 2 * WINDOW}),
     ("wide_deep", {"match_window": 3 * WINDOW + 5}),
 ]
@@ -57,6 +62,14 @@ def small(name: str, **settings: object) -> dict[str, Any]:
     """Settings of a small model: those of `SMALL` that the ranker has."""
     known = {field.name for field in dataclasses.fields(config_class(name))}
     return {key: value for key, value in SMALL.items() if key in known} | settings
+
+
+def give_transitions(ranker: nn.Module) -> None:
+    """Random counts, where a ranker reads transitions."""
+    for part in ranker.modules():
+        if isinstance(part, Transitions):
+            slots = torch.arange(len(part.slot_R)) % part.slots
+            part.set_counts(slots, torch.rand(FOLDS, *part.counts_GCC.shape) ** 4 * 100)
 
 
 def whole_batch(users: EncodedUsers) -> UserBatch:
@@ -73,6 +86,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[nn.Module, EncodedUsers]:
     with torch.no_grad():
         for parameter in ranker.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
+        give_transitions(ranker)
         ranker.train()(whole_batch(users))
     return ranker.eval(), users
 

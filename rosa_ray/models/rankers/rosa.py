@@ -26,9 +26,11 @@ from rosa_ray.models.embedding import (
 )
 from rosa_ray.models.encoder import CausalEncoder, EncoderCache, NoEncoder, require_whole_heads
 from rosa_ray.models.exact_match import ExactMatch
+from rosa_ray.models.foresight import Foresight, over_spans
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
+from rosa_ray.models.transitions import Transitions
 from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
@@ -73,6 +75,12 @@ class Config:
     """False turns one table of items for events and ads off, for ablations."""
     recency: bool = True
     """Tell the head how long before the request the user's last event was."""
+    foresight: bool = False
+    """Give the heads how likely the ad's category and item are to come next, by the last states."""
+    transitions: bool = False
+    """Count events of the history that lead to the ad's category, by what other users went on to."""
+    field_attention: bool = False
+    """Let ads attend to the item, category and behaviour of events side by side, beside the state."""
     learned_value: bool = True
     """False takes the catalogue price as the value of a conversion."""
 
@@ -103,18 +111,31 @@ class Ranker(nn.Module):
         self.ads = AdEmbedding(sizes, config.width, config.dropout, config.shared_tables)
         self.context = ContextEncoder(sizes, config.width, config.dropout, config.recency)
         self.attention = (
-            CandidateAttention(config.width, config.heads, config.window, config.behavior_bias, config.decay, behaviors)
+            CandidateAttention(
+                config.width,
+                config.heads,
+                config.window,
+                config.behavior_bias,
+                config.decay,
+                behaviors,
+                fields=3 if config.field_attention else 0,
+            )
             if config.cross_attention
             else None
         )
         self.null_state_D = nn.Parameter(torch.randn(config.width) * config.width**-0.5)
-        self.next_event = NextEvent(config.width)
+        self.next_event = NextEvent(config.width, sizes["category"] if config.foresight else 0)
         self.exact_match = ExactMatch(config.match_window, behaviors) if config.exact_match else None
         matches = 3 + (self.attention.intensities if self.attention else 0)
         matches += self.exact_match.width if self.exact_match else 0
         likeness = VectorLikeness(sizes, config.match_window) if item_vectors(sizes) else None
         self.vector_likeness = likeness
         matches += likeness.width if likeness else 0
+        matches += Foresight.width + 3 if config.foresight else 0
+        self.transitions = (
+            Transitions(sizes["category"], config.match_window, behaviors) if config.transitions else None
+        )
+        matches += self.transitions.width if self.transitions else 0
         self.heads = TaskHeads(
             5 * config.width + self.context.outputs,
             matches,
@@ -138,7 +159,7 @@ class Ranker(nn.Module):
     @property
     def score_events(self) -> int:
         """Events before an impression that `score` reads: W with their states, and those compared with the ad."""
-        compares = self.exact_match is not None or self.vector_likeness is not None
+        compares = any((self.exact_match, self.vector_likeness, self.transitions))
         return max(self.config.window, self.config.match_window if compares else 0)
 
     @property
@@ -183,9 +204,32 @@ class Ranker(nn.Module):
         exact = [self.exact_match(batch.impressions, batch.events)] if self.exact_match else []
         if self.vector_likeness:
             exact.append(self.vector_likeness(batch.impressions, batch.events))
+        if self.next_event.foresight:
+            exact.append(self._foreseen(self.next_event.foresight, states_BTD, batch))
+        if self.transitions:
+            exact.append(self.transitions(batch.impressions, batch.events, batch.fold))
         match = torch.cat([torch.stack(likeness, dim=-1), *intensity, *exact], dim=-1)
         predictions: Predictions = self.heads(interaction, match, batch)
         return predictions
+
+    def _foreseen(self, foresight: Foresight, states_BTD: Tensor, batch: UserBatch) -> Tensor:
+        visible, category = batch.impressions["visible"], batch.impressions["category"]
+        told = foresight(states_BTD, visible, category, self.tables, self.config.window)
+        likeness_BNT = (self._things(batch) @ self.next_event.project(states_BTD).mT).float()
+        items = over_spans(likeness_BNT, visible, self.config.window)
+        return torch.cat([told, torch.stack([items[1], items[3], items[4]], -1).to(told.dtype)], dim=-1)
+
+    def _fields(self, batch: UserBatch) -> dict[str, Tensor]:
+        """Item, kind, and campaign or behaviour, side by side, of ads and events."""
+        if not self.config.field_attention:
+            return {}
+        item, kind, campaign, *_ = self.ads.fields(self.tables, batch.impressions)
+        of_events = self.tables.item(batch.events["item"]), self.tables.kind(batch.events)
+        behavior = self.events.behavior(batch.events["behavior"])
+        return {
+            "ad_fields": torch.cat([item, kind, campaign], dim=-1),
+            "event_fields": torch.cat([*of_events, behavior], dim=-1),
+        }
 
     def _things(self, batch: UserBatch) -> Tensor:
         return self.tables.item(batch.impressions["item"]) + self.tables.category(batch.impressions["category"])
@@ -202,5 +246,6 @@ class Ranker(nn.Module):
             state_time_us_BT=batch.events["time_us"],
             behavior_BT=batch.events["behavior"],
             visible_BN=batch.impressions["visible"],
+            **self._fields(batch),
         )
         return interest_BND, [intensity]

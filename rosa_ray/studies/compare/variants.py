@@ -75,7 +75,7 @@ def compare_variants(models: tuple[str, ...], champion: Tagged, loss: LossConfig
 
 
 def ablation_variants(champion: Tagged, loss: LossConfig, pretrained: bool = False) -> list[Variant]:
-    """The configured model, the same with one part taken away at a time or the whole encoder, and strong baselines.
+    """The configured model, the same with one part taken away or added at a time or without encoder, and strong baselines.
 
     Args:
         pretrained: whether the model starts from events; then one starts afresh.
@@ -94,7 +94,19 @@ def ablation_variants(champion: Tagged, loss: LossConfig, pretrained: bool = Fal
         "no_high_value": ("without high-value weights", {}, {"kappa": 0.0}),
         "no_shared_tables": ("without shared tables", {"shared_tables": False}, {}),
         "no_next_event": ("without next-event task", {}, {"next_event": 0.0}),
-        NO_ENCODER: ("without encoder", {"encoder": False, "cross_attention": False}, {"next_event": 0.0}),
+        NO_ENCODER: (
+            "without encoder",
+            {"encoder": False, "cross_attention": False, "foresight": False},
+            {"next_event": 0.0},
+        ),
+    }
+    switches |= {
+        _name_of_switch(champion, part): (f"{_given(champion, part)} {label}", _turned(champion, part), {})
+        for part, label in (
+            ("transitions", "counted transitions"),
+            ("foresight", "foresight"),
+            ("field_attention", "attention to fields"),
+        )
     }
     return [
         _variant(champion, loss),
@@ -204,6 +216,19 @@ def _variant(model: Tagged, loss: LossConfig) -> Variant:
 
 def _changed(model: Tagged, parts: Mapping[str, Any]) -> Tagged:
     return replace(model, settings=replace(model.settings, **parts))
+
+
+def _turned(champion: Tagged, part: str) -> dict[str, Any]:
+    """A part that is on turned off, or on where it is off."""
+    return {part: not getattr(champion.settings, part)}
+
+
+def _given(champion: Tagged, part: str) -> str:
+    return "without" if getattr(champion.settings, part) else "with"
+
+
+def _name_of_switch(champion: Tagged, part: str) -> str:
+    return f"no_{part}" if getattr(champion.settings, part) else part
 
 
 def _baseline(name: str, champion: Tagged, loss: LossConfig) -> Variant:
