@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from rosa_ray.features import EncodedUsers
 from rosa_ray.models.transitions import Transitions, choose_slots, count_transitions
 from rosa_ray.schema import fold_of
 from rosa_ray.training.ranks import Ranks
@@ -25,11 +26,12 @@ def _fit(transitions: Transitions, users: ShardReader, ranks: Ranks) -> None:
     )
     slot_R = choose_slots(ranks.sum(torch.from_numpy(events_R).to(ranks.device))).to(ranks.device)
     slot_of = slot_R.cpu().numpy()
-    counts = 0.0
-    for part in users.training(_any_order()):
-        slot, fold = slot_of[part.events["category"]], fold_of(part.user_key)
-        counts = counts + count_transitions(slot, part.event_offsets, fold, transitions.slots)
+    counts = sum(_counts(part, slot_of, transitions.slots) for part in users.training(_any_order()))
     transitions.set_counts(slot_R, ranks.sum(torch.as_tensor(counts).to(ranks.device)))
+
+
+def _counts(part: EncodedUsers, slot_of: np.ndarray, slots: int) -> np.ndarray:
+    return count_transitions(slot_of[part.events["category"]], part.event_offsets, fold_of(part.user_key), slots)
 
 
 def _any_order() -> np.random.Generator:

@@ -75,7 +75,7 @@ def compare_variants(models: tuple[str, ...], champion: Tagged, loss: LossConfig
 
 
 def ablation_variants(champion: Tagged, loss: LossConfig, pretrained: bool = False) -> list[Variant]:
-    """The configured model, the same with one part taken away or added at a time or without encoder, and strong baselines.
+    """The configured model, the same with one part less, one more or without encoder, and strong baselines.
 
     Args:
         pretrained: whether the model starts from events; then one starts afresh.
