@@ -9,8 +9,17 @@ from typing import Any
 
 from rosa_ray.studies.compare.variants import NO_ENCODER, STRONG
 
-JUDGED = {"auc": "AUC", "cvr_auc": "CVR AUC", "roi_gain_percent": "return on ad spend"}
+JUDGED = {
+    "auc": "AUC",
+    "cvr_auc": "CVR AUC",
+    "true_auc": "AUC*",
+    "true_cvr_auc": "CVR AUC*",
+    "roi_gain_percent": "return on ad spend",
+}
 """Figures that decide, in words; the more the better."""
+
+TRUE = "true_"
+"""A figure against the truth decides in place of the one by sampled labels, where there is a truth."""
 
 Gap = Mapping[str, Any]
 """An entry of a document's `gaps`: the champion less another variant."""
@@ -31,10 +40,10 @@ def ablation_verdicts(document: Mapping[str, Any]) -> list[str]:
 def comparison_verdict(document: Mapping[str, Any]) -> list[str]:
     """One line: the configured model against the baseline with the best AUC; none where no baseline has one."""
     champion = document["champion"]
-    rivals = [row for row in document["variants"] if row["name"] != champion and row["mean"]["auc"] is not None]
+    rivals = [row for row in document["variants"] if row["name"] != champion and _auc_of(row) is not None]
     if not rivals:
         return []
-    best = max(rivals, key=lambda row: float(row["mean"]["auc"]))
+    best = max(rivals, key=_auc_order)
     label = next(row["label"] for row in document["variants"] if row["name"] == champion)
     return [f"{label} less the best baseline, {best['label']}: {_told(_judged(document['gaps'], best['name']))}"]
 
@@ -46,7 +55,19 @@ def best_simple(variants: Iterable[Mapping[str, Any]]) -> str:
     'trees'
     """
     known = [row for row in variants if row["name"] in (NO_ENCODER, *STRONG)]
-    return str(max(known, key=lambda row: -1.0 if row["mean"]["auc"] is None else row["mean"]["auc"])["name"])
+    return str(max(known, key=_auc_order)["name"])
+
+
+def _auc_of(row: Mapping[str, Any]) -> float | None:
+    """Against the truth where there is one."""
+    mean = row["mean"]
+    auc: float | None = mean["auc"] if mean.get(f"{TRUE}auc") is None else mean[f"{TRUE}auc"]
+    return auc
+
+
+def _auc_order(row: Mapping[str, Any]) -> float:
+    auc = _auc_of(row)
+    return -1.0 if auc is None else auc
 
 
 def _part_line(label: str, gaps: Sequence[Gap]) -> str:
@@ -73,7 +94,8 @@ def _encoder_line(document: Mapping[str, Any], labels: Mapping[str, str]) -> str
 
 
 def _judged(gaps: Iterable[Gap], against: str) -> list[Gap]:
-    return [gap for gap in gaps if gap["baseline"] == against and gap["metric"] in JUDGED and gap["gap"] is not None]
+    of = {gap["metric"]: gap for gap in gaps if gap["baseline"] == against and gap["gap"] is not None}
+    return [of[name] for name in JUDGED if name in of and f"{TRUE}{name}" not in of]
 
 
 def _clear(gaps: Iterable[Gap], sign: int) -> list[Gap]:

@@ -74,3 +74,18 @@ def test_a_comparison_names_the_best_baseline() -> None:
         "ROSA-Rec less the best baseline, Boosted trees: +0.0200 AUC (+0.0100 … +0.0300)"
     ]
     assert comparison_verdict(document({"rosa": 0.8}, {})) == []
+
+
+def test_the_truth_decides_where_there_is_one() -> None:
+    gaps = {
+        ("no_decay", "auc"): (0.004, 0.001, 0.007),
+        ("no_decay", "true_auc"): (-0.001, -0.002, -0.0002),
+        ("no_decay", "true_cvr_auc"): NOISE,
+    }
+    said = ablation_verdicts(document({"rosa": 0.8, "no_decay": 0.79}, gaps))
+    assert said == ["time decay: costs -0.0010 AUC* (-0.0020 … -0.0002)"]
+    study = document({"rosa": 0.8, "din_exact_match": 0.79, "trees": 0.78}, {("trees", "true_auc"): NOISE})
+    study["variants"][1]["mean"]["true_auc"], study["variants"][2]["mean"]["true_auc"] = 0.7, 0.75
+    assert comparison_verdict(study) == [
+        "ROSA-Rec less the best baseline, Boosted trees: +0.0010 AUC* (-0.0020 … +0.0040)"
+    ]
