@@ -88,11 +88,12 @@ class EventWorker(Worker):
         known = EventCounts(state.table_sizes, self._count_rows(state))
         plain.to(self.device)
         objectives = {name: build_objective(name, ranker, known) for name in self._pretrain.objectives}
-        self.ranker = EventModel(ranker, objectives).to(self.device)
-        self.touched = self.ranker.freeze_untouched(self._idle_batch())
+        model = EventModel(ranker, objectives).to(self.device)
+        self.touched = model.freeze_untouched(self._idle_batch())
+        self.ranker = model
         self.history = []
         self._resumed_from = None
-        self.baselines = self._baselines(known)
+        self.baselines = self._baselines(model, known)
         if job.start:
             weights = read_start(job.start).of(plain, state, set(self.touched))
             plain.load_state_dict({**plain.state_dict(), **weights})
@@ -124,10 +125,10 @@ class EventWorker(Worker):
             raise TrainingError("the loss of held-out events is not finite; lower pretrain.learning_rate")
         return {**found, **self.baselines}
 
-    def _baselines(self, known: EventCounts) -> dict[str, float]:
+    def _baselines(self, fresh: EventModel, known: EventCounts) -> dict[str, float]:
         """Held-out losses by objective after states that say nothing, and of telling items by their number."""
         objectives = self._pretrain.objectives
-        blank = self._losses(self._held_out_totals(self.ranker.eval().blank_losses, len(objectives)))
+        blank = self._losses(self._held_out_totals(fresh.eval().blank_losses, len(objectives)))
         found = {f"blank_{name}": value for name, value in blank.items()}
         if BY_POPULARITY in objectives:
             sums, numbers = self._held_out_totals(ByPopularity(known).to(self.device), 1)

@@ -33,7 +33,7 @@ def pretrain_line(record: EpochRecord) -> str:
     )
 
 
-def pretrained(
+def run_pretraining(
     job: TrainingJob, run_dir: str, run: Run, tell: Tell = lambda line: print(line, flush=True)
 ) -> Document | None:
     """Pre-train as `job.pretrain` says, or take what an equal pre-training left; returns its document.
@@ -92,7 +92,7 @@ def pretrain_alone(
     with start_run(tracking, run_dir, f"{run_dir.rsplit('/', 1)[-1]} pretrain", run_id=former) as run:
         write_json({"mlflow_run_id": run.run_id}, place.tracking)
         run.log_params(config)
-        document = pretrained(job, run_dir, run)
+        document = run_pretraining(job, run_dir, run)
     assert document is not None
     return document
 

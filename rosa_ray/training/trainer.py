@@ -24,7 +24,7 @@ from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.fit import OnEpoch, best_state, fit, outcome_of
 from rosa_ray.training.gate import fit_run_gate
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.pretrain import pretrained
+from rosa_ray.training.pretrain import run_pretraining
 from rosa_ray.training.pretrain_config import PretrainConfig
 from rosa_ray.training.pretrained import planned
 from rosa_ray.training.schedule import FALLBACK_MONITOR, EpochRecord
@@ -111,7 +111,7 @@ def train(
     with start_run(tracking, run_dir, Path(run_dir).name, run_id=run_id) as run:
         write_json({"digest": name, "mlflow_run_id": run.run_id}, place.train)
         run.log_params(config)
-        pretrained(before, run_dir, run, tell)
+        run_pretraining(before, run_dir, run, tell)
         result = fit(job, place.checkpoints, name, lambda record: _follow(run, record, on_epoch))
         return _finish(job, state, result, run, place, name, config, calibration, gate, tell)
 
