@@ -36,6 +36,7 @@ from rosa_ray.metrics import (
     score_revenue,
     uniform_policy,
 )
+from rosa_ray.settings.compose import read
 from rosa_ray.simulation import SimulationConfig, build_world
 from rosa_ray.simulation.auction import VALUE_LOG_SD
 from rosa_ray.simulation.market import sample_price_fen
@@ -102,7 +103,7 @@ def read_population(log_dir: str) -> Population:
     truth = truth.filter(pc.is_in(truth["impression_id"], candidates["impression_id"]))
     if not truth["impression_id"].equals(candidates["impression_id"]):
         raise SystemExit(f"{log_dir}: truth and candidates are not in the same order")
-    config = SimulationConfig(**json.loads(Path(log_dir, "log.json").read_text())["config"])
+    config = read(SimulationConfig, json.loads(Path(log_dir, "log.json").read_text())["config"], log_dir)
     world, slots = build_world(config), config.candidates_per_request
 
     def by_request(column: np.ndarray) -> np.ndarray:

@@ -41,15 +41,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--out", default=None)
     arguments = parser.parse_args()
-    config = load_config(Path(arguments.config), arguments.overrides)
-    run_dir = RunDir(config.run_dir)
-    url = f"http://{config.serving.host}:{config.serving.port}"
-    with RankingClient(url) as client:
-        first = client.wait_until_ready(10.0)["model_version"]
-    ads = open_bundle(run_dir.bundle).ads
-    users = [user for path, _ in list_user_files(run_dir.data.users) for user in _users(path)]
-    session = f"rollouts-{uuid.uuid4().hex[:8]}"
-    bodies = Bodies(users, _distinct(ads, "ad_id"), _distinct(ads, "item_id"), session=session)
+    run_dir, url, bodies, first = load_of(arguments.config, arguments.overrides, "rollouts")
     seconds = arguments.requests / arguments.per_second
     turns, ended = [model for one in arguments.models for model in (one, first)], threading.Event()
     said: list[str] = []
@@ -72,6 +64,20 @@ def main() -> None:
     alike = [asdict(one) for one in stretches(answers) if one.status not in (200, 207) or one.degraded]
     document = record("rollouts", rollouts=said, held=held, unlike=alike[:50], kinds=figures.as_json()["kinds"])
     save(document, arguments.out)
+
+
+def load_of(config_file: str, overrides: list[str], name: str) -> tuple[RunDir, str, Bodies, str]:
+    """The run, address, bodies and model version of a service that is up; sessions of `name` are of this run alone."""
+    config = load_config(Path(config_file), overrides)
+    run_dir = RunDir(config.run_dir)
+    url = f"http://{config.serving.host}:{config.serving.port}"
+    with RankingClient(url) as client:
+        model_version = client.wait_until_ready(10.0)["model_version"]
+    ads = open_bundle(run_dir.bundle).ads
+    users = [user for path, _ in list_user_files(run_dir.data.users) for user in _users(path)]
+    session = f"{name}-{uuid.uuid4().hex[:8]}"
+    bodies = Bodies(users, _distinct(ads, "ad_id"), _distinct(ads, "item_id"), session=session)
+    return run_dir, url, bodies, model_version
 
 
 def _users(path: str) -> list[str]:

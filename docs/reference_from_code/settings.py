@@ -9,10 +9,14 @@ import yaml
 
 from docs.reference_from_code.markdown import anchor, choices, code, description, sentence
 from rosa_ray.config import RunConfig
-from rosa_ray.models.rankers import config_class
+from rosa_ray.models import rankers
 from rosa_ray.settings import Tagged
 from rosa_ray.settings.fields import hints_of
 from rosa_ray.settings.reference import Setting, settings_of
+from rosa_ray.simulation import laws
+
+_PICKED = {"model": rankers.config_class, "simulation.laws": laws.config_class}
+"""Key of settings that a name picks -> the dataclass of a name."""
 
 _INTRODUCTION = """# Settings
 
@@ -49,15 +53,17 @@ def place_of(setting: Setting) -> str:
 
 
 def _section_of(setting: Setting) -> str:
-    """First part of the key, with the name that picks the settings; empty for what is in no section."""
+    """First part of the key, or what a name picks with that name; empty for what is in no section."""
+    if setting.name:
+        return f"{next(key for key in _PICKED if setting.key.startswith(key))}, name: {setting.name}"
     section, dot, _ = setting.key.partition(".")
-    return "" if not dot else f"{section}, name: {setting.name}" if setting.name else section
+    return section if dot else ""
 
 
 def _introduce(section: str) -> Iterator[str]:
     """What the dataclass of a section says of itself."""
-    _, picked, name = section.partition(", name: ")
-    owner = config_class(name) if picked else hints_of(RunConfig).get(section)
+    section, picked, name = section.partition(", name: ")
+    owner = _PICKED[section](name) if picked else hints_of(RunConfig).get(section)
     if is_dataclass(owner) and owner is not Tagged:
         yield from (description(owner), "")
 

@@ -6,7 +6,6 @@ log is incomplete. `candidates` and `truth` exist for the simulator only.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from rosa_ray.data.tasks import run_tasks
 from rosa_ray.errors import InputError
 from rosa_ray.run_dir import LogDir
 from rosa_ray.schema import BEHAVIORS, EVENTS
+from rosa_ray.settings.plain import to_plain
 from rosa_ray.simulation import (
     ExposureConfig,
     SimulationConfig,
@@ -28,6 +28,7 @@ from rosa_ray.simulation import (
     build_exposure,
     build_world,
     chunk_tables,
+    enact,
     simulate_chunk,
     summarize,
 )
@@ -54,7 +55,8 @@ def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
         RosaError: a task could not write.
     """
     _clear(log_dir)
-    ads = ads_table(build_world(config))
+    world = build_world(config)
+    ads = enact(config, world).catalogue(ads_table(world))
     write_parquet(ads, LogDir(log_dir).part("ads", 0))
     tasks = min(config.partitions, config.chunks)
     shares = [range(task, config.chunks, tasks) for task in range(tasks)]
@@ -70,7 +72,7 @@ def simulate(config: SimulationConfig, log_dir: str) -> dict[str, Any]:
         "users": config.users,
         "ads": ads.num_rows,
         **_with_rates(dict(totals)),
-        "config": asdict(config),
+        "config": to_plain(config),
     }
     write_json(summary, LogDir(log_dir).summary)
     return summary
@@ -108,7 +110,7 @@ def expose(
         "end": _iso(int(counts.pop("end_us"))),
         **_with_rates(counts),
         "files_set_aside": len(report.set_aside),
-        "config": asdict(config),
+        "config": to_plain(config),
     }
     write_json(summary, LogDir(log_dir).summary)
     return summary, report

@@ -3,6 +3,7 @@
 from rosa_ray.simulation.config import SimulationConfig
 from rosa_ray.simulation.engine import ChunkLog, simulate_chunk
 from rosa_ray.simulation.exposure import ExposureConfig, build_exposure
+from rosa_ray.simulation.laws.law import enact
 from rosa_ray.simulation.tables import TRUTH_SCHEMA, ads_table, chunk_tables, summarize
 from rosa_ray.simulation.world import World, build_world
 
@@ -16,6 +17,7 @@ __all__ = [
     "build_exposure",
     "build_world",
     "chunk_tables",
+    "enact",
     "simulate_chunk",
     "summarize",
 ]

@@ -1,10 +1,12 @@
 """One ad request: its candidates, the bids, the logging policy's choice, and what the chosen ad costs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from rosa_ray.simulation.config import SimulationConfig
+from rosa_ray.simulation.laws.law import Laws
 from rosa_ray.simulation.market import expected_price_fen, sample_price_fen
 from rosa_ray.simulation.response import VIEWABLE, click_logit, conversion_logit, read_signals
 from rosa_ray.simulation.state import UserState
@@ -17,7 +19,7 @@ VALUE_LOG_SD = 0.25
 
 @dataclass(frozen=True)
 class Auctions:
-    """n requests of k candidates each; money in currency units per impression."""
+    """n requests of k candidates each; money in currency units per impression; `oracle` is what laws know."""
 
     device_N: np.ndarray
     ad_NK: np.ndarray
@@ -31,12 +33,14 @@ class Auctions:
     click_N: np.ndarray
     conversion_N: np.ndarray
     revenue_N: np.ndarray
+    oracle: Mapping[str, np.ndarray]
 
 
 def run_auctions(
     config: SimulationConfig,
     state: UserState,
     users: Users,
+    laws: Laws,
     rows: np.ndarray,
     hour: np.ndarray,
     rng: np.random.Generator,
@@ -44,11 +48,12 @@ def run_auctions(
     """Serve one request of each of some distinct users and draw what they do with the ad shown."""
     world = state.world
     count, every = len(rows), np.arange(len(rows))
-    ad_NK = _draw_candidates(config, state, users, rows, rng)
+    ad_NK = laws.candidates(rows, hour, _draw_candidates(config, state, users, rows, rng))
     device = np.where(rng.random(count) < 0.85, users.device_N[rows], rng.integers(0, len(DEVICES), count))
     signals = read_signals(state, users, rows, hour, ad_NK)
-    click_NK = click_logit(signals, world, users, rows, hour, device, ad_NK)
-    buy_NK = conversion_logit(signals, world, users, rows, hour, device, ad_NK)
+    pull = laws.pull(rows, hour, ad_NK)
+    click_NK = click_logit(signals, world, users, rows, hour, device, ad_NK) + pull.click_NK
+    buy_NK = conversion_logit(signals, world, users, rows, hour, device, ad_NK) + pull.conversion_NK
     p_ctr_NK = VIEWABLE * _sigmoid(click_NK + config.noise * rng.standard_normal(ad_NK.shape))
     p_cvr_NK = _sigmoid(buy_NK + config.noise * rng.standard_normal(ad_NK.shape))
     bid_fen_NK = np.clip(world.ad_bid_fen_A[ad_NK] * rng.lognormal(0, 0.25, ad_NK.shape), 12, 300)
@@ -72,6 +77,7 @@ def run_auctions(
         click_N=click,
         conversion_N=conversion,
         revenue_N=np.where(conversion, value, 0.0),
+        oracle=pull.latent,
     )
 
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
-from rosa_ray.settings import section, wrong
+from rosa_ray.settings import Tagged, section, tagged_each, wrong
+from rosa_ray.simulation.laws import config_class, law_names
 from rosa_ray.units import DAY_US
 
 
@@ -57,6 +58,8 @@ class SimulationConfig:
     """Users that share one random stream. It is part of the log's identity."""
     partitions: Annotated[int, Ge(1)] = 8
     """Tasks and files the log is written in."""
+    laws: tuple[Tagged, ...] = tagged_each(config_class, names=law_names)
+    """Mechanisms beside those of the default world, each at most once, such as `[{name: chains}]`."""
 
     def __post_init__(self) -> None:
         groups, most = self.categories * self.styles, self.ads // 2
@@ -66,6 +69,9 @@ class SimulationConfig:
             raise wrong(self, "ads", f"it must be from categories = {self.categories} to items = {self.items}")
         if self.candidates_per_request > most:
             raise wrong(self, "candidates_per_request", f"it must be from 2 to ads / 2 = {most}")
+        names = [law.name for law in self.laws]
+        if len(set(names)) < len(names):
+            raise wrong(self, "laws", "each law may stand there once")
         if not _is_date(self.start):
             raise wrong(self, "start", "it must be an ISO date such as 2026-01-05")
 

@@ -8,6 +8,7 @@ import numpy as np
 from rosa_ray.schema import Behavior
 from rosa_ray.simulation.auction import Auctions, run_auctions
 from rosa_ray.simulation.config import SimulationConfig
+from rosa_ray.simulation.laws.law import Laws, enact
 from rosa_ray.simulation.marginals import ONE_CLICK_CONVERSIONS
 from rosa_ray.simulation.organic import next_event
 from rosa_ray.simulation.state import UserState
@@ -27,7 +28,8 @@ class ChunkLog:
     Attributes:
         users: their traits; row r of `events` and `requests` is user `users.first_id + r`.
         events: columns row, time_us, item, behavior; includes clicks on ads and conversions.
-        requests: columns row, time_us, conversion_time_us, and every field of `Auctions`.
+        requests: columns row, time_us, conversion_time_us, every field of `Auctions`, and each
+            column of its `oracle`.
     """
 
     users: Users
@@ -42,7 +44,7 @@ def simulate_chunk(config: SimulationConfig, world: World, chunk: int) -> ChunkL
     count = min(config.chunk_users, config.users - first)
     users = draw_users(config, world, first, count, rng)
     timetable = draw_timetable(config, count, rng)
-    run = _ChunkRun(config, world, users, timetable, rng)
+    run = _ChunkRun(config, world, users, timetable, enact(config, world, count, chunk), rng)
     for step in range(timetable.time_us_NL.shape[1]):
         run.advance(step)
     return run.log()
@@ -52,9 +54,16 @@ class _ChunkRun:
     """Mutable state of one simulated chunk; conversions wait in `due_us_NP` until their moment has come."""
 
     def __init__(
-        self, config: SimulationConfig, world: World, users: Users, timetable: Timetable, rng: np.random.Generator
+        self,
+        config: SimulationConfig,
+        world: World,
+        users: Users,
+        timetable: Timetable,
+        laws: Laws,
+        rng: np.random.Generator,
     ) -> None:
-        self.config, self.world, self.users, self.timetable, self.rng = config, world, users, timetable, rng
+        self.config, self.world, self.users, self.timetable = config, world, users, timetable
+        self.laws, self.rng = laws, rng
         self.state = UserState(len(users), world)
         self.due_us_NP = np.full((len(users), 2), _UNSCHEDULED)
         self.due_item_NP = np.zeros((len(users), 2), dtype=int)
@@ -82,12 +91,17 @@ class _ChunkRun:
         return (time_us - self.config.start_us) / HOUR_US
 
     def _act(self, rows: np.ndarray, time_us: np.ndarray, opens: np.ndarray) -> None:
-        item, behavior = next_event(self.state, self.users, rows, self._hours(time_us), opens, self.rng)
+        item, behavior = next_event(self.state, self.users, self.laws, rows, self._hours(time_us), opens, self.rng)
         self._happen(rows, time_us, item, behavior)
 
     def _happen(self, rows: np.ndarray, time_us: np.ndarray, item: np.ndarray, behavior: np.ndarray) -> None:
-        self.state.fold(rows, self._hours(time_us), item, behavior)
+        self._fold(rows, time_us, item, behavior)
         self._record_events(rows, time_us, item, behavior)
+
+    def _fold(self, rows: np.ndarray, time_us: np.ndarray, item: np.ndarray, behavior: np.ndarray) -> None:
+        hour = self._hours(time_us)
+        self.state.fold(rows, hour, item, behavior)
+        self.laws.fold(rows, hour, item, behavior)
 
     def _record_events(self, rows: np.ndarray, time_us: np.ndarray, item: np.ndarray, behavior: np.ndarray) -> None:
         inside = time_us < self.config.end_us
@@ -96,7 +110,7 @@ class _ChunkRun:
             self.events[name].append(values[inside])
 
     def _serve(self, rows: np.ndarray, time_us: np.ndarray, step: int) -> None:
-        auctions = run_auctions(self.config, self.state, self.users, rows, self._hours(time_us), self.rng)
+        auctions = run_auctions(self.config, self.state, self.users, self.laws, rows, self._hours(time_us), self.rng)
         ad = auctions.ad_NK[np.arange(len(rows)), auctions.shown_N]
         self.state.expose(rows, self._hours(time_us), ad)
         click_us = time_us + self._draw_click_delay(rows, time_us, step)
@@ -128,8 +142,9 @@ class _ChunkRun:
     def _record_requests(
         self, rows: np.ndarray, time_us: np.ndarray, bought_us: np.ndarray, auctions: Auctions
     ) -> None:
-        columns = {field.name: getattr(auctions, field.name) for field in fields(auctions)}
-        for name, values in {"row": rows, "time_us": time_us, "conversion_time_us": bought_us, **columns}.items():
+        columns = {field.name: getattr(auctions, field.name) for field in fields(auctions) if field.name != "oracle"}
+        columns |= {"row": rows, "time_us": time_us, "conversion_time_us": bought_us, **auctions.oracle}
+        for name, values in columns.items():
             self.requests[name].append(values)
 
     def _schedule(self, rows: np.ndarray, time_us: np.ndarray, item: np.ndarray) -> None:
@@ -150,5 +165,5 @@ class _ChunkRun:
                 return
             buyers, slots, moment = rows[ripe], slot[ripe], due_us[ripe]
             item = self.due_item_NP[buyers, slots]
-            self.state.fold(buyers, self._hours(moment), item, np.full(len(buyers), int(Behavior.PURCHASE)))
+            self._fold(buyers, moment, item, np.full(len(buyers), int(Behavior.PURCHASE)))
             self.due_us_NP[buyers, slots] = _UNSCHEDULED

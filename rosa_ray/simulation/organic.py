@@ -3,6 +3,7 @@
 import numpy as np
 
 from rosa_ray.schema import Behavior
+from rosa_ray.simulation.laws.law import NO_STYLE, Laws
 from rosa_ray.simulation.state import RECENT, UserState, fade
 from rosa_ray.simulation.users import Users
 from rosa_ray.simulation.world import World
@@ -13,11 +14,18 @@ _MOVE_TO_COMPLEMENT = np.array([0.15, 0.15, 0.55, 0.65])
 
 
 def next_event(
-    state: UserState, users: Users, rows: np.ndarray, hour: np.ndarray, opens: np.ndarray, rng: np.random.Generator
+    state: UserState,
+    users: Users,
+    laws: Laws,
+    rows: np.ndarray,
+    hour: np.ndarray,
+    opens: np.ndarray,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the next organic event of some users.
 
     Args:
+        laws: they may send an event elsewhere.
         rows: which users.
         hour: its time, hours since the log's start.
         opens: whether it opens a session.
@@ -25,9 +33,9 @@ def next_event(
     Returns:
         item and behaviour code of each event.
     """
-    category = _next_category(state, users, rows, hour, opens, rng)
+    category, style = laws.steer(rows, hour, _next_category(state, users, rows, hour, opens, rng))
     behavior = _next_behavior(state, users, rows, hour, category, rng)
-    return _next_item(state, users, rows, category, behavior, rng), behavior
+    return _next_item(state, users, rows, category, style, behavior, rng), behavior
 
 
 def _next_category(
@@ -76,6 +84,7 @@ def _next_item(
     users: Users,
     rows: np.ndarray,
     category: np.ndarray,
+    asked_style: np.ndarray,
     behavior: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
@@ -85,6 +94,7 @@ def _next_item(
     last_style = world.item_style_I[np.maximum(last, 0)]
     style = np.where(draw < 0.6, users.style_NC[rows, category], rng.integers(0, world.styles, len(rows)))
     style = np.where((last >= 0) & (draw > 0.8), last_style, style)
+    style = np.where(asked_style == NO_STYLE, style, asked_style)
     found = world.draw_items(category, style, rng)
     returns = rng.random(len(rows)) < np.where(behavior == Behavior.VIEW, 0.2, 0.7)
     item = np.where(returns & (last >= 0), last, found)

@@ -10,6 +10,7 @@ from rosa_ray.schema import ADS, BEHAVIORS, CANDIDATES, EVENTS, IMPRESSIONS
 from rosa_ray.schema.contract import TIMESTAMP
 from rosa_ray.simulation.config import SimulationConfig
 from rosa_ray.simulation.engine import ChunkLog
+from rosa_ray.simulation.laws.law import ORACLE
 from rosa_ray.simulation.users import DEVICES
 from rosa_ray.simulation.world import World
 
@@ -23,7 +24,8 @@ TRUTH_SCHEMA = pa.schema(
 """What the simulator knows and no log holds: read by evaluation only, never by features.
 
 `p_cvr` is the probability that a click converts; `expected_revenue` is per impression, p_ctr * p_cvr * price;
-`expected_cost` is the mean price paid at the impression's bid; money in currency units.
+`expected_cost` is the mean price paid at the impression's bid; money in currency units. Laws add columns of their own,
+`oracle_*`, float64.
 """
 
 
@@ -158,7 +160,9 @@ def _truth_table(config: SimulationConfig, world: World, requests: dict[str, Any
         "expected_cost": requests["expected_cost_NK"][index, slot],
         "propensity": requests["propensity_NK"][index, slot],
     }
-    return pa.table(columns, schema=TRUTH_SCHEMA)
+    oracle = {name: requests[name][index, slot] for name in sorted(requests) if name.startswith(ORACLE)}
+    latent = [pa.field(name, pa.float64(), nullable=False) for name in oracle]
+    return pa.table(columns | oracle, schema=pa.schema([*TRUTH_SCHEMA, *latent]))
 
 
 def _rank_within(sorted_row: np.ndarray) -> np.ndarray:

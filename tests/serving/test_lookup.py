@@ -159,24 +159,23 @@ def test_a_write_is_seen_by_the_next_read(world: World, store_path: Path) -> Non
 
 def test_a_slow_reading_of_counters_keeps_nobody_elses_user_away(world: World, store_path: Path) -> None:
     """One request asks for ads that nobody asked for; those who ask for known ads go on."""
-    slow = threading.Event()
-    waits: dict[str, Callable[[], object]] = {"read_counters": lambda: slow.is_set() and time.sleep(0.2)}
-    lookup = lookup_of(world, store_path, waits, lookup_threads=1, lookup_deadline_ms=5000)
+    slow, go_on = threading.Event(), threading.Event()
+    waits: dict[str, Callable[[], object]] = {"read_counters": lambda: slow.is_set() and go_on.wait(30)}
+    lookup = lookup_of(world, store_path, waits, lookup_threads=1, lookup_deadline_ms=60_000)
 
-    async def together() -> tuple[Features, list[Features], float]:
+    async def together() -> tuple[Features, list[Features]]:
         await lookup.read(query_of(world, "u1", ads=10))
         slow.set()
         waiting = asyncio.create_task(lookup.read(query_of(world, "u2", ads=30)))
         await asyncio.sleep(0.02)
-        started_s = time.perf_counter()
         others = [await lookup.read(query_of(world, f"u{number}", ads=10)) for number in range(5)]
-        took_s = time.perf_counter() - started_s
-        return await waiting, others, took_s
+        assert not waiting.done()
+        go_on.set()
+        return await waiting, others
 
-    whole, others, took_s = asyncio.run(together())
+    whole, others = asyncio.run(together())
     assert [features.degraded for features in others] == [()] * 5
     assert all(features.user_known for features in others)
-    assert took_s < 0.2
     assert whole.degraded == ()
 
 
@@ -209,7 +208,7 @@ def test_a_store_that_hangs_degrades_and_blocks_nobody(world: World, store_path:
         first = await asyncio.gather(*(lookup.read(query_of(world, f"u{number}")) for number in range(4)))
         started_s = time.perf_counter()
         after = await lookup.read(query_of(world, "u9"))
-        assert time.perf_counter() - started_s < 0.1
+        assert time.perf_counter() - started_s < 2
         go_on.set()
         return [*first, after]
 
@@ -219,8 +218,9 @@ def test_a_store_that_hangs_degrades_and_blocks_nobody(world: World, store_path:
 def test_a_queue_that_is_too_long_is_overload_and_no_cold_answer(world: World, store_path: Path) -> None:
     """Every answer of the store comes in good time; there are only too many questions."""
     lookup = lookup_of(
-        world, store_path, {"read_user": lambda: time.sleep(0.04)}, lookup_deadline_ms=200, lookup_threads=1
+        world, store_path, {"read_user": lambda: time.sleep(0.15)}, lookup_deadline_ms=2000, lookup_threads=1
     )
+    lookup.read_now(query_of(world, "u10", ads=3))
 
     async def many() -> list[Features | BaseException]:
         reads = (lookup.read(query_of(world, f"u{number % 10}", ads=3)) for number in range(20))
@@ -232,7 +232,7 @@ def test_a_queue_that_is_too_long_is_overload_and_no_cold_answer(world: World, s
     assert len(overloaded) + len(answered) == 20
     assert overloaded
     assert answered
-    assert sum(answer.degraded != () for answer in answered) <= 1
+    assert sum(answer.degraded != () for answer in answered) <= 1, "only one was begun when its time was over"
 
 
 class Overloaded:

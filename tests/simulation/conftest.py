@@ -7,19 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rosa_ray.simulation import SimulationConfig, ads_table, build_world, chunk_tables, simulate_chunk
+from tests.simulation.logs import SMALL, write_log
 
 
 @pytest.fixture(scope="session")
 def small_log() -> SimpleNamespace:
     """400 users of the default laws in three chunks: config, world and the contract tables."""
-    config = SimulationConfig(
-        users=400, chunk_users=160, days=6, items=1000, ads=200, events_per_user=60, requests_per_user=40
-    )
-    world = build_world(config)
-    chunks = [chunk_tables(config, world, simulate_chunk(config, world, k)) for k in range(config.chunks)]
-    tables = {name: pa.concat_tables([chunk[name] for chunk in chunks]) for name in chunks[0]}
-    return SimpleNamespace(config=config, world=world, chunks=chunks, ads=ads_table(world), **tables)
+    return write_log(SMALL)
 
 
 @pytest.fixture(scope="session")
