@@ -129,15 +129,16 @@ class Transitions(nn.Module):
         self.slots = min(rows, MOST_CATEGORIES) + 1
         self.register_buffer("counts_GCC", torch.zeros(len(HORIZONS), self.slots, self.slots))
         self.register_buffer("slot_R", torch.zeros(rows))
-        self._of_others_KGCC: Tensor | None = None
-        self._of_all_GCC, self._version = self.counts_GCC, -1
+        self._of_others_GX: Tensor | None = None
+        self._of_all_GX, self._version = self.counts_GCC.flatten(1), -1
 
     def set_counts(self, slot_R: Tensor, counts_KGCC: Tensor) -> None:
         """Take what `choose_slots` and `count_transitions` gave, summed over all users."""
         total_GCC = counts_KGCC.sum(0)
         self.slot_R.copy_(slot_R)
         self.counts_GCC.copy_(total_GCC)
-        self._of_others_KGCC = excess_lift(total_GCC - counts_KGCC)
+        # Fold by fold one after another, so that a step reads it without a copy.
+        self._of_others_GX = excess_lift(total_GCC - counts_KGCC).transpose(0, 1).flatten(1)
 
     @torch.no_grad()
     def forward(self, shown: Mapping[str, Tensor], events: Mapping[str, Tensor], fold_B: Tensor | None) -> Tensor:
@@ -166,9 +167,8 @@ class Transitions(nn.Module):
 
     def _lift(self, cell_BNT: Tensor, fold_B: Tensor | None) -> Tensor:
         """Excess lifts of pairs of an event and an ad, (G, B, N, T)."""
-        if self.training and fold_B is not None and self._of_others_KGCC is not None:
-            table_GX = self._of_others_KGCC.transpose(0, 1).flatten(1)
-            return table_GX[:, fold_B[:, None, None] * self.slots**2 + cell_BNT]
+        if self.training and fold_B is not None and self._of_others_GX is not None:
+            return self._of_others_GX[:, fold_B[:, None, None] * self.slots**2 + cell_BNT]
         if self._version != self.counts_GCC._version:
-            self._of_all_GCC, self._version = excess_lift(self.counts_GCC), self.counts_GCC._version
-        return self._of_all_GCC.flatten(1)[:, cell_BNT]
+            self._of_all_GX, self._version = excess_lift(self.counts_GCC).flatten(1), self.counts_GCC._version
+        return self._of_all_GX[:, cell_BNT]

@@ -1,0 +1,55 @@
+import numpy as np
+import torch
+from torch import nn
+
+from rosa_ray.features import EncodedUsers
+from rosa_ray.models import build_ranker
+from rosa_ray.models.transitions import Transitions
+from rosa_ray.training.ranks import Ranks
+from rosa_ray.training.transitions import fit_transitions
+from tests.synthetic import encoded_users
+
+SETTINGS = {"width": 8, "heads": 2, "layers": 1, "window": 6, "match_window": 6, "hidden": (8,)}
+
+
+class Parts:
+    """Users in parts, as a reader gives those of a shard that does not fit in memory."""
+
+    def __init__(self, *parts: EncodedUsers) -> None:
+        self.parts = parts
+
+    def training(self, rng: np.random.Generator) -> list[EncodedUsers]:
+        return [self.parts[turn] for turn in rng.permutation(len(self.parts))]
+
+
+def fitted(*parts: EncodedUsers, **settings: bool) -> nn.Module:
+    _, state = encoded_users(events=600)
+    torch.manual_seed(0)
+    ranker = build_ranker("rosa", SETTINGS | settings, state.table_sizes, state.base_rates)
+    fit_transitions(ranker, Parts(*parts), Ranks("cpu"))
+    return ranker
+
+
+def counted(*parts: EncodedUsers) -> Transitions:
+    [found] = [part for part in fitted(*parts, transitions=True).modules() if isinstance(part, Transitions)]
+    return found
+
+
+def test_counts_of_parts_are_those_of_the_whole() -> None:
+    users, _ = encoded_users(events=600)
+    halves = users.take(np.arange(0, len(users), 2)), users.take(np.arange(1, len(users), 2))
+    whole, parts = (counted(*given) for given in ([users], halves))
+    assert whole.counts_GCC.sum() > 0
+    for name, values in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], values)
+
+
+def test_a_worker_without_users_counts_nothing() -> None:
+    transitions = counted()
+    assert transitions.counts_GCC.sum() == transitions.slot_R.sum() == 0
+
+
+def test_a_model_that_reads_none_has_no_weights_more() -> None:
+    users, _ = encoded_users(events=600)
+    names = set(fitted(users, transitions=True).state_dict()) - set(fitted(users).state_dict())
+    assert names == {"transitions.counts_GCC", "transitions.slot_R"}
