@@ -29,7 +29,7 @@ from rosa_ray.training.in_process import (
     save_tensors,
 )
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.members import InProcessMembers, member_jobs
+from rosa_ray.training.members import InProcessMembers, member_jobs, member_state
 from rosa_ray.training.pretrain_job import PretrainJob
 from rosa_ray.training.pretrained import place_of
 from rosa_ray.training.schedule import best_record, monitored
@@ -69,7 +69,8 @@ class Trial:
 
     def discard(self) -> None:
         """Remove what a trial that was stopped would go on from."""
-        remove_tree(self.place.state)
+        for path in (self.place.state, member_state(self.place.state)):
+            remove_tree(path)
 
 
 class TrialRun:

@@ -46,6 +46,11 @@ def mean_of_bests(bests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def member_state(path: str) -> str:
+    """Where the member at work keeps its state, beside that of all of them."""
+    return f"{path}.member"
+
+
 class InProcessMembers:
     """`InProcessTrainer` for several jobs, one after another; at the end the weights are those of all together.
 
@@ -91,7 +96,7 @@ class InProcessMembers:
         """Write what `restore` needs to go on: members that are fitted, and the current one."""
         save_tensors({"digest": digest, "done": self._done, "told": self._told}, path)
         if not self.finished:
-            self._trainer.save(f"{path}.member", f"{digest}-{len(self._done)}")
+            self._trainer.save(member_state(path), f"{digest}-{len(self._done)}")
 
     def restore(self, path: str, digest: str) -> None:
         """Go on from what `save` wrote of the same job, if there is such a file."""
@@ -101,7 +106,7 @@ class InProcessMembers:
         self._done, self._told = state["done"], state["told"]
         if not self.finished:
             self._trainer = self._next()
-            self._trainer.restore(f"{path}.member", f"{digest}-{len(self._done)}")
+            self._trainer.restore(member_state(path), f"{digest}-{len(self._done)}")
 
     def _next(self) -> InProcessTrainer:
         return InProcessTrainer(self._jobs[len(self._done)], self._tables, self._device)
