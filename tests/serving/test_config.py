@@ -78,7 +78,7 @@ def test_both_ways_build_the_same_deployments(world: World, store_path: Path, fu
     args = {
         "bundle": settings.bundle,
         "store": {"path": settings.store.path},
-        "serving": {"fused": fused},
+        "serving": {"fused": fused, "lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000},
     }
     built, ours = build(args), build_application(settings)
     assert described(built) == described(ours)

@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from rosa_ray.serving.http import create_app
 from rosa_ray.serving.service import RankingService
 from tests.serving.conftest import World
+from tests.serving.test_events import event
 
 EXAMPLES = int(os.environ.get("ROSA_OPENAPI_EXAMPLES", "20"))
 """Cases per path and way of making them; 250 make 2,000 in all."""
@@ -54,6 +55,8 @@ def test_no_body_made_from_the_document_fails(document: Any, path: str, mode: Ge
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(case=operation(document, path).as_strategy(generation_mode=mode), every_ad=st.booleans())
     def ask(case: Any, every_ad: bool) -> None:
+        if path == "/events" and every_ad and mode is GenerationMode.POSITIVE:
+            case.body = event(event_id=f"e{statuses.total()}")
         if path == "/rank" and every_ad and mode is GenerationMode.POSITIVE:
             case.body.pop("candidates", None)
         if path == "/ads" and every_ad and mode is GenerationMode.POSITIVE and "ad_id" in case.body:

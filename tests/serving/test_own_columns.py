@@ -72,7 +72,7 @@ def test_scores_are_those_of_the_same_user_row(own_client: LocalClient, own_scor
     shown = candidate_columns(ads.ads, query.bid, features.expected_cost, NOW_US, None, None, own)
     users = encode_users(one_user(0, no_events(), shown, features.dense), model.features)
     raw = predict(model.ranker, users)
-    expected = model.calibration.apply({name: raw[name] for name in ("p_ctr", "p_cvr", "value")})["p_ctr"]
+    expected = model.calibration.apply({**raw, "price": shown["price"]})["p_ctr"]
     np.testing.assert_allclose([served[name] for name in served], expected, rtol=1e-5)
 
 

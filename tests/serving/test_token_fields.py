@@ -55,7 +55,7 @@ def test_a_request_is_scored_as_its_user_row_whatever_slot_that_was_shown_in(tmp
     shown = candidate_columns(ads.ads, ads.bid, features.expected_cost, NOW_US, "phone", None, own)
     logged = one_user(0, no_events(), {**shown, "position": np.array([3, 0, 1], np.int32)}, features.dense)
     expected, unlike = (
-        model.calibration.apply({name: raw[name] for name in ("p_ctr", "p_cvr", "value")})["p_ctr"]
+        model.calibration.apply({**raw, "price": shown["price"]})["p_ctr"]
         for raw in (predict(model.ranker, encode_users(logged, model.features, slots)) for slots in (False, True))
     )
     np.testing.assert_allclose(list(served.values()), expected, rtol=1e-5)
