@@ -22,7 +22,8 @@ from rosa_ray.storage import read_json, read_parquet
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
-from rosa_ray.training.trainer import epoch_line, make_bundle, off_lines, undefined_monitor_line
+from rosa_ray.training.lines import epoch_line, off_lines, undefined_monitor_line
+from rosa_ray.training.trainer import make_bundle
 from tests.tiny_users import BOUNDS, tiny_rows, tiny_state, write_data_dir
 
 SETTINGS: dict[str, dict[str, Any]] = {

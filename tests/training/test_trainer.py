@@ -21,8 +21,9 @@ from rosa_ray.tracking import TrackingConfig
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.fit import fit, scaling_config
 from rosa_ray.training.job import TrainingJob
+from rosa_ray.training.lines import epoch_line
 from rosa_ray.training.ray_worker import train_worker
-from rosa_ray.training.trainer import TrainResult, epoch_line, train
+from rosa_ray.training.trainer import TrainResult, train
 from tests.tiny_users import tiny_rows, write_data_dir
 
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 8, "hidden": (16,), "dropout": 0.1}
