@@ -162,7 +162,7 @@ def preprocess(
         **merge_reports(
             folded, figures, ingest["files"], catalogue, config.max_lost_share, tables, config.without_impressions
         ),
-        **(_ripe(labels, folded, bounds) if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
+        **(_ripe(labels, folded, bounds, (start_us, end_us)) if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),
         "ingest": ingest,
@@ -238,9 +238,11 @@ def _as_of(labels: LabelsConfig, folded: list[dict[str, Any]]) -> int:
     return newest_us if labels.as_of_us is None else labels.as_of_us
 
 
-def _ripe(labels: LabelsConfig, folded: list[dict[str, Any]], bounds: SplitBounds) -> dict[str, dict[str, float]]:
+def _ripe(
+    labels: LabelsConfig, folded: list[dict[str, Any]], bounds: SplitBounds, span_us: tuple[int, int]
+) -> dict[str, dict[str, float]]:
     """Share of each period's conversions that the log can know, where all labels are taken as final."""
-    start_us, end_us = time_span(folded)
+    start_us, end_us = span_us
     periods = {
         "train": (start_us, bounds.valid_us),
         "valid": (bounds.valid_us, bounds.test_us),
