@@ -146,7 +146,7 @@ def preprocess(
     counter_rows = _merge_counters(layout, config.partitions, features)
     write_json(_names(folded), layout.names)
     clock.lap("fold")
-    start_us, end_us = time_span(folded, config.without_impressions)
+    span_us = start_us, end_us = time_span(folded, config.without_impressions)
     bounds = split_bounds(config, start_us, end_us)
     maturity = _maturity(labels, folded, bounds)
     join = partial(
@@ -162,7 +162,7 @@ def preprocess(
         **merge_reports(
             folded, figures, ingest["files"], catalogue, config.max_lost_share, tables, config.without_impressions
         ),
-        **(_ripe(labels, folded, bounds, (start_us, end_us)) if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
+        **(_ripe(labels, folded, bounds, span_us) if maturity is None else {"labels_as_of": iso(maturity.as_of_us)}),
         "counter_rows": counter_rows,
         "partitions_reused": sum(reused for _, reused in outcomes),
         "ingest": ingest,
