@@ -35,6 +35,10 @@ class ChaosOptions:
     keep: bool = False
 
 
+JOURNAL_DAYS = 36_500
+"""`store.journal_days` of the copy: a hundred years."""
+
+
 def run(config: RunConfig, options: ChaosOptions) -> int:
     """Try the cases, a line each; write `chaos.json` and the page.
 
@@ -60,6 +64,8 @@ def run(config: RunConfig, options: ChaosOptions) -> int:
     run_dir = RunDir(config.run_dir)
     document = Document(Path(run_dir.chaos), options.resume)
     root = Path(tempfile.mkdtemp(prefix="rosa-chaos-"))
+    # Traffic is of today, and the run's log may have ended long ago: no live record between them may fall out.
+    config = replace(config, store=replace(config.store, journal_days=JOURNAL_DAYS))
     store, ray = replace(config.store, path="store.db"), replace(config.ray, address="local")
     copied = replace(config, run_dir=str(root / "run"), store=store, ray=ray)
     rosa = (sys.executable, "-m", "workloads")
