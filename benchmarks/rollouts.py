@@ -32,14 +32,8 @@ SAMPLE_S = 5.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config")
+    parser = load_options(__doc__)
     parser.add_argument("models", nargs="+", help="model versions to roll out, each followed by the way back")
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--per-second", type=float, default=50.0)
-    parser.add_argument("--events-per-second", type=float, default=12.5)
-    parser.add_argument("--set", action="append", default=[], dest="overrides")
-    parser.add_argument("--out", default=None)
     arguments = parser.parse_args()
     run_dir, url, bodies, first = load_of(arguments.config, arguments.overrides, "rollouts")
     seconds = arguments.requests / arguments.per_second
@@ -64,6 +58,18 @@ def main() -> None:
     alike = [asdict(one) for one in stretches(answers) if one.status not in (200, 207) or one.degraded]
     document = record("rollouts", rollouts=said, held=held, unlike=alike[:50], kinds=figures.as_json()["kinds"])
     save(document, arguments.out)
+
+
+def load_options(about: str | None) -> argparse.ArgumentParser:
+    """Options of a load that is sent by the clock."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config")
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--per-second", type=float, default=50.0)
+    parser.add_argument("--events-per-second", type=float, default=12.5)
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
+    parser.add_argument("--out", default=None)
+    return parser
 
 
 def load_of(config_file: str, overrides: list[str], name: str) -> tuple[RunDir, str, Bodies, str]:

@@ -7,14 +7,13 @@ Rankings and events are sent by the clock. A process is flat when the last quart
 the second, but for a little: the first quarter warms up.
 """
 
-import argparse
 import statistics
 import threading
 from dataclasses import dataclass, field
 
 import psutil
 from record import record, save
-from rollouts import load_of
+from rollouts import load_of, load_options
 
 from rosa_ray.load import OpenLoop, Plan, figures_of
 
@@ -39,14 +38,7 @@ class Held:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config")
-    parser.add_argument("--requests", type=int, default=20_000)
-    parser.add_argument("--per-second", type=float, default=50.0)
-    parser.add_argument("--events-per-second", type=float, default=12.5)
-    parser.add_argument("--set", action="append", default=[], dest="overrides")
-    parser.add_argument("--out", default=None)
-    arguments = parser.parse_args()
+    arguments = load_options(__doc__).parse_args()
     _, url, bodies, model = load_of(arguments.config, arguments.overrides, "soak")
     held: dict[int, Held] = {}
     ended = threading.Event()
