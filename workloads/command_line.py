@@ -131,7 +131,7 @@ def find_config(name: str) -> Path:
     if name.endswith((".jsonl", ".ndjson")):
         raise InputError(f"{name} holds records, it is no config; give the config first: `rosa ingest CONFIG {name}`")
     for path in (Path(name), CONFIGS / f"{name}.yaml"):
-        if path.exists():
+        if path.exists() and not path.is_dir():
             return path
     names = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml"))) or "none"
     raise InputError(f"{name}: no such config file, and no built-in config of that name (known: {names})")

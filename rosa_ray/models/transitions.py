@@ -1,174 +1,276 @@
-"""What other users went on to: how many events of the history lead to an ad's category, by counted transitions.
+"""What other users went on to: how much oftener than by chance an ad's item and category follow a user's last events.
 
 A user who bought a tent may click an ad for a stove, though it never met one. Exact match is silent there, and a state
-has to learn it from clicks or events. Counts of transitions say it from the first step. A user's own transitions would
-tell its own future, so they are counted by fold of users: in training, a user reads the counts without its fold, and
+has to learn it from clicks or events. Counts of pairs of events say it from the first step. A user's own pairs would
+tell its own future, so pairs are counted by fold of users: in training, a user reads the counts without its fold, and
 elsewhere all of them (out-of-fold statistics, as of Prokhorenkova et al. 2018, CatBoost §3.2).
 
-Shape legend: B users, T events, N ads, K folds, G horizons, R rows of the category table, C slots of categories.
+Shape legend: B users, T events, N ads, M ads of any users, L last events, P pairs, R rows of a table, K folds.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from rosa_ray.models.exact_match import HALF_LIVES_HOURS
-from rosa_ray.models.history import window_mask
 from rosa_ray.schema import FOLDS
-from rosa_ray.units import HOUR_US
 
-HORIZONS = (4, 32)
-"""Events after an event within which a category counts as one that it led to."""
+KINDS = ("item", "category")
+"""Tables whose rows follow one another."""
 
-MOST_CATEGORIES = 1024
-"""Categories that are told apart, the most frequent ones; others lead nowhere. Tables grow with the square."""
+HORIZONS = (1, 10)
+"""Events within which the second of a pair must follow: the next one, or a session's worth."""
 
-PRIOR_EVENTS = 5.0
-"""Transitions at the usual rate that are added to each pair's own, so that one coincidence says little (DuMouchel 1999,
+LATELY, LONG = 5, 20
+"""Events before an ad that are read: one by one and together, or together alone."""
+
+PRIOR_PAIRS = 5.0
+"""Pairs as frequent as by chance that are added to each one's own, so that one coincidence says little (DuMouchel 1999,
 §2.1: the gamma-Poisson shrinker)."""
 
-MOST_LIFT = 3.0
-"""An event counts at most as so many: the lift of what is rare is uncertain."""
+MOST_PAIRS = 2_000_000
+"""Pairs kept of a kind and horizon, the most frequent ones: memory has an end, whatever the log."""
 
-USUAL_LIFT = 0.25
-"""Excess lift that an event has on average."""
+NAMES = ("next", *(f"follow_{n + 1}" for n in range(LATELY)), "mean_lately", "most_lately", "mean_long", "most_long")
+"""Log lifts of an ad, of each kind: after the very last event; within a session after each of the last; their means and
+the largest."""
 
-_NOWHERE = 0
+_MISSING_ROW = 0
+_ARRAYS = ("codes", "counts", "before", "after")
 
 
-def choose_slots(events_R: Tensor) -> Tensor:
-    """Slot of each row of the category table, int64 (R,): 1 and up by falling frequency, 0 for the rest.
+@dataclass(frozen=True)
+class Pairs:
+    """How often rows of one table followed each other, by fold of the users.
 
-    Row 0, a missing category, has none.
-
-    >>> choose_slots(torch.tensor([9, 0, 3, 5])).tolist()
-    [0, 0, 2, 1]
+    Attributes:
+        codes: int64 (P,), sorted: `first · R + second` of each pair.
+        counts: int64 (P, K).
+        before, after: int64 (R, K), pairs that a row is the first, or the second, of.
     """
-    frequent = events_R.clone()
-    frequent[0] = 0
-    order = torch.argsort(frequent, descending=True, stable=True)[:MOST_CATEGORIES]
-    order = order[frequent[order] > 0]
-    slot_R = torch.zeros(len(events_R), dtype=torch.int64)
-    slot_R[order] = torch.arange(1, len(order) + 1)
-    return slot_R
+
+    codes: Tensor
+    counts: Tensor
+    before: Tensor
+    after: Tensor
+
+    @classmethod
+    def none(cls, rows: int) -> "Pairs":
+        """Before anything was counted."""
+        ends = torch.zeros(rows, FOLDS, dtype=torch.int64)
+        return cls(torch.zeros(0, dtype=torch.int64), torch.zeros(0, FOLDS, dtype=torch.int64), ends, ends)
+
+    @classmethod
+    def count(cls, row: np.ndarray, offsets: np.ndarray, fold: np.ndarray, rows: int, horizon: int) -> "Pairs":
+        """Count the pairs that are at most `horizon` events of one user apart.
+
+        Args:
+            row: int64 (E,), of each event; `0` is a missing id, which follows nothing.
+            offsets: int64 (U + 1,), which events are whose.
+            fold: int64 (U,), in [0, K).
+
+        >>> found = Pairs.count(np.array([1, 1, 2]), np.array([0, 3]), np.array([0]), rows=3, horizon=2)
+        >>> found.codes.tolist(), found.counts[:, 0].tolist()
+        ([4, 5], [1, 2])
+        """
+        owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        firsts = [np.empty(0, np.int64)]
+        gaps = [np.empty(0, np.int64)]
+        for gap in range(1, min(horizon, len(row) - 1) + 1):
+            one, other = row[:-gap], row[gap:]
+            kept = (owner[:-gap] == owner[gap:]) & (one != _MISSING_ROW) & (other != _MISSING_ROW)
+            firsts.append(np.flatnonzero(kept))
+            gaps.append(np.full(len(firsts[-1]), gap))
+        first = np.concatenate(firsts)
+        then, of_fold = first + np.concatenate(gaps), fold[owner[first]]
+        codes, pair = np.unique(row[first].astype(np.int64) * rows + row[then], return_inverse=True)
+        return cls(
+            torch.from_numpy(codes),
+            _by_fold(pair, of_fold, len(codes)),
+            _by_fold(row[first], of_fold, rows),
+            _by_fold(row[then], of_fold, rows),
+        )
+
+    def merge(self, other: "Pairs") -> "Pairs":
+        """Both together; where there are more than `MOST_PAIRS`, the rarest are left out, those seen once first."""
+        codes, place = torch.unique(torch.cat([self.codes, other.codes]), return_inverse=True)
+        counts = torch.zeros(len(codes), FOLDS, dtype=torch.int64)
+        counts.index_add_(0, place, torch.cat([self.counts, other.counts]))
+        if len(codes) > MOST_PAIRS:
+            kept = torch.argsort(counts.sum(1), descending=True, stable=True)[:MOST_PAIRS].sort().values
+            codes, counts = codes[kept], counts[kept]
+        return Pairs(codes, counts, self.before + other.before, self.after + other.after)
+
+    def to(self, move: Any) -> "Pairs":
+        """Each array as a function gives it, such as one that moves it to a device."""
+        return Pairs(*(move(getattr(self, name)) for name in _ARRAYS))
+
+    def log_lift(self, first: Tensor, then: Tensor, fold: Tensor | None) -> Tensor:
+        """Log of how much oftener than by chance the second row follows the first, float32.
+
+        `(pairs + PRIOR_PAIRS) / (expected + PRIOR_PAIRS)`, where `expected` is what independence would give; a pair
+        seen once counts as none. 0 of a missing row.
+
+        Args:
+            first, then, fold: their shapes broadcast; without folds all counts are read.
+        """
+        rows = len(self.before)
+        before, after, total, counts = self._sums
+        code = first * rows + then
+        known = torch.zeros_like(code, dtype=torch.bool)
+        at = torch.zeros_like(code)
+        if len(self.codes):
+            at = torch.searchsorted(self.codes, code).clamp_max(len(self.codes) - 1)
+            known = self.codes[at] == code
+        others = FOLDS if fold is None else fold
+        found = torch.where(known, counts[at, others], 0) if len(self.codes) else torch.zeros_like(code)
+        found = torch.where(found > 1, found, 0)
+        expected = before[first, others] * after[then, others] / total[others].clamp_min(1)
+        lift = torch.log((found + PRIOR_PAIRS) / (expected + PRIOR_PAIRS))
+        return lift * ((first != _MISSING_ROW) & (then != _MISSING_ROW))
+
+    @cached_property
+    def _sums(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Before, after, all pairs and counts as each fold reads them, without its own; in the last column, all."""
+        before, after, counts = (
+            torch.cat([of_all - each, of_all], dim=1)
+            for each in (self.before, self.after, self.counts)
+            for of_all in (each.sum(1, keepdim=True),)
+        )
+        return before.double(), after.double(), before.sum(0).double(), counts
 
 
-def count_transitions(slot: np.ndarray, offsets: np.ndarray, fold: np.ndarray, slots: int) -> np.ndarray:
-    """Count how often an event of one category is followed by one of another within each horizon.
+@dataclass(frozen=True)
+class Counted:
+    """Pairs by kind and horizon, of some users."""
 
-    Args:
-        slot: int64 (E,), of each event's category.
-        offsets: int64 (U + 1,), which events are whose.
-        fold: int64 (U,), in [0, `FOLDS`).
-        slots: C.
+    pairs: Mapping[tuple[str, int], Pairs]
 
-    Returns:
-        float32 (K, G, C, C), from row to column.
-
-    >>> found = count_transitions(np.array([1, 1, 2]), np.array([0, 3]), np.array([0]), slots=3)
-    >>> found[0, 0].astype(int).tolist()
-    [[0, 0, 0], [0, 0, 2], [0, 0, 0]]
-    """
-    counts_KGCC = np.zeros((FOLDS, len(HORIZONS), slots, slots), np.float32)
-    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    for step in range(1, min(max(HORIZONS), len(slot) - 1) + 1):
-        first, then = slot[:-step], slot[step:]
-        kept = (owner[:-step] == owner[step:]) & (first != _NOWHERE) & (then != _NOWHERE) & (first != then)
-        cell = (fold[owner[:-step][kept]] * slots + first[kept]) * slots + then[kept]
-        found = np.bincount(cell, minlength=FOLDS * slots**2).reshape(FOLDS, slots, slots)
-        for at, horizon in enumerate(HORIZONS):
-            if step <= horizon:
-                counts_KGCC[:, at] += found
-    return counts_KGCC
-
-
-def excess_lift(counts: Tensor) -> Tensor:
-    """How much likelier than usual each category is after another: lift less 1, in [0, `MOST_LIFT`].
-
-    Args:
-        counts: (..., C, C), from row to column.
-
-    >>> moves = torch.tensor([[0.0, 90.0, 10.0], [50.0, 0.0, 50.0], [20.0, 80.0, 0.0]])
-    >>> excess_lift(moves).sign().int().tolist()
-    [[0, 1, 0], [0, 0, 1], [0, 1, 0]]
-    """
-    popularity = counts.sum(-2, keepdim=True) + 1e-6
-    popularity = popularity / popularity.sum(-1, keepdim=True)
-    usual = popularity / (1 - popularity.mT).clamp_min(1e-6)
-    seen = counts.sum(-1, keepdim=True)
-    lift = (counts + PRIOR_EVENTS) / (seen * usual + PRIOR_EVENTS)
-    return (lift - 1).clamp(0, MOST_LIFT)
+    def merge(self, other: "Counted") -> "Counted":
+        """Those of both; in whatever order parts are merged, the sum is the same, up to `MOST_PAIRS`."""
+        return Counted({of: pairs.merge(other.pairs[of]) for of, pairs in self.pairs.items()})
 
 
 class Transitions(nn.Module):
-    """Decayed counts of the events that lead to an ad's category, each by its excess lift.
+    """Log lifts of an ad's item and category after the last events of a history.
+
+    Pairs are no parameters and no buffers: no step, average or broadcast looks at them. They are part of the weights
+    all the same, in whatever number there are.
 
     Args:
-        rows: R, of the category table.
-        window: events before an ad that are looked at.
-        behaviors: how many an event may have.
+        rows: R, of the table of each of `KINDS`.
 
     Attributes:
-        width: scalars of an ad, one per horizon, half-life and behaviour.
-        counts_GCC: transitions of all users.
-        slot_R: slots of the category rows; whole numbers, held as float32, as running means of weights take those as
-            they are and round integers down.
+        width: scalars of an ad, `NAMES` for each kind.
+        pairs: by kind and horizon.
     """
 
-    counts_GCC: Tensor
-    slot_R: Tensor
+    width = len(KINDS) * len(NAMES)
 
-    def __init__(self, rows: int, window: int, behaviors: int) -> None:
+    def __init__(self, rows: Mapping[str, int]) -> None:
         super().__init__()
-        self.window, self.behaviors = window, behaviors
-        self.width = len(HORIZONS) * len(HALF_LIVES_HOURS) * behaviors
-        self.slots = min(rows, MOST_CATEGORIES) + 1
-        self.register_buffer("counts_GCC", torch.zeros(len(HORIZONS), self.slots, self.slots))
-        self.register_buffer("slot_R", torch.zeros(rows))
-        self._of_others_GX: Tensor | None = None
-        self._of_all_GX, self._version = self.counts_GCC.flatten(1), -1
+        self.rows = {kind: rows[kind] for kind in KINDS}
+        self.pairs = {(kind, horizon): Pairs.none(self.rows[kind]) for kind in KINDS for horizon in HORIZONS}
 
-    def set_counts(self, slot_R: Tensor, counts_KGCC: Tensor) -> None:
-        """Take what `choose_slots` and `count_transitions` gave, summed over all users."""
-        total_GCC = counts_KGCC.sum(0)
-        self.slot_R.copy_(slot_R)
-        self.counts_GCC.copy_(total_GCC)
-        # Fold by fold one after another, so that a step reads it without a copy.
-        self._of_others_GX = excess_lift(total_GCC - counts_KGCC).transpose(0, 1).flatten(1)
+    def nothing(self) -> "Counted":
+        """Before anything was counted."""
+        return Counted({of: Pairs.none(self.rows[of[0]]) for of in self.pairs})
+
+    def count(self, events: Mapping[str, np.ndarray], offsets: np.ndarray, fold: np.ndarray) -> "Counted":
+        """Count the pairs of some users, see `Pairs.count`; nothing of the module is changed."""
+        return Counted(
+            {
+                (kind, horizon): Pairs.count(events[kind], offsets, fold, self.rows[kind], horizon)
+                for kind, horizon in self.pairs
+            }
+        )
+
+    def take(self, parts: Iterable["Counted"]) -> None:
+        """Read from now on what was counted in parts, all together. A pair that was seen once needs no room."""
+        whole = self.nothing()
+        for part in parts:
+            whole = whole.merge(part)
+        for of, pairs in whole.pairs.items():
+            often = pairs.counts.sum(1) > 1
+            self.pairs[of] = Pairs(pairs.codes[often], pairs.counts[often], pairs.before, pairs.after)
 
     @torch.no_grad()
     def forward(self, shown: Mapping[str, Tensor], events: Mapping[str, Tensor], fold_B: Tensor | None) -> Tensor:
-        """`log1p` of the counts less that of a usual count, (B, N, `width`); of the events strictly before each ad.
-
-        A long history leads everywhere. So a count is set against `USUAL_LIFT` of as many events of that age: 0 where
-        nothing has happened, below it where little leads to the ad.
+        """Scalars of ads from the events strictly before each, (B, N, `width`).
 
         Args:
             fold_B: fold of each user, looked at in training.
         """
-        slot_R = self.slot_R.long()
-        first_BT, then_BN = slot_R[events["category"]], slot_R[shown["category"]]
-        seen_BNT = window_mask(shown["visible"], first_BT.shape[1], self.window)
-        cell_BNT = first_BT[:, None] * self.slots + then_BN[..., None]
-        lift_GBNT = self._lift(cell_BNT, fold_B) * seen_BNT
-        elapsed_h_BNT = (shown["time_us"][..., None] - events["time_us"][:, None]).clamp_min(0).float() / HOUR_US
-        kind_BTK = functional.one_hot(events["behavior"], self.behaviors).float()
-        fresh = [torch.exp(-math.log(2) / hours * elapsed_h_BNT) for hours in HALF_LIVES_HOURS]
-        total = [torch.log1p(USUAL_LIFT * (seen_BNT * fresh_BNT).sum(-1, keepdim=True)) for fresh_BNT in fresh]
-        scalars = []
-        for lift_BNT in lift_GBNT:
-            for fresh_BNT, total_BN1 in zip(fresh, total, strict=True):
-                scalars.append(torch.log1p((lift_BNT * fresh_BNT) @ kind_BTK) - total_BN1)
-        return torch.cat(scalars, dim=-1)
+        visible_BN = shown["visible"]
+        batch, length = events["item"].shape
+        position_BNL = visible_BN[..., None] - 1 - torch.arange(LONG, device=visible_BN.device)
+        there_BNL = position_BNL >= 0
+        first = torch.arange(batch, device=visible_BN.device)[:, None, None] * length
+        event_BNL = position_BNL.clamp(0, length - 1) + first
+        last = {kind: events[kind].flatten()[event_BNL] for kind in KINDS}
+        fold_B11 = fold_B[:, None, None] if self.training and fold_B is not None else None
+        return self.read({kind: shown[kind] for kind in KINDS}, last, there_BNL, fold_B11)
 
-    def _lift(self, cell_BNT: Tensor, fold_B: Tensor | None) -> Tensor:
-        """Excess lifts of pairs of an event and an ad, (G, B, N, T)."""
-        if self.training and fold_B is not None and self._of_others_GX is not None:
-            return self._of_others_GX[:, fold_B[:, None, None] * self.slots**2 + cell_BNT]
-        if self._version != self.counts_GCC._version:
-            self._of_all_GX, self._version = excess_lift(self.counts_GCC).flatten(1), self.counts_GCC._version
-        return self._of_all_GX[:, cell_BNT]
+    def read(
+        self, shown: Mapping[str, Tensor], last: Mapping[str, Tensor], there: Tensor, fold: Tensor | None
+    ) -> Tensor:
+        """Scalars of M ads in any arrangement, float32 (…, `width`), 0 where there is no such event.
+
+        Args:
+            shown: rows of the ads, int64 (…).
+            last: rows of the last events before each, newest first, int64 (…, L).
+            there: whether there is such an event, bool (…, L).
+            fold: of the readers, broadcast over (…, L); None reads all counts.
+        """
+        found: list[Tensor] = []
+        for kind in KINDS:
+            then = shown[kind][..., None]
+            follows = self.pairs[kind, HORIZONS[1]].log_lift(last[kind], then, fold) * there
+            found.append(self.pairs[kind, HORIZONS[0]].log_lift(last[kind][..., :1], then, fold) * there[..., :1])
+            found.append(follows[..., :LATELY])
+            for count in (LATELY, LONG):
+                some, known = follows[..., :count], there[..., :count]
+                found.append(some.sum(-1, keepdim=True) / known.sum(-1, keepdim=True).clamp_min(1))
+                most = some.masked_fill(~known, -torch.inf).amax(-1, keepdim=True)
+                found.append(torch.where(known[..., :1], most, 0.0))
+        return torch.cat(found, dim=-1).float()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> "Transitions":
+        self.pairs = {of: pairs.to(fn) for of, pairs in self.pairs.items()}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        for (kind, horizon), pairs in self.pairs.items():
+            for name in _ARRAYS:
+                destination[f"{prefix}{kind}_{horizon}_{name}"] = getattr(pairs, name)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Mapping[str, Tensor],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        for (kind, horizon), pairs in self.pairs.items():
+            names = [f"{prefix}{kind}_{horizon}_{name}" for name in _ARRAYS]
+            if absent := [name for name in names if name not in state_dict]:
+                missing_keys += absent
+                continue
+            device, rows = pairs.codes.device, len(pairs.before)
+            given = Pairs(*(state_dict[name].to(device) for name in names))
+            if given.before.shape != (rows, FOLDS):
+                error_msgs.append(f"{names[2]} has shape {tuple(given.before.shape)}, the model {(rows, FOLDS)}")
+                continue
+            self.pairs[kind, horizon] = given
+
+
+def _by_fold(place: np.ndarray, fold: np.ndarray, count: int) -> Tensor:
+    return torch.from_numpy(np.bincount(place * FOLDS + fold, minlength=count * FOLDS).reshape(count, FOLDS))

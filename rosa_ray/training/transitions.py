@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import nn
 
 from rosa_ray.features import EncodedUsers
-from rosa_ray.models.transitions import Transitions, choose_slots, count_transitions
-from rosa_ray.schema import FOLDS, fold_of
+from rosa_ray.models.transitions import Transitions
+from rosa_ray.schema import fold_of
 from rosa_ray.training.ranks import Ranks
 
 
@@ -23,23 +22,12 @@ def fit_transitions(ranker: nn.Module, users: TrainingUsers, ranks: Ranks) -> No
     """Give a model the transitions of the training period's events; nothing where it has no such part."""
     for part in ranker.modules():
         if isinstance(part, Transitions):
-            _fit(part, users, ranks)
+            count_transitions(part, users.training(np.random.default_rng(0)), ranks)
 
 
-def _fit(transitions: Transitions, users: TrainingUsers, ranks: Ranks) -> None:
-    rows = len(transitions.slot_R)
-    events_R = sum(
-        (np.bincount(part.events["category"], minlength=rows) for part in users.training(_any_order())),
-        np.zeros(rows),
-    )
-    slot_R = choose_slots(ranks.sum(torch.from_numpy(events_R).to(ranks.device)).cpu())
-    slot_of = slot_R.numpy()
-    counts = np.zeros((FOLDS, *transitions.counts_GCC.shape), np.float32)
-    for part in users.training(_any_order()):
-        slot, fold = slot_of[part.events["category"]], fold_of(part.user_key)
-        counts += count_transitions(slot, part.event_offsets, fold, transitions.slots)
-    transitions.set_counts(slot_R, ranks.sum(torch.from_numpy(counts).to(ranks.device)))
-
-
-def _any_order() -> np.random.Generator:
-    return np.random.default_rng(0)
+def count_transitions(transitions: Transitions, users: Iterable[EncodedUsers], ranks: Ranks) -> None:
+    """Count the transitions of all workers' users, part by part; every worker ends with the same."""
+    own = transitions.nothing()
+    for part in users:
+        own = own.merge(transitions.count(part.events, part.event_offsets, fold_of(part.user_key)))
+    transitions.take(ranks.gather(own))

@@ -24,7 +24,7 @@ from rosa_ray.models import (
     task_weights,
 )
 from rosa_ray.models.transitions import Transitions
-from rosa_ray.schema import FOLDS
+from rosa_ray.schema import fold_of
 from tests.models.fitting import fit_clicks
 from tests.synthetic import BOUNDS, CONFIG, encoded_users, impressions_table, user_rows, user_rows_of
 from tests.tiny_users import tiny_users
@@ -50,7 +50,7 @@ ADDITIONS = [
     ("rosa", {"match_window": 3 * WINDOW + 5}),
     ("rosa", {"foresight": True}),
     ("rosa", {"field_attention": True}),
-    ("rosa", {"transitions": True, "exact_match": False, "match_window": 3 * WINDOW + 5}),
+    ("rosa", {"transitions": True, "exact_match": False}),
     ("din", {"exact_match": True, "match_window": 2 * WINDOW}),
     ("wide_deep", {"match_window": 3 * WINDOW + 5}),
 ]
@@ -64,12 +64,11 @@ def small(name: str, **settings: object) -> dict[str, Any]:
     return {key: value for key, value in SMALL.items() if key in known} | settings
 
 
-def give_transitions(ranker: nn.Module) -> None:
-    """Random counts, where a ranker reads transitions."""
+def give_transitions(ranker: nn.Module, users: EncodedUsers) -> None:
+    """What the users themselves went on to, where a ranker reads transitions."""
     for part in ranker.modules():
         if isinstance(part, Transitions):
-            slots = torch.arange(len(part.slot_R)) % part.slots
-            part.set_counts(slots, torch.rand(FOLDS, *part.counts_GCC.shape) ** 4 * 100)
+            part.take([part.count(users.events, users.event_offsets, fold_of(users.user_key))] * 9)
 
 
 def whole_batch(users: EncodedUsers) -> UserBatch:
@@ -86,7 +85,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[nn.Module, EncodedUsers]:
     with torch.no_grad():
         for parameter in ranker.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
-        give_transitions(ranker)
+        give_transitions(ranker, users)
         ranker.train()(whole_batch(users))
     return ranker.eval(), users
 

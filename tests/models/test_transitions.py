@@ -1,131 +1,191 @@
+"""What follows what in the events of others: counted by hand on small worlds."""
+
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rosa_ray.models.exact_match import HALF_LIVES_HOURS
-from rosa_ray.models.transitions import (
-    HORIZONS,
-    MOST_LIFT,
-    PRIOR_EVENTS,
-    USUAL_LIFT,
-    Transitions,
-    choose_slots,
-    count_transitions,
-    excess_lift,
-)
+from rosa_ray.models import transitions as module
+from rosa_ray.models.transitions import HORIZONS, KINDS, LATELY, LONG, NAMES, PRIOR_PAIRS, Counted, Pairs, Transitions
 from rosa_ray.schema import FOLDS
-from rosa_ray.units import HOUR_US
 
-TENT, STOVE, SHOE = 1, 2, 3
+A, B, C = 1, 2, 3
 ROWS = 4
-NOTHING = 1e-5
-"""Less than any event counts here; what float32 leaves of a count of none."""
+WORLD = [[A, B, C], [A, B], [A, B, C]]
+TO_B = [[A, B], [C, A]] * 9
+"""Half of all pairs end in B, and all that begin with A do."""
 
 
-def counts(fold: int = 0, times: float = 1000) -> torch.Tensor:
-    """Tents lead to stoves, stoves to shoes and shoes to both alike, as counted of one fold."""
-    found = torch.zeros(FOLDS, len(HORIZONS), ROWS + 1, ROWS + 1)
-    for first, then in [(TENT, STOVE), (STOVE, SHOE), (SHOE, TENT), (SHOE, STOVE)]:
-        found[fold, :, first, then] = times
+def pairs_of(sequences: Sequence[Sequence[int]], folds: Sequence[int], horizon: int) -> Pairs:
+    """Pairs of users with these events, in these folds."""
+    offsets = np.cumsum([0, *(len(sequence) for sequence in sequences)])
+    row = np.array([row for sequence in sequences for row in sequence], np.int64)
+    return Pairs.count(row, offsets, np.array(folds), ROWS, horizon)
+
+
+def lift(pairs: Pairs, first: int, then: int, fold: int | None) -> float:
+    told = None if fold is None else torch.tensor([fold])
+    return float(pairs.log_lift(torch.tensor([first]), torch.tensor([then]), told)[0])
+
+
+def part(sequences: Sequence[Sequence[int]], folds: Sequence[int]) -> Transitions:
+    """Items follow each other as given, and categories never."""
+    found = Transitions(dict.fromkeys(KINDS, ROWS))
+    offsets = np.cumsum([0, *(len(sequence) for sequence in sequences)])
+    row = np.array([row for sequence in sequences for row in sequence], np.int64)
+    found.take([found.count({"item": row, "category": np.zeros_like(row)}, offsets, np.array(folds))])
     return found
 
 
-def part(counts_KGCC: torch.Tensor, window: int = 50) -> Transitions:
-    transitions = Transitions(ROWS, window, behaviors=2)
-    transitions.set_counts(torch.arange(ROWS), counts_KGCC)
-    return transitions
+def read(transitions: Transitions, events: Sequence[int], ad: int, visible: int, fold: int = 0) -> dict[str, float]:
+    """Scalars of one ad by name, of items."""
+    row = torch.tensor([list(events) or [0]])
+    events_of = {"item": row, "category": torch.zeros_like(row)}
+    shown = {"item": torch.tensor([[ad]]), "category": torch.tensor([[0]]), "visible": torch.tensor([[visible]])}
+    found = transitions(shown, events_of, torch.tensor([fold]))[0, 0]
+    assert found.shape == (transitions.width,)
+    assert found[len(NAMES) :].abs().max() == 0
+    return dict(zip(NAMES, found[: len(NAMES)].tolist(), strict=True))
 
 
-def read(transitions: Transitions, ad: int, visible: int, fold: int | None = None) -> torch.Tensor:
-    """Counts of one ad at hour 12 after a tent bought at hour 0 and a stove seen at hour 11."""
-    events = {
-        "time_us": torch.tensor([[0, 11 * HOUR_US]]),
-        "category": torch.tensor([[TENT, STOVE]]),
-        "behavior": torch.tensor([[1, 0]]),
-    }
-    shown = {
-        "time_us": torch.tensor([[12 * HOUR_US]]),
-        "visible": torch.tensor([[visible]]),
-        "category": torch.tensor([[ad]]),
-    }
-    found = transitions(shown, events, None if fold is None else torch.tensor([fold]))
-    ages = [12, 1][max(visible - transitions.window, 0) : visible]
-    usual = torch.tensor([sum(USUAL_LIFT * math.exp2(-age / hours) for age in ages) for hours in HALF_LIVES_HOURS])
-    by_age = found[0, 0].view(len(HORIZONS), len(HALF_LIVES_HOURS), 2) + torch.log1p(usual)[:, None]
-    return torch.expm1(by_age)
+def test_a_lift_is_pairs_over_those_expected_of_other_folds() -> None:
+    """Fold 0 has no users. Of 5 pairs A is first of 3 and B second of 3: by chance they were 3 · 3 / 5."""
+    pairs = pairs_of(WORLD, [1, 2, 3], horizon=1)
+    for fold in (0, None):
+        assert lift(pairs, A, B, fold) == pytest.approx(math.log((3 + PRIOR_PAIRS) / (3 * 3 / 5 + PRIOR_PAIRS)))
+        assert lift(pairs, A, C, fold) == pytest.approx(math.log((0 + PRIOR_PAIRS) / (3 * 2 / 5 + PRIOR_PAIRS)))
+        assert lift(pairs, B, A, fold) == pytest.approx(0)
 
 
-def test_an_event_counts_by_its_lift_its_age_and_its_behaviour() -> None:
-    found = read(part(counts()).eval(), ad=STOVE, visible=2)
-    # Half of all moves go to stoves, and a quarter to tents, where an event of a tent cannot go.
-    usual = 0.5 / (1 - 0.25)
-    lift = (1000 + PRIOR_EVENTS) / (1000 * usual + PRIOR_EVENTS) - 1
-    expected = [lift * math.exp2(-12 / hours) for hours in HALF_LIVES_HOURS]
-    for horizon in found:
-        assert horizon[:, 1].tolist() == pytest.approx(expected, rel=1e-3)
-        assert horizon[:, 0].abs().max() < NOTHING
+def test_the_readers_own_fold_does_not_count() -> None:
+    pairs = pairs_of(WORLD, [1, 2, 3], horizon=1)
+    assert lift(pairs, A, B, 1) == pytest.approx(math.log((2 + PRIOR_PAIRS) / (2 * 2 / 3 + PRIOR_PAIRS)))
 
 
-def test_an_event_that_the_ad_does_not_see_counts_nowhere() -> None:
-    assert read(part(counts()).eval(), ad=SHOE, visible=1)[..., 0].abs().max() < NOTHING
-    assert read(part(counts()).eval(), ad=SHOE, visible=2)[..., 0].min() > NOTHING
-    assert read(part(counts(), window=1).eval(), ad=STOVE, visible=2).abs().max() < NOTHING
+def test_a_horizon_reaches_over_events_between_and_not_over_users() -> None:
+    pairs = pairs_of([[A, B, C], [A, B, C]], [1, 2], horizon=2)
+    assert pairs.counts.sum() == 6
+    assert lift(pairs, A, C, 0) == pytest.approx(math.log((2 + PRIOR_PAIRS) / (4 * 4 / 6 + PRIOR_PAIRS)))
+    assert lift(pairs, C, A, 0) == pytest.approx(0)
+
+
+def test_a_pair_that_was_seen_once_is_none_and_a_missing_row_says_nothing() -> None:
+    pairs = pairs_of([[A, B], [0, 0, 0]], [1, 1], horizon=1)
+    assert lift(pairs, A, B, 0) == pytest.approx(math.log(PRIOR_PAIRS / (1 + PRIOR_PAIRS)))
+    assert pairs.counts.sum() == 1
+    for first, then in ((0, 0), (0, A), (A, 0)):
+        assert lift(pairs, first, then, 0) == 0
+
+
+def test_of_a_pair_that_others_had_once_nothing_is_read_whatever_the_reader_did() -> None:
+    once = pairs_of([[A, B], [A, B], [C, B]], [1, 2, 3], horizon=1)
+    assert lift(once, A, B, 1) == pytest.approx(math.log(PRIOR_PAIRS / (1 * 2 / 2 + PRIOR_PAIRS)))
+
+
+def test_scalars_of_an_ad_after_the_last_events() -> None:
+    transitions = part(WORLD, [1, 2, 3]).train()
+    near, far = transitions.pairs["item", HORIZONS[0]], transitions.pairs["item", HORIZONS[1]]
+    found = read(transitions, [C, B, A, C], ad=B, visible=3)
+    steps = [lift(far, first, B, 0) for first in (A, B, C)]
+    assert found["next"] == pytest.approx(lift(near, A, B, 0))
+    assert [found[f"follow_{n}"] for n in (1, 2, 3)] == pytest.approx(steps)
+    assert found["follow_4"] == found["follow_5"] == 0
+    assert found["mean_lately"] == found["mean_long"] == pytest.approx(np.mean(steps))
+    assert found["most_lately"] == found["most_long"] == pytest.approx(max(steps))
+
+
+def test_without_events_there_is_nothing_to_follow() -> None:
+    assert set(read(part(WORLD, [1, 2, 3]), [], ad=B, visible=0).values()) == {0.0}
+
+
+def test_only_the_last_events_are_read() -> None:
+    transitions = part(TO_B, [1, 2, 3] * 6)
+    many = [A] + [C] * LONG
+    assert read(transitions, many, ad=B, visible=len(many))["most_long"] <= 0
+    assert read(transitions, many[:-1], ad=B, visible=LONG)["most_long"] > 0
+    assert read(transitions, many, ad=B, visible=LATELY + 1)["most_lately"] <= 0
+    assert read(transitions, many, ad=B, visible=LATELY)["most_lately"] > 0
 
 
 def test_in_training_a_user_reads_the_counts_of_other_folds_alone() -> None:
-    transitions = part(counts(fold=2)).train()
-    own, others = read(transitions, STOVE, 2, fold=2), read(transitions, STOVE, 2, fold=1)
-    assert own.abs().max() < NOTHING
-    torch.testing.assert_close(others, read(transitions.eval(), STOVE, 2, fold=2))
+    transitions = part(TO_B, [2] * 18).train()
+    own, others = (read(transitions, [A], B, 1, fold=fold)["next"] for fold in (2, 1))
+    assert own == 0
+    assert others == pytest.approx(read(transitions.eval(), [A], B, 1, fold=2)["next"])
 
 
-def test_new_weights_are_read_at_once() -> None:
-    transitions = part(counts()).eval()
-    before = read(transitions, STOVE, 2)
-    transitions.load_state_dict(part(torch.zeros_like(counts())).state_dict())
-    assert before.max() > 0
-    assert read(transitions, STOVE, 2).abs().max() < NOTHING
+def test_new_weights_are_read_at_once_however_many_pairs_they_hold() -> None:
+    transitions = part(WORLD, [1, 2, 3]).eval()
+    before = read(transitions, [A], B, 1)
+    transitions.load_state_dict(part([[B, A], [C, B]] * 9, [1] * 18).state_dict())
+    assert before["next"] > 0 == read(transitions, [A], B, 1)["next"]
+    assert read(transitions, [B], A, 1)["next"] > 0
 
 
-def test_rare_transitions_stay_near_the_usual_and_frequent_ones_below_the_limit() -> None:
-    once, often = torch.ones(30, 30) * 100, torch.ones(30, 30) * 100
-    once[:, 1], often[:, 1] = 0, 0
-    once[2, 1], often[2, 1] = 1, 1000
-    assert 0 < excess_lift(once)[2, 1] <= 1 / PRIOR_EVENTS
-    assert excess_lift(often)[2, 1] == MOST_LIFT
-    assert excess_lift(torch.zeros(3, 3)).abs().max() == 0
+def test_weights_of_other_tables_and_of_none_are_refused() -> None:
+    transitions = part(WORLD, [1, 2, 3])
+    wider = Transitions(dict.fromkeys(KINDS, ROWS + 1)).state_dict()
+    with pytest.raises(RuntimeError, match="item_1_before has shape"):
+        transitions.load_state_dict(wider)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        transitions.load_state_dict({})
 
 
-def test_transitions_are_counted_within_users_and_horizons_and_not_to_the_same() -> None:
-    slot = np.array([1, 1, 2, 0, 3, 1])
-    found = count_transitions(slot, np.array([0, 5, 6]), np.array([1, 0]), slots=4)
-    assert found[0].sum() == found[2:].sum() == 0
-    assert found[1, 0, 1, 2] == 2
-    assert found[1, 0, 1, 3] == 2
-    assert found[1, 0, 2, 3] == 1
-    assert found[1, 0].sum() == 5
-
-
-def test_a_longer_horizon_counts_more() -> None:
-    slot = np.array([1, *([2] * HORIZONS[0]), 3])
-    found = count_transitions(slot, np.array([0, len(slot)]), np.array([0]), slots=4)[0]
-    assert found[0, 1, 3] == 0
-    assert found[1, 1, 3] == 1
-
-
-def test_the_most_frequent_categories_have_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rosa_ray.models.transitions.MOST_CATEGORIES", 2)
-    assert choose_slots(torch.tensor([9, 1, 5, 7])).tolist() == [0, 0, 2, 1]
-
-
-def test_running_means_of_weights_keep_counts_and_slots() -> None:
-    transitions = part(counts())
+def test_running_means_of_weights_keep_the_pairs() -> None:
+    transitions = part(WORLD, [1, 2, 3])
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1), transitions)
     averaged = torch.optim.swa_utils.AveragedModel(
-        transitions, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.7), use_buffers=True
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.7), use_buffers=True
     )
     for _ in range(5):
-        averaged.update_parameters(transitions)
-    for name, buffer in transitions.state_dict().items():
-        assert averaged.module.state_dict()[name].tolist() == buffer.tolist()
+        averaged.update_parameters(model)
+    for name, values in model.state_dict().items():
+        assert averaged.module.state_dict()[name].equal(values), name
+
+
+def test_the_most_frequent_pairs_are_kept_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_PAIRS", 2)
+    whole = pairs_of([[A, B], [B, C], [C, A]] * 2 + [[B, C], [C, A]], [0] * 8, horizon=1)
+    kept = Pairs.none(ROWS).merge(whole)
+    assert kept.codes.tolist() == [B * ROWS + C, C * ROWS + A]
+    assert kept.before.equal(whole.before)
+
+
+TIMELINES = st.lists(st.lists(st.integers(0, ROWS - 1), max_size=8), min_size=1, max_size=6)
+
+
+@given(TIMELINES, st.integers(0, 5), st.randoms(use_true_random=False))
+def test_parts_in_any_order_are_the_whole(sequences: list[list[int]], cut: int, order: "np.random.Generator") -> None:
+    folds = [number % FOLDS for number in range(len(sequences))]
+    users = list(zip(sequences, folds, strict=True))
+    whole = pairs_of(sequences, folds, 3)
+    parts = [part for part in (users[:cut], users[cut:]) if part]
+    order.shuffle(parts)
+    merged = Pairs.none(ROWS)
+    for some in parts:
+        merged = merged.merge(pairs_of([sequence for sequence, _ in some], [fold for _, fold in some], 3))
+    for name in ("codes", "counts", "before", "after"):
+        assert getattr(merged, name).equal(getattr(whole, name)), name
+
+
+@given(TIMELINES)
+def test_counted_pairs_are_those_of_a_loop(sequences: list[list[int]]) -> None:
+    found, horizon = pairs_of(sequences, [0] * len(sequences), 3), 3
+    expected: dict[int, int] = {}
+    for rows in sequences:
+        for at, first in enumerate(rows):
+            for then in rows[at + 1 : at + 1 + horizon]:
+                if first and then:
+                    expected[first * ROWS + then] = expected.get(first * ROWS + then, 0) + 1
+    assert dict(zip(found.codes.tolist(), found.counts.sum(1).tolist(), strict=True)) == expected
+
+
+def test_nothing_counted_is_read_as_nothing() -> None:
+    transitions = Transitions(dict.fromkeys(KINDS, ROWS))
+    transitions.take([])
+    assert isinstance(transitions.nothing(), Counted)
+    assert set(read(transitions, [A], B, 1).values()) == {0.0}

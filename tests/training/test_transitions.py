@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -5,8 +7,9 @@ from torch import nn
 from rosa_ray.features import EncodedUsers
 from rosa_ray.models import build_ranker
 from rosa_ray.models.transitions import Transitions
+from rosa_ray.schema import fold_of
 from rosa_ray.training.ranks import Ranks
-from rosa_ray.training.transitions import fit_transitions
+from rosa_ray.training.transitions import count_transitions, fit_transitions
 from tests.synthetic import encoded_users
 
 SETTINGS = {"width": 8, "heads": 2, "layers": 1, "window": 6, "match_window": 6, "hidden": (8,)}
@@ -20,6 +23,17 @@ class Parts:
 
     def training(self, rng: np.random.Generator) -> list[EncodedUsers]:
         return [self.parts[turn] for turn in rng.permutation(len(self.parts))]
+
+
+class TwoRanks(Ranks):
+    """This worker and one that has counted already."""
+
+    def __init__(self, other: object) -> None:
+        super().__init__("cpu")
+        self.other = other
+
+    def gather(self, state: Any) -> list[Any]:
+        return [state, self.other]
 
 
 def fitted(*parts: EncodedUsers, **settings: bool) -> nn.Module:
@@ -39,17 +53,27 @@ def test_counts_of_parts_are_those_of_the_whole() -> None:
     users, _ = encoded_users(events=600)
     halves = users.take(np.arange(0, len(users), 2)), users.take(np.arange(1, len(users), 2))
     whole, parts = (counted(*given) for given in ([users], halves))
-    assert whole.counts_GCC.sum() > 0
+    assert whole.pairs["item", 1].counts.sum() > 0
     for name, values in whole.state_dict().items():
         torch.testing.assert_close(parts.state_dict()[name], values)
 
 
+def test_workers_know_what_all_of_them_counted() -> None:
+    users, _ = encoded_users(events=600)
+    mine, others = users.take(np.arange(0, len(users), 2)), users.take(np.arange(1, len(users), 2))
+    ranker = fitted(transitions=True)
+    [transitions] = [part for part in ranker.modules() if isinstance(part, Transitions)]
+    theirs = transitions.count(others.events, others.event_offsets, fold_of(others.user_key))
+    count_transitions(transitions, [mine], TwoRanks(theirs))
+    for name, values in counted(users).state_dict().items():
+        torch.testing.assert_close(transitions.state_dict()[name], values)
+
+
 def test_a_worker_without_users_counts_nothing() -> None:
-    transitions = counted()
-    assert transitions.counts_GCC.sum() == transitions.slot_R.sum() == 0
+    assert all(values.sum() == 0 for values in counted().state_dict().values())
 
 
 def test_a_model_that_reads_none_has_no_weights_more() -> None:
     users, _ = encoded_users(events=600)
     names = set(fitted(users, transitions=True).state_dict()) - set(fitted(users).state_dict())
-    assert names == {"transitions.counts_GCC", "transitions.slot_R"}
+    assert {name.split(".")[0] for name in names} == {"transitions"}

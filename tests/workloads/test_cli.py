@@ -14,7 +14,7 @@ import workloads.cli as cli
 from rosa_ray import __version__
 from rosa_ray.config import RunConfig, load_config
 from rosa_ray.errors import EXIT_PARTIAL, BundleError, ConfigError, InputError
-from workloads.command_line import execute
+from workloads.command_line import execute, find_config
 from workloads.commands_of_a_run import LOOP_VERBS
 from workloads.commands_of_tools import STUDY_VERBS
 
@@ -78,6 +78,14 @@ def test_a_missing_config_file_is_named() -> None:
     answer = rosa("config", "nowhere/run.yaml")
     assert answer.exit_code == InputError.exit_code
     assert answer.stderr.startswith("error: nowhere/run.yaml: no such config file")
+
+
+def test_a_folder_does_not_hide_the_built_in_config_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_config("demo").name == "demo.yaml"
 
 
 def run_and_fail(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from rosa_ray.models.batch import Predictions, UserBatch
@@ -30,7 +30,7 @@ from rosa_ray.models.foresight import Foresight, over_spans
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
-from rosa_ray.models.transitions import Transitions
+from rosa_ray.models.transitions import LONG, Transitions
 from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
@@ -78,9 +78,14 @@ class Config:
     foresight: bool = False
     """Give the heads how likely the ad's category and item are to come next, by the last states."""
     transitions: bool = False
-    """Count events of the history that lead to the ad's category, by what other users went on to."""
+    """Tell the heads how much oftener than by chance the ad's item and category follow the last events, as counted of
+    other users."""
     field_attention: bool = False
     """Let ads attend to the item, category and behaviour of events side by side, beside the state."""
+    state_scale: Annotated[float, Gt(0), Le(1)] = 0.1
+    """What the heads read of states, attention and their products with the ad is multiplied by this. Some hundred
+    coordinates that tell users apart are learned by heart before counts and rates are understood: on a small scale the
+    heads learn to read them later (as LayerScale, Touvron et al. 2021). 1 leaves them as they are."""
     learned_value: bool = True
     """False takes the catalogue price as the value of a conversion."""
 
@@ -132,9 +137,7 @@ class Ranker(nn.Module):
         self.vector_likeness = likeness
         matches += likeness.width if likeness else 0
         matches += Foresight.width + 3 if config.foresight else 0
-        self.transitions = (
-            Transitions(sizes["category"], config.match_window, behaviors) if config.transitions else None
-        )
+        self.transitions = Transitions(sizes) if config.transitions else None
         matches += self.transitions.width if self.transitions else 0
         self.heads = TaskHeads(
             5 * config.width + self.context.outputs,
@@ -159,8 +162,9 @@ class Ranker(nn.Module):
     @property
     def score_events(self) -> int:
         """Events before an impression that `score` reads: W with their states, and those compared with the ad."""
-        compares = any((self.exact_match, self.vector_likeness, self.transitions))
-        return max(self.config.window, self.config.match_window if compares else 0)
+        compares = any((self.exact_match, self.vector_likeness))
+        reads = self.config.match_window if compares else 0
+        return max(self.config.window, reads, LONG if self.transitions else 0)
 
     @property
     def context_events(self) -> int:
@@ -197,10 +201,11 @@ class Ranker(nn.Module):
         ads_BND = self.ads(self.tables, batch.impressions)
         user_BND = last_visible(states_BTD, batch.impressions["visible"], self.null_state_D)
         interest_BND, intensity = self._interest(ads_BND, user_BND, states_BTD, batch)
-        products = interest_BND * ads_BND, user_BND * ads_BND
+        products = [self.config.state_scale * product for product in (interest_BND * ads_BND, user_BND * ads_BND)]
         likeness = [product.sum(-1) / self.config.width**0.5 for product in products]
-        likeness.append(self.next_event.likeness(user_BND, self._things(batch)))
-        interaction = torch.cat([interest_BND, ads_BND, user_BND, *products, self.context(batch)], dim=-1)
+        likeness.append(self.config.state_scale * self.next_event.likeness(user_BND, self._things(batch)))
+        states = [self.config.state_scale * state_BND for state_BND in (interest_BND, user_BND)]
+        interaction = torch.cat([states[0], ads_BND, states[1], *products, self.context(batch)], dim=-1)
         exact = [self.exact_match(batch.impressions, batch.events)] if self.exact_match else []
         if self.vector_likeness:
             exact.append(self.vector_likeness(batch.impressions, batch.events))

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from rosa_ray.features import EncodedUsers
+from rosa_ray.features.encoding import owners
 from rosa_ray.features.own_inputs import GIVEN_VECTORS, OWN
-from rosa_ray.studies.trees.history import history_columns
-from rosa_ray.studies.trees.transitions import Transitions
+from rosa_ray.models.transitions import KINDS, LONG, NAMES, Transitions
+from rosa_ray.schema import fold_of
+from rosa_ray.studies.trees.history import Past, chunks, history_columns
 
 IDS = ("category", "campaign", "device", "region")
 CLOCK = ("hour", "weekday")
@@ -49,6 +52,23 @@ def tree_matrix(users: EncodedUsers, behaviors: int, transitions: Transitions | 
         columns |= {f"vector_{n}": shown[GIVEN_VECTORS][:, n] for n in range(shown[GIVEN_VECTORS].shape[1])}
     columns |= history_columns(users, behaviors)
     if transitions is not None:
-        columns |= transitions.columns(users)
+        columns |= _transition_columns(users, transitions)
     values = np.stack([np.asarray(column, np.float32) for column in columns.values()], axis=1)
     return Matrix(values, tuple(columns), (*IDS, *own))
+
+
+def _transition_columns(users: EncodedUsers, transitions: Transitions) -> dict[str, np.ndarray]:
+    """What rankers read of `rosa_ray.models.transitions`, by name; every user reads the counts of other folds."""
+    names = [f"{kind}_{name}" for kind in KINDS for name in NAMES]
+    fold = fold_of(users.user_key[owners(users.impression_offsets)])
+    parts = [np.empty((0, len(names)), np.float32)]
+    for rows in chunks(users):
+        past = Past.of(users, rows, LONG)
+        found = transitions.read(
+            {kind: torch.from_numpy(users.impressions[kind][rows].astype(np.int64)) for kind in KINDS},
+            {kind: torch.from_numpy(past.read(users.events[kind]).astype(np.int64)) for kind in KINDS},
+            torch.from_numpy(past.there),
+            torch.from_numpy(fold[rows])[:, None],
+        )
+        parts.append(found.numpy())
+    return dict(zip(names, np.concatenate(parts).T, strict=True))

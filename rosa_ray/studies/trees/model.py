@@ -10,10 +10,12 @@ from torch import Tensor
 from rosa_ray.arrays import Floats
 from rosa_ray.evaluation.scoring import Scorer
 from rosa_ray.features import EncodedUsers, FeatureState
+from rosa_ray.models.transitions import KINDS, Transitions
 from rosa_ray.studies.trees.boosting import Boosted
 from rosa_ray.studies.trees.columns import tree_matrix
 from rosa_ray.studies.trees.config import WINDOW
-from rosa_ray.studies.trees.transitions import Transitions
+
+_TRANSITIONS = "transitions."
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class TreesModel:
             "behaviors": torch.tensor(self.behaviors),
             **self.click.state_dict("click"),
             **self.conversion.state_dict("conversion"),
-            **(self.transitions.state_dict() if self.transitions else {}),
+            **(self.transitions.state_dict(prefix=_TRANSITIONS) if self.transitions else {}),
         }
 
     @classmethod
@@ -57,7 +59,7 @@ class TreesModel:
             Boosted.from_state_dict(state, "click"),
             Boosted.from_state_dict(state, "conversion"),
             int(state["behaviors"]),
-            Transitions.from_state_dict(state) if transitions else None,
+            _transitions_of(state) if transitions else None,
         )
 
 
@@ -74,3 +76,10 @@ class TreesScorer(Scorer):
 
     def predict(self, users: EncodedUsers) -> dict[str, np.ndarray]:
         return self.model.predict(users)
+
+
+def _transitions_of(state: Mapping[str, Tensor]) -> Transitions:
+    own = {name.removeprefix(_TRANSITIONS): value for name, value in state.items() if name.startswith(_TRANSITIONS)}
+    transitions = Transitions({kind: len(own[f"{kind}_1_before"]) for kind in KINDS})
+    transitions.load_state_dict(own)
+    return transitions

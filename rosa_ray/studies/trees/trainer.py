@@ -10,17 +10,19 @@ from torch import Tensor
 from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.predictions import prediction_columns
-from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, concat_users
+from rosa_ray.features import EncodedUsers, FeatureState, concat_users
 from rosa_ray.metrics import evaluate_predictions
+from rosa_ray.models.transitions import Transitions
 from rosa_ray.studies.trees.boosting import CLICKS, CONVERSIONS, Rows, boost
 from rosa_ray.studies.trees.columns import Matrix, tree_matrix
 from rosa_ray.studies.trees.config import WINDOW
 from rosa_ray.studies.trees.model import TreesModel
-from rosa_ray.studies.trees.transitions import Timelines, Transitions
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.loop import VALID_METRICS
-from rosa_ray.training.reader import ShardReader, in_share
+from rosa_ray.training.ranks import Ranks
+from rosa_ray.training.reader import ShardReader
 from rosa_ray.training.schedule import monitored
+from rosa_ray.training.transitions import count_transitions
 
 
 class TreesTrainer:
@@ -73,7 +75,9 @@ class TreesTrainer:
 
     def _fit(self, users: EncodedUsers, held_out: EncodedUsers, state: FeatureState) -> TreesModel:
         behaviors = len(state.config.behavior_names)
-        transitions = self._count_transitions() if self._job.model.settings.transitions else None
+        transitions = Transitions(state.table_sizes) if self._job.model.settings.transitions else None
+        if transitions is not None:
+            count_transitions(transitions, [users], Ranks())
         train, valid = (tree_matrix(part, behaviors, transitions) for part in (users, held_out))
         rates, how = state.base_rates, (self._job.training, self._job.seed)
         shown = _clicks(users, train), _clicks(held_out, valid)
@@ -81,14 +85,6 @@ class TreesTrainer:
         click = boost(*shown, rates["ctr"], CLICKS, *how)
         conversion = boost(*clicked, min(rates["cvr"], 1 - 1e-6), CONVERSIONS, *how)
         return TreesModel(click, conversion, behaviors, transitions)
-
-    def _count_transitions(self) -> Transitions:
-        """Of the users trained on, up to the last impression of the training period."""
-        blocks = [UserRows.from_table(table) for table in self._tables]
-        shown = [rows.impressions for rows in blocks]
-        until_us = max(int(each["time_us"][each["split"] == Split.TRAIN].max(initial=0)) for each in shown)
-        timelines = Timelines.of(blocks, until_us)
-        return Transitions.count(timelines.of_users(in_share(timelines.user, self._job.training.user_share)))
 
 
 def _periods(job: TrainingJob, tables: list[pa.Table], state: FeatureState) -> tuple[EncodedUsers, EncodedUsers]:

@@ -94,7 +94,7 @@ def test_trees_train_on_a_share_of_the_users_and_score_all(data_dir: str, tmp_pa
     )
     samples = [TrialRun(trial).fit()["history"][0]["samples"] for trial in (whole, half)]
     assert 0.3 * samples[0] < samples[1] < 0.7 * samples[0]
-    kept = [TrialRun(trial).trial.weights()["transitions.item_key.10.before"].sum() for trial in (whole, half)]
+    kept = [TrialRun(trial).trial.weights()["transitions.item_10_before"].sum() for trial in (whole, half)]
     assert kept[1] < kept[0]
 
 
