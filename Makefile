@@ -22,13 +22,15 @@ demo: $(VENV)/.installed
 test: unit integration
 
 unit: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4 --cov --cov-report=
+	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4
 
 integration: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m integration --durations=10 tests
 
-# Minutes more than a change should wait for: the loop on S3, users kept to their replica, a sweep.
+# Minutes more than a change should wait for: the unit tests once more with the lines that they reach, the loop on S3,
+# users kept to their replica, a sweep.
 nightly: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4 --cov --cov-report=
 	@$(BIN)/python -m pytest -q -m nightly --durations=10 tests
 
 lint: $(VENV)/.installed-dev

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rosa_ray.errors import BundleError
 from rosa_ray.features import EncodedUsers, batch_users, collate, cut_long_users
-from rosa_ray.models import Predictions, UserBatch, build_ranker, ensemble_of
+from rosa_ray.models import Predictions, UserBatch, as_written, build_ranker, ensemble_of
 
 SCORES = ("p_ctr", "p_cvr", "p_ctcvr", "value")
 
@@ -80,7 +80,8 @@ def load_ranker(description: Mapping[str, Any], weights: Mapping[str, Tensor]) -
     Raises:
         BundleError: the weights are not those of the model described.
     """
-    built_from = [description[name] for name in ("name", "config", "sizes", "base_rates")]
+    config = as_written(description["name"], description["config"])
+    built_from = description["name"], config, description["sizes"], description["base_rates"]
     members = description.get("members", 1)
     ranker = build_ranker(*built_from)
     if members > 1:

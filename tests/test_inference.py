@@ -9,6 +9,7 @@ from rosa_ray.errors import BundleError
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.inference import SCORES, load_ranker, predict
 from rosa_ray.models import build_ranker
+from rosa_ray.settings.plain import to_plain
 from tests.tiny_users import tiny_users
 
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 6, "hidden": (16,), "dropout": 0.5}
@@ -52,13 +53,26 @@ def test_no_users_give_no_scores(users: EncodedUsers, ranker: nn.Module) -> None
 
 def test_a_ranker_is_rebuilt_from_its_description(users: EncodedUsers, ranker: nn.Module) -> None:
     state = tiny_users(users=12, per_user=7)[1]
-    description = {"name": "rosa", "config": SETTINGS, "sizes": state.table_sizes, "base_rates": state.base_rates}
+    config = to_plain(ranker.config)
+    description = {"name": "rosa", "config": config, "sizes": state.table_sizes, "base_rates": state.base_rates}
     rebuilt = load_ranker(description, ranker.state_dict())
     assert np.array_equal(predict(rebuilt, users)["p_cvr"], predict(ranker, users)["p_cvr"])
     with pytest.raises(BundleError, match="do not fit model 'rosa'"):
-        load_ranker({**description, "config": {**SETTINGS, "width": 8}}, ranker.state_dict())
+        load_ranker({**description, "config": {**config, "width": 8}}, ranker.state_dict())
 
 
 def test_labels_change_no_score(users: EncodedUsers, ranker: nn.Module) -> None:
     relabelled = replace(users, impressions={**users.impressions, "click": 1 - users.impressions["click"]})
     assert np.array_equal(predict(ranker, users)["p_ctr"], predict(ranker, relabelled)["p_ctr"])
+
+
+def test_a_model_of_before_a_setting_scores_as_it_did(users: EncodedUsers) -> None:
+    """Descriptions of models of version 0.1 name neither transitions nor the scale of states."""
+    state = tiny_users(users=12, per_user=7)[1]
+    former = build_ranker(
+        "rosa", SETTINGS | {"transitions": False, "state_scale": 1.0}, state.table_sizes, state.base_rates
+    )
+    nn.init.normal_(former.heads.ctr.weight)
+    description = {"name": "rosa", "config": SETTINGS, "sizes": state.table_sizes, "base_rates": state.base_rates}
+    loaded = load_ranker(description, former.state_dict())
+    assert np.array_equal(predict(loaded, users)["p_ctr"], predict(former, users)["p_ctr"])

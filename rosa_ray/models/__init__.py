@@ -16,7 +16,7 @@ from rosa_ray.models.losses import (
     unlabelled_tasks,
 )
 from rosa_ray.models.parts import PARTS, freeze_parts, parameter_groups, part_of
-from rosa_ray.models.rankers import build_ranker, config_class, ranker_names, ranker_settings
+from rosa_ray.models.rankers import as_written, build_ranker, config_class, ranker_names, ranker_settings
 from rosa_ray.models.states import StateRanker, keeps_states
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "StateRanker",
     "TaskBalance",
     "UserBatch",
+    "as_written",
     "bills_clicks",
     "build_balance",
     "build_ranker",

@@ -70,6 +70,17 @@ def build_ranker(name: str, config: Mapping[str, Any], sizes: TableSizes, base_r
     return ranker
 
 
+def as_written(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a model that is kept: what it was written without takes the value that it had then.
+
+    A module that gives a new part a default which changes scores names the former one in `BEFORE`.
+
+    >>> as_written("rosa", {"width": 32})["state_scale"], as_written("rosa", {"state_scale": 0.1})["state_scale"]
+    (1.0, 0.1)
+    """
+    return {**getattr(_module(name), "BEFORE", {}), **config}
+
+
 def _module(name: str) -> ModuleType:
     if "." in name and all(part.isidentifier() for part in name.split(".")):
         return _own_module(name)

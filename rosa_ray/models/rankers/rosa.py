@@ -34,8 +34,11 @@ from rosa_ray.models.transitions import LONG, Transitions
 from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
-NOT_OF_EVENTS = ("hidden", "recency", "learned_value")
+NOT_OF_EVENTS = ("hidden", "recency", "transitions", "state_scale", "learned_value")
 """Settings of parts that no event touches: rankers that differ in these alone share one pre-training."""
+
+BEFORE = {"transitions": False, "state_scale": 1.0}
+"""Settings of models that were written before these were known."""
 
 
 @section("model")
@@ -77,7 +80,7 @@ class Config:
     """Tell the head how long before the request the user's last event was."""
     foresight: bool = False
     """Give the heads how likely the ad's category and item are to come next, by the last states."""
-    transitions: bool = False
+    transitions: bool = True
     """Tell the heads how much oftener than by chance the ad's item and category follow the last events, as counted of
     other users."""
     field_attention: bool = False
