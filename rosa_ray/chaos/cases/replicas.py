@@ -14,11 +14,17 @@ LOST_AT_MOST = "only requests that were under way may fail, none is cold, all ar
 NOTHING_LOST = "nobody notices"
 
 
+STARTED_S = 20.0
+"""How long a replica may take to start on two busy cores."""
+
+
 def kill_one(live: Live, deployment: str, allowed: Allowed, times: int = 1) -> Seen:
-    """SIGKILL one replica of a deployment while requests come."""
+    """SIGKILL one replica of a deployment while requests come; of several, each once the one before is replaced."""
     with live.traffic() as traffic:
         traffic.settle(1.5)
-        for _ in range(times):
+        for turn in range(times):
+            if turn:
+                traffic.settle(STARTED_S, limit_s=2 * STARTED_S)
             live.kill(traffic, live.service.replicas(deployment)[0])
             traffic.settle(4.0)
     return live.seen(traffic, allowed)
@@ -30,10 +36,26 @@ def scorer_fused(live: Live) -> Seen:
     return kill_one(live, SCORER, INGRESS_DEATH)
 
 
-@CASES.add("SIGKILL of one scorer replica after another, fused", LOST_AT_MOST, "fused", 90)
+@CASES.add("SIGKILL of one scorer replica, and of the other once it is replaced, fused", LOST_AT_MOST, "fused", 120)
 def scorers_in_turn_fused(live: Live) -> Seen:
-    """Some seconds between the two."""
+    """Two that die together leave nobody to answer; a machine that loses one replica after another must go on."""
     return kill_one(live, SCORER, INGRESS_DEATH, times=2)
+
+
+@CASES.add(
+    "SIGKILL of every scorer replica at once, fused",
+    "503 that says when to come again, until one has started; nothing is lost of what was accepted",
+    "fused",
+    150,
+)
+def all_scorers_fused(live: Live) -> Seen:
+    """Nobody is left: what callers may expect is a clear answer and an end."""
+    gone = frozenset({503})
+    with live.traffic() as traffic:
+        traffic.settle(1.5)
+        live.kill(traffic, *live.service.replicas(SCORER))
+        traffic.settle(STARTED_S, limit_s=3 * STARTED_S)
+    return live.seen(traffic, Allowed(in_flight=True, unanswered_s=2.0, rank=gone, events=gone, recovery_s=40.0))
 
 
 @CASES.add("SIGKILL of the Serve controller, fused", NOTHING_LOST, "fused", 60)

@@ -256,4 +256,4 @@ class Ranker(nn.Module):
             visible_BN=batch.impressions["visible"],
             **self._fields(batch),
         )
-        return interest_BND, [intensity]
+        return interest_BND, [self.config.state_scale * intensity]
