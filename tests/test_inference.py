@@ -9,7 +9,7 @@ from rosa_ray.errors import BundleError
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.inference import SCORES, load_ranker, predict
 from rosa_ray.models import build_ranker
-from rosa_ray.settings.plain import to_plain
+from tests.described import described
 from tests.tiny_users import tiny_users
 
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 6, "hidden": (16,), "dropout": 0.5}
@@ -53,12 +53,11 @@ def test_no_users_give_no_scores(users: EncodedUsers, ranker: nn.Module) -> None
 
 def test_a_ranker_is_rebuilt_from_its_description(users: EncodedUsers, ranker: nn.Module) -> None:
     state = tiny_users(users=12, per_user=7)[1]
-    config = to_plain(ranker.config)
-    description = {"name": "rosa", "config": config, "sizes": state.table_sizes, "base_rates": state.base_rates}
+    description = described("rosa", SETTINGS, state)
     rebuilt = load_ranker(description, ranker.state_dict())
     assert np.array_equal(predict(rebuilt, users)["p_cvr"], predict(ranker, users)["p_cvr"])
     with pytest.raises(BundleError, match="do not fit model 'rosa'"):
-        load_ranker({**description, "config": {**config, "width": 8}}, ranker.state_dict())
+        load_ranker({**description, "config": {**description["config"], "width": 8}}, ranker.state_dict())
 
 
 def test_labels_change_no_score(users: EncodedUsers, ranker: nn.Module) -> None:

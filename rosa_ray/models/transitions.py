@@ -61,8 +61,9 @@ class Pairs:
     @classmethod
     def none(cls, rows: int) -> "Pairs":
         """Before anything was counted."""
-        ends = torch.zeros(rows, FOLDS, dtype=torch.int64)
-        return cls(torch.zeros(0, dtype=torch.int64), torch.zeros(0, FOLDS, dtype=torch.int64), ends, ends)
+        codes, counts = torch.zeros(0, dtype=torch.int64), torch.zeros(0, FOLDS, dtype=torch.int64)
+        before, after = (torch.zeros(rows, FOLDS, dtype=torch.int64) for _ in range(2))
+        return cls(codes, counts, before, after)
 
     @classmethod
     def count(cls, row: np.ndarray, offsets: np.ndarray, fold: np.ndarray, rows: int, horizon: int) -> "Pairs":

@@ -14,6 +14,7 @@ from rosa_ray.features import Split, encode_users
 from rosa_ray.inference import predict
 from rosa_ray.models import build_ranker
 from rosa_ray.run_dir import DataDir
+from tests.described import described
 from tests.tiny_users import tiny_rows, tiny_state, write_data_dir
 
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 6, "hidden": (16,), "dropout": 0.1}
@@ -25,7 +26,7 @@ def test_the_driver_fits_what_predictions_of_the_validation_period_give(tmp_path
     torch.manual_seed(3)
     ranker = build_ranker("rosa", SETTINGS, state.table_sizes, state.base_rates)
     nn.init.normal_(ranker.heads.ctr.weight)
-    description = {"name": "rosa", "config": SETTINGS, "sizes": state.table_sizes, "base_rates": state.base_rates}
+    description = described("rosa", SETTINGS, state)
     config = CalibrationConfig()
     fitted = calibrate(config, description=description, weights=ranker.state_dict(), state=state, layout=layout)
     valid = encode_users(rows, state).select(Split.VALID)

@@ -28,6 +28,7 @@ from rosa_ray.inference import context_events, predict
 from rosa_ray.models import build_ranker
 from rosa_ray.report import open_run_files, render_page
 from rosa_ray.storage import write_parquet
+from tests.described import described
 from tests.tiny_users import BOUNDS, FEATURES, tiny_rows, tiny_state, write_data_dir
 from workloads.cli import app
 
@@ -61,7 +62,7 @@ def write_random_bundle(directory: Path, state: FeatureState) -> None:
     write_bundle(
         directory,
         weights=random_ranker(state).state_dict(),
-        model={"name": "rosa", "config": SETTINGS, "sizes": state.table_sizes, "base_rates": state.base_rates},
+        model=described("rosa", SETTINGS, state),
         features_saver=state.save,
         feature_fingerprint=state.fingerprint,
         metrics={},

@@ -10,6 +10,7 @@ from rosa_ray.features import EncodedUsers
 from rosa_ray.inference import load_ranker, predict
 from rosa_ray.models import Predictions, build_ranker, ensemble_of, join_weights, keeps_states
 from rosa_ray.models.ensemble import mean_predictions
+from tests.described import described
 from tests.models.test_rankers import small, whole_batch
 from tests.synthetic import encoded_users
 
@@ -26,14 +27,7 @@ def members_of(name: str) -> tuple[list[nn.Module], EncodedUsers, dict[str, obje
             for parameter in member.parameters():
                 parameter.add_(0.2 * torch.randn_like(parameter))
         members.append(member.eval())
-    description = {
-        "name": name,
-        "config": small(name),
-        "sizes": state.table_sizes,
-        "base_rates": state.base_rates,
-        "members": MEMBERS,
-    }
-    return members, users, description
+    return members, users, described(name, small(name), state) | {"members": MEMBERS}
 
 
 def logit(p: float) -> Tensor:

@@ -42,6 +42,7 @@ from rosa_ray.serving.model import ServedModel, load_model
 from rosa_ray.serving.service import RankingService
 from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store
 from rosa_ray.units import DAY_US
+from tests.described import described
 from tests.serving.client import LocalClient
 from tests.synthetic import BOUNDS, CONFIG, DAYS, START_US, ads_table, events_table, impressions_table
 
@@ -144,12 +145,7 @@ def write_world_bundle(
 ) -> Path:
     """A bundle with random weights for these features, of a single model or of an ensemble."""
     torch.manual_seed(seed)
-    description = {
-        "name": name,
-        "config": dict(config),
-        "sizes": features.table_sizes,
-        "base_rates": features.base_rates,
-    }
+    description = described(name, config, features)
     rankers = [build_ranker(**description) for _ in range(members)]
     ranker = rankers[0] if members == 1 else ensemble_of(rankers)
     with torch.no_grad():

@@ -25,6 +25,7 @@ from rosa_ray.training.gate_report import PairTensors, gate_report
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.trainer import make_bundle
 from rosa_ray.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from tests.described import described
 from tests.tiny_users import tiny_rows, tiny_state, tiny_users, write_data_dir
 
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 6, "hidden": (16,), "dropout": 0.0}
@@ -204,7 +205,7 @@ def test_a_ranker_without_states_and_a_period_without_pairs_have_no_gate(tmp_pat
     rows = tiny_rows(users=5, per_user=4)
     state, layout = tiny_state(rows), DataDir(write_data_dir(tmp_path / "data", rows))
     for name, settings in (("wide_deep", {}), ("rosa", SETTINGS)):
-        description = {"name": name, "config": settings, "sizes": state.table_sizes, "base_rates": state.base_rates}
+        description = described(name, settings, state)
         weights = build_ranker(**description).state_dict()
         given = {"description": description, "weights": weights, "calibration": Calibration(), "state": state}
         assert fit_run_gate(GateTrainingConfig(), layout=layout, seed=0, **given) is None

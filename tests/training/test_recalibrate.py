@@ -14,6 +14,7 @@ from rosa_ray.errors import BundleError, InputError
 from rosa_ray.features import FeatureState, UserRows
 from rosa_ray.models import build_ranker
 from rosa_ray.training.recalibrate import recalibrate
+from tests.described import described
 from tests.tiny_users import BOUNDS, tiny_rows, tiny_state, write_data_dir
 
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 6, "hidden": (16,), "dropout": 0.1}
@@ -26,7 +27,7 @@ def run_of(home: Path, rows: UserRows) -> Path:
     data = write_data_dir(home / "data", rows)
     state = tiny_state(rows)
     torch.manual_seed(0)
-    description = {"name": "rosa", "config": SETTINGS, "sizes": state.table_sizes, "base_rates": state.base_rates}
+    description = described("rosa", SETTINGS, state)
     write_bundle(
         home / "bundle",
         weights=build_ranker("rosa", SETTINGS, state.table_sizes, state.base_rates).state_dict(),
