@@ -34,6 +34,7 @@ def model() -> ServedModel:
     torch.manual_seed(11)
     features = FeatureState.fit([FitSums.of(ROWS, BOUNDS.valid_us)], CONFIG)
     config = {"width": 16, "layers": 2, "heads": 2, "window": 4, "match_window": 4, "hidden": [16], "dropout": 0.0}
+    config["transitions"] = False  # they ask for more events than states need
     ranker = build_ranker("rosa", config, features.table_sizes, features.base_rates).eval()
     with torch.no_grad():
         for parameter in ranker.parameters():

@@ -75,5 +75,5 @@ def test_a_worker_without_users_counts_nothing() -> None:
 
 def test_a_model_that_reads_none_has_no_weights_more() -> None:
     users, _ = encoded_users(events=600)
-    names = set(fitted(users, transitions=True).state_dict()) - set(fitted(users).state_dict())
+    names = set(fitted(users, transitions=True).state_dict()) - set(fitted(users, transitions=False).state_dict())
     assert {name.split(".")[0] for name in names} == {"transitions"}
