@@ -47,7 +47,7 @@ class TrainingConfig:
     """Passes over the training period, at most."""
     users_per_batch: Annotated[int, Ge(1)] = 8
     """Users per step and worker. A user brings all of its impressions."""
-    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    learning_rate: Annotated[float, Gt(0)] = 5e-4
     """Learning rate of AdamW after the warm-up."""
     weight_decay: Annotated[float, Ge(0)] = 0.01
     """Weight decay of matrices. Embeddings, biases and decay rates have none."""
