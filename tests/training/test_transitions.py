@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ from rosa_ray.models import build_ranker
 from rosa_ray.models.transitions import Transitions
 from rosa_ray.schema import fold_of
 from rosa_ray.training.ranks import Ranks
+from rosa_ray.training.reader import ShardReader
 from rosa_ray.training.transitions import count_transitions, fit_transitions
 from tests.synthetic import encoded_users
+from tests.tiny_users import BOUNDS, tiny_rows, tiny_state
 
 SETTINGS = {"width": 8, "heads": 2, "layers": 1, "window": 6, "match_window": 6, "hidden": (8,)}
 
@@ -67,6 +70,22 @@ def test_workers_know_what_all_of_them_counted() -> None:
     count_transitions(transitions, [mine], TwoRanks(theirs))
     for name, values in counted(users).state_dict().items():
         torch.testing.assert_close(transitions.state_dict()[name], values)
+
+
+def test_events_after_the_training_period_never_count() -> None:
+    rows = tiny_rows(users=30)
+    state, late = tiny_state(rows), rows.events["time_us"] > BOUNDS.valid_us
+    changed = replace(rows, events={**rows.events, "item_key": np.where(late, 1, rows.events["item_key"])})
+    told = []
+    for each in (rows, changed):
+        transitions = Transitions(state.table_sizes)
+        reader = ShardReader([each.to_table()], state, context=10_000)
+        count_transitions(transitions, reader.training(np.random.default_rng(0)), Ranks("cpu"))
+        told.append(transitions.state_dict())
+    assert late.any()
+    assert told[0]["item_1_counts"].sum() > 0
+    for name, values in told[0].items():
+        assert values.equal(told[1][name]), name
 
 
 def test_a_worker_without_users_counts_nothing() -> None:
