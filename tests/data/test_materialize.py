@@ -17,7 +17,8 @@ from rosa_ray.data.user_encoding import UserEncoder
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.features import EVENT_COLUMNS, FeatureConfig, FeatureState, encode_timeline, event_records, fold_events
 from rosa_ray.features.vocabulary import Vocabulary
-from rosa_ray.models import build_ranker
+from rosa_ray.models import build_ranker, ranker_settings
+from rosa_ray.settings.plain import to_plain
 from rosa_ray.store import StoreConfig, open_store
 from rosa_ray.units import MINUTE_US
 
@@ -25,6 +26,7 @@ T0 = 1_700_000_000_000_000
 USERS, WINDOW = 40, 4
 FEATURES = FeatureConfig(views=("user_events",), item_oov_buckets=4, oov_buckets=4)
 RANKER = {"width": 8, "heads": 2, "layers": 1, "window": WINDOW, "match_window": WINDOW, "hidden": [8]}
+RANKER["transitions"] = False  # they ask for more events than states need
 BASE_RATES = {"ctr": 0.1, "cvr": 0.1, "log_value": 0.0, "revenue_per_cost": 1.0}
 
 
@@ -86,10 +88,11 @@ def run(tmp_path: Path, state: FeatureState) -> Path:
 def write_run_bundle(directory: Path, state: FeatureState, seed: int = 0) -> None:
     torch.manual_seed(seed)
     ranker = build_ranker("rosa", RANKER, state.table_sizes, BASE_RATES)
+    config = to_plain(ranker_settings("rosa", RANKER).settings)
     write_bundle(
         directory,
         weights=ranker.state_dict(),
-        model={"name": "rosa", "config": RANKER, "sizes": state.table_sizes, "base_rates": BASE_RATES},
+        model={"name": "rosa", "config": config, "sizes": state.table_sizes, "base_rates": BASE_RATES},
         features_saver=state.save,
         feature_fingerprint=state.fingerprint,
         metrics={},

@@ -55,6 +55,7 @@ def state() -> FeatureState:
 def encoder(state: FeatureState) -> UserEncoder:
     torch.manual_seed(0)
     settings = {"width": 8, "heads": 2, "layers": 2, "window": 3, "match_window": 3, "hidden": (8,)}
+    settings["transitions"] = False  # they ask for more events than states need
     ranker = build_ranker("rosa", settings, state.table_sizes, BASE_RATES).eval()
     return UserEncoder(ranker, state, context_events=9, as_of_us=END, seen_from_us=T0 + 20 * HOUR_US, users_per_batch=2)
 
