@@ -1,7 +1,7 @@
 """What a process does once before it trains: its threads, and freed memory that it keeps.
 
 A step of training takes and frees arrays of many megabytes. glibc gives those back to the system at once, and takes
-them anew, page by page, in the next step. On a CPU that is up to a third of the time.
+them anew, page by page, in the next step. `benchmarks/kept_memory.py` measures what that costs.
 """
 
 import ctypes
