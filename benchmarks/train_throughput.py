@@ -173,6 +173,7 @@ def synthetic_users(count: int, per_user: int, window: int, seed: int = 0) -> En
             "click": (rng.random(shown) < 0.1).astype(np.float64),
             "conversion": np.zeros(shown),
             "revenue": np.zeros(shown),
+            **{name: np.ones(shown) for name in ("weight", "conversion_weight")},
             **{name: rng.uniform(0.1, 1.0, shown) for name in ("cost", "expected_cost", "price", "bid")},
             **{name: np.arange(shown) for name in ("impression_key", "request_key")},
             "split": np.zeros(shown, np.int8),

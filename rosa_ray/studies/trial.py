@@ -32,7 +32,6 @@ from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.members import InProcessMembers, member_jobs, member_state
 from rosa_ray.training.pretrain_job import PretrainJob
 from rosa_ray.training.pretrained import place_of
-from rosa_ray.training.process import prepare_process
 from rosa_ray.training.schedule import best_record, monitored
 from rosa_ray.words import counted
 
@@ -84,7 +83,7 @@ class TrialRun:
     """
 
     def __init__(self, trial: Trial) -> None:
-        prepare_process(trial.job.training.threads_per_worker)
+        torch.set_num_threads(trial.job.training.threads_per_worker)
         self.trial, self.device = trial, process_device()
         self.state = read_feature_state(trial.job.layout.features)
         self._files = list_user_files(trial.job.layout.users)

@@ -16,7 +16,6 @@ from rosa_ray.training.event_worker import build_worker
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.loop import Worker
 from rosa_ray.training.pretrain_job import PretrainJob
-from rosa_ray.training.process import prepare_process
 from rosa_ray.training.ranks import ProcessGroup, Ranks
 from rosa_ray.training.shards import ShardTables
 
@@ -31,7 +30,7 @@ def train_worker(settings: dict[str, Any]) -> dict[str, Any]:
         would meet again is returned, not raised, so that Ray does not try again.
     """
     job: TrainingJob | PretrainJob = settings["job"]
-    prepare_process(job.training.threads_per_worker)
+    torch.set_num_threads(job.training.threads_per_worker)
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
