@@ -36,6 +36,7 @@ def _one_torch_thread() -> None:
 def ray_cluster() -> Iterator[None]:
     """A local Ray cluster of four logical CPUs, started once and shared by all integration tests."""
     import ray
+    import ray.data  # its log goes to the stderr of now, and not to that of the first command under test
 
     from tests.fake_s3 import CLUSTER_PORT, s3_environment
 
