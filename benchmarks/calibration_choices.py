@@ -20,7 +20,7 @@ from rich.table import Table
 from rosa_ray.calibration import CalibrationConfig, CalibrationSums, fit_calibration
 from rosa_ray.calibration.curve import logit, sigmoid
 from rosa_ray.features import Split
-from rosa_ray.metrics import evaluate_policy
+from rosa_ray.metrics import Ranking, evaluate_policy
 from rosa_ray.schema import hash_ids
 
 CHOICES = {
@@ -79,7 +79,7 @@ def choices_table(rows: Columns, draws: int) -> Table:
             cvr = np.mean([divergence(part["true_cvr"], one["p_cvr"], part["true_ctr"]) for one in scores])
             pcoc = np.mean([one["p_ctr"].sum() for one in scores]) / part["true_ctr"].sum()
             cells += [f"{1e4 * ctr:.1f}", f"{pcoc:.3f}", f"{1e4 * cvr:.1f}"]
-        roi = [evaluate_policy("roi", every | one, truth_of(every))["policy_roi"] for one in scores]
+        roi = [evaluate_policy(Ranking("roi"), every | one, truth_of(every))["policy_roi"] for one in scores]
         table.add_row(name, *cells, f"{np.mean(roi):.3f}")
     return table
 

@@ -22,6 +22,7 @@ from rosa_ray.features import FeatureConfig, empty_records
 from rosa_ray.features.ad_changes import AdChange
 from rosa_ray.features.changes import changes_of_ads
 from rosa_ray.features.live_catalogue import LiveCatalogue
+from rosa_ray.metrics import Ranking
 from rosa_ray.schema import ADS
 from rosa_ray.serving.api import Context, RankRequest
 from rosa_ray.serving.candidates import choose
@@ -51,7 +52,7 @@ def main() -> None:
 def measure(count: int) -> dict[str, Any]:
     """Medians of one size, milliseconds."""
     catalogue = LiveCatalogue(ads_of(count))
-    first_pass = FirstPass(catalogue, FeatureConfig(), "roi", MOST)
+    first_pass = FirstPass(catalogue, FeatureConfig(), Ranking("roi"), MOST)
     everything = RankRequest(user_id="u", context=Context(device="mobile", time=None))
     named = RankRequest(user_id="u", candidates=[f"ad{at * 7}" for at in range(100)])
     numbers = itertools.count(1)

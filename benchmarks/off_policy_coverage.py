@@ -30,10 +30,10 @@ from rich.table import Table
 from rosa_ray.metrics import (
     BootstrapConfig,
     OffPolicy,
+    Ranking,
     best_roi_policy,
     greedy_policy,
     ratio_of_sums,
-    score_revenue,
     uniform_policy,
 )
 from rosa_ray.settings.compose import read
@@ -139,7 +139,7 @@ def target_policies(population: Population, model: dict[str, np.ndarray]) -> dic
     slot = np.tile(np.arange(shape[1]), shape[0])
 
     def greedy(revenue: np.ndarray, cost: np.ndarray) -> np.ndarray:
-        return greedy_policy(score_revenue("roi", revenue.ravel(), cost.ravel()), request, slot).reshape(shape)
+        return greedy_policy(Ranking("roi").of_revenue(revenue.ravel(), cost.ravel()), request, slot).reshape(shape)
 
     chosen = greedy(model["revenue"], model["cost"])
     uniform = uniform_policy(request).reshape(shape)

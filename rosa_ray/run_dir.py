@@ -192,6 +192,11 @@ class EvaluationDir(Directory):
         """What the policy would earn with one part swapped for the truth, by `rosa evaluate --parts`."""
         return self.below("parts.json")
 
+    @property
+    def value(self) -> str:
+        """What every kind of score would earn, by `rosa value`."""
+        return self.below("value.json")
+
 
 @dataclass(frozen=True)
 class PretrainedDir(Directory):

@@ -58,6 +58,21 @@ for _verb in STUDY_VERBS:
 
 
 @app.command()
+def value(
+    run_dir: Annotated[str, typer.Argument(metavar="RUN", help="Directory of an evaluated run, such as runs/demo.")],
+    debug: DebugOption = False,
+) -> None:
+    """Say what the run's models would earn by every kind of score, and what more return costs in profit."""
+
+    def run() -> int:
+        from workloads import value as verb
+
+        return verb.run(run_dir)
+
+    raise typer.Exit(guarded(run, debug))
+
+
+@app.command()
 def report(
     run_dir: Annotated[str, typer.Argument(metavar="RUN", help="Directory of a run, such as runs/demo.")],
     out: Annotated[str, typer.Option(help="Where to write; default: report.html in RUN.")] = "",

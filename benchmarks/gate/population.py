@@ -11,7 +11,7 @@ from rosa_ray.evaluation.policy_value import join_truth, read_truth
 from rosa_ray.features import EncodedUsers, Split, UserRows, encode_users
 from rosa_ray.features.encoding import owners
 from rosa_ray.inference import predict
-from rosa_ray.metrics import greedy_policy, score
+from rosa_ray.metrics import Ranking, greedy_policy
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.storage import read_parquet
 from rosa_ray.training.gate_pairs import events_before, history_inputs, repeat_impressions
@@ -80,7 +80,7 @@ def evaluate(model: ServedModel, rows: UserRows, log_dir: str, materialized: str
         heads["mixed"] = {name: idle * heads["offline"][name] + (1 - idle) * heads["online"][name] for name in HEADS}
     revenue, cost = {}, {}
     for name, head in heads.items():
-        ranked = score("roi", *(head[each] for each in HEADS), shown["expected_cost"])
+        ranked = Ranking("roi").score(*(head[each] for each in HEADS), shown["expected_cost"])
         chosen = greedy_policy(ranked, shown["request_key"], shown["impression_key"])
         revenue[name] = np.bincount(request, chosen * true["expected_revenue"], minlength=len(keys))
         cost[name] = np.bincount(request, chosen * true["expected_cost"], minlength=len(keys))

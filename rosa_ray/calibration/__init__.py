@@ -8,6 +8,7 @@ from rosa_ray.calibration.calibration import Calibration, correct_sampling
 from rosa_ray.calibration.config import CalibrationConfig
 from rosa_ray.calibration.curve import Curve
 from rosa_ray.calibration.fit import fit_calibration, fit_curve
+from rosa_ray.calibration.returns import Returns, fit_level
 from rosa_ray.calibration.sums import CalibrationSums, HeadSums, ValueSums
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "CalibrationSums",
     "Curve",
     "HeadSums",
+    "Returns",
     "ValueSums",
     "correct_sampling",
     "fit_calibration",
     "fit_curve",
+    "fit_level",
 ]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from rosa_ray.arrays import Floats
 from rosa_ray.calibration.curve import Curve
+from rosa_ray.calibration.returns import Returns
 from rosa_ray.calibration.value import weigh_value
 
 FORMAT_VERSION = 1
@@ -54,6 +55,7 @@ class Calibration:
         negative_keep_rate: below 1 in bundles from before rows had weights: the share of the impressions without a
             click that the training log kept.
         conversions: what the factor was fitted on.
+        returns: what ranking by return needs; it changes no score.
         fallbacks: parts that nothing could be fitted to, `ctr`, `cvr` or `value`, each with the reason.
 
     Raises:
@@ -67,6 +69,7 @@ class Calibration:
     conversions: float = 0.0
     fallbacks: Mapping[str, str] = field(default_factory=dict)
     value_weight: float = 1.0
+    returns: Returns = field(default_factory=Returns)
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.value_factor) and self.value_factor > 0):
@@ -108,6 +111,7 @@ class Calibration:
             "heads": {"ctr": self.ctr.to_dict(), "cvr": self.cvr.to_dict()},
             "value": {"factor": self.value_factor, "conversions": _whole(self.conversions), **weighted},
         }
+        document |= {"returns": self.returns.to_dict()} if self.returns != Returns() else {}
         return document | ({"fallbacks": dict(self.fallbacks)} if self.fallbacks else {})
 
     @classmethod
@@ -129,6 +133,7 @@ class Calibration:
                 conversions=float(document["value"]["conversions"]),
                 fallbacks=dict(document.get("fallbacks", {})),
                 value_weight=float(document["value"].get("weight", 1.0)),
+                returns=Returns.from_dict(document["returns"]) if "returns" in document else Returns(),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"it lacks or misspells {error}") from error

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from rosa_ray.settings import section
 
@@ -37,3 +37,6 @@ class CalibrationConfig:
     value: Literal["learned", "shrunk"] = "learned"
     """`learned` takes the value head as it is. `shrunk` keeps to the catalogue price, and leaves it only as far as the
     validation period's conversions carry."""
+    profit_kept: Annotated[float, Gt(0), Le(1)] = 0.95
+    """Share of the best expected profit that ranking by `dual` keeps. What it gives away buys a higher return on less
+    spend: theta is the highest that keeps so much on the candidates of the validation period. 1 is the most profit."""

@@ -5,13 +5,16 @@ Whoever holds predictions of the validation period already needs only
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
+import pyarrow as pa
 import torch
 
 from rosa_ray.calibration import Calibration, CalibrationConfig, CalibrationSums, fit_calibration
 from rosa_ray.data.user_rows import list_user_files
 from rosa_ray.evaluation.pool import FittedModel, validation_sums
+from rosa_ray.evaluation.returns import fit_returns
 from rosa_ray.evaluation.scoring import UserScorer
 from rosa_ray.features import FeatureState, Split
 from rosa_ray.run_dir import DataDir
@@ -47,9 +50,26 @@ def calibrate(
     Raises:
         InputError: there is no preprocessed data.
     """
-    if config.method == "none":
-        return fit_calibration(CalibrationSums(), config)
-    return fit_calibration(sum_validation(description, weights, state, layout, actors, use_gpu), config)
+    sums = CalibrationSums()
+    if config.method != "none":
+        sums = sum_validation(description, weights, state, layout, actors, use_gpu)
+    model = dict(description), weights, state
+    return with_returns(fit_calibration(sums, config), sums, config, model, layout, use_gpu)
+
+
+def with_returns(
+    calibration: Calibration,
+    sums: CalibrationSums,
+    config: CalibrationConfig,
+    model: FittedModel,
+    layout: DataDir,
+    use_gpu: bool | Literal["auto"] = "auto",
+) -> Calibration:
+    """A fitted calibration with what ranking by return needs; see `fit_returns`. The driver scores what it asks for."""
+    device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
+    scorer = UserScorer.load(*model, USERS_PER_BATCH, device)
+    candidates = (scorer.score(scorer.encode(block), Split.VALID_POLICY) for block in _blocks(layout))
+    return replace(calibration, returns=fit_returns(calibration, sums, candidates, config))
 
 
 def sum_validation(
@@ -77,8 +97,13 @@ def _sums_of(
         return
     device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
     scorer = UserScorer.load(*model, USERS_PER_BATCH, device)
-    for path, users in files:
+    for block in _blocks(layout):
+        yield CalibrationSums().update(scorer.score(scorer.encode(block), Split.VALID))
+
+
+def _blocks(layout: DataDir) -> Iterator[pa.Table]:
+    """User rows, some at a time."""
+    for path, users in list_user_files(layout.users):
         table = read_parquet(path)
         for start in range(0, users, _USERS_PER_BLOCK):
-            block = table.slice(start, _USERS_PER_BLOCK).combine_chunks()
-            yield CalibrationSums().update(scorer.score(scorer.encode(block), Split.VALID))
+            yield table.slice(start, _USERS_PER_BLOCK).combine_chunks()

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from rosa_ray.metrics import ScoreChoice, ScoreKind, chosen_score
+from rosa_ray.calibration import Returns
+from rosa_ray.metrics import Ranking, ScoreChoice, ScoreKind, chosen_score
 from rosa_ray.settings import section, wrong
 
 
@@ -15,8 +16,10 @@ class EvaluationConfig:
     """How a trained ranker is evaluated."""
 
     score: ScoreChoice = "auto"
-    """What the policy ranks by. `auto` takes `roi` where the log has costs and revenue, `ecpm` where it has no costs,
-    and `ctr` where it has no revenue either."""
+    """What the policy ranks by. `auto` takes `dual` where the log has costs and revenue, `ecpm` where it has no costs,
+    and `ctr` where it has no revenue either. Studies take `roi`, the paper's, in the place of `dual`."""
+    theta: Annotated[float, Ge(0)] | None = None
+    """What one unit of cost has to bring under `dual`. null takes what calibration fitted."""
     users_per_batch: Annotated[int, Ge(1)] = 64
     """Users padded to one rectangle."""
     actors: Annotated[int, Ge(1)] = 1
@@ -49,4 +52,14 @@ class EvaluationConfig:
     @property
     def score_kind(self) -> ScoreKind:
         """The score; `auto` is what it is on a log that has all, before `on` has seen the log."""
-        return "roi" if self.score == "auto" else self.score
+        return "dual" if self.score == "auto" else self.score
+
+    def ranking(self, returns: Returns) -> Ranking:
+        """The score with its numbers, for a model whose calibration found these."""
+        theta = returns.theta if self.theta is None else self.theta
+        return Ranking(self.score_kind, theta, returns.level)
+
+    @property
+    def yardstick(self) -> Ranking:
+        """What studies compare models by: no number of `dual` is theirs, so the ratio stands in its place."""
+        return Ranking("roi" if self.score_kind == "dual" else self.score_kind)

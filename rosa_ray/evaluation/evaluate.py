@@ -8,16 +8,18 @@ import numpy as np
 from rich.table import Table
 
 from rosa_ray.bundle import Bundle, open_bundle
+from rosa_ray.calibration import Returns
 from rosa_ray.errors import BundleError, InputError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.intervals import period_intervals
+from rosa_ray.evaluation.kinds import exact_kinds
 from rosa_ray.evaluation.policy_value import CANDIDATE_COLUMNS, SHOWN_COLUMNS, join_truth, policy_value, read_truth
 from rosa_ray.evaluation.pool import write_predictions
 from rosa_ray.evaluation.predictions import RAW_COLUMNS, raw_columns, read_predictions
 from rosa_ray.evaluation.segments import PeriodSegments, SegmentNames
 from rosa_ray.evaluation.true_metrics import true_metrics
 from rosa_ray.features import FeatureState, Split
-from rosa_ray.metrics import BootstrapConfig, Evaluation, conversion_weights, evaluate_policy, judge_head
+from rosa_ray.metrics import BootstrapConfig, Evaluation, Ranking, conversion_weights, evaluate_policy, judge_head
 from rosa_ray.run_dir import DataDir, RunDir
 from rosa_ray.storage import absolute, remove_tree, write_json
 
@@ -77,12 +79,13 @@ def evaluate(*, config: EvaluationConfig, data_dir: str, log_dir: str, run_dir: 
     _require_weights(bundle)
     totals = bundle.features(FeatureState.load).totals
     config = config.on(totals)
+    ranking = config.ranking(bundle.calibration.returns)
     remove_tree(place.evaluation.predictions)
     files = write_predictions(bundle, layout, place.evaluation.predictions, config)
     metrics: dict[str, Any] = {
         "model_version": bundle.model_version,
         "test": period_metrics(files, Split.TEST, log_dir)
-        | policy_metrics(files, log_dir, config)
+        | policy_metrics(files, log_dir, ranking, bundle.calibration.returns, config.off_policy_clip)
         | {"intervals": period_intervals(files, Split.TEST, log_dir)}
         | {"segments": segment_metrics(files, Split.TEST, SegmentNames.read(layout))},
         "valid": period_metrics(files, Split.VALID, log_dir)
@@ -181,25 +184,30 @@ def segment_metrics(files: list[str], split: Split, names: SegmentNames) -> dict
     return segments.compute(names)
 
 
-def policy_metrics(files: list[str], log_dir: str, config: EvaluationConfig) -> dict[str, Any]:
-    """Value of ranking the test period's candidates; see `policy_value`. Beside it, that of the raw scores.
+def policy_metrics(
+    files: list[str], log_dir: str, ranking: Ranking, returns: Returns, clip: float | None = None
+) -> dict[str, Any]:
+    """Value of ranking the test period's candidates; see `policy_value`.
+
+    Beside it, `raw_policy_roi`, that of the raw scores, and `kinds`, that of every kind of score; see `value_kinds`.
 
     Raises:
         InputError: the truth lacks a candidate.
     """
     shown = read_predictions(files, Split.TEST, SHOWN_COLUMNS)
     candidates = read_predictions(files, Split.POLICY, (*CANDIDATE_COLUMNS, *RAW_COLUMNS))
-    figures = policy_value(shown, candidates, log_dir, config)
-    return figures | {"raw_policy_roi": _raw_policy_roi(candidates, log_dir, config)}
+    figures = policy_value(shown, candidates, log_dir, ranking, clip)
+    others = {"kinds": exact_kinds(candidates, log_dir, returns)}
+    return figures | {"raw_policy_roi": _raw_policy_roi(candidates, log_dir, ranking)} | others
 
 
-def _raw_policy_roi(candidates: dict[str, np.ndarray], log_dir: str, config: EvaluationConfig) -> float | None:
+def _raw_policy_roi(candidates: dict[str, np.ndarray], log_dir: str, ranking: Ranking) -> float | None:
     """Exact ROI of ranking by the scores before calibration, None where the log has no truth or no candidates."""
     truth = read_truth(log_dir)
     if truth is None or not len(candidates["request_key"]):
         return None
     joined = join_truth(truth, candidates["impression_key"], log_dir)
-    policy_roi: float | None = evaluate_policy(config.score_kind, raw_columns(candidates), joined)["policy_roi"]
+    policy_roi: float | None = evaluate_policy(ranking, raw_columns(candidates), joined)["policy_roi"]
     return policy_roi
 
 

@@ -14,20 +14,19 @@ from rich.table import Table
 
 from rosa_ray.arrays import Columns, Floats
 from rosa_ray.errors import InputError
-from rosa_ray.evaluation.policy_value import join_truth, read_truth
+from rosa_ray.evaluation.policy_value import join_truth, policy_scores, read_truth
 from rosa_ray.evaluation.predictions import list_predictions, read_predictions
 from rosa_ray.features import Split
 from rosa_ray.metrics import (
     BootstrapConfig,
     PolicyValue,
-    ScoreKind,
-    Statistic,
+    Ranking,
     fit_spread,
+    gap_statistic,
     greedy_policy,
     interval,
     ratio_statistic,
     respread,
-    score,
     uniform_policy,
 )
 from rosa_ray.run_dir import EvaluationDir, LogDir
@@ -87,16 +86,16 @@ def measure_parts(metrics: Mapping[str, Any], log_dir: str, place: EvaluationDir
     assert truth is not None
     joined = join_truth(truth, rows["impression_key"], log_dir)
     shown = read_predictions(files, Split.VALID, _SHOWN)
-    kind: ScoreKind = metrics["test"]["score_kind"]
+    ranking = Ranking.told(metrics["test"])
     exponent = spread_of(shown)
     document = {
         "model_version": metrics["model_version"],
-        "score_kind": kind,
+        "score_kind": ranking.kind,
         "requests": len(np.unique(rows["request_key"])),
         "users": len(np.unique(rows["user_key"])),
         "level": _BOOTSTRAP.level,
         "exponent": exponent,
-        "rows": value_swaps(kind, rows, joined, list(swaps(rows, joined, shown, exponent["exponent"]))),
+        "rows": value_swaps(ranking, rows, joined, list(swaps(rows, joined, shown, exponent["exponent"]))),
     }
     write_json(document, place.parts)
     return document
@@ -150,7 +149,7 @@ def _cost_per_bid(shown: Columns) -> float:
     return float(weight @ shown["cost"][usable]) / bids if bids else 0.0
 
 
-def value_swaps(kind: ScoreKind, rows: Columns, truth: Columns, found: list[Swap]) -> list[dict[str, Any]]:
+def value_swaps(ranking: Ranking, rows: Columns, truth: Columns, found: list[Swap]) -> list[dict[str, Any]]:
     """Value each swap and random choice at the true expectations, with paired intervals over users.
 
     Args:
@@ -160,7 +159,7 @@ def value_swaps(kind: ScoreKind, rows: Columns, truth: Columns, found: list[Swap
     policies: dict[str, tuple[str, Floats]] = {
         swap.name: (
             swap.words,
-            greedy_policy(score(kind, *({**rows, **swap.columns}[name] for name in _SCORES)), requests, ties),
+            greedy_policy(policy_scores({**rows, **swap.columns}, _of(swap, ranking)), requests, ties),
         )
         for swap in found
     }
@@ -174,7 +173,7 @@ def value_swaps(kind: ScoreKind, rows: Columns, truth: Columns, found: list[Swap
     valued = []
     for name, (words, policy) in policies.items():
         value = PolicyValue().update(policy, revenue, cost)
-        gap = interval(_less(roas[name][0], base), users, _BOOTSTRAP)
+        gap = interval(gap_statistic(roas[name][0], base), users, _BOOTSTRAP)
         low, high = (gap.low, gap.high) if gap and name != found[0].name else (None, None)
         valued.append(
             {
@@ -190,12 +189,9 @@ def value_swaps(kind: ScoreKind, rows: Columns, truth: Columns, found: list[Swap
     return valued
 
 
-def _less(one: Statistic, other: Statistic) -> Statistic:
-    def gap(drawn: np.ndarray) -> float | None:
-        above, below = one(drawn), other(drawn)
-        return above - below if above is not None and below is not None else None
-
-    return gap
+def _of(swap: Swap, ranking: Ranking) -> Ranking:
+    """True click probabilities need no level."""
+    return ranking.of_truth if swap.name in ("p_ctr", "all") else ranking
 
 
 def parts_table(document: Mapping[str, Any]) -> Table:

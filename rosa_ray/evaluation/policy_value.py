@@ -10,16 +10,13 @@ import pyarrow as pa
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import InputError
-from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.metrics import (
     BUDGET_FRACTIONS,
     OffPolicy,
-    ScoreKind,
+    Ranking,
     evaluate_policy,
     greedy_policy,
     random_at_budgets,
-    score,
-    score_revenue,
     serving_curve,
     uniform_policy,
 )
@@ -36,13 +33,16 @@ TRUE_COLUMNS = ("p_ctr", "p_cvr", "expected_revenue", "expected_cost")
 _EXACT = ("policy_roi", "oracle_policy_roi", "random_policy_roi", "best_policy_roi", "policy_roi_share", "budget")
 
 
-def policy_value(shown: Columns, candidates: Columns, log_dir: str, config: EvaluationConfig) -> dict[str, Any]:
+def policy_value(
+    shown: Columns, candidates: Columns, log_dir: str, ranking: Ranking, clip: float | None = None
+) -> dict[str, Any]:
     """Value of the model's ranking in the test period.
 
     Args:
         shown: `SHOWN_COLUMNS` of the impressions the log shows, (m,); a missing propensity is NaN.
         candidates: `CANDIDATE_COLUMNS` of all candidates of the requests, (n,), the shown ones among them.
         log_dir: its `truth/`, where there is one, gives exact values.
+        clip: largest importance weight of the estimates; None clips nothing.
 
     Returns:
         The figures of `evaluate_policy` and `budget`, None with a reason in `policy_skipped`; `off_policy` and
@@ -51,10 +51,10 @@ def policy_value(shown: Columns, candidates: Columns, log_dir: str, config: Eval
     Raises:
         InputError: the truth lacks a candidate.
     """
-    return exact_value(candidates, log_dir, config) | estimated_value(shown, candidates, config)
+    return exact_value(candidates, log_dir, ranking) | estimated_value(shown, candidates, ranking, clip)
 
 
-def exact_value(candidates: Columns, log_dir: str, config: EvaluationConfig) -> dict[str, Any]:
+def exact_value(candidates: Columns, log_dir: str, ranking: Ranking) -> dict[str, Any]:
     """Value under the true expectations, of every request and at equal budget."""
     truth = read_truth(log_dir)
     if truth is None:
@@ -62,10 +62,10 @@ def exact_value(candidates: Columns, log_dir: str, config: EvaluationConfig) -> 
     if not len(candidates["request_key"]):
         return {**dict.fromkeys(_EXACT), "policy_skipped": "the test period has no candidates"}
     joined = join_truth(truth, candidates["impression_key"], log_dir)
-    return evaluate_policy(config.score_kind, candidates, joined) | {"budget": budget_value(candidates, joined, config)}
+    return evaluate_policy(ranking, candidates, joined) | {"budget": budget_value(candidates, joined, ranking)}
 
 
-def budget_value(candidates: Columns, truth: Columns, config: EvaluationConfig) -> dict[str, Any]:
+def budget_value(candidates: Columns, truth: Columns, ranking: Ranking) -> dict[str, Any]:
     """What the model, the oracle and random choice earn at equal budgets, and above score thresholds.
 
     Returns:
@@ -78,8 +78,8 @@ def budget_value(candidates: Columns, truth: Columns, config: EvaluationConfig) 
     random_cost = float(uniform @ cost)
     budgets = [fraction * random_cost for fraction in BUDGET_FRACTIONS]
     scores = {
-        "policy": policy_scores(candidates, config.score_kind),
-        "oracle": score_revenue(config.score_kind, revenue, cost),
+        "policy": policy_scores(candidates, ranking),
+        "oracle": ranking.of_truth.of_revenue(revenue, cost),
     }
     curves = {name: serving_curve(values, revenue, cost, requests, ties) for name, values in scores.items()}
     return {
@@ -91,7 +91,7 @@ def budget_value(candidates: Columns, truth: Columns, config: EvaluationConfig) 
     }
 
 
-def estimated_value(shown: Columns, candidates: Columns, config: EvaluationConfig) -> dict[str, Any]:
+def estimated_value(shown: Columns, candidates: Columns, ranking: Ranking, clip: float | None = None) -> dict[str, Any]:
     """IPS, SNIPS and DR of the model's greedy policy and of random choice.
 
     A request counts when its shown ad has a propensity and stands among its candidates, and as often as the shown
@@ -108,14 +108,13 @@ def estimated_value(shown: Columns, candidates: Columns, config: EvaluationConfi
         return _skipped("requests show more than one ad each; the estimators need one")
     requests, ties = candidates["request_key"], candidates["impression_key"]
     policies = {
-        "off_policy": greedy_policy(policy_scores(candidates, config.score_kind), requests, ties),
+        "off_policy": greedy_policy(policy_scores(candidates, ranking), requests, ties),
         "off_policy_random": uniform_policy(requests),
     }
     left_out = {"left_out": int((~usable).sum())}
     try:
         return {
-            name: _estimate(kept, candidates, policy, row[usable], config.off_policy_clip) | left_out
-            for name, policy in policies.items()
+            name: _estimate(kept, candidates, policy, row[usable], clip) | left_out for name, policy in policies.items()
         }
     except ValueError as error:
         return _skipped(str(error))
@@ -162,9 +161,9 @@ def _join_shown(shown: Columns, candidates: Columns) -> tuple[np.ndarray, np.nda
     return row, (keys[row] == shown["impression_key"]) & ~np.isnan(shown["propensity"])
 
 
-def policy_scores(predictions: Columns, kind: ScoreKind) -> np.ndarray:
-    """What the policy ranks by: the score of every row, (n,); see `rosa_ray.metrics.score`."""
-    return score(kind, *(predictions[name] for name in ("p_ctr", "p_cvr", "value", "expected_cost")))
+def policy_scores(predictions: Columns, ranking: Ranking) -> np.ndarray:
+    """What the policy ranks by: the score of every row, (n,); see `Ranking`."""
+    return ranking.score(*(predictions[name] for name in ("p_ctr", "p_cvr", "value", "expected_cost")))
 
 
 def _skipped(reason: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from rosa_ray.metrics.bootstrap import (
     Statistic,
     auc_interval,
     auc_statistic,
+    gap_statistic,
     interval,
     pcoc_interval,
     ratio_statistic,
@@ -22,25 +23,21 @@ from rosa_ray.metrics.budget import (
 from rosa_ray.metrics.calibration_error import LOGLOSS_EPS, Ece, LogLoss, Pcoc, ReliabilityBin
 from rosa_ray.metrics.checks import conversion_weights
 from rosa_ray.metrics.evaluation import EVALUATED_COLUMNS, Evaluation, evaluate_policy, evaluate_predictions
+from rosa_ray.metrics.frontier import THETAS, Frontier
 from rosa_ray.metrics.off_policy import ESTIMATORS, OffPolicy
 from rosa_ray.metrics.permutation import Draws, mean_statistic
 from rosa_ray.metrics.ranking import AucHistogram, Gauc, GroupAuc, group_auc, logit_bins, tied_auc
 from rosa_ray.metrics.ratio import Ratio, ratio_of_sums, student_quantile
+from rosa_ray.metrics.scores import SCORE_KINDS, Ranking, ScoreChoice, ScoreKind, chosen_score
 from rosa_ray.metrics.spread import Spread, fit_spread, respread
 from rosa_ray.metrics.truth import TrueHead, excess_logloss, soft_auc, soft_auc_statistic
 from rosa_ray.metrics.value import (
-    SCORE_KINDS,
     PolicyValue,
-    ScoreChoice,
-    ScoreKind,
     best_roi_policy,
-    chosen_score,
     covered_share,
     greedy_policy,
     revenue_index,
     roi_gain,
-    score,
-    score_revenue,
     uniform_policy,
 )
 from rosa_ray.metrics.verdict import LEAST_POSITIVES, LEAST_USERS, HeadVerdict, judge_head
@@ -54,11 +51,13 @@ __all__ = [
     "LOGLOSS_EPS",
     "SCORE_KINDS",
     "SERVED_SHARES",
+    "THETAS",
     "AucHistogram",
     "BootstrapConfig",
     "Draws",
     "Ece",
     "Evaluation",
+    "Frontier",
     "Gauc",
     "GroupAuc",
     "HeadVerdict",
@@ -67,6 +66,7 @@ __all__ = [
     "OffPolicy",
     "Pcoc",
     "PolicyValue",
+    "Ranking",
     "Ratio",
     "ReliabilityBin",
     "ScoreChoice",
@@ -85,6 +85,7 @@ __all__ = [
     "evaluate_predictions",
     "excess_logloss",
     "fit_spread",
+    "gap_statistic",
     "greedy_policy",
     "group_auc",
     "interval",
@@ -100,8 +101,6 @@ __all__ = [
     "roi_gain",
     "roi_interval",
     "roi_statistic",
-    "score",
-    "score_revenue",
     "serving_curve",
     "soft_auc",
     "soft_auc_statistic",

@@ -99,6 +99,20 @@ def auc_statistic(
     return statistic, users.size
 
 
+def gap_statistic(one: Statistic, other: Statistic) -> Statistic:
+    """Return the first less the second, of the same draw; None where either is.
+
+    >>> gap_statistic(lambda drawn: 3.0, lambda drawn: 1.0)(np.ones(2))
+    2.0
+    """
+
+    def gap(drawn: np.ndarray) -> float | None:
+        above, below = one(drawn), other(drawn)
+        return None if above is None or below is None else above - below
+
+    return gap
+
+
 def ratio_statistic(
     numerator: npt.ArrayLike, denominator: npt.ArrayLike, user_key: npt.ArrayLike
 ) -> tuple[Statistic, int]:

@@ -9,16 +9,8 @@ from rosa_ray.arrays import Columns
 from rosa_ray.metrics.calibration_error import Ece, LogLoss, Pcoc
 from rosa_ray.metrics.checks import as_labels, as_not_negative, as_probabilities, as_weights, conversion_weights
 from rosa_ray.metrics.ranking import AucHistogram, Gauc
-from rosa_ray.metrics.value import (
-    PolicyValue,
-    ScoreKind,
-    best_roi_policy,
-    covered_share,
-    greedy_policy,
-    score,
-    score_revenue,
-    uniform_policy,
-)
+from rosa_ray.metrics.scores import Ranking
+from rosa_ray.metrics.value import PolicyValue, best_roi_policy, covered_share, greedy_policy, uniform_policy
 from rosa_ray.words import one_class_reason
 
 EVALUATED_COLUMNS = (
@@ -202,11 +194,11 @@ def evaluate_predictions(columns: Columns) -> dict[str, Any]:
     return Evaluation().update(columns).compute()
 
 
-def evaluate_policy(kind: ScoreKind, predictions: Columns, truth: Columns) -> dict[str, Any]:
+def evaluate_policy(ranking: Ranking, predictions: Columns, truth: Columns) -> dict[str, Any]:
     """Return the exact value of ranking by the predictions, beside random, the oracle and the best ROI there is.
 
     Args:
-        kind: the score both the policy (on predictions) and the oracle (on the truth) rank by.
+        ranking: the score both the policy (on predictions) and the oracle (on the truth) rank by.
         predictions: request_key, impression_key, p_ctr, p_cvr, value, expected_cost of every candidate, shape (n,).
         truth: expected_revenue and expected_cost of the same rows, shape (n,).
 
@@ -218,9 +210,9 @@ def evaluate_policy(kind: ScoreKind, predictions: Columns, truth: Columns) -> di
     revenue, cost = truth["expected_revenue"], truth["expected_cost"]
     names = ("p_ctr", "p_cvr", "value", "expected_cost")
     policies = {
-        "policy": greedy_policy(score(kind, *(predictions[name] for name in names)), requests, ties),
+        "policy": greedy_policy(ranking.score(*(predictions[name] for name in names)), requests, ties),
         "random": uniform_policy(requests),
-        "oracle": greedy_policy(score_revenue(kind, revenue, cost), requests, ties),
+        "oracle": greedy_policy(ranking.of_truth.of_revenue(revenue, cost), requests, ties),
         "best": best_roi_policy(revenue, cost, requests, ties),
     }
     values = {name: PolicyValue().update(policy, revenue, cost) for name, policy in policies.items()}
@@ -230,6 +222,8 @@ def evaluate_policy(kind: ScoreKind, predictions: Columns, truth: Columns) -> di
         "oracle_policy_roi": values["oracle"].roi,
         "best_policy_roi": values["best"].roi,
         "policy_roi_share": covered_share(values["policy"].roi, values["random"].roi, values["oracle"].roi),
-        "score_kind": kind,
+        "score_kind": ranking.kind,
+        "score_theta": ranking.theta,
+        "score_level": ranking.level,
         "policies": {name: value.compute() for name, value in values.items()},
     }

@@ -1,13 +1,11 @@
-"""What a ranking earns: score kinds, policies over logged requests, and their exact value when the truth is known.
+"""What a ranking earns: policies over logged requests, and their exact value when the truth is known.
 
 A policy is one probability per candidate row, summing to 1 within every request: 1 for the ad it shows and 0 for the
 others, or 1/n for a uniform choice. Its value is the sum of each row's probability times the row's expected revenue
 and cost, so a policy over millions of requests is one dot product, and states of different requests merge by addition.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,87 +13,7 @@ import numpy.typing as npt
 from rosa_ray.arrays import Floats
 from rosa_ray.metrics.checks import as_amounts, as_keys, as_not_negative, as_probabilities, require_same_length
 
-ScoreKind = Literal["roi", "profit", "roas", "ecpm", "ctr"]
-SCORE_KINDS: tuple[str, ...] = get_args(ScoreKind)
-
-ScoreChoice = Literal["auto", "roi", "profit", "roas", "ecpm", "ctr"]
-"""A score, or `auto`: the one that the log can teach, see `chosen_score`."""
-
-_PER_COST = ("roi", "roas", "profit")
-
 DINKELBACH_ROUNDS = 100
-
-
-def chosen_score(choice: ScoreChoice, totals: Mapping[str, float]) -> ScoreKind:
-    """Return the score to rank by on a log with given totals of its training period.
-
-    `auto` is `roi` where the log has costs and revenue, `ecpm` where it has revenue alone, and `ctr` where it has none.
-
-    Args:
-        totals: revenue and cost, currency units.
-
-    Raises:
-        ValueError: the score needs costs or revenue, and the log has none.
-
-    >>> chosen_score("auto", {"revenue": 5.0, "cost": 0.0})
-    'ecpm'
-    """
-    earns, costs = totals["revenue"] > 0, totals["cost"] > 0
-    best: ScoreKind = "roi" if earns and costs else "ecpm" if earns else "ctr"
-    if choice == "auto":
-        return best
-    lacks = "revenue" if choice != "ctr" and not earns else "costs" if choice in _PER_COST and not costs else ""
-    if lacks:
-        raise ValueError(f"'{choice}' needs {lacks}, and the log has none; give {best} or auto")
-    return choice
-
-
-def score(
-    kind: ScoreKind, p_ctr: npt.ArrayLike, p_cvr: npt.ArrayLike, value: npt.ArrayLike, cost: npt.ArrayLike
-) -> Floats:
-    """Return the ranking score of each candidate (Ni, Li, Zhang 2026, E[ROI]), shape (n,).
-
-    Args:
-        kind: `roi` (revenue - cost)/cost, `profit` revenue - cost, `roas` revenue/cost, `ecpm` 1000·revenue, `ctr`
-            the click probability, where revenue = p_ctr·p_cvr·value per impression.
-        p_ctr: click probability, in [0, 1].
-        p_cvr: conversion probability given a click, in [0, 1].
-        value: expected value of one conversion, currency units, >= 0.
-        cost: expected cost of one impression, currency units, > 0 for `roi` and `roas`.
-
-    Raises:
-        ValueError: an unknown kind, a value that is not finite or out of range, or a cost of 0 under a ratio.
-
-    >>> score("roi", [0.25], [0.5], [16.0], [0.5]).tolist()
-    [3.0]
-    """
-    clicks, conversions = as_probabilities("p_ctr", p_ctr), as_probabilities("p_cvr", p_cvr)
-    values = as_not_negative("value", value)
-    require_same_length(p_ctr=clicks, p_cvr=conversions, value=values)
-    if kind == "ctr":
-        return clicks
-    return score_revenue(kind, clicks * conversions * values, cost)
-
-
-def score_revenue(kind: ScoreKind, revenue: npt.ArrayLike, cost: npt.ArrayLike) -> Floats:
-    """Return the score of candidates whose expected revenue per impression is known; see `score`.
-
-    Nothing is known of clicks: `ctr` goes by the revenue, as `ecpm` does.
-
-    >>> score_revenue("profit", [2.0], [0.5]).tolist()
-    [1.5]
-    """
-    if kind not in SCORE_KINDS:
-        raise ValueError(f"score kind '{kind}' is unknown; choose one of {', '.join(SCORE_KINDS)}")
-    gain, price = as_not_negative("revenue", revenue), as_not_negative("cost", cost)
-    require_same_length(revenue=gain, cost=price)
-    if kind == "profit":
-        return gain - price
-    if kind in ("ecpm", "ctr"):
-        return 1000 * gain
-    if not price.all():
-        raise ValueError(f"score kind '{kind}' divides by cost, which is 0 in {int((price == 0).sum())} rows")
-    return (gain - price) / price if kind == "roi" else gain / price
 
 
 def greedy_policy(scores: npt.ArrayLike, request_key: npt.ArrayLike, tie_key: npt.ArrayLike) -> Floats:

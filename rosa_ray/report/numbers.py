@@ -9,6 +9,7 @@ MINUS = "−"
 SCORE_WORDS = {
     "roi": "expected ROI",
     "profit": "expected profit",
+    "dual": "expected revenue less theta times cost",
     "roas": "expected ROAS",
     "ecpm": "expected revenue",
     "ctr": "click probability",

@@ -152,6 +152,12 @@ class RunFiles:
         true = {"true_revenue": truth["expected_revenue"][at], "true_cost": truth["expected_cost"][at]}
         return {**rows, **true}
 
+    @property
+    def log_dir(self) -> str:
+        """Where the log lies: the run's own where it was simulated, else the source's; empty where nothing says so."""
+        source = str((self.config or {}).get("source", {}).get("path") or "")
+        return self.place.log.root if exists(self.place.log.summary) else source
+
     @cached_property
     def _truth(self) -> Columns | None:
         source = str((self.config or {}).get("source", {}).get("path") or "")

@@ -26,8 +26,11 @@ class ServingConfig:
     rule: RuleName = "fresh"
     """How λ is chosen, see `rosa_ray.serving.offline_weight`."""
     score: ScoreChoice = "auto"
-    """What ads are ranked by, see `rosa_ray.metrics.score`. `auto` takes `roi` where the log had costs and revenue,
+    """What ads are ranked by, see `rosa_ray.metrics.Ranking`. `auto` takes `dual` where the log had costs and revenue,
     `ecpm` where it had no costs, and `ctr` where it had no revenue either."""
+    theta: Annotated[float, Ge(0)] | None = None
+    """What one unit of cost has to bring under `dual`: 1 is the most profit, more is a higher return on less spend.
+    null takes what calibration fitted."""
     lookup_deadline_ms: Annotated[int, Ge(1)] = 1000
     """A lookup that takes longer is replaced by cold-start features."""
     encoder_deadline_ms: Annotated[int, Ge(1)] = 500

@@ -18,7 +18,7 @@ from rosa_ray.features import VIEWS, Counters, CounterStates, FeatureConfig, exp
 from rosa_ray.features.counting import buckets_of
 from rosa_ray.features.live_catalogue import NO_ROW, LiveCatalogue
 from rosa_ray.features.views import IMPRESSION_MEASURES
-from rosa_ray.metrics import ScoreKind, score
+from rosa_ray.metrics import Ranking
 from rosa_ray.serving.ad_counters import COST_VIEWS, ReadCounters
 
 CHUNK = 500
@@ -79,8 +79,8 @@ class FirstPass:
         most: ads that one request ranks.
     """
 
-    def __init__(self, catalogue: LiveCatalogue, config: FeatureConfig, kind: ScoreKind, most: int) -> None:
-        self._catalogue, self._config, self._kind, self._most = catalogue, config, kind, most
+    def __init__(self, catalogue: LiveCatalogue, config: FeatureConfig, ranking: Ranking, most: int) -> None:
+        self._catalogue, self._config, self._ranking, self._most = catalogue, config, ranking, most
         self._states: CounterStates = {}
         self._time_us, self._bucket = 0, np.iinfo(np.int64).min
         self._round: _Round | None = None
@@ -203,4 +203,4 @@ class FirstPass:
             ctr = (clicked + strength * ctr) / (shown + strength)
             cvr = (bought + strength * cvr) / (clicked + strength)
         cost = expected_cost(self._states, {**ads, "bid": catalogue.bid[rows], "time_us": moment}, config)
-        return score(self._kind, np.minimum(ctr, 1), np.minimum(cvr, 1), catalogue.price[rows], cost)
+        return self._ranking.score(np.minimum(ctr, 1), np.minimum(cvr, 1), catalogue.price[rows], cost)

@@ -17,7 +17,7 @@ from rosa_ray.arrays import Columns
 from rosa_ray.errors import ConfigError, OverloadError, ServingError
 from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.features.own import given_columns
-from rosa_ray.metrics import ScoreKind, chosen_score, score
+from rosa_ray.metrics import Ranking, chosen_score
 from rosa_ray.records.clock import NOW_US
 from rosa_ray.records.own_values import Value, as_declared
 from rosa_ray.schema import hash_id
@@ -90,7 +90,7 @@ class HybridScorer:
             check_states(config.rule, model.name, str(model.bundle.path))
         check_rule(config.rule, model.gate is not None, str(model.bundle.path))
         self.model, self.config, self.now_us = model, config, now_us
-        self.score_kind = _score_of(model, config)
+        self.ranking = _ranking_of(model, config)
         self.lookup, self.encoder, self.ads = lookup, encoder, ads
         self.first_pass = ads.first_pass if ads else open_first_pass(model, config)
         self.pseudonym = None if pseudonyms is None else pseudonyms.of
@@ -307,11 +307,11 @@ class HybridScorer:
         return History(offline.events, offline.states).preceded_by(features.events, self.model.score_events)
 
     def _answer(self, request: RankRequest, chosen: Candidates, features: Features, scores: Scores) -> dict[str, Any]:
-        cost, kind = features.expected_cost, self.score_kind
-        ranking = score(kind, scores.p_ctr, scores.p_cvr, scores.value, cost)
+        cost, expected = features.expected_cost, (scores.p_ctr, scores.p_cvr, scores.value, features.expected_cost)
+        ranking = self.ranking.score(*expected)
         nothing = np.full(len(cost), None)
         has_costs = self.model.features.totals["cost"] > 0
-        roi = score("roi", scores.p_ctr, scores.p_cvr, scores.value, cost) if has_costs else nothing
+        roi = replace(self.ranking, kind="roi").score(*expected) if has_costs else nothing
         best = np.lexsort((chosen.ads["ad_key"], -ranking))
         best = best[: request.top_k or self.config.top_k]
         columns = {
@@ -328,7 +328,7 @@ class HybridScorer:
         return {
             "user_known": features.user_known,
             "model_version": self.model.version,
-            "score_kind": kind,
+            "score_kind": self.ranking.kind,
             "unknown_candidates": [*chosen.refused.unknown],
             "ended_candidates": [*chosen.refused.ended],
             "paused_candidates": [*chosen.refused.paused],
@@ -352,9 +352,11 @@ class HybridScorer:
         return vocabulary.lookup(keys) > vocabulary.oov_buckets
 
 
-def _score_of(model: ServedModel, config: ServingConfig) -> ScoreKind:
+def _ranking_of(model: ServedModel, config: ServingConfig) -> Ranking:
+    returns = model.calibration.returns
+    theta = returns.theta if config.theta is None else config.theta
     try:
-        return chosen_score(config.score, model.features.totals)
+        return Ranking(chosen_score(config.score, model.features.totals), theta, returns.level)
     except ValueError as error:
         raise ConfigError(f"serving.score is {error}") from error
 
@@ -365,4 +367,4 @@ def open_first_pass(model: ServedModel, config: ServingConfig) -> FirstPass:
     Raises:
         ConfigError: the log that the model learned from cannot teach `config.score`.
     """
-    return FirstPass(model.catalogue, model.features.config, _score_of(model, config), config.max_candidates)
+    return FirstPass(model.catalogue, model.features.config, _ranking_of(model, config), config.max_candidates)

@@ -205,7 +205,9 @@ class RankingService:
             "context_events": model.context_events,
             "keeps_states": model.keeps_states,
             "rule": self.config.rule,
-            "score": self.scorer.score_kind,
+            "score": self.scorer.ranking.kind,
+            "theta": self.scorer.ranking.theta,
+            "level": self.scorer.ranking.level,
             "metrics": model.bundle.metrics,
         }
 

@@ -45,7 +45,7 @@ class SimulationConfig:
     """Mean ad requests of a user; each shows one ad."""
     candidates_per_request: Annotated[int, Ge(2)] = 10
     """Ads in each auction, at most half of `ads`."""
-    policy_start_fraction: Annotated[float, Ge(0), Le(1)] = 0.8
+    policy_start_fraction: Annotated[float, Ge(0), Le(1)] = 0.7
     """Share of the period after which every candidate is written, for policy evaluation."""
     exploration: Annotated[float, Gt(0), Le(1)] = 0.3
     """Share of uniform choice in the logging policy."""

@@ -14,7 +14,7 @@ from rosa_ray.calibration.curve import sigmoid
 from rosa_ray.calibration.fit import level_error
 from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.errors import BundleError, InputError
-from rosa_ray.evaluation.calibrating import sum_validation
+from rosa_ray.evaluation.calibrating import sum_validation, with_returns
 from rosa_ray.features import FeatureState
 from rosa_ray.run_dir import DataDir, RunDir
 from rosa_ray.storage import absolute
@@ -72,7 +72,8 @@ def recalibrate(
     sums = sum_validation(bundle.model, bundle.weights(), state, layout, actors, use_gpu)
     if not sums.ctr.total_rows:
         raise InputError(f"{layout.users}: the validation period has no impressions; raise preprocess.valid_fraction")
-    fitted = fit_calibration(sums, config)
+    model = bundle.model, bundle.weights(), state
+    fitted = with_returns(fit_calibration(sums, config), sums, config, model, layout, use_gpu)
     manifest = _write(place.bundle, bundle, state, fitted)
     return Recalibration(
         former=bundle.model_version,

@@ -39,7 +39,7 @@ def test_the_log_is_that_of_its_chunks_and_replaces_an_earlier_one(ray_cluster, 
         assert _read(tmp_path, name).equals(pa.concat_tables([chunk[name] for chunk in chunks])), name
     assert summary == json.loads((tmp_path / "log.json").read_text())
     assert summary["impressions"] == _read(tmp_path, "impressions").num_rows
-    assert summary["policy_start"] == "2026-01-08T04:48:00+00:00"
+    assert summary["policy_start"] == "2026-01-07T19:12:00+00:00"
 
 
 def test_the_log_reads_back_as_a_source(ray_cluster, tmp_path):

@@ -9,7 +9,10 @@ import pytest
 from rosa_ray.errors import ConfigError, InputError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.policy_value import estimated_value, exact_value, join_truth, policy_value, read_truth
+from rosa_ray.metrics import Ranking
 from rosa_ray.schema import hash_ids
+
+ROI = Ranking("roi")
 
 IDS = pa.array([f"{request}-{slot}" for request in range(40) for slot in range(3)])
 
@@ -58,7 +61,7 @@ def log_dir(tmp_path: Path, candidates):
 
 
 def test_a_uniform_log_values_random_choice_at_its_own_mean(shown, candidates):
-    found = estimated_value(shown, candidates, EvaluationConfig())
+    found = estimated_value(shown, candidates, ROI)
     random = found["off_policy_random"]
     for name in ("revenue", "cost", "click"):
         assert random["ips"][name]["estimate"] == pytest.approx(shown[name].mean())
@@ -75,7 +78,7 @@ def test_the_greedy_policy_weighs_only_its_own_choices(shown, candidates):
     roi = (revenue / candidates["expected_cost"] - 1).reshape(40, 3)
     top = candidates["impression_key"].reshape(40, 3)[np.arange(40), roi.argmax(axis=1)]
     chosen = np.isin(shown["impression_key"], top)
-    found = estimated_value(shown, candidates, EvaluationConfig())["off_policy"]
+    found = estimated_value(shown, candidates, ROI)["off_policy"]
     assert found["effective_sample_size"] == pytest.approx(chosen.sum())
     assert found["ips"]["revenue"]["estimate"] == pytest.approx(3 * shown["revenue"][chosen].sum() / 40)
     row = {key: number for number, key in enumerate(candidates["impression_key"].tolist())}
@@ -83,7 +86,7 @@ def test_the_greedy_policy_weighs_only_its_own_choices(shown, candidates):
     model = revenue.reshape(40, 3)[np.arange(40), roi.argmax(axis=1)]
     correction = 3 * chosen * (shown["revenue"] - model_shown)
     assert found["dr"]["revenue"]["estimate"] == pytest.approx((model.sum() + correction.sum()) / 40)
-    clipped = estimated_value(shown, candidates, EvaluationConfig(off_policy_clip=2.0))["off_policy"]
+    clipped = estimated_value(shown, candidates, ROI, 2.0)["off_policy"]
     assert (clipped["clip"], clipped["clipped_share"]) == (2.0, pytest.approx(1 / 3))
 
 
@@ -97,19 +100,19 @@ def test_what_cannot_be_estimated_has_a_reason(shown, candidates):
         "'propensity': 40 of 40 values are 0 or below": (shown | {"propensity": np.zeros(40)}, candidates),
     }
     for reason, (rows, offered) in cases.items():
-        found = estimated_value(rows, offered, EvaluationConfig())
+        found = estimated_value(rows, offered, ROI)
         assert (found["off_policy"], found["off_policy_random"]) == (None, None)
         assert reason in found["off_policy_skipped"]
 
 
 def test_requests_without_a_propensity_are_left_out(shown, candidates):
     shown["propensity"][:5] = np.nan
-    found = estimated_value(shown, candidates, EvaluationConfig())["off_policy"]
+    found = estimated_value(shown, candidates, ROI)["off_policy"]
     assert (found["requests"], found["left_out"]) == (35, 5)
 
 
 def test_exact_value_and_equal_budgets(shown, candidates, log_dir):
-    found = policy_value(shown, candidates, log_dir, EvaluationConfig())
+    found = policy_value(shown, candidates, log_dir, ROI)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     budget = found["budget"]
     assert budget["policy"] == budget["oracle"]
@@ -121,7 +124,7 @@ def test_exact_value_and_equal_budgets(shown, candidates, log_dir):
 
 
 def test_without_truth_the_exact_value_has_a_reason(candidates, tmp_path):
-    found = exact_value(candidates, str(tmp_path), EvaluationConfig())
+    found = exact_value(candidates, str(tmp_path), ROI)
     assert (found["policy_roi"], found["budget"]) == (None, None)
     assert "has no truth" in found["policy_skipped"]
 

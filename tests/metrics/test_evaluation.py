@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from rosa_ray.metrics import Evaluation, evaluate_policy, evaluate_predictions
+from rosa_ray.metrics import Evaluation, Ranking, evaluate_policy, evaluate_predictions
 
 
 def _predictions(rows=3000, seed=0):
@@ -84,7 +84,7 @@ def test_policies_are_ordered_from_random_to_best():
     table = _predictions()
     truth = {"expected_revenue": table["p_ctcvr"] * table["value"], "expected_cost": table["cost"]}
     noisy = table | {"p_ctr": np.random.default_rng(1).permutation(table["p_ctr"])}
-    found = evaluate_policy("roi", noisy, truth)
+    found = evaluate_policy(Ranking("roi"), noisy, truth)
     assert found["random_policy_roi"] < found["policy_roi"] < found["oracle_policy_roi"] <= found["best_policy_roi"]
     assert 0 < found["policy_roi_share"] < 1
     assert found["policies"]["policy"]["requests"] == np.unique(table["request_key"]).size
@@ -94,6 +94,6 @@ def test_policies_are_ordered_from_random_to_best():
 def test_predictions_equal_to_the_truth_reach_the_oracle():
     table = _predictions()
     truth = {"expected_revenue": table["p_ctr"] * table["p_cvr"] * table["value"], "expected_cost": table["cost"]}
-    found = evaluate_policy("profit", table | {"expected_cost": table["cost"]}, truth)
+    found = evaluate_policy(Ranking("profit"), table | {"expected_cost": table["cost"]}, truth)
     assert found["policy_roi"] == found["oracle_policy_roi"]
     assert found["policy_roi_share"] == 1.0

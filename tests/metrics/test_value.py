@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 
 from rosa_ray.metrics import (
     PolicyValue,
+    Ranking,
     best_roi_policy,
     covered_share,
     greedy_policy,
     revenue_index,
     roi_gain,
-    score,
-    score_revenue,
     uniform_policy,
 )
 
@@ -23,33 +22,6 @@ candidates = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 50), st.intege
 def _columns(table):
     requests, revenue, cost = (np.array(column) for column in zip(*table, strict=True))
     return requests, revenue / 10, cost / 10, np.arange(requests.size)
-
-
-@pytest.mark.parametrize(("kind", "expected"), [("roi", 1.5), ("profit", 1.5), ("roas", 2.5), ("ecpm", 2500.0)])
-def test_score_kinds_by_hand(kind, expected):
-    # Revenue 0.5 * 0.25 * 20 = 2.5 at a cost of 1.
-    assert score(kind, [0.5], [0.25], [20.0], [1.0]).tolist() == [expected]
-
-
-def test_profit_and_roi_prefer_different_ads():
-    revenue, cost = [10.0, 3.0], [5.0, 1.0]
-    assert score_revenue("profit", revenue, cost).argmax() == 0
-    assert score_revenue("roi", revenue, cost).argmax() == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("margin", [0.5], [0.5], [1.0], [1.0]), "score kind 'margin' is unknown; choose one of roi, profit"),
-        (("roi", [0.5], [0.5], [1.0], [0.0]), "divides by cost, which is 0 in 1 rows"),
-        (("roi", [0.5], [0.5], [np.nan], [1.0]), "'value': 1 of 1 values are NaN"),
-        (("roi", [1.5], [0.5], [1.0], [1.0]), r"'p_ctr': 1 of 1 values are outside \[0, 1\]"),
-        (("profit", [0.5], [0.5], [1.0], [1.0, 2.0]), "differ in length: revenue 1, cost 2"),
-    ],
-)
-def test_scores_refuse_bad_input(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        score(*arguments)
 
 
 @given(candidates, st.integers(0, 2**16))
@@ -92,7 +64,9 @@ def test_best_aggregate_roi_beats_the_best_ratio_of_each_request():
     # Request 2: the ratio 10 of the small ad beats the 5 of the large one, but beside request 1 the large one wins.
     revenue, cost = [10.0, 1.0, 50.0], [10.0, 0.1, 10.0]
     requests, ties = [1, 2, 2], [1, 2, 3]
-    by_ratio = PolicyValue().update(greedy_policy(score_revenue("roi", revenue, cost), requests, ties), revenue, cost)
+    by_ratio = PolicyValue().update(
+        greedy_policy(Ranking("roi").of_revenue(revenue, cost), requests, ties), revenue, cost
+    )
     best = PolicyValue().update(best_roi_policy(revenue, cost, requests, ties), revenue, cost)
     assert by_ratio.roas == pytest.approx(11 / 10.1)
     assert best.roas == pytest.approx(60 / 20)

@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 import torch
 
 from rosa_ray.bundle import write_bundle
+from rosa_ray.calibration import Returns
+from rosa_ray.evaluation.kinds import value_kinds
 from rosa_ray.features import FeatureConfig, Split
 from rosa_ray.features.state import VERSION
-from rosa_ray.metrics import evaluate_policy, evaluate_predictions
+from rosa_ray.metrics import Ranking, evaluate_policy, evaluate_predictions
 from rosa_ray.models.decay import BehaviorDecayBias
 from rosa_ray.schema import hash_ids
 
@@ -107,7 +109,8 @@ def write_run(root: Path) -> Path:
     valid = evaluate_predictions(test) | TRUE
     metrics = {
         **evaluate_predictions(test),
-        **evaluate_policy("roi", policy, true),
+        **evaluate_policy(Ranking("roi"), policy, true),
+        "kinds": value_kinds(policy, true, Returns(2.0, 0.9)),
         **TRUE,
         **{name.replace("true_", "true_shown_"): value for name, value in TRUE.items()},
         "intervals": {"pcoc": {"low": 0.912, "high": 1.2345}, "true_auc": {"low": 0.6, "high": 0.7891}},

@@ -13,6 +13,7 @@ from rosa_ray.features import Split
 from rosa_ray.report import open_run_files
 from rosa_ray.report.heads import HEADS, cumulative_gain, precision_recall, roc, wilson
 from rosa_ray.report.markup import join
+from rosa_ray.report.numbers import number
 from rosa_ray.report.sections import all_sections, attention
 from tests.report.runs import write_json, write_run
 from tests.report.studies import PAPER, comparison
@@ -199,3 +200,22 @@ def test_estimates_from_the_log_stand_beside_the_exact_value(run_dir: Path) -> N
     assert ["random, IPS, roi", "−0.2500", "−0.4000", "−0.1000"] in rows(html)
     assert "this model, exact (truth)" in html
     assert "as much as 21 drawn" in html
+
+
+def test_kinds_of_scores_stand_beside_the_frontier(run_dir: Path) -> None:
+    page = section(run_dir, "kinds")
+    metrics = json.loads((run_dir / "evaluation/metrics.json").read_text())["test"]
+    assert "expected revenue less theta times cost, theta 2.00" in page
+    for kind in ("roi", "profit", "dual", "ecpm"):
+        assert number(metrics["kinds"][kind]["roi"], 3) in page
+    assert "Profit against return" in page
+    assert "The service ranks by expected ROI." in page
+
+
+def test_kinds_of_scores_say_why_they_are_missing(run_dir: Path) -> None:
+    files = open_run_files(run_dir)
+    test = {name: value for name, value in files.metrics["test"].items() if name != "kinds"}
+    files.__dict__["metrics"] = {"test": test}
+    assert "evaluated by an earlier version" in str(join(SECTIONS["kinds"].render(files)))
+    files.__dict__["metrics"] = {"test": test | {"policy_skipped": "no truth here"}}
+    assert "Not known: no truth here." in str(join(SECTIONS["kinds"].render(files)))

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rosa_ray.bundle import write_bundle
-from rosa_ray.calibration import Calibration, Curve
+from rosa_ray.calibration import Calibration, Curve, Returns
 from rosa_ray.features import (
     EVENT_COLUMNS,
     AdTable,
@@ -52,6 +52,7 @@ CALIBRATION = Calibration(
     cvr=Curve((-2.0, 2.0), (-1.0, 0.5)),
     value_factor=1.25,
     value_weight=0.4,
+    returns=Returns(theta=2.0, level=0.5, requests=100, clicks=40.0),
 )
 MODEL = {
     "width": 16,

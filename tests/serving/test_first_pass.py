@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rosa_ray.features import VIEWS, Counters, CounterStates, fold_impressions
 from rosa_ray.features.ad_changes import AdChange
 from rosa_ray.features.live_catalogue import LiveCatalogue
+from rosa_ray.metrics import Ranking
 from rosa_ray.schema import hash_id
 from rosa_ray.serving import first_pass as module
 from rosa_ray.serving.first_pass import FirstPass
@@ -64,7 +65,7 @@ def priced_alike() -> LiveCatalogue:
 
 @pytest.fixture
 def first_pass(catalogue: LiveCatalogue) -> FirstPass:
-    return FirstPass(catalogue, CONFIG, "roi", MOST)
+    return FirstPass(catalogue, CONFIG, Ranking("roi"), MOST)
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_clicks_of_an_ad_and_then_of_its_campaign_decide(
 def test_value_for_money_decides_between_equal_counters(catalogue: LiveCatalogue, first_pass: FirstPass) -> None:
     catalogue.apply([AdChange.of("a9", 1, {"price": 30.0}), AdChange.of("a8", 1, {"bid": 0.1})])
     assert chosen(catalogue, first_pass)[:2] == ["a8", "a9"]
-    by_clicks = FirstPass(catalogue, CONFIG, "ctr", MOST)
+    by_clicks = FirstPass(catalogue, CONFIG, Ranking("ctr"), MOST)
     assert chosen(catalogue, by_clicks) == sorted(ads_table()["ad_id"].to_pylist(), key=hash_id)[:MOST]
 
 
@@ -166,10 +167,12 @@ def test_the_order_that_is_kept_up_is_the_one_of_a_sort(
     rounds: list[list[tuple[str, int, dict[str, Any]]]], times: list[int]
 ) -> None:
     catalogue = priced_alike()
-    kept = FirstPass(catalogue, CONFIG, "roi", MOST)
+    kept = FirstPass(catalogue, CONFIG, Ranking("roi"), MOST)
     for told, time_us in zip(rounds, times, strict=False):
         catalogue.apply(AdChange.of(*one) for one in told)
-        assert chosen(catalogue, kept, time_us) == chosen(catalogue, FirstPass(catalogue, CONFIG, "roi", MOST), time_us)
+        assert chosen(catalogue, kept, time_us) == chosen(
+            catalogue, FirstPass(catalogue, CONFIG, Ranking("roi"), MOST), time_us
+        )
         anew = priced_alike()
         anew.apply(change for one in catalogue._changed.values() for change in one.changes)
         assert set(anew.ids(anew.active(time_us))) == set(catalogue.ids(catalogue.active(time_us)))
@@ -178,7 +181,7 @@ def test_the_order_that_is_kept_up_is_the_one_of_a_sort(
 def test_counters_are_read_once_per_bucket_and_not_without_need(
     catalogue: LiveCatalogue, first_pass: FirstPass, shown: Shown
 ) -> None:
-    FirstPass(catalogue, CONFIG, "roi", 30).step(shown.read, NOW_US, budget_s=60)
+    FirstPass(catalogue, CONFIG, Ranking("roi"), 30).step(shown.read, NOW_US, budget_s=60)
     assert shown.asked == 0
     for minutes in range(4):
         first_pass.step(shown.read, NOW_US + minutes, budget_s=60)
@@ -196,7 +199,7 @@ def test_counters_count_when_all_are_read(
         first_pass.step(shown.read, NOW_US, budget_s=0)
         asked.append(shown.asked)
     assert asked == [8, 16, 24, 30, 33, 33]
-    whole = FirstPass(catalogue, CONFIG, "roi", MOST)
+    whole = FirstPass(catalogue, CONFIG, Ranking("roi"), MOST)
     monkeypatch.setattr(module, "CHUNK", 500)
     whole.step(shown.read, NOW_US, budget_s=60)
     assert chosen(catalogue, whole) == chosen(catalogue, first_pass)

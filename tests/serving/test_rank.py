@@ -1,11 +1,13 @@
 """What `POST /rank` answers, through HTTP, all parts in one process."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from rosa_ray.serving.api import RankResponse
 from tests.serving.client import LocalClient
-from tests.serving.conftest import World, client_of
+from tests.serving.conftest import CALIBRATION, World, client_of
 
 
 def rank(client: LocalClient, **body: object) -> dict:
@@ -23,11 +25,24 @@ def test_all_active_ads_are_ranked_by_score_when_no_candidates_are_given(client:
     assert answer["degraded"] == []
 
 
-def test_expected_roi_is_revenue_minus_cost_over_cost(client: LocalClient) -> None:
-    for ad in rank(client)["ads"]:
-        revenue = ad["p_ctr"] * ad["p_cvr"] * ad["value"]
+def test_ads_are_ranked_by_what_calibration_found_of_returns(client: LocalClient) -> None:
+    answer, returns = rank(client), CALIBRATION.returns
+    assert answer["score_kind"] == "dual"
+    assert (returns.theta, returns.level) == (2.0, 0.5)
+    for ad in answer["ads"]:
+        revenue = 0.5 * ad["p_ctr"] * ad["p_cvr"] * ad["value"]
         np.testing.assert_allclose(ad["expected_roi"], (revenue - ad["expected_cost"]) / ad["expected_cost"])
+        np.testing.assert_allclose(ad["score"], revenue - 2.0 * ad["expected_cost"])
+
+
+def test_a_setting_says_what_to_rank_by(world: World, store_path: Path) -> None:
+    by_ratio = client_of(world.scorer(store_path, score="roi"))
+    for ad in rank(by_ratio)["ads"]:
         assert ad["score"] == ad["expected_roi"]
+    greedy = client_of(world.scorer(store_path, theta=0.0))
+    for ad in rank(greedy)["ads"]:
+        np.testing.assert_allclose(ad["score"], 0.5 * ad["p_ctr"] * ad["p_cvr"] * ad["value"])
+    assert greedy.get("/model").json()["theta"] == 0.0
 
 
 def test_permuting_candidates_permutes_nothing_in_the_answer(client: LocalClient) -> None:
@@ -82,7 +97,7 @@ def test_the_rule_decides_lambda(world: World, store_path: str, rule: str, weigh
 @pytest.mark.parametrize("kind", ["profit", "roas", "ecpm"])
 def test_other_scores_rank_by_their_own_formula(world: World, store_path: str, kind: str) -> None:
     for ad in rank(client_of(world.scorer(store_path, score=kind)))["ads"]:
-        revenue, cost = ad["p_ctr"] * ad["p_cvr"] * ad["value"], ad["expected_cost"]
+        revenue, cost = 0.5 * ad["p_ctr"] * ad["p_cvr"] * ad["value"], ad["expected_cost"]
         expected = {"profit": revenue - cost, "roas": revenue / cost, "ecpm": 1000 * revenue}[kind]
         np.testing.assert_allclose(ad["score"], expected)
 

@@ -10,6 +10,7 @@ from rosa_ray.calibration import CalibrationConfig
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.evaluate import labelled_metrics
 from rosa_ray.features import FeatureState, Split, UserRows
+from rosa_ray.metrics import Ranking
 from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.storage import write_parquet
 from rosa_ray.studies.compare.measure import measure_trial
@@ -54,7 +55,7 @@ def thin(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trial, dict]:
 def figures_of(trial: Trial) -> dict:
     files = [trial.place.predictions(0)]
     users = np.unique(pq.read_table(files[0])["user_key"].to_numpy())
-    return TrialStatistics(files, users, trial.log_dir, "roi")(np.ones(len(users), np.int64))
+    return TrialStatistics(files, users, trial.log_dir, Ranking("roi"))(np.ones(len(users), np.int64))
 
 
 def test_compare_and_evaluate_agree_and_predict_for_the_whole_log(thin: tuple[Trial, dict]) -> None:
@@ -89,7 +90,9 @@ def test_a_study_takes_a_weight_as_so_many_rows(thin: tuple[Trial, dict], tmp_pa
     path = str(tmp_path / "repeated.parquet")
     write_parquet(repeated, path)
     users = np.unique(table["user_key"].to_numpy())
-    one, other = (TrialStatistics([file], users, trial.log_dir, "roi") for file in (trial.place.predictions(0), path))
+    one, other = (
+        TrialStatistics([file], users, trial.log_dir, Ranking("roi")) for file in (trial.place.predictions(0), path)
+    )
     for seed in range(3):
         drawn = np.bincount(np.random.default_rng(seed).integers(0, len(users), len(users)), minlength=len(users))
         assert one(drawn) == pytest.approx(other(drawn))

@@ -15,6 +15,7 @@ from rosa_ray.errors import TrainingError
 from rosa_ray.evaluation.config import EvaluationConfig
 from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
+from rosa_ray.metrics import Ranking
 from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.storage import read_json, write_json
 from rosa_ray.studies import identity
@@ -193,7 +194,7 @@ def test_the_whole_sample_gives_the_plain_figures_and_seeds_are_averaged(
     other = trial_of(data_dir, tmp_path, seed=2)
     second = measured(other)
     users = np.unique(read_predictions(files_of(trial), Split.TEST, ("user_key",))["user_key"])
-    one, two = (TrialStatistics(files_of(each), users, trial.log_dir, "roi") for each in (trial, other))
+    one, two = (TrialStatistics(files_of(each), users, trial.log_dir, Ranking("roi")) for each in (trial, other))
     drawn = bootstrap({"a": [one, two], "b": [one]}, "a", len(users), replicates=20)
     mean = (result["test"]["auc"] + second["test"]["auc"]) / 2
     assert drawn["a"][0]["auc"] == pytest.approx(mean, abs=2e-3)

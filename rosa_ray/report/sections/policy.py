@@ -7,11 +7,10 @@ import numpy as np
 from rosa_ray.arrays import Columns
 from rosa_ray.metrics import (
     BootstrapConfig,
+    Ranking,
     best_roi_policy,
     greedy_policy,
     roi_interval,
-    score,
-    score_revenue,
     uniform_policy,
 )
 from rosa_ray.metrics.budget import BUDGET_FRACTIONS, ServingCurve, random_at_budgets, serving_curve
@@ -40,29 +39,29 @@ def render(run: RunFiles) -> Child:
     rows = run.candidates
     charts = [_policies(test, rows)]
     if rows is not None:
-        curves = _curves(test["score_kind"], rows)
+        curves = _curves(Ranking.told(test), rows)
         charts += [_by_threshold(test["score_kind"], curves), *_by_budget(curves, rows)]
     return figures(*charts)
 
 
-def _scores(kind: Any, rows: Columns) -> dict[str, np.ndarray]:
+def _scores(ranking: Ranking, rows: Columns) -> dict[str, np.ndarray]:
     names = ("p_ctr", "p_cvr", "value", "expected_cost")
     return {
-        "policy": score(kind, *(rows[name] for name in names)),
-        "oracle": score_revenue(kind, rows["true_revenue"], rows["true_cost"]),
+        "policy": ranking.score(*(rows[name] for name in names)),
+        "oracle": ranking.of_truth.of_revenue(rows["true_revenue"], rows["true_cost"]),
     }
 
 
-def _curves(kind: Any, rows: Columns) -> dict[str, ServingCurve]:
+def _curves(ranking: Ranking, rows: Columns) -> dict[str, ServingCurve]:
     keys = rows["request_key"], rows["impression_key"]
     return {
         name: serving_curve(scores, rows["true_revenue"], rows["true_cost"], *keys)
-        for name, scores in _scores(kind, rows).items()
+        for name, scores in _scores(ranking, rows).items()
     }
 
 
 def _policies(test: dict[str, Any], rows: Columns | None) -> Markup:
-    spread = _intervals(test["score_kind"], rows) if rows is not None else {}
+    spread = _intervals(Ranking.told(test), rows) if rows is not None else {}
     found = {name: one for name, one in test["policies"].items() if is_number(one.get("roi"))}
     marks = [
         Row(
@@ -106,10 +105,10 @@ def _kind(test: dict[str, Any]) -> str:
 _MONEY = (("requests", 0), ("revenue", 2), ("cost", 2), ("profit", 2), ("roi", 4), ("roas", 4))
 
 
-def _intervals(kind: Any, rows: Columns) -> dict[str, tuple[float, float]]:
+def _intervals(ranking: Ranking, rows: Columns) -> dict[str, tuple[float, float]]:
     keys, truth = (rows["request_key"], rows["impression_key"]), (rows["true_revenue"], rows["true_cost"])
     policies = {
-        **{name: greedy_policy(scores, *keys) for name, scores in _scores(kind, rows).items()},
+        **{name: greedy_policy(scores, *keys) for name, scores in _scores(ranking, rows).items()},
         "random": uniform_policy(keys[0]),
         "best": best_roi_policy(*truth, *keys),
     }

@@ -142,7 +142,7 @@ def _document(
         "reference": variants[0].name,
         "champion": champion,
         "seeds": list(comparison.config.seeds),
-        "score": comparison.evaluation.score_kind,
+        "score": comparison.evaluation.yardstick.kind,
         "training": asdict(comparison.training),
         "pretrain": to_plain(comparison.pretrain),
         "data": {
@@ -155,7 +155,7 @@ def _document(
             results,
             files,
             log_dir=comparison.log_dir,
-            kind=comparison.evaluation.score_kind,
+            ranking=comparison.evaluation.yardstick,
             reference=variants[0].name,
             pairs=pairs,
             replicates=comparison.config.replicates,

@@ -1,7 +1,7 @@
 """What a comparison measures of a trial: calibrated on the validation period, scored and valued on the test period."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyarrow as pa
@@ -9,6 +9,7 @@ import pyarrow as pa
 from rosa_ray.calibration import Calibration, CalibrationConfig, CalibrationSums, fit_calibration
 from rosa_ray.evaluation.evaluate import period_metrics, policy_metrics
 from rosa_ray.evaluation.predictions import calibrated_columns
+from rosa_ray.evaluation.returns import fit_returns
 from rosa_ray.evaluation.scoring import Scorer
 from rosa_ray.features import EncodedUsers, Split
 from rosa_ray.storage import remove_tree, write_parquet
@@ -48,8 +49,10 @@ def measure_trial(trial: Trial, latency_requests: int, candidates: int) -> Recor
 def _measure(run: TrialRun, latency_requests: int, candidates: int) -> dict[str, Any]:
     trial, scorer = run.trial, run.scorer()
     users = [scorer.encode(table) for table in run.tables()]
-    files = _write_predictions(trial, scorer, users)
-    policy = policy_metrics(files, trial.log_dir, trial.evaluation)
+    calibration = _calibrate(trial.calibration, scorer, users)
+    files = _write_predictions(trial, scorer, users, calibration)
+    config = trial.evaluation
+    policy = policy_metrics(files, trial.log_dir, config.yardstick, calibration.returns, config.off_policy_clip)
     return {
         "test": period_metrics(files, Split.TEST, trial.log_dir) | policy,
         "valid": period_metrics(files, Split.VALID, trial.log_dir),
@@ -57,8 +60,9 @@ def _measure(run: TrialRun, latency_requests: int, candidates: int) -> dict[str,
     }
 
 
-def _write_predictions(trial: Trial, scorer: Scorer, users: Sequence[EncodedUsers]) -> list[str]:
-    calibration = _calibrate(trial.calibration, scorer, users)
+def _write_predictions(
+    trial: Trial, scorer: Scorer, users: Sequence[EncodedUsers], calibration: Calibration
+) -> list[str]:
     remove_tree(trial.place.predictions_dir)
     files = [trial.place.predictions(part) for part in range(len(users))]
     for path, part in zip(files, users, strict=True):
@@ -71,4 +75,6 @@ def _calibrate(config: CalibrationConfig, scorer: Scorer, users: Sequence[Encode
     sums = CalibrationSums()
     for part in users:
         sums.update(scorer.score(part, Split.VALID))
-    return fit_calibration(sums, config)
+    calibration = fit_calibration(sums, config)
+    candidates = (scorer.score(part, Split.VALID_POLICY) for part in users)
+    return replace(calibration, returns=fit_returns(calibration, sums, candidates, config))

@@ -18,11 +18,10 @@ from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
 from rosa_ray.metrics import (
     LOGLOSS_EPS,
-    ScoreKind,
+    Ranking,
     auc_statistic,
     conversion_weights,
     greedy_policy,
-    score_revenue,
     student_quantile,
     uniform_policy,
 )
@@ -68,13 +67,13 @@ class TrialStatistics:
         files: its predictions.
         users: sorted keys of all users of the study's test period.
         log_dir: of the truth; without one the policy figures and those of `TrueStatistics` are None.
-        kind: what the policy ranks by.
+        ranking: what the policy ranks by.
 
     Raises:
         InputError: the predictions hold other users than the study's.
     """
 
-    def __init__(self, files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind) -> None:
+    def __init__(self, files: Sequence[str], users: Array, log_dir: str, ranking: Ranking) -> None:
         test = read_predictions(files, Split.TEST, _LABELLED)
         self._row = positions(users, test["user_key"])
         self._users = len(users)
@@ -96,7 +95,7 @@ class TrialStatistics:
             "ctcvr_pcoc": (self._per_user(bought * test["p_ctcvr"]), self._per_user(bought * both)),
         }
         self._true = TrueStatistics(files, users, log_dir)
-        self.policies = _policies(files, users, log_dir, kind)
+        self.policies = _policies(files, users, log_dir, ranking)
 
     def __call__(self, drawn: Draw) -> Figures:
         """All figures of a draw, None where undefined; `policy_roas` and `policy_revenue` are for indices."""
@@ -191,7 +190,7 @@ def mean_figures(rows: Sequence[Figures]) -> Figures:
     return means
 
 
-def _policies(files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind) -> dict[str, Policies] | None:
+def _policies(files: Sequence[str], users: Array, log_dir: str, ranking: Ranking) -> dict[str, Policies] | None:
     truth = read_truth(log_dir)
     if truth is None:
         return None
@@ -200,8 +199,8 @@ def _policies(files: Sequence[str], users: Array, log_dir: str, kind: ScoreKind)
     revenue, cost = joined["expected_revenue"], joined["expected_cost"]
     requests, ties = rows["request_key"], rows["impression_key"]
     chosen = {
-        "policy": greedy_policy(policy_scores(rows, kind), requests, ties),
-        "oracle": greedy_policy(score_revenue(kind, revenue, cost), requests, ties),
+        "policy": greedy_policy(policy_scores(rows, ranking), requests, ties),
+        "oracle": greedy_policy(ranking.of_truth.of_revenue(revenue, cost), requests, ties),
         "random": uniform_policy(requests),
     }
     row = positions(users, rows["user_key"])

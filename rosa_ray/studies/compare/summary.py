@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.features import Split
-from rosa_ray.metrics import ScoreKind
+from rosa_ray.metrics import Ranking
 from rosa_ray.studies.compare.statistics import LEVEL, Figures, TrialStatistics, bootstrap
 from rosa_ray.studies.compare.true_statistics import truth_ceilings
 from rosa_ray.studies.compare.variants import Variant
@@ -41,7 +41,7 @@ def summarise(
     files: Mapping[str, Sequence[Sequence[str]]],
     *,
     log_dir: str,
-    kind: ScoreKind,
+    ranking: Ranking,
     reference: str,
     pairs: Sequence[tuple[str, str]],
     replicates: int,
@@ -60,7 +60,7 @@ def summarise(
     first = files[variants[0].name][0]
     keys = [read_predictions(first, split, ("user_key",))["user_key"] for split in (Split.TEST, Split.POLICY)]
     users = np.unique(np.concatenate(keys)).astype(np.int64)
-    statistics = {name: [TrialStatistics(paths, users, log_dir, kind) for paths in files[name]] for name in trials}
+    statistics = {name: [TrialStatistics(paths, users, log_dir, ranking) for paths in files[name]] for name in trials}
     drawn = bootstrap(statistics, reference, len(users), replicates)
     return {
         "variants": [_describe(variant, trials[variant.name], drawn[variant.name], files) for variant in variants],

@@ -1,6 +1,6 @@
 """The document of a study as tables for a terminal, in the form of the paper's Tables 2 and 3."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -40,7 +40,13 @@ _PRINTED |= {"true_pcoc": ".3f", "true_cvr_pcoc": ".3f", "true_excess_logloss": 
 def comparison_tables(document: Mapping[str, Any]) -> list[Table]:
     """Quality, by labels and by the truth where there is one, speed and gaps of a study."""
     against_truth = truth_table(document)
-    tables = [quality_table(document), against_truth, speed_table(document), gaps_table(document)]
+    tables = [
+        quality_table(document),
+        against_truth,
+        score_table(document),
+        speed_table(document),
+        gaps_table(document),
+    ]
     return [table for table in tables if table is not None]
 
 
@@ -70,6 +76,55 @@ def truth_table(document: Mapping[str, Any]) -> Table | None:
     reached = {**_TRUTH_ITSELF, **(document.get("ceilings") or {})}
     table.add_row("the truth", *(_cell(name, reached.get(name)) for name in shown), style="dim")
     return table
+
+
+def score_table(document: Mapping[str, Any]) -> Table | None:
+    """What each model earns by every kind of score, means over seeds; None where no trial knows."""
+    found = {row["name"]: mean_kinds(row["trials"]) for row in document["variants"]}
+    kinds = list(dict.fromkeys(kind for one in found.values() for kind in one))
+    if not kinds:
+        return None
+    reference = next(row["label"] for row in document["variants"] if row["name"] == document["reference"])
+    title = f"ROI, profit, and ROAS in percent of {reference}'s, by what ads are ranked by"
+    table = Table("model", *kinds, title=title)
+    base = found[document["reference"]]
+    for row in document["variants"]:
+        mine = found[row["name"]]
+        table.add_row(row["label"], *(_earned(mine.get(kind), base.get(kind)) for kind in kinds))
+    oracles = (next((one[kind] for one in found.values() if kind in one), {}) for kind in kinds)
+    table.add_row("the truth", *map(_oracle, oracles), style="dim")
+    return table
+
+
+def mean_kinds(trials: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Means over trials of the figures of `rosa_ray.evaluation.kinds.value_kinds`, empty where one has none.
+
+    >>> mean_kinds([{"test": {"kinds": {"roi": {"roi": 1.0}}}}, {"test": {"kinds": {"roi": {"roi": 2.0}}}}])
+    {'roi': {'roi': 1.5}}
+    """
+    each = [trial["test"].get("kinds") for trial in trials]
+    if not each or not all(each):
+        return {}
+    first: Mapping[str, Mapping[str, float | None]] = each[0]
+    return {
+        kind: {
+            name: sum(one[kind][name] for one in each) / len(each)
+            for name in figures
+            if all(one.get(kind, {}).get(name) is not None for one in each)
+        }
+        for kind, figures in first.items()
+    }
+
+
+def _earned(mine: Mapping[str, float] | None, base: Mapping[str, float] | None) -> str:
+    if not mine or "roi" not in mine:
+        return "–"
+    gain = f", {100 * (mine['roi'] + 1) / (base['roi'] + 1):.1f} %" if base and base.get("roi", -1) > -1 else ""
+    return f"{mine['roi']:.2f}, {mine['profit']:,.0f}{gain}"
+
+
+def _oracle(one: Mapping[str, float]) -> str:
+    return f"{one['oracle_roi']:.2f}, {one['oracle_profit']:,.0f}" if "oracle_roi" in one else "–"
 
 
 def speed_table(document: Mapping[str, Any]) -> Table:

@@ -103,8 +103,10 @@ def policy_values(
     truth = read_truth(log_dir)
     if truth is not None:
         joined = join_truth(truth, candidates["impression_key"], log_dir)
-        values["exact"] = evaluate_policy(config.score_kind, candidates, joined)["policy_roi"]
-    estimate = ((estimated_value(shown, candidates, config)["off_policy"] or {}).get("snips") or {}).get("roi")
+        values["exact"] = evaluate_policy(config.yardstick, candidates, joined)["policy_roi"]
+    ranking, clip = config.yardstick, config.off_policy_clip
+    off_policy = estimated_value(shown, candidates, ranking, clip)["off_policy"] or {}
+    estimate = (off_policy.get("snips") or {}).get("roi")
     values["snips"] = estimate["estimate"] if estimate else None
     return values
 

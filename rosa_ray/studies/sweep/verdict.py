@@ -70,6 +70,6 @@ def _roi_statistic(trial: SweepTrial, truth: Mapping[str, np.ndarray], place: Ru
     files = list_predictions(place.evaluation.predictions)
     rows = read_predictions(files, Split.POLICY, ("user_key", *CANDIDATE_COLUMNS))
     joined = join_truth(truth, rows["impression_key"], trial.log_dir)
-    scores = policy_scores(rows, trial.evaluation.score_kind)
+    scores = policy_scores(rows, trial.evaluation.yardstick)
     policy = greedy_policy(scores, rows["request_key"], rows["impression_key"])
     return roi_statistic(policy, joined["expected_revenue"], joined["expected_cost"], rows["user_key"])

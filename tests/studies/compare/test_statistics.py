@@ -9,6 +9,7 @@ from rosa_ray.errors import InputError
 from rosa_ray.evaluation.predictions import read_predictions
 from rosa_ray.evaluation.true_metrics import true_metrics
 from rosa_ray.features import Split
+from rosa_ray.metrics import Ranking
 from rosa_ray.studies.compare.statistics import TrialStatistics, bootstrap
 from rosa_ray.studies.compare.summary import bounds, gaps
 from rosa_ray.studies.compare.true_statistics import OVER_CANDIDATES, OVER_SHOWN, truth_ceilings
@@ -25,7 +26,7 @@ def _trial(root: Path, log_dir: str, seed: int, spread: float) -> tuple[TrialSta
     files = write_predictions(root, predicted_columns(seed, spread))
     keys = [read_predictions(files, split, ("user_key",))["user_key"] for split in (Split.TEST, Split.POLICY)]
     users = np.unique(np.concatenate(keys))
-    return TrialStatistics(files, users, log_dir, "roi"), files, users
+    return TrialStatistics(files, users, log_dir, Ranking("roi")), files, users
 
 
 def test_the_whole_sample_gives_the_figures_of_evaluation(tmp_path: Path, log_dir: str) -> None:
@@ -49,7 +50,7 @@ def test_without_a_truth_there_are_no_such_figures(tmp_path: Path) -> None:
 def test_a_trial_of_other_users_is_refused(tmp_path: Path, log_dir: str) -> None:
     _, files, users = _trial(tmp_path / "a", log_dir, 1, 0.5)
     with pytest.raises(InputError, match="holds other users"):
-        TrialStatistics(files, users[:-1], log_dir, "roi")
+        TrialStatistics(files, users[:-1], log_dir, Ranking("roi"))
 
 
 def test_verdicts_on_a_nearer_model_the_same_one_and_a_worse_one(tmp_path: Path, log_dir: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from rosa_ray.metrics import Ranking
 from rosa_ray.models import LossConfig, ranker_settings
 from rosa_ray.studies.compare.summary import PAPER, summarise
 from rosa_ray.studies.compare.tables import comparison_tables, truth_table
@@ -30,7 +31,7 @@ def _document(root: Path, log_dir: str) -> dict[str, Any]:
         {name: [TRIAL] * 3 for name in SPREADS},
         files,
         log_dir=log_dir,
-        kind="roi",
+        ranking=Ranking("roi"),
         reference="din",
         pairs=[("rosa", "din")],
         replicates=50,
