@@ -43,7 +43,7 @@ class Auctions:
     def in_blocks(
         cls, price: npt.ArrayLike, value: npt.ArrayLike, click: npt.ArrayLike, auctions_per_block: int
     ) -> "Auctions":
-        """Cut a log of n auctions, in time order, into blocks of equal length. A last piece that is shorter is left out.
+        """Cut a log of n auctions, in time order, into blocks of equal length; a shorter rest is left out.
 
         Args:
             price, value, click: as of the class, each (n,).

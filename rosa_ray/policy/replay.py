@@ -81,8 +81,8 @@ def replay(bidder: Bidder, auctions: Auctions, budget: int, trials: int = 0) -> 
 
     Args:
         budget: of each block, >= 0, in the unit of prices.
-        trials: replay the blocks so many times side by side, for a bidder that bids otherwise in each: results then have
-            the shape (trials, B). 0 replays once, and results have the shape (B,).
+        trials: replay the blocks so many times side by side, for a bidder that bids otherwise in each. Results then
+            have the shape (trials, B). 0 replays once, and results have the shape (B,).
 
     Raises:
         ValueError: a bid is no integer, negative or above the budget left.

@@ -1,8 +1,8 @@
 """Bid value over the shadow price of the budget, and move that price with the spend.
 
 With λ, the expected clicks that one more unit of budget would win, the bid value / λ wins exactly what is worth its
-price. λ of the tuning auctions is that of the fractional knapsack over all of them. In a block it follows the spend by
-multiplicative dual descent (Balseiro and Gur, Management Science 2019, adaptive pacing): with ρ the budget of an auction,
+price. λ of the tuning auctions is that of the fractional knapsack over all of them. In a block it follows the spend, by
+adaptive pacing (Balseiro and Gur, Management Science 2019) with multiplicative steps: with ρ the budget of an auction,
 
     log λ ← log λ + ε (paid - ρ) / ρ.
 """

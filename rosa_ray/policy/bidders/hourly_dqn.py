@@ -8,7 +8,7 @@ actions and network here are this project's own choice:
 - the state is budget left, time left, their ratio, and wins, spend and value of the last period;
 - the action multiplies the price per click of `Linear`, by one of nine factors;
 - the reward is the expected clicks of the period, as a share of what `Linear` wins in a block;
-- double DQN without discount, learned from replays of the tuning blocks, ε-greedy. The weights that win most there stay.
+- double DQN without discount learns from ε-greedy replays of the tuning blocks. The weights that win most there stay.
 """
 
 import numpy as np
@@ -88,7 +88,9 @@ class HourlyDqn:
 
     def _act(self, state: State) -> None:
         features = self._features(state)
-        best = np.zeros(self._factor.shape, np.int64) if self.network is None else self.network.values(features).argmax(-1)
+        best = (
+            np.zeros(self._factor.shape, np.int64) if self.network is None else self.network.values(features).argmax(-1)
+        )
         if self._explore:
             drawn = self._rng.integers(0, FACTORS.size, best.shape)
             best = np.where(self._rng.random(best.shape) < self._explore, drawn, best)
@@ -105,7 +107,14 @@ class HourlyDqn:
         budget_left = state.budget_left / max(self._budget, 1)
         spend = (self._left_at_start - state.budget_left) / max(self._budget * passed / self._length, 1)
         worth = self._worth / (passed * self.linear.mean_value)
-        each = (budget_left, np.full(budget_left.shape, time_left), budget_left / time_left, self._won / passed, spend, worth)
+        each = (
+            budget_left,
+            np.full(budget_left.shape, time_left),
+            budget_left / time_left,
+            self._won / passed,
+            spend,
+            worth,
+        )
         return np.minimum(np.stack(each, axis=-1), 3.0)
 
     def _transitions(self, outcome: Outcome, tuning: Auctions, scale: float) -> Transitions:

@@ -1,7 +1,7 @@
 """Linear bidding: a base price times how much better than the average an impression is.
 
-Perlich et al., KDD 2012. The base price is the one that wins most expected clicks on the tuning blocks with this budget.
-It is the rival that every other bidder is measured against.
+Perlich et al., KDD 2012. The base price is the one that wins most expected clicks on the tuning blocks with this
+budget. It is the rival that every other bidder is measured against.
 """
 
 import numpy as np

@@ -81,7 +81,9 @@ def values_of_rest(prices: Ints, probabilities: Floats, mean_value: float, aucti
     """
     table = np.zeros((auctions + 1, budget + 1))
     affordable = prices <= budget
-    chances = [(int(price), chance) for price, chance in zip(prices[affordable], probabilities[affordable], strict=True)]
+    chances = [
+        (int(price), chance) for price, chance in zip(prices[affordable], probabilities[affordable], strict=True)
+    ]
     gain = np.empty(budget)
     for t in range(1, auctions + 1):
         before, now = table[t - 1], table[t]
