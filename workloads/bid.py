@@ -18,6 +18,8 @@ from rosa_ray.storage import write_json
 
 SELECTED = "every block of the published files was chosen to hold a click: clicks are no estimate of a rate"
 
+MOST_SHARE = 1_000_000
+
 
 @dataclass(frozen=True)
 class BidOptions:
@@ -69,7 +71,7 @@ def parse_budgets(text: str) -> dict[str, Fraction]:
     """Shares of a budget by their text.
 
     Raises:
-        ConfigError: one is no number above 0, or there twice.
+        ConfigError: one is no number above 0 and up to a million, or is there twice.
 
     >>> parse_budgets("1/32, 0.5")
     {'1/32': Fraction(1, 32), '0.5': Fraction(1, 2)}
@@ -82,6 +84,8 @@ def parse_budgets(text: str) -> dict[str, Fraction]:
             raise ConfigError(f"--budgets has '{name}', which is no number; give shares such as 1/32,1/8") from None
         if share <= 0:
             raise ConfigError(f"--budgets has '{name}'; a budget must be above 0")
+        if share > MOST_SHARE:
+            raise ConfigError(f"--budgets has '{name}'; a budget of {MOST_SHARE:,} buys all there is")
         if share in found.values():
             raise ConfigError(f"--budgets has '{name}' twice")
         found[name] = share

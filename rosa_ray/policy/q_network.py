@@ -19,8 +19,8 @@ class QNetwork:
     >>> states, actions = np.array([[0.0], [1.0]] * 2), np.array([0, 0, 1, 1])
     >>> for _ in range(500):
     ...     network.learn(states, actions, np.array([0.0, 1.0, 1.0, 0.0]), 0.02)
-    >>> network.values(states[:2]).round(1).tolist()
-    [[0.0, 1.0], [1.0, 0.0]]
+    >>> network.values(states[:2]).argmax(axis=1).tolist()
+    [1, 0]
     """
 
     def __init__(self, features: int, hidden: int, actions: int, rng: np.random.Generator) -> None:

@@ -21,6 +21,9 @@ from rosa_ray.errors import InputError
 from rosa_ray.storage import full_path, open_file, readable
 
 PATTERN = "rlb_*_validation.txt*"
+LARGEST_PRICE = 1_000_000
+"""Fen per thousand impressions: ten yuan for one. iPinYou's highest is 300. So sums of a log stay whole numbers."""
+
 _NAME = re.compile(r"rlb_(\w+)_validation\.txt(?:\.gz)?$")
 
 
@@ -71,7 +74,7 @@ def read_campaign(path: str) -> AuctionLog:
     """Read the auctions of one campaign.
 
     Raises:
-        InputError: the file is missing, empty or cut off; a row is malformed; a price is no whole number >= 0; a p_ctr
+        InputError: the file is missing, empty or cut off; a row is malformed; a price is no whole number from 0 to a million; a p_ctr
             is outside of 0 to 1; a block has more or fewer rows than the first line says. The message names the line.
     """
     name = _NAME.search(path)
@@ -140,8 +143,10 @@ def _row(path: str, number: int, fields: list[str]) -> tuple[int, int, float]:
         raise InputError(f"{at}: the click is '{fields[0]}'; it is 0 or 1")
     if not math.isfinite(price) or price < 0:
         raise InputError(f"{at}: the price is {fields[1]}; it must be finite and not negative")
-    if price != int(price):
-        raise InputError(f"{at}: the price is {fields[1]}; it must be whole fen per thousand impressions")
+    if price != int(price) or price > LARGEST_PRICE:
+        raise InputError(
+            f"{at}: the price is {fields[1]}; it must be whole fen per thousand impressions, at most {LARGEST_PRICE:,}"
+        )
     if not 0 <= p_ctr <= 1:
         raise InputError(f"{at}: p_ctr is {fields[2]}; it must lie from 0 to 1")
     return int(fields[0]), int(price), p_ctr

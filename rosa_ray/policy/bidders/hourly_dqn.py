@@ -22,7 +22,9 @@ from rosa_ray.policy.replay import Bidder, Outcome, State, replay, whole_bids
 PERIODS = 20
 FACTORS = np.array([0.4, 0.55, 0.7, 0.85, 1.0, 1.2, 1.4, 1.8, 2.5])
 _FEATURES, _HIDDEN = 6, 32
-_EPISODES, _TRIALS, _STEPS, _BATCH, _RATE = 60, 4, 60, 256, 2e-3
+EPISODES = 60
+"""Replays to learn from."""
+_TRIALS, _STEPS, _BATCH, _RATE = 4, 60, 256, 2e-3
 _MOST_KEPT = 80_000
 """Transitions to learn from; older ones are forgotten."""
 
@@ -53,8 +55,8 @@ class HourlyDqn:
         network = self.network = QNetwork(_FEATURES, _HIDDEN, FACTORS.size, self._rng)
         kept: list[Transitions] = []
         best, best_won = network.copy_of_weights(), -1.0
-        for episode in range(_EPISODES):
-            self._explore = max(1 - 1.5 * episode / _EPISODES, 0.05)
+        for episode in range(EPISODES):
+            self._explore = max(1 - 1.5 * episode / EPISODES, 0.05)
             outcome = replay(self, tuning, budget, trials=_TRIALS)
             kept = _newest([*kept, self._transitions(outcome, tuning, scale)])
             self._learn(network, [np.concatenate(column) for column in zip(*kept, strict=True)])

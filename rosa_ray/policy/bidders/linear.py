@@ -31,7 +31,8 @@ class Linear:
         self.mean_value = mean_value(tuning)
         bases = base_prices(tuning)
         outcome = replay(_Scaled(bases[:, None] / self.mean_value), tuning, budget, trials=bases.size)
-        self.base_price = float(bases[outcome.expected_clicks.sum(axis=1).argmax()])
+        won = outcome.expected_clicks.sum(axis=1)
+        self.base_price = float(bases[won == won.max()][-1])  # of equals the highest: it buys all where budgets allow
 
     def start(self, shape: tuple[int, ...]) -> None:
         """Nothing is remembered."""
