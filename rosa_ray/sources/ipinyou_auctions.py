@@ -74,8 +74,9 @@ def read_campaign(path: str) -> AuctionLog:
     """Read the auctions of one campaign.
 
     Raises:
-        InputError: the file is missing, empty or cut off; a row is malformed; a price is no whole number from 0 to a million; a p_ctr
-            is outside of 0 to 1; a block has more or fewer rows than the first line says. The message names the line.
+        InputError: the file is missing, empty or cut off; a row is malformed; a price is no whole number from 0 to a
+            million; a p_ctr is outside of 0 to 1; a block has more or fewer rows than the first line says. The message
+            names the line.
     """
     name = _NAME.search(path)
     lines = _lines(path)
