@@ -132,7 +132,7 @@ class _Progress:
 
 def _print(found: dict[str, Any], names: list[str]) -> None:
     for budget, of_bidder in found["in_all"].items():
-        table = Table(title=f"budget {budget}, all campaigns", title_justify="left", box=SIMPLE, pad_edge=False)
+        table = Table(title=f"budget {budget}, all campaigns", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
         for column in ("bidder", "expected\nclicks", f"above {RIVAL}", "ahead", "clicks*", "won", "spent"):
             table.add_column(column, justify="left" if column == "bidder" else "right", no_wrap=True)
         for name in sorted(names, key=lambda name: -of_bidder[name]["expected_clicks"]):
