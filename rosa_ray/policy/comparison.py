@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from time import perf_counter
 from typing import Any
 
@@ -57,7 +58,7 @@ class Cell:
 
 def compare(
     campaigns: Mapping[str, Auctions],
-    budgets: Mapping[str, Any],
+    budgets: Mapping[str, Fraction | float],
     bidders: Sequence[str],
     seed: int = 1,
     on_cell: Callable[[Cell], None] = lambda cell: None,
@@ -74,6 +75,10 @@ def compare(
     Raises:
         ConfigError: there is no bidder of that name.
         ValueError: a campaign has one block.
+
+    >>> auctions = Auctions.in_blocks([2, 4, 2, 4], [0.1, 0.3, 0.1, 0.3], [0, 0, 0, 1], 2)
+    >>> totals(compare({"a": auctions}, {"1": 1}, ["linear", "rlb"]))
+    {'1': {'linear': 0.4, 'rlb': 0.4}}
     """
     cells = []
     for campaign, auctions in campaigns.items():
