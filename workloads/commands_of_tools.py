@@ -1,4 +1,4 @@
-"""Studies, reports, cluster files and the demo: what the verbs are called, what they take and what they run."""
+"""Studies, reports, cluster files, auctions, the demo: what the verbs are called, what they take and what they run."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -106,6 +106,32 @@ def check_cluster(
         from workloads import cluster_check as verb
 
         return verb.run(files, verbs())
+
+    raise typer.Exit(guarded(run, debug))
+
+
+bid = typer.Typer(help="Let bidders with budgets replay logged second-price auctions.", no_args_is_help=True)
+app.add_typer(bid, name="bid")
+
+
+@bid.command("ipinyou")
+def bid_ipinyou(
+    path: Annotated[str, typer.Option(help="Folder with rlb_CAMPAIGN_validation.txt.gz of each campaign.")],
+    budgets: Annotated[
+        str, typer.Option(help="Shares of what a block costs at the mean price of the tuning blocks.")
+    ] = "1/32,1/8",
+    bidders: Annotated[str, typer.Option(help="Names, such as rlb,duals; default: all. linear always bids.")] = "",
+    auctions: Annotated[int, typer.Option(help="Auctions of a block.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of what bidders draw.")] = 1,
+    out: Annotated[str, typer.Option(help="JSON file to write.")] = "",
+    debug: DebugOption = False,
+) -> None:
+    """Fit bidders on half of the blocks of every campaign, replay the other half, and print what each won."""
+
+    def run() -> int:
+        from workloads import bid as verb
+
+        return verb.run_ipinyou(verb.BidOptions(path, budgets, bidders, auctions, seed, out))
 
     raise typer.Exit(guarded(run, debug))
 

@@ -57,6 +57,55 @@ def test_counters_of_ads() -> None:
         _agree(row[1:4], [figures[name] for name in ("days", "window_ms", "kept_ms")])
 
 
+def test_bids_on_real_auctions() -> None:
+    found = _load("bid_ipinyou")
+    in_all, by_campaign = found["in_all"], found["by_campaign"]
+    for name in found["settings"]["bidders"]:
+        sums, counts = (row[1:] for row in _rows("Bids on real auctions") if row[0] == f"`{name}`")
+        for at, budget in enumerate(("1/32", "1/8")):
+            row = in_all[budget][name]
+            cells, values = [sums[2 * at]], [row["expected_clicks"]]
+            if name != "linear":
+                cells, values = [*cells, *_interval(sums[2 * at + 1])], [*values, *_gap(row)]
+            won, spent = 100 * row["auctions_won"] / row["auctions"], 100 * row["spend"] / row["budget"]
+            _agree([*cells, *counts[3 * at : 3 * at + 3]], [*values, row["clicks"], won, spent])
+        if name != "linear":
+            _agree([sums[4]], [found["above_linear"][name]["above"]])
+    for campaign, of_budget in by_campaign.items():
+        gaps = [_gap(of_budget[budget][name]) for budget in ("1/32", "1/8") for name in ("rlb", "duals")]
+        for cell, gap in zip(_row("Bids on real auctions", campaign), gaps, strict=True):
+            _agree(_interval(cell), gap)
+
+
+def test_what_is_said_of_bids_without_one_campaign_and_over_seeds() -> None:
+    found, seeds = _load("bid_ipinyou"), _load("bid_ipinyou_seeds")["rows"]
+    for name, said in (("rlb", "RLB is 5.3 % and 11.7 %"), ("duals", "shadow prices are 6.8 % and 13.7 %")):
+        assert said in PAGE.replace("\n", " ")
+        _agree(_NUMBER.findall(said), [_gap_without("2997", found, name, budget) for budget in ("1/32", "1/8")])
+    for said, budget in (("-18.8 % to +2.9 % at 1/32", "1/32"), ("-5.7 % to +7.2 % at 1/8", "1/8")):
+        assert f"from {said}" in PAGE.replace("\n", " ")
+        gaps = [100 * row["gap_to_linear"] for row in seeds if row["budget"] == budget]
+        _agree(_NUMBER.findall(said)[:2], [min(gaps), max(gaps)])
+        best = [found["totals"][budget][name] for name in ("rlb", "pid", "duals")]
+        assert max(row["expected_clicks"] for row in seeds if row["budget"] == budget) < min(best)
+
+
+def _gap_without(campaign: str, found: Mapping[str, Any], name: str, budget: str) -> float:
+    left = [of_budget[budget] for other, of_budget in found["by_campaign"].items() if other != campaign]
+    won, by_linear = (sum(cell[bidder]["expected_clicks"] for cell in left) for bidder in (name, "linear"))
+    return 100 * (won / by_linear - 1)
+
+
+def _gap(row: Mapping[str, float]) -> list[float]:
+    """Gap to linear bids and the ends of its interval, in per cent."""
+    return [100 * row[name] for name in ("gap_to_linear", "gap_low", "gap_high")]
+
+
+def _interval(cell: str) -> list[str]:
+    """The three numbers of a cell such as `+1.0 % (+0.5 … +1.5)`."""
+    return _NUMBER.findall(cell)
+
+
 def _load(name: str) -> Mapping[str, Any]:
     document: Mapping[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
     return document
