@@ -25,10 +25,10 @@ unit: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4 --durations=10
 
 integration: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -q -m integration --durations=10 tests
+	@$(BIN)/python -m pytest -q -m "integration and not nightly" --durations=10 tests
 
 # Minutes more than a change should wait for: the unit tests once more with the lines that they reach, the loop on S3,
-# users kept to their replica, a sweep.
+# users kept to their replica, a sweep, a rollout of the graph of three deployments, another ranker on a bare log.
 nightly: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4 --cov --cov-report=
 	@$(BIN)/python -m pytest -q -m nightly --durations=10 tests

@@ -82,7 +82,7 @@ class Load:
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("ray_cluster")
-@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("fused", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_a_refit_and_the_way_back_lose_no_request(world: World, run: tuple[Path, ServiceSettings], fused: bool) -> None:
     home, settings = run
     # Replicas that start take the cores from those that answer, longer than production's deadline on a busy machine.

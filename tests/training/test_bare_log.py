@@ -62,7 +62,7 @@ def preprocessed(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("name", ["rosa", "deepfm"])
+@pytest.mark.parametrize("name", ["rosa", pytest.param("deepfm", marks=pytest.mark.nightly)])
 def test_what_the_column_says_of_clicks_is_learned_and_the_rest_is_said_to_be_off(
     name: str, preprocessed: tuple[str, dict[str, Any]], tmp_path: Path
 ) -> None:
