@@ -126,7 +126,7 @@ def _show(summary: dict[str, Any], path: str) -> None:
     typer.echo(f"{path}: everything above as JSON, {summary['seconds']:.0f} s in all")
 
 
-_COLUMNS = ("ad_id", "p_ctr", "p_cvr", "value", "expected_cost", "expected_roi")
+_COLUMNS = ("ad_id", "p_ctr", "p_cvr", "value", "expected_cost", "expected_roi", "score")
 
 
 def _policy_names(test: dict[str, Any]) -> tuple[str, ...]:

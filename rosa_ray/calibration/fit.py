@@ -20,9 +20,6 @@ from rosa_ray.words import one_class_reason
 MIN_SLOPE = 0.1
 """Least rise of a calibrated logit per logit, so that a flat stretch neither inverts a ranking nor makes ties."""
 
-SLOPE_CAUTION = 10.0
-"""How many times more evidence a slope needs than a shift, as `calibration.slope_caution` says by default."""
-
 MAX_KNOTS = 20
 _NEWTON_STEPS = 50
 _TOLERANCE = 1e-10
@@ -124,7 +121,7 @@ def level_error(positives: float, day_spread: float, days: float) -> float:
 def fit_platt(
     sums: HeadSums,
     prior_positives: float,
-    caution: float = SLOPE_CAUTION,
+    caution: float = CalibrationConfig.slope_caution,
     slope: float = 1.0,
     level_prior: float | None = None,
 ) -> Curve:
