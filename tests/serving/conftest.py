@@ -80,6 +80,11 @@ class World:
     store: Path
     model: ServedModel
 
+    @property
+    def users(self) -> EncodedUsers:
+        """All users, encoded."""
+        return encode_users(self.rows, self.features)
+
     def settings(self, store: Path, **serving: object) -> ServiceSettings:
         """Of a service that waits: on a busy machine an answer in time is no matter of the code."""
         patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
@@ -178,9 +183,7 @@ def write_world_bundle(
 
 def write_refit(world: World, home: Path, store: Path, seed: int) -> str:
     """A bundle of other weights in a run of its own, with its states in the store; returns the model's version."""
-    model = load_model(
-        write_world_bundle(home, world.features, seed=seed, users=encode_users(world.rows, world.features))
-    )
+    model = load_model(write_world_bundle(home, world.features, seed=seed, users=world.users))
     opened = open_store(StoreConfig(path=str(store), states_dtype="float32"), model.features.config, model.version)
     version = StoreVersion(counting_fingerprint(model.features.config), NOW_US, "log")
     opened.begin_load(version, model.version, 1000)
