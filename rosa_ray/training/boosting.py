@@ -69,6 +69,7 @@ def boost(
     shrinkage: float,
     seed: int,
     threads: int = 1,
+    most: int = MOST_ROUNDS,
 ) -> Trees:
     """Add trees as long as the log loss of the validation rows falls; the best number of them is kept.
 
@@ -77,6 +78,7 @@ def boost(
         growth: LightGBM's parameters of the trees.
         shrinkage: what each tree counts.
         threads: change the time taken, not the trees.
+        most: trees at most.
 
     Returns:
         The start alone where the training rows have one label only, or there is nothing to validate on.
@@ -104,7 +106,7 @@ def boost(
         valid.matrix.values, valid.label, valid.weight, init_score=np.full(len(valid.label), plain.start)
     )
     stop = lgb.early_stopping(PATIENCE, verbose=False)
-    grown = lgb.train(params, told, MOST_ROUNDS, valid_sets=[held_out], callbacks=[stop])
+    grown = lgb.train(params, told, most, valid_sets=[held_out], callbacks=[stop])
     fitted = Trees(plain.start, grown.model_to_string(num_iteration=grown.best_iteration))
     return fitted if log_loss(fitted, valid) < log_loss(plain, valid) else plain
 
