@@ -197,11 +197,11 @@ def _with_trees(
     device = "cuda" if job.training.use_gpu and torch.cuda.is_available() else "cpu"
     users = cache(partial(reader_of, job, state))
     found = []
-    for one, weights in zip(member_jobs(job), members, strict=True):
+    for number, (one, weights) in enumerate(zip(member_jobs(job), members, strict=True)):
         whole, told = with_trees(one, weights, state, users, device)
         found.append(whole)
         for head in told:
-            tell(head.line)
+            tell(head.line if len(members) == 1 else f"member {number + 1}: {head.line}")
     return found
 
 

@@ -34,6 +34,10 @@ def test_a_fit_is_repeated_to_the_last_digit_and_a_seed_makes_another() -> None:
     assert np.array_equal(one, fitted(train, valid, 1, threads=2).predict(asked))
 
 
+def test_there_are_no_more_trees_than_asked_for() -> None:
+    assert boost(rows_of(0), rows_of(1), 0.3, CLICKS, shrinkage=0.1, seed=1, most=3).rounds == 3
+
+
 def test_a_kept_model_predicts_the_same() -> None:
     model = fitted(rows_of(0), rows_of(1))
     kept = Trees.from_state_dict(model.state_dict("click"), "click")
