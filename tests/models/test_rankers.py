@@ -49,11 +49,9 @@ ABLATIONS = [
 ADDITIONS = [
     *((name, {"recency": True}) for name in ranker_names()),
     ("rosa", {"match_window": 3 * WINDOW + 5}),
-    ("rosa", {"foresight": True}),
-    ("rosa", {"field_attention": True}),
+    *(("rosa", {part: True}) for part in ("foresight", "field_attention")),
     ("rosa", {"transitions": True, "exact_match": False}),
-    ("rosa", {"boosted": False}),
-    ("rosa", {"boosted": True, "transitions": False}),
+    ("rosa", {"transitions": False}),
     ("din", {"exact_match": True, "match_window": 2 * WINDOW}),
     ("wide_deep", {"match_window": 3 * WINDOW + 5}),
 ]
