@@ -66,10 +66,13 @@ def test_labels_change_no_score(users: EncodedUsers, ranker: nn.Module) -> None:
 
 
 def test_a_model_of_before_a_setting_scores_as_it_did(users: EncodedUsers) -> None:
-    """Descriptions of models of version 0.1 name neither transitions nor the scale of states."""
+    """Descriptions of models of version 0.1 name neither transitions nor trees nor the scale of states."""
     state = tiny_users(users=12, per_user=7)[1]
     former = build_ranker(
-        "rosa", SETTINGS | {"transitions": False, "state_scale": 1.0}, state.table_sizes, state.base_rates
+        "rosa",
+        SETTINGS | {"transitions": False, "boosted": False, "state_scale": 1.0},
+        state.table_sizes,
+        state.base_rates,
     )
     nn.init.normal_(former.heads.ctr.weight)
     description = {"name": "rosa", "config": SETTINGS, "sizes": state.table_sizes, "base_rates": state.base_rates}

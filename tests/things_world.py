@@ -17,6 +17,7 @@ from rosa_ray.features import (
     FitSums,
     UserRows,
     build_user_rows,
+    encode_users,
     fold_events,
     fold_impressions,
     keyed_events,
@@ -94,7 +95,8 @@ def make_world(home: Path) -> ThingsWorld:
     frozen = {"item.image": FrozenVectors.of(things[ITEM], "item_id", "item.image", COLUMNS["item.image"])}
     sums = [FitSums.of(rows, BOUNDS.valid_us, CONFIG)]
     features = FeatureState.fit(sums, CONFIG, vectors=frozen)
-    return ThingsWorld(events, impressions, things, counters, rows, features, write_world_bundle(home, features))
+    bundle = write_world_bundle(home, features, users=encode_users(rows, features))
+    return ThingsWorld(events, impressions, things, counters, rows, features, bundle)
 
 
 def things_tables(rng: np.random.Generator) -> dict[str, pa.Table]:

@@ -1,4 +1,4 @@
-"""Models in torch alone: batches, embeddings, the encoder, rankers and losses."""
+"""Models in torch, beside it trees of LightGBM: batches, embeddings, the encoder, rankers and losses."""
 
 from rosa_ray.models.balance import TaskBalance, build_balance
 from rosa_ray.models.batch import Predictions, UserBatch

@@ -41,7 +41,7 @@ FIT_CODE = (
 MEASURE_CODE = ("calibration", "evaluation", "studies/compare", "studies/sweep", "studies/trial.py")
 """What measures a fitted trial, beside `FIT_CODE`."""
 
-_LIBRARIES = ("numpy", "torch")
+_LIBRARIES = ("lightgbm", "numpy", "torch")
 _NO_EFFECT = (
     "min_workers",
     "use_gpu",
@@ -113,7 +113,7 @@ def code_digest(parts: tuple[str, ...], model: str) -> str:
     root = Path(__file__).parents[1]
     sources = [*(path for part in parts for path in _sources(root / part)), *_sources(_place(model))]
     content = [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources]
-    return _digest([content, *map(version, (*_LIBRARIES, *(("lightgbm",) if model == TREES else ())))])
+    return _digest([content, *map(version, _LIBRARIES)])
 
 
 def _place(model: str) -> Path:

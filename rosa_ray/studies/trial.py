@@ -156,7 +156,8 @@ class TrialRun:
     def scorer(self) -> Scorer:
         """The fitted model, with the weights of its best epoch."""
         if _is_trees(self.trial.job):
-            model = TreesModel.from_state_dict(self.trial.weights(), self.trial.job.model.settings.transitions)
+            weights, sizes = self.trial.weights(), self.state.table_sizes
+            model = TreesModel.from_state_dict(weights, sizes, self.trial.job.model.settings.transitions)
             return TreesScorer(model, self.state)
         description = self.trial.job.describe_model(self.state)
         users_per_batch = self.trial.evaluation.users_per_batch

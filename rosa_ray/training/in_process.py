@@ -10,8 +10,10 @@ import fsspec
 import pyarrow as pa
 import torch
 
+from rosa_ray.data.user_rows import read_feature_state
 from rosa_ray.run_dir import PretrainedDir
 from rosa_ray.storage import exists, remove_tree, write_bytes
+from rosa_ray.training.boosted import with_trees
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.event_worker import EventWorker, build_worker
 from rosa_ray.training.job import TrainingJob
@@ -49,10 +51,17 @@ class InProcessTrainer:
         return self._worker.touched if isinstance(self._worker, EventWorker) else ()
 
     def run_epoch(self) -> dict[str, Any]:
-        """Train and validate once; returns the epoch's record."""
+        """Train and validate once, and fit trees after the last epoch; returns the epoch's record."""
         record = self._worker.run_epoch()
         if best_record(self._job.training, self.history) is record:
             self.best_weights = copy.deepcopy(self._worker.state_dict()["model"])
+        if self.finished and isinstance(self._job, TrainingJob):
+            state, device = read_feature_state(self._job.layout.features), self._worker.device
+            self.best_weights, told = with_trees(
+                self._job, self.best_weights, state, lambda context: self._worker.users, device
+            )
+            for head in told:
+                record.update(head.record)
         return record
 
     def save(self, path: str, digest: str) -> None:

@@ -118,7 +118,7 @@ class ShardReader:
         users = encode_users(UserRows.from_table(table), self._state, logged_slots=True)
         trained = users
         if self._user_share < 1:
-            trained = users.take(np.flatnonzero(in_share(_drawn_by(users), self._user_share)))
+            trained = users.take(np.flatnonzero(in_share(drawn_by(users), self._user_share)))
         train, valid = trained.select(Split.TRAIN), users.select(Split.VALID)
         return Periods(
             narrow(cut_long_users(train.trim(self._context), self._context)), narrow(valid.trim(self._context))
@@ -139,7 +139,7 @@ def in_share(user_key: np.ndarray, share: float, kind: int = _SHARE_KIND) -> np.
     return derive_key(user_key, kind).astype(np.uint64) >> np.uint64(11) < share * 2.0**53
 
 
-def _drawn_by(users: EncodedUsers) -> np.ndarray:
+def drawn_by(users: EncodedUsers) -> np.ndarray:
     """Keys that rows are drawn by: the user's, or of impressions without a user that of the first one."""
     if (users.user_key != MISSING_KEY).all():
         return users.user_key

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from rosa_ray.run_dir import RunDir
 from rosa_ray.settings import Tagged
 from rosa_ray.storage import absolute, exists, read_json, remove_tree, write_json
 from rosa_ray.tracking import Run, TrackingConfig, start_run
+from rosa_ray.training.boosted import reader_of, with_trees
 from rosa_ray.training.config import GateTrainingConfig, TrainingConfig
 from rosa_ray.training.fit import OnEpoch, best_state, fit, outcome_of
 from rosa_ray.training.gate import fit_run_gate
@@ -166,7 +167,7 @@ def _finish(
         run_dir.bundle,
         job=job,
         state=state,
-        weights=joined([checkpoint["model"] for checkpoint, _ in states]),
+        weights=joined(_with_trees(job, state, [checkpoint["model"] for checkpoint, _ in states], tell)),
         best=best,
         config=config,
         calibration=calibration,
@@ -187,6 +188,21 @@ def _finish(
     )
     write_json({"digest": name, **asdict(outcome)}, run_dir.train)
     return outcome
+
+
+def _with_trees(
+    job: TrainingJob, state: FeatureState, members: list[dict[str, torch.Tensor]], tell: Tell
+) -> list[dict[str, torch.Tensor]]:
+    """Weights of the members with their boosted trees, where the model has any."""
+    device = "cuda" if job.training.use_gpu and torch.cuda.is_available() else "cpu"
+    users = cache(partial(reader_of, job, state))
+    found = []
+    for number, (one, weights) in enumerate(zip(member_jobs(job), members, strict=True)):
+        whole, told = with_trees(one, weights, state, users, device)
+        found.append(whole)
+        for head in told:
+            tell(head.line if len(members) == 1 else f"member {number + 1}: {head.line}")
+    return found
 
 
 def make_bundle(

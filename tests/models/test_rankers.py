@@ -26,6 +26,7 @@ from rosa_ray.models import (
 from rosa_ray.models.transitions import Transitions
 from rosa_ray.schema import fold_of
 from tests.models.fitting import fit_clicks
+from tests.some_trees import give_trees
 from tests.synthetic import BOUNDS, CONFIG, encoded_users, impressions_table, user_rows, user_rows_of
 from tests.tiny_users import tiny_users
 
@@ -48,9 +49,9 @@ ABLATIONS = [
 ADDITIONS = [
     *((name, {"recency": True}) for name in ranker_names()),
     ("rosa", {"match_window": 3 * WINDOW + 5}),
-    ("rosa", {"foresight": True}),
-    ("rosa", {"field_attention": True}),
+    *(("rosa", {part: True}) for part in ("foresight", "field_attention")),
     ("rosa", {"transitions": True, "exact_match": False}),
+    ("rosa", {"transitions": False}),
     ("din", {"exact_match": True, "match_window": 2 * WINDOW}),
     ("wide_deep", {"match_window": 3 * WINDOW + 5}),
 ]
@@ -86,6 +87,7 @@ def trained(request: pytest.FixtureRequest) -> tuple[nn.Module, EncodedUsers]:
         for parameter in ranker.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
         give_transitions(ranker, users)
+        give_trees(ranker, users)
         ranker.train()(whole_batch(users))
     return ranker.eval(), users
 

@@ -17,12 +17,14 @@ from rosa_ray.features import (
     EVENT_COLUMNS,
     AdTable,
     CounterStates,
+    EncodedUsers,
     FeatureConfig,
     FeatureState,
     FitSums,
     UserRows,
     build_user_rows,
     counting_fingerprint,
+    encode_users,
     fold_events,
     fold_impressions,
     keyed_events,
@@ -44,6 +46,7 @@ from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, StoreConfig, StoreVe
 from rosa_ray.units import DAY_US
 from tests.described import described
 from tests.serving.client import LocalClient
+from tests.some_trees import give_trees
 from tests.synthetic import BOUNDS, CONFIG, DAYS, START_US, ads_table, events_table, impressions_table
 
 NOW_US = START_US + DAYS * DAY_US
@@ -78,6 +81,11 @@ class World:
     store: Path
     model: ServedModel
 
+    @property
+    def users(self) -> EncodedUsers:
+        """All users, encoded."""
+        return encode_users(self.rows, self.features)
+
     def settings(self, store: Path, **serving: object) -> ServiceSettings:
         """Of a service that waits: on a busy machine an answer in time is no matter of the code."""
         patient = {"lookup_deadline_ms": 20_000, "encoder_deadline_ms": 20_000}
@@ -103,7 +111,7 @@ def build_world(home: Path, config: FeatureConfig = CONFIG) -> World:
     counters = fold_events(keyed, config) | fold_impressions(shown, config)
     rows = build_user_rows(keyed, shown, None, counters, config, BOUNDS)
     features = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us)], config)
-    bundle = write_world_bundle(home, features)
+    bundle = write_world_bundle(home, features, users=encode_users(rows, features))
     model = load_model(bundle)
     _fill_store(home / "store.db", events, counters, model)
     return World(events, impressions, counters, rows, features, bundle, home / "store.db", model)
@@ -143,8 +151,13 @@ def write_world_bundle(
     config: Mapping[str, object] = MODEL,
     seed: int = 11,
     members: int = 1,
+    users: EncodedUsers | None = None,
 ) -> Path:
-    """A bundle with random weights for these features, of a single model or of an ensemble."""
+    """A bundle with random weights for these features, of a single model or of an ensemble.
+
+    Args:
+        users: give boosted trees their random thresholds; without them there are no trees.
+    """
     torch.manual_seed(seed)
     description = described(name, config, features)
     rankers = [build_ranker(**description) for _ in range(members)]
@@ -152,6 +165,8 @@ def write_world_bundle(
     with torch.no_grad():
         for parameter in ranker.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
+    if users is not None:
+        give_trees(ranker, users, seed)
     pq.write_table(ads_table(), home / "ads.parquet", write_page_checksum=True)
     write_bundle(
         home / "bundle",
@@ -169,7 +184,7 @@ def write_world_bundle(
 
 def write_refit(world: World, home: Path, store: Path, seed: int) -> str:
     """A bundle of other weights in a run of its own, with its states in the store; returns the model's version."""
-    model = load_model(write_world_bundle(home, world.features, seed=seed))
+    model = load_model(write_world_bundle(home, world.features, seed=seed, users=world.users))
     opened = open_store(StoreConfig(path=str(store), states_dtype="float32"), model.features.config, model.version)
     version = StoreVersion(counting_fingerprint(model.features.config), NOW_US, "log")
     opened.begin_load(version, model.version, 1000)

@@ -41,7 +41,7 @@ def bundle_of(name: str, world: World, home: Path) -> Path:
     name, _, members = name.partition(" x ")
     known = {field.name for field in dataclasses.fields(config_class(name))}
     config = {key: value for key, value in SMALL.items() if key in known}
-    return write_world_bundle(home, world.features, name, config, members=int(members or 1))
+    return write_world_bundle(home, world.features, name, config, members=int(members or 1), users=world.users)
 
 
 def scorer_of(world: World, bundle: Path, store: Path, **serving: object) -> HybridScorer:

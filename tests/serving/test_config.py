@@ -140,9 +140,9 @@ def test_with_redis_there_are_as_many_lookups_as_of_the_others(world: World) -> 
 def test_a_model_that_was_replaced_can_be_named(world: World, tmp_path: Path) -> None:
     home = tmp_path / "run"
     home.mkdir()
-    write_world_bundle(home, world.features)
+    write_world_bundle(home, world.features, users=world.users)
     former = open_bundle(home / "bundle").model_version
-    later = write_world_bundle(home, world.features, seed=12)
+    later = write_world_bundle(home, world.features, seed=12, users=world.users)
     settings = replace(world.settings(tmp_path / "store.db"), bundle=str(later))
     assert settings.pinned().model_version not in ("", former)
     back = replace(settings, model_version=former).pinned()

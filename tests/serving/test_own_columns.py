@@ -35,7 +35,7 @@ def rows() -> UserRows:
 def own_scorer(rows: UserRows, tmp_path_factory: pytest.TempPathFactory) -> HybridScorer:
     home = tmp_path_factory.mktemp("own")
     state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, DECLARED)], DECLARED)
-    bundle = write_world_bundle(home, state)
+    bundle = write_world_bundle(home, state, users=encode_users(rows, state))
     open_store(StoreConfig(path=str(home / "store.db")), DECLARED, create=True).close()
     settings = ServiceSettings(str(bundle), StoreConfig(path=str(home / "store.db")), ServingConfig(rule="online"))
     scorer = build_scorer(settings)

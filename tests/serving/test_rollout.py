@@ -29,7 +29,7 @@ def run(world: World, store_path: Path, tmp_path: Path) -> tuple[Path, ServiceSe
     """A run of its own, whose bundle is the world's, and the settings of its service."""
     home = tmp_path / "run"
     home.mkdir()
-    write_world_bundle(home, world.features)
+    write_world_bundle(home, world.features, users=world.users)
     return home, replace(world.settings(store_path, port=0, cpus_per_replica=0.1), bundle=str(home / "bundle"))
 
 
@@ -117,7 +117,7 @@ def test_what_cannot_serve_replaces_nothing(world: World, run: tuple[Path, Servi
         former = service.model_version
         with pytest.raises(BundleError, match="no bundle of model 0 is kept there"):
             roll_out(replace(settings, model_version="0"), 60)
-        unmaterialised = str(write_world_bundle(home, world.features, seed=12))
+        unmaterialised = str(write_world_bundle(home, world.features, seed=12, users=world.users))
         with pytest.raises(StoreError, match=r"it holds no states of model \w+; run `rosa materialize` first"):
             roll_out(replace(settings, bundle=unmaterialised), 60)
         assert told == []
@@ -145,7 +145,7 @@ def test_without_a_service_that_is_said(monkeypatch: pytest.MonkeyPatch, run: tu
 def test_states_of_another_model_are_not_its_own(world: World, run: tuple[Path, ServiceSettings]) -> None:
     home, settings = run
     require_states(settings.pinned())
-    later = write_world_bundle(home, world.features, seed=12)
+    later = write_world_bundle(home, world.features, seed=12, users=world.users)
     with pytest.raises(StoreError, match="it holds no states of model"):
         require_states(replace(settings, bundle=str(later)).pinned())
     write_refit(world, home, Path(settings.store.path), seed=12)
@@ -161,7 +161,7 @@ def test_a_model_of_nan_is_refused_before_anything_is_replaced(
 
     def broken(weights: dict) -> bytes:
         content = load(save({name: tensor.detach().clone() for name, tensor in weights.items()}))
-        next(iter(content.values())).view(-1)[0] = float("nan")
+        content["heads.ctr.weight"].view(-1)[0] = float("nan")
         return save(content)
 
     monkeypatch.setattr("rosa_ray.bundle.writer._serialise_weights", broken)

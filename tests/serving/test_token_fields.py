@@ -36,7 +36,7 @@ def test_a_request_is_scored_as_its_user_row_whatever_slot_that_was_shown_in(tmp
     rows = user_rows_of(CONFIG, {PLACE: pa.array([("top", "side", None)[at] for at in rng.integers(0, 3, 400)])})
     rows = replace(rows, impressions={**rows.impressions, "position": rng.integers(0, 4, 400).astype(np.int32)})
     state = FeatureState.fit([FitSums.of(rows, BOUNDS.valid_us, CONFIG)], CONFIG)
-    bundle = write_world_bundle(tmp_path, state)
+    bundle = write_world_bundle(tmp_path, state, users=encode_users(rows, state))
     store = StoreConfig(path=str(tmp_path / "store.db"))
     open_store(store, CONFIG, create=True).close()
     scorer = build_scorer(ServiceSettings(str(bundle), store, ServingConfig(rule="online")))

@@ -158,6 +158,7 @@ def test_trainings_share_a_pretraining_that_they_cannot_change(data_dir: str) ->
     same: dict[str, Callable[[TrainingJob], TrainingJob]] = {
         "head": lambda one: replace(one, model=ranker_settings("rosa", {**SETTINGS, "hidden": (8,)})),
         "transitions": lambda one: replace(one, model=ranker_settings("rosa", {**SETTINGS, "transitions": False})),
+        "boosted": lambda one: replace(one, model=ranker_settings("rosa", {**SETTINGS, "boosted": False})),
         "scale": lambda one: replace(one, model=ranker_settings("rosa", {**SETTINGS, "state_scale": 1.0})),
         "loss": lambda one: replace(one, loss=LossConfig(gamma=0)),
         "rate": lambda one: replace(one, training=replace(one.training, learning_rate=0.5, patience=9)),
@@ -176,7 +177,7 @@ def test_trainings_share_a_pretraining_that_they_cannot_change(data_dir: str) ->
 def test_what_no_event_touches_changes_no_pretrained_weight(
     data_dir: str, done: tuple[TrainingJob, Epochs], tmp_path: Path
 ) -> None:
-    plain = ranker_settings("rosa", {**SETTINGS, "transitions": False, "state_scale": 1.0})
+    plain = ranker_settings("rosa", {**SETTINGS, "transitions": False, "boosted": False, "state_scale": 1.0})
     started = pretrain_in_process(job(data_dir, model=plain), tables_of(data_dir), str(tmp_path))
     assert equal(weights_of(started), weights_of(done[0]))
     InProcessTrainer(replace(started, start=done[0].start), tables_of(data_dir))

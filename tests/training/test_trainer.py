@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
 from rosa_ray.bundle import open_bundle
@@ -27,6 +28,7 @@ from rosa_ray.training.trainer import TrainResult, train
 from tests.tiny_users import tiny_rows, write_data_dir
 
 SETTINGS = {"width": 16, "heads": 2, "layers": 1, "window": 8, "hidden": (16,), "dropout": 0.1}
+SETTINGS["boosted"] = False  # what epochs report is the network's
 TRAINING = TrainingConfig(
     workers=2, epochs=3, users_per_batch=2, learning_rate=1e-2, warmup_steps=5, cpus_per_worker=1.0, patience=3
 )
@@ -139,6 +141,30 @@ def test_workers_whose_shards_do_not_fit_in_memory_train_on_every_impression(
     history = fit(job, str(tmp_path), "small").return_value["history"]
     assert [record["samples"] for record in history] == [int((rows.impressions["split"] == Split.TRAIN).sum())] * 2
     assert history[1]["train_ctr_loss"] < history[0]["train_ctr_loss"]
+
+
+@pytest.mark.integration
+def test_trees_are_the_same_whatever_the_workers_and_when_training_is_called_again(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    data_dir = write_data_dir(tmp_path / "data", tiny_rows(users=80, per_user=20))
+    said: list[str] = []
+    weights = []
+    for workers in (1, 2, 2):
+        training = TrainingConfig(**{**TRAINING.__dict__, "workers": workers, "epochs": 1})
+        model = ranker_settings("rosa", SETTINGS | {"boosted": True})
+        place = tmp_path / f"{workers}"
+        run(data_dir, place, model=model, training=training, tell=said.append)
+        weights.append(open_bundle(place / "bundle").weights())
+    one, two, again = weights
+    grown = [bytes(each["boosted.click.model"].numpy()).partition(b"parameters:")[0] for each in (one, two)]
+    assert b"Tree=0" in grown[0]
+    assert grown[0] == grown[1]
+    assert not torch.equal(one["heads.ctr.weight"], two["heads.ctr.weight"])
+    assert all(torch.equal(again[name], values) for name, values in two.items())
+    lines = [line for line in said if line.startswith("boosted trees for clicks: ")]
+    assert len(lines) == 3
+    assert lines[1] == lines[2]
 
 
 @pytest.mark.integration

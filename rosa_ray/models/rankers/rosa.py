@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from torch import Tensor, nn
 
 from rosa_ray.models.batch import Predictions, UserBatch
+from rosa_ray.models.boosted import Boosted
 from rosa_ray.models.cross_attention import CandidateAttention
 from rosa_ray.models.embedding import (
     AdEmbedding,
@@ -34,10 +35,10 @@ from rosa_ray.models.transitions import LONG, Transitions
 from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
-NOT_OF_EVENTS = ("hidden", "recency", "transitions", "state_scale", "learned_value")
+NOT_OF_EVENTS = ("hidden", "recency", "transitions", "boosted", "state_scale", "learned_value")
 """Settings of parts that no event touches: rankers that differ in these alone share one pre-training."""
 
-BEFORE = {"transitions": False, "state_scale": 1.0}
+BEFORE = {"transitions": False, "boosted": False, "state_scale": 1.0}
 """Settings of models that were written before these were known."""
 
 
@@ -58,8 +59,8 @@ class Config:
     window: Annotated[int, Ge(1)] = 50
     """W, events that an event or an ad can attend to."""
     match_window: Annotated[int, Ge(1)] = 150
-    """Events before an impression that the exact match and the likeness of declared vectors look at. As many as the
-    encoder needs raw, (L + 1)·W, are there anyway."""
+    """Events before an impression that the exact match, the likeness of declared vectors and boosted trees look at. As
+    many as the encoder needs raw, (L + 1)·W, are there anyway."""
     hidden: tuple[Annotated[int, Ge(1)], ...] = (128, 64)
     """Widths of the head's trunk."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.2
@@ -83,6 +84,10 @@ class Config:
     transitions: bool = True
     """Tell the heads how much oftener than by chance the ad's item and category follow the last events, as counted of
     other users."""
+    boosted: bool = True
+    """Blend the click and conversion logits with those of boosted trees. These are fitted after the network, on its
+    training period, to counts, rates, matches, ids and transitions; their weights are fitted on the validation
+    period."""
     field_attention: bool = False
     """Let ads attend to the item, category and behaviour of events side by side, beside the state."""
     state_scale: Annotated[float, Gt(0), Le(1)] = 0.1
@@ -142,6 +147,7 @@ class Ranker(nn.Module):
         matches += Foresight.width + 3 if config.foresight else 0
         self.transitions = Transitions(sizes) if config.transitions else None
         matches += self.transitions.width if self.transitions else 0
+        self.boosted = Boosted(sizes, config.match_window) if config.boosted else None
         self.heads = TaskHeads(
             5 * config.width + self.context.outputs,
             matches,
@@ -165,7 +171,7 @@ class Ranker(nn.Module):
     @property
     def score_events(self) -> int:
         """Events before an impression that `score` reads: W with their states, and those compared with the ad."""
-        compares = any((self.exact_match, self.vector_likeness))
+        compares = any((self.exact_match, self.vector_likeness, self.boosted))
         reads = self.config.match_window if compares else 0
         return max(self.config.window, reads, LONG if self.transitions else 0)
 
@@ -214,11 +220,12 @@ class Ranker(nn.Module):
             exact.append(self.vector_likeness(batch.impressions, batch.events))
         if self.next_event.foresight:
             exact.append(self._foreseen(self.next_event.foresight, states_BTD, batch))
-        if self.transitions:
-            exact.append(self.transitions(batch.impressions, batch.events, batch.fold))
+        followed = self.transitions(batch.impressions, batch.events, batch.fold) if self.transitions else None
+        if followed is not None:
+            exact.append(followed)
         match = torch.cat([torch.stack(likeness, dim=-1), *intensity, *exact], dim=-1)
         predictions: Predictions = self.heads(interaction, match, batch)
-        return predictions
+        return self.boosted(predictions, batch, followed) if self.boosted else predictions
 
     def _foreseen(self, foresight: Foresight, states_BTD: Tensor, batch: UserBatch) -> Tensor:
         visible, category = batch.impressions["visible"], batch.impressions["category"]

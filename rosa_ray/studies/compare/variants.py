@@ -104,6 +104,7 @@ def ablation_variants(champion: Tagged, loss: LossConfig, pretrained: bool = Fal
         _name_of_switch(champion, part): (f"{_given(champion, part)} {label}", _turned(champion, part), {})
         for part, label in (
             ("transitions", "counted transitions"),
+            ("boosted", "boosted trees"),
             ("foresight", "foresight"),
             ("field_attention", "attention to fields"),
         )

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from rosa_ray.arrays import Floats
 from rosa_ray.evaluation.scoring import Scorer
 from rosa_ray.features import EncodedUsers, FeatureState
+from rosa_ray.models.boosted import Trees
+from rosa_ray.models.embedding import TableSizes
 from rosa_ray.models.transitions import KINDS, Transitions
-from rosa_ray.studies.trees.boosting import Boosted
-from rosa_ray.studies.trees.columns import tree_matrix
 from rosa_ray.studies.trees.config import WINDOW
+from rosa_ray.training.tree_rows import users_matrix
 
 _TRANSITIONS = "transitions."
 
@@ -23,18 +23,18 @@ class TreesModel:
     """Two probabilities and what their inputs need.
 
     Attributes:
-        behaviors: how many there are.
-        transitions: None where they are no input.
+        sizes: of the inputs, see `FeatureState.table_sizes`.
+        transitions: None where they are no input; in training mode, so that every user reads the counts of other folds.
     """
 
-    click: Boosted
-    conversion: Boosted
-    behaviors: int
+    click: Trees
+    conversion: Trees
+    sizes: TableSizes
     transitions: Transitions | None
 
     def predict(self, users: EncodedUsers) -> dict[str, Floats]:
         """Scores of every impression, see `rosa_ray.inference.predict`; the value is the catalogue price."""
-        values = tree_matrix(users, self.behaviors, self.transitions).values
+        values = users_matrix(users, self.sizes, WINDOW, self.transitions).values
         p_ctr, p_cvr = self.click.predict(values), self.conversion.predict(values)
         price = np.asarray(users.impressions["price"], np.float64)
         return {"p_ctr": p_ctr, "p_cvr": p_cvr, "p_ctcvr": p_ctr * p_cvr, "value": price}
@@ -42,23 +42,22 @@ class TreesModel:
     def state_dict(self) -> dict[str, Tensor]:
         """All of it as tensors, as trials keep them."""
         return {
-            "behaviors": torch.tensor(self.behaviors),
             **self.click.state_dict("click"),
             **self.conversion.state_dict("conversion"),
             **(self.transitions.state_dict(prefix=_TRANSITIONS) if self.transitions else {}),
         }
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor], transitions: bool) -> "TreesModel":
+    def from_state_dict(cls, state: Mapping[str, Tensor], sizes: TableSizes, transitions: bool) -> "TreesModel":
         """Inverse of `state_dict`.
 
         Args:
             transitions: whether they are an input.
         """
         return cls(
-            Boosted.from_state_dict(state, "click"),
-            Boosted.from_state_dict(state, "conversion"),
-            int(state["behaviors"]),
+            Trees.from_state_dict(state, "click"),
+            Trees.from_state_dict(state, "conversion"),
+            sizes,
             _transitions_of(state) if transitions else None,
         )
 

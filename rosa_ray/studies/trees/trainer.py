@@ -13,16 +13,16 @@ from rosa_ray.evaluation.predictions import prediction_columns
 from rosa_ray.features import EncodedUsers, FeatureState, concat_users
 from rosa_ray.metrics import evaluate_predictions
 from rosa_ray.models.transitions import Transitions
-from rosa_ray.studies.trees.boosting import CLICKS, CONVERSIONS, Rows, boost
-from rosa_ray.studies.trees.columns import Matrix, tree_matrix
 from rosa_ray.studies.trees.config import WINDOW
 from rosa_ray.studies.trees.model import TreesModel
+from rosa_ray.training.boosting import CLICKS, CONVERSIONS, boost
 from rosa_ray.training.job import TrainingJob
 from rosa_ray.training.loop import VALID_METRICS
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import ShardReader
 from rosa_ray.training.schedule import monitored
 from rosa_ray.training.transitions import count_transitions
+from rosa_ray.training.tree_rows import rows_of, users_matrix
 
 
 class TreesTrainer:
@@ -74,17 +74,25 @@ class TreesTrainer:
         """Begin anew; see `save`."""
 
     def _fit(self, users: EncodedUsers, held_out: EncodedUsers, state: FeatureState) -> TreesModel:
-        behaviors = len(state.config.behavior_names)
-        transitions = Transitions(state.table_sizes) if self._job.model.settings.transitions else None
+        sizes, training = state.table_sizes, self._job.training
+        transitions = Transitions(sizes) if self._job.model.settings.transitions else None
         if transitions is not None:
             count_transitions(transitions, [users], Ranks())
-        train, valid = (tree_matrix(part, behaviors, transitions) for part in (users, held_out))
-        rates, how = state.base_rates, (self._job.training, self._job.seed)
-        shown = _clicks(users, train), _clicks(held_out, valid)
-        clicked = _conversions(users, train), _conversions(held_out, valid)
-        click = boost(*shown, rates["ctr"], CLICKS, *how)
-        conversion = boost(*clicked, min(rates["cvr"], 1 - 1e-6), CONVERSIONS, *how)
-        return TreesModel(click, conversion, behaviors, transitions)
+        train, valid = (users_matrix(part, sizes, WINDOW, transitions) for part in (users, held_out))
+        starts = {"click": state.base_rates["ctr"], "conversion": min(state.base_rates["cvr"], 1 - 1e-6)}
+        click, conversion = (
+            boost(
+                rows_of(train, users.impressions, label),
+                rows_of(valid, held_out.impressions, label),
+                starts[label],
+                growth,
+                shrinkage=training.learning_rate,
+                seed=self._job.seed,
+                threads=training.threads_per_worker,
+            )
+            for label, growth in (("click", CLICKS), ("conversion", CONVERSIONS))
+        )
+        return TreesModel(click, conversion, sizes, transitions)
 
 
 def _periods(job: TrainingJob, tables: list[pa.Table], state: FeatureState) -> tuple[EncodedUsers, EncodedUsers]:
@@ -95,16 +103,6 @@ def _periods(job: TrainingJob, tables: list[pa.Table], state: FeatureState) -> t
         if not len(users.dense):
             raise TrainingError(f"the {name} period has no impressions; move preprocess.valid_fraction")
     return train, valid
-
-
-def _clicks(users: EncodedUsers, matrix: Matrix) -> Rows:
-    return Rows.of(matrix, users.impressions["click"], users.impressions["weight"])
-
-
-def _conversions(users: EncodedUsers, matrix: Matrix) -> Rows:
-    """Clicked rows whose conversions are known."""
-    shown = users.impressions
-    return Rows.of(matrix, shown["conversion"], shown["weight"] * shown["conversion_weight"] * shown["click"])
 
 
 def _validate(users: EncodedUsers, model: TreesModel) -> dict[str, Any]:

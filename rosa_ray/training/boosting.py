@@ -1,26 +1,17 @@
-"""One probability by gradient boosting, LightGBM (Ke et al. 2017), repeated to the last digit by its seed.
-
-LightGBM needs the OpenMP library of GCC, which its wheel does not bring. Torch's build for CPUs does, so torch must be
-imported first: the import below stands in a function.
-"""
+"""Gradient boosting of one probability, LightGBM (Ke et al. 2017), repeated to the last digit by its seed."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from rosa_ray.arrays import Floats
-from rosa_ray.errors import TrainingError
 from rosa_ray.metrics import LOGLOSS_EPS
-from rosa_ray.studies.trees.columns import Matrix
-from rosa_ray.training.config import TrainingConfig
+from rosa_ray.models.boosted import Trees, lightgbm
+from rosa_ray.models.tree_columns import Matrix
 
 MOST_ROUNDS, PATIENCE = 2000, 100
 """Trees at most, and trees without a lower validation loss after which boosting stops."""
@@ -59,6 +50,8 @@ class Rows:
     def of(cls, matrix: Matrix, label: Floats, weight: Floats) -> "Rows":
         """The rows that stand for something."""
         kept = weight > 0
+        if kept.all():
+            return cls(matrix, label, weight)
         return cls(Matrix(matrix.values[kept], matrix.names, matrix.sets), label[kept], weight[kept])
 
     @property
@@ -67,60 +60,33 @@ class Rows:
         return len(np.unique(self.label)) > 1
 
 
-@dataclass(frozen=True)
-class Boosted:
-    """A fitted probability: the logit that all rows start from, and trees that add to it.
-
-    Attributes:
-        start: logit.
-        model: LightGBM's text; empty where no tree lowers the validation loss.
-    """
-
-    start: float
-    model: str = ""
-
-    def predict(self, values: npt.NDArray[np.float32]) -> Floats:
-        """Probability of every row, float64 (n,)."""
-        logit = np.full(len(values), self.start)
-        if self.model and len(values):
-            logit = logit + self._booster.predict(values, raw_score=True, num_threads=1)
-        chances: Floats = 1 / (1 + np.exp(-logit))
-        return chances
-
-    @property
-    def rounds(self) -> int:
-        """Number of trees."""
-        return int(self._booster.num_trees()) if self.model else 0
-
-    def state_dict(self, name: str) -> dict[str, Tensor]:
-        """All of it as tensors, under a name."""
-        text = np.frombuffer(self.model.encode(), np.uint8).copy()
-        return {f"{name}.start": torch.tensor(self.start, dtype=torch.float64), f"{name}.model": torch.from_numpy(text)}
-
-    @classmethod
-    def from_state_dict(cls, state: Mapping[str, Tensor], name: str) -> "Boosted":
-        """Inverse of `state_dict`."""
-        return cls(float(state[f"{name}.start"]), state[f"{name}.model"].numpy().tobytes().decode())
-
-    @cached_property
-    def _booster(self) -> Any:
-        return lightgbm().Booster(model_str=self.model)
-
-
 def boost(
-    train: Rows, valid: Rows, start: float, growth: Mapping[str, Any], training: TrainingConfig, seed: int
-) -> Boosted:
+    train: Rows,
+    valid: Rows,
+    start: float,
+    growth: Mapping[str, Any],
+    *,
+    shrinkage: float,
+    seed: int,
+    threads: int = 1,
+    most: int = MOST_ROUNDS,
+) -> Trees:
     """Add trees as long as the log loss of the validation rows falls; the best number of them is kept.
 
     Args:
         start: rate that all rows start from, in (0, 1).
         growth: LightGBM's parameters of the trees.
-        training: its learning rate is the shrinkage of each tree.
+        shrinkage: what each tree counts.
+        threads: change the time taken, not the trees.
+        most: trees at most.
 
     Returns:
         The start alone where the training rows have one label only, or there is nothing to validate on.
+
+    Raises:
+        ConfigError: LightGBM cannot be loaded.
     """
-    plain = Boosted(math.log(start / (1 - start)))
+    plain = Trees(math.log(start / (1 - start)))
     if not train.has_both or not len(valid.label):
         return plain
     lgb = lightgbm()
@@ -128,9 +94,9 @@ def boost(
         **growth,
         "objective": "binary",
         "metric": "binary_logloss",
-        "learning_rate": training.learning_rate,
+        "learning_rate": shrinkage,
         "seed": seed,
-        "num_threads": training.threads_per_worker,
+        "num_threads": threads,
         "deterministic": True,
         "force_row_wise": True,
         "verbosity": -1,
@@ -140,33 +106,16 @@ def boost(
         valid.matrix.values, valid.label, valid.weight, init_score=np.full(len(valid.label), plain.start)
     )
     stop = lgb.early_stopping(PATIENCE, verbose=False)
-    grown = lgb.train(params, told, MOST_ROUNDS, valid_sets=[held_out], callbacks=[stop])
-    fitted = Boosted(plain.start, grown.model_to_string(num_iteration=grown.best_iteration))
+    grown = lgb.train(params, told, most, valid_sets=[held_out], callbacks=[stop])
+    fitted = Trees(plain.start, grown.model_to_string(num_iteration=grown.best_iteration))
     return fitted if log_loss(fitted, valid) < log_loss(plain, valid) else plain
 
 
-def log_loss(model: Boosted, rows: Rows) -> float:
+def log_loss(model: Trees, rows: Rows) -> float:
     """Weighted log loss in nats per row."""
     p = np.clip(model.predict(rows.matrix.values), LOGLOSS_EPS, 1 - LOGLOSS_EPS)
     losses = -np.where(rows.label == 1, np.log(p), np.log1p(-p))
     return float(np.average(losses, weights=rows.weight))
-
-
-def lightgbm() -> ModuleType:
-    """The library.
-
-    Raises:
-        TrainingError: it, or the OpenMP library that it needs, is not installed.
-    """
-    try:
-        import lightgbm as library
-    except (ImportError, OSError) as error:
-        raise TrainingError(
-            f"boosted trees need lightgbm, which cannot be loaded: {error}; install lightgbm and libgomp1, or leave "
-            "trees out of study.models"
-        ) from error
-    module: ModuleType = library
-    return module
 
 
 def _dataset(lgb: ModuleType, rows: Rows, start: float, params: dict[str, Any]) -> Any:

@@ -4,19 +4,26 @@ import numpy as np
 import pytest
 import torch
 
-from rosa_ray.features import collate
+from rosa_ray.features import EncodedUsers, collate
 from rosa_ray.models import UserBatch
 from rosa_ray.models.exact_match import HALF_LIVES_HOURS, ExactMatch
+from rosa_ray.models.tree_history import Past, history_columns
 from rosa_ray.schema import BEHAVIORS, MISSING_KEY
-from rosa_ray.studies.trees.history import Past, history_columns
-from tests.studies.trees.one_user import Event, one_user
+from tests.models.one_user import Event, one_user
 from tests.tiny_users import tiny_users
 
-KINDS = len(BEHAVIORS)
+KINDS, WINDOW = len(BEHAVIORS), 150
 
 
-def columns(events: Sequence[Event], shown: Sequence[tuple[float, int, int]]) -> dict[str, list[float]]:
-    return {name: values.tolist() for name, values in history_columns(one_user(events, shown), KINDS).items()}
+def batch_of(users: EncodedUsers) -> UserBatch:
+    return UserBatch.from_numpy(collate(users, np.arange(len(users))))
+
+
+def columns(
+    events: Sequence[Event], shown: Sequence[tuple[float, int, int]], window: int = WINDOW
+) -> dict[str, list[float]]:
+    found = history_columns(batch_of(one_user(events, shown)), KINDS, window)
+    return {name: values.tolist() for name, values in found.items()}
 
 
 def test_matches_count_half_after_each_half_life_by_behaviour() -> None:
@@ -66,21 +73,37 @@ def test_a_user_without_events_has_no_past() -> None:
 
 def test_matches_are_those_that_rankers_have() -> None:
     users, _ = tiny_users(users=12, per_user=9)
-    found = history_columns(users, KINDS)
-    batch = UserBatch.from_numpy(collate(users, np.arange(len(users))))
+    batch = batch_of(users)
+    found = history_columns(batch, KINDS, WINDOW)
     with torch.no_grad():
         counts = torch.expm1(ExactMatch(150)(batch.impressions, batch.events)).numpy()
     names = [
         f"{kind}_{code}_{hours:g}h" for hours in HALF_LIVES_HOURS for kind in ("item", "category") for code in range(4)
     ]
     shown = batch.impression_mask.numpy()
-    rows = batch.row.numpy()[shown]
     for place, name in enumerate(names):
-        np.testing.assert_allclose(counts[..., place][shown], found[name][rows], rtol=1e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(counts[..., place][shown], found[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_the_past_is_newest_first() -> None:
-    users = one_user([(0, 1, 1, 0), (1, 2, 1, 0), (2, 3, 1, 0)], [(1.5, 1, 1)])
-    past = Past.of(users, np.array([0]), 3)
+    batch = batch_of(one_user([(0, 1, 1, 0), (1, 2, 1, 0), (2, 3, 1, 0)], [(1.5, 1, 1)]))
+    past = Past.of(batch, 3)
     assert past.there.tolist() == [[True, True, False]]
-    assert past.read(users.events["item_key"])[0, :2].tolist() == [2, 1]
+    assert past.read(batch.events["item_key"])[0, :2].tolist() == [2, 1]
+
+
+def test_a_window_ends_what_is_seen() -> None:
+    found = columns([(0, 1, 10, 0), (11, 2, 10, 0)], [(12, 1, 10)], window=1)
+    assert found["events"] == [1]
+    assert found["item_0_1440h"] == [0]
+    assert found["hours_since_1"] == [1]
+    for name in ("hours_since_2", "hours_since_item", "stayed", "stayed_lately"):
+        assert np.isnan(found[name]).all(), name
+
+
+def test_no_number_of_an_impression_depends_on_its_company() -> None:
+    users, _ = tiny_users(users=12, per_user=9)
+    together = history_columns(batch_of(users), KINDS, WINDOW)
+    alone = [history_columns(batch_of(users.take(np.array([user]))), KINDS, WINDOW) for user in range(len(users))]
+    for name, values in together.items():
+        assert np.concatenate([part[name] for part in alone]).tobytes() == values.tobytes(), name
