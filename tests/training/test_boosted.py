@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,18 +14,21 @@ from rosa_ray.data.user_rows import list_user_files, read_feature_state
 from rosa_ray.features import EncodedUsers, FeatureState, Split, UserRows, concat_users, encode_users
 from rosa_ray.inference import load_ranker, predict
 from rosa_ray.models import LossConfig, ranker_settings
+from rosa_ray.models.boosted import Trees
 from rosa_ray.models.transitions import Transitions
 from rosa_ray.models.tree_columns import Matrix
 from rosa_ray.storage import read_parquet
 from rosa_ray.training import boosted as module
 from rosa_ray.training.boosted import (
     PRIOR_POSITIVES,
+    SHRINKAGES,
     FileTables,
     blend_weight,
     own_logits,
     reader_of,
     with_trees,
 )
+from rosa_ray.training.boosting import boost
 from rosa_ray.training.config import TrainingConfig
 from rosa_ray.training.in_process import InProcessTrainer
 from rosa_ray.training.job import TrainingJob
@@ -159,6 +163,23 @@ def test_rows_are_read_from_files_as_a_trial_reads_them(
         again, told = with_trees(job, weights, state, lambda context: reader_of(job, state, context))
         assert all(torch.equal(again[name], values) for name, values in trained.best_weights.items())
         assert "boosted trees for clicks" in told[0].line
+
+
+def test_where_small_steps_are_not_done_larger_ones_are_tried(
+    trained: InProcessTrainer, data_dir: str, state: FeatureState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(data_dir)
+    tried: list[float] = []
+
+    def spy(*rows: Any, shrinkage: float, **how: Any) -> Trees:
+        tried.append(shrinkage)
+        return boost(*rows, shrinkage=shrinkage, **how)
+
+    monkeypatch.setattr(module, "boost", spy)
+    monkeypatch.setattr(module, "MOST_TREES", {"click": 4, "conversion": 2000})
+    _, told = with_trees(job, trained.best_weights, state, lambda context: reader_of(job, state, context))
+    assert tried == [*SHRINKAGES, SHRINKAGES[0]]
+    assert told[0].trees <= 4
 
 
 def test_a_stopped_fit_has_the_same_trees(
