@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def value_chain(
     """
     revenue = candidates["p_ctr"] * candidates["p_cvr"] * candidates["value"] * ranking.level
     score = ranking.score(*(candidates[name] for name in ("p_ctr", "p_cvr", "value", "expected_cost")))
-    columns = {
+    columns: dict[str, Any] = {
         "ad_key": candidates.get("ad_key", candidates["impression_key"]),
         "campaign_key": candidates["campaign_key"],
         "category_key": candidates.get("category_key", np.zeros(len(score), np.int64)),

@@ -39,16 +39,15 @@ class Day:
     @classmethod
     def of(cls, request: Ints, worth: Floats, cost: Floats, spend: Floats, campaign: Ints) -> "Day":
         """From n candidates; those of one request stand together."""
-        starts = np.flatnonzero(np.append(True, request[1:] != request[:-1])) if len(request) else np.zeros(0, int)
-        row = np.cumsum(np.isin(np.arange(len(request)), starts)) - 1
-        column = np.arange(len(request)) - starts[row] if len(request) else row
+        begins = np.append(True, request[1:] != request[:-1])[: len(request)]
+        starts, row = np.flatnonzero(begins), np.cumsum(begins) - 1
+        column = np.arange(len(request)) - starts[row]
         shape = (len(starts), int(column.max(initial=-1)) + 1)
-        filled = [np.full(shape, nothing) for nothing in (-np.inf, 0.0, 0.0)]
-        for array, values in zip(filled, (worth, cost, spend), strict=True):
-            array[row, column] = values
-        campaigns = np.full(shape, _NOBODY, np.int64)
-        campaigns[row, column] = campaign
-        return cls(*filled, campaigns)
+        worth_RK, cost_RK, spend_RK = np.full(shape, -np.inf), np.zeros(shape), np.zeros(shape)
+        campaign_RK = np.full(shape, _NOBODY, np.int64)
+        worth_RK[row, column], cost_RK[row, column], spend_RK[row, column] = worth, cost, spend
+        campaign_RK[row, column] = campaign
+        return cls(worth_RK, cost_RK, spend_RK, campaign_RK)
 
     def take(self, rows: Ints) -> "Day":
         """Some of the requests."""
@@ -59,8 +58,9 @@ class Day:
         score_RK = self.worth_RK - _price_of(price, self.campaign_RK) * self.cost_RK
         best, rows = score_RK.argmax(axis=1), np.arange(len(score_RK))
         shown = score_RK[rows, best] > 0
-        weights = self.spend_RK[rows, best][shown]
-        return np.bincount(self.campaign_RK[rows, best][shown], weights=weights, minlength=len(price))
+        spend, weights = np.zeros(len(price)), self.spend_RK[rows, best][shown]
+        np.add.at(spend, self.campaign_RK[rows, best][shown], weights)
+        return spend
 
 
 def common_price(days: Sequence[Day], budget: float, campaigns: int) -> float:

@@ -6,8 +6,9 @@ of a day's traffic,
 
     log(1 + μ) ← max(0, log(1 + μ) + rate · w · clip(s/τ - 1)),   τ = (budget - spent before) · w / (w of the rest).
 
-So τ follows the budget that is left. λ, the price of a least return γ, follows 1 - revenue/(γ·cost) in the same way
-(Deng et al. 2023). Both are functions of the sums of the hours before, so that they do not depend on how these came.
+So τ follows the budget that is left. Once a budget is gone, an hour counts as one that spends at the pace that emptied
+it. λ, the price of a least return γ, follows 1 - revenue/(γ·cost) in the same way (Deng et al. 2023). Both are
+functions of the sums of the hours before, so that they do not depend on how these came.
 
 Shape legend: C campaigns, H = 24 hours of a day.
 """
@@ -22,6 +23,9 @@ from rosa_ray.units import MICROS_PER_UNIT
 
 MOST_ERROR = 4.0
 """An hour that spent more than five times its share moves a price no further."""
+
+GONE = 0.99
+"""A budget counts as gone once this share of it is spent: what is left may be less than an impression costs."""
 
 MOST_LOG = 10.0
 """Largest log(1 + price)."""
@@ -109,6 +113,10 @@ def _after_hour(spent: Ledger, returned: Ledger, plan: Plan, now: Prices) -> Pri
     left = np.where(np.isfinite(plan.budget), np.maximum(plan.budget - cost[:, :-1].sum(axis=1), 0), 0)
     target = left * (share / rest if rest > 0 else 0)
     error = np.divide(cost[:, -1], target, out=np.ones(len(cost)), where=target > 0) - 1
+    gone = cost[:, :-1].cumsum(axis=1) >= GONE * plan.budget[:, None]
+    gone_CH = np.pad(gone, ((0, 0), (0, 1)), constant_values=True)
+    elapsed = plan.profile.cumsum()[gone_CH.argmax(axis=1)]
+    error = np.where(gone.any(axis=1), 1 / np.maximum(elapsed, 1 / (1 + MOST_ERROR)) - 1, error)
     paid, earned = (_sums(returned, now)[:, now.hour, column] / MICROS_PER_UNIT for column in (COST, REVENUE))
     owed = plan.min_roas * paid
     missing = 1 - np.divide(earned, owed, out=np.ones(len(cost)), where=owed > 0)

@@ -156,7 +156,7 @@ class Rule:
             self._seen, self._seen_day = seen, day
             self._reserve.read(self._budget_micros - np.minimum(spent, self._budget_micros), time_us)
 
-    def answered(self, slate: Slate) -> None:
+    def answered(self, slate: Slate, now_us: int) -> None:
         """Count the first ad of an answer against what this replica may give out, until its impression is seen."""
         if self._seen is None or not slate.order.size:
             return
@@ -164,7 +164,7 @@ class Rule:
         at, mine = self._told.rows_of(slate.campaign_key[first])
         if mine[0]:
             with self._lock:
-                self._reserve.take(int(at[0]), int(micros(slate.cost[first])[0]), slate.time_us)
+                self._reserve.take(int(at[0]), int(micros(slate.cost[first])[0]), now_us)
 
     @property
     def begins_us(self) -> int:
@@ -199,8 +199,15 @@ class Rule:
         if self._seen is None:
             left = self._budget_micros - self._told.of_day(day)[:, COST]
         else:
-            left = self._reserve.room(time_us) if day == self._seen_day else np.zeros_like(self._budget_micros)
+            left = self._reserve.room(time_us) if day == self._seen_day else self._left_of_another(day)
         return np.where(self._limited, left, _UNLIMITED)
+
+    def _left_of_another(self, day: int) -> Ints:
+        """What is left of a day that is past; nothing yet of one that no reading has reached."""
+        if self._seen is None or day > self._seen_day:
+            return np.zeros_like(self._budget_micros)
+        left: Ints = self._budget_micros - self._seen.of_day(day)[:, COST]
+        return left
 
     def _why(self, at: Ints, dropped: np.ndarray, reasons: tuple[tuple[str, np.ndarray], ...]) -> dict[str, str]:
         """By campaign that lost ads, the first reason that one of them had."""
