@@ -18,7 +18,8 @@ def _table(document: Mapping[str, Any], share: Mapping[str, Any]) -> Table:
         f"{document['campaigns']} campaigns, {document['days']} days"
     )
     names = ("money is spent", "true profit", "of hindsight", "over one price", "cost", "spent", "overspend", "ROI")
-    table = Table(*names, title=title)
+    caption = f"one price of yesterday: {share['price']:.2f}; that is a start for the budget step"
+    table = Table(*names, title=title, caption=caption)
     for row in share["ways"]:
         roi = "–" if row["roi"] is None else f"{row['roi']:.2f}"
         gaps = (f"{100 * row['of_best']:.1f} %", f"{100 * row['above_rival']:+.1f} %")

@@ -42,7 +42,7 @@ class Day:
         begins = np.append(True, request[1:] != request[:-1])[: len(request)]
         starts, row = np.flatnonzero(begins), np.cumsum(begins) - 1
         column = np.arange(len(request)) - starts[row]
-        shape = (len(starts), int(column.max(initial=-1)) + 1)
+        shape = (len(starts), int(column.max(initial=0)) + 1)
         worth_RK, cost_RK, spend_RK = np.full(shape, -np.inf), np.zeros(shape), np.zeros(shape)
         campaign_RK = np.full(shape, _NOBODY, np.int64)
         worth_RK[row, column], cost_RK[row, column], spend_RK[row, column] = worth, cost, spend

@@ -14,6 +14,7 @@ Shape legend: C campaigns, H = 24 hours of a day.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -64,12 +65,12 @@ class Prices:
     log_budget: Floats
     log_return: Floats
 
-    @property
+    @cached_property
     def of_budget(self) -> Floats:
         """μ, (C,), >= 0: what a unit of cost has to bring beside what the score asks for."""
         return np.expm1(self.log_budget)
 
-    @property
+    @cached_property
     def of_return(self) -> Floats:
         """λ, (C,), >= 0: weight of revenue - γ·cost beside the score."""
         return np.expm1(self.log_return)

@@ -32,8 +32,6 @@ class ServingConfig:
     theta: Annotated[float, Ge(0)] | None = None
     """What one unit of cost has to bring under `dual`: 1 is the most profit, more is a higher return on less spend.
     null takes what calibration fitted."""
-    policy: tuple[Tagged, ...] = tagged_each(config_class, names=step_names)
-    """Steps that change or take out ads after scoring, in this order, such as `[{name: floor, least: 0.0}]`."""
     lookup_deadline_ms: Annotated[int, Ge(1)] = 1000
     """A lookup that takes longer is replaced by cold-start features."""
     encoder_deadline_ms: Annotated[int, Ge(1)] = 500
@@ -97,6 +95,8 @@ class ServingConfig:
     Retry-After."""
     retry_after_s: Annotated[int, Ge(1)] = 1
     """What Retry-After says."""
+    policy: tuple[Tagged, ...] = tagged_each(config_class, names=step_names)
+    """Steps that change scores or take out ads after scoring, in this order, such as `[{name: floor, least: 0.0}]`."""
 
     def __post_init__(self) -> None:
         if self.write_tokens and not re.fullmatch(r"env:\w+|file:/.+", self.write_tokens):

@@ -42,7 +42,7 @@ from rosa_ray.serving.offline_weight import (
     freshness_of,
     read_whole,
 )
-from rosa_ray.serving.policy import answer_of, open_policy, slate_of
+from rosa_ray.serving.policy import ServedPolicy, answer_of, slate_of
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
@@ -95,7 +95,9 @@ class HybridScorer:
         self.ranking = _ranking_of(model, config)
         self.lookup, self.encoder, self.ads = lookup, encoder, ads
         self.first_pass = ads.first_pass if ads else open_first_pass(model, config)
-        self.policy = open_policy(config.policy, self.ranking.kind, model.features.config)
+        self.policy: ServedPolicy | None = None
+        if config.policy:
+            self.policy = ServedPolicy(config.policy, self.ranking.kind, model.features.config, ads is not None)
         if ads is not None and self.policy is not None:
             ads.watch(self.policy.follow)
         self.pseudonym = None if pseudonyms is None else pseudonyms.of

@@ -43,16 +43,22 @@ class ServedPolicy:
     Args:
         chain: `serving.policy`.
         score_kind: what the scorer ranks by.
+        follows: whether `follow` will be called. Budgets then give out nothing before it has read the store; without it
+            they go by what this process was told.
 
     Raises:
         ConfigError: a step needs another score.
     """
 
-    def __init__(self, chain: Sequence[Tagged], score_kind: str, features: FeatureConfig) -> None:
+    def __init__(
+        self, chain: Sequence[Tagged], score_kind: str, features: FeatureConfig, follows: bool = False
+    ) -> None:
         self.steps: list[Step] = build_steps(chain)
         self._budgets = [step for step in self.steps if isinstance(step, Budget)]
         if self._budgets and score_kind not in _MONEY:
             raise ConfigError(f"serving.policy has budget, which needs serving.score dual or profit, not {score_kind}")
+        for budget in self._budgets if follows else ():
+            budget.share()
         self._buckets = buckets_of(features)
         self._told: OrderedDict[tuple[int, str], None] = OrderedDict()
         self._followed_us = np.iinfo(np.int64).min // 2
@@ -101,7 +107,7 @@ class ServedPolicy:
         Raises:
             StoreError: the store cannot be read; budgets then give no room once the last reading is too old.
         """
-        if not self._budgets or now_us - self._followed_us < FOLLOW_US:
+        if not self._budgets or 0 <= now_us - self._followed_us < FOLLOW_US:
             return
         for budget in self._budgets:
             since = int(self._buckets.of(np.array([now_us - budget.begins_us]))[0])
@@ -123,15 +129,6 @@ class ServedPolicy:
         if len(self._told) > KEPT_IDS:
             self._told.popitem(last=False)
         return True
-
-
-def open_policy(chain: Sequence[Tagged], score_kind: str, features: FeatureConfig) -> ServedPolicy | None:
-    """The policy that a config asks for; None of an empty chain.
-
-    Raises:
-        ConfigError: a step needs another score.
-    """
-    return ServedPolicy(chain, score_kind, features) if chain else None
 
 
 def slate_of(

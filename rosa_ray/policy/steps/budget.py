@@ -29,6 +29,7 @@ from rosa_ray.settings import section, wrong
 from rosa_ray.units import HOUR_US, MICROS_PER_UNIT, SECOND_US
 
 _UNLIMITED = np.iinfo(np.int64).max
+_NO_DAY = np.iinfo(np.int64).min
 
 
 @section("serving.policy.*.campaigns.*")
@@ -74,7 +75,7 @@ class Config:
 class Rule:
     """Prices budgets, and stops where they are gone. Safe in several threads.
 
-    The state is cost and revenue by campaign and hour. What was spent is what was told, until `see` is called: from
+    The state is cost and revenue by campaign and hour. What was spent is what was told, until `share` is called: from
     then on it is what a ledger that several replicas share says of it, and this one gives out its part.
 
     Args:
@@ -97,6 +98,7 @@ class Rule:
         self._seen_day = 0
         self._reserve = Reserve(len(keys), config.replicas, round(config.settle_s * SECOND_US))
         self._known: Prices | None = None
+        self._left: tuple[int, Ints] | None = None
         self._total = self._told.total()
 
     def apply(self, slate: Slate) -> Slate:
@@ -118,7 +120,7 @@ class Rule:
             ("its ads are worth less than its budget costs", mine & (score <= 0)),
         )
         slate = slate.with_score(score, self.name)
-        dropped = np.logical_or.reduce([which for _, which in reasons])
+        dropped = reasons[0][1] | reasons[1][1] | reasons[2][1]
         return slate.without(dropped, self.name, self._why(at, slate.shown & dropped, reasons))
 
     def tell(self, shown: Shown) -> None:
@@ -137,7 +139,12 @@ class Rule:
         """Add what another process was told of other impressions."""
         with self._lock:
             self._told.merge(snapshot)
-            self._known, self._total = None, self._told.total()
+            self._known, self._left, self._total = None, None, self._told.total()
+
+    def share(self) -> None:
+        """Go by a ledger that all replicas share from now on; nothing is given out before `see` has told of it."""
+        with self._lock:
+            self._seen, self._seen_day, self._known, self._left = self._empty(), _NO_DAY, None, None
 
     def see(self, campaign_key: Ints, bucket_us: Ints, cost_micros: Ints, time_us: int) -> None:
         """Take what a ledger that all replicas share says of the last `memory_days` days, in place of what was told.
@@ -153,7 +160,7 @@ class Rule:
         with self._lock:
             if self._known and not (self._seen and self._seen.equals(seen, self._known.day, self._known.hour)):
                 self._known = None
-            self._seen, self._seen_day = seen, day
+            self._seen, self._seen_day, self._left = seen, int(day), None
             self._reserve.read(self._budget_micros - np.minimum(spent, self._budget_micros), time_us)
 
     def answered(self, slate: Slate, now_us: int) -> None:
@@ -184,7 +191,7 @@ class Rule:
     def _recount(self, hours: Ints) -> None:
         """Forget prices that changed hours decided about."""
         known = self._known
-        self._total = self._told.total()
+        self._total, self._left = self._told.total(), None
         if known is not None and len(hours) and hours[0] < known.day * HOURS + known.hour:
             self._known = None
 
@@ -197,7 +204,7 @@ class Rule:
     def _room(self, time_us: int) -> Ints:
         day, _ = self._told.moment(time_us)
         if self._seen is None:
-            left = self._budget_micros - self._told.of_day(day)[:, COST]
+            left = self._left_of(self._told, day)
         else:
             left = self._reserve.room(time_us) if day == self._seen_day else self._left_of_another(day)
         return np.where(self._limited, left, _UNLIMITED)
@@ -206,14 +213,18 @@ class Rule:
         """What is left of a day that is past; nothing yet of one that no reading has reached."""
         if self._seen is None or day > self._seen_day:
             return np.zeros_like(self._budget_micros)
-        left: Ints = self._budget_micros - self._seen.of_day(day)[:, COST]
-        return left
+        return self._left_of(self._seen, day)
+
+    def _left_of(self, ledger: Ledger, day: int) -> Ints:
+        if self._left is None or self._left[0] != day:
+            self._left = day, self._budget_micros - ledger.of_day(day)[:, COST]
+        return self._left[1]
 
     def _why(self, at: Ints, dropped: np.ndarray, reasons: tuple[tuple[str, np.ndarray], ...]) -> dict[str, str]:
         """By campaign that lost ads, the first reason that one of them had."""
         why: dict[str, str] = {}
         for words, which in reasons[::-1]:
-            for one in np.unique(at[dropped & which]).tolist():
+            for one in set(at[dropped & which].tolist()):
                 why[self._ids[one]] = words
         return dict(sorted(why.items()))
 

@@ -13,7 +13,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from rosa_ray.policy.slate import Shown, Slate
-from rosa_ray.schema.keys import derive_key
+from rosa_ray.schema.keys import hash_id
 from rosa_ray.settings import section
 
 _WHETHER, _WHICH = 1, 2
@@ -68,5 +68,4 @@ def uniform(request_key: int, seed: int, draw: int) -> float:
     >>> uniform(7, 1, 1) == uniform(7, 1, 1), uniform(7, 1, 1) == uniform(7, 1, 2)
     (True, False)
     """
-    key = derive_key(derive_key(np.array([request_key], np.int64), seed), draw)
-    return float((key.view(np.uint64) >> np.uint64(64 - _BITS))[0]) / 2**_BITS
+    return (hash_id(f"{seed}/{draw}/{request_key}") % 2**64 >> (64 - _BITS)) / 2**_BITS

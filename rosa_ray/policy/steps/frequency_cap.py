@@ -1,5 +1,6 @@
 """Nobody sees an ad too often: at most so many impressions per user in a window."""
 
+from bisect import bisect_right, insort
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -47,13 +48,12 @@ class Rule:
         seen = self._seen.get(slate.user_key)
         if not seen:
             return slate
-        until_us = slate.time_us
+        most, until_us = self.config.most, slate.time_us
         since_us = until_us - self._window_us
         full = [
             key
             for key, times_us in seen.items()
-            if len(times_us) >= self.config.most
-            and sum(since_us < one <= until_us for one in times_us) >= self.config.most
+            if len(times_us) >= most and bisect_right(times_us, until_us) - bisect_right(times_us, since_us) >= most
         ]
         if not full:
             return slate
@@ -92,7 +92,7 @@ class Rule:
         for user, key, one in zip(users.tolist(), keys.tolist(), times_us.tolist(), strict=True):
             if one > oldest_us:
                 self._since_sweep += user not in self._seen
-                self._seen.setdefault(user, {}).setdefault(key, []).append(one)
+                insort(self._seen.setdefault(user, {}).setdefault(key, []), one)
         if self._since_sweep >= _SWEEP:
             self._sweep()
 
