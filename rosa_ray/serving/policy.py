@@ -110,7 +110,7 @@ class ServedPolicy:
         if not self._budgets or 0 <= now_us - self._followed_us < FOLLOW_US:
             return
         for budget in self._budgets:
-            since = int(self._buckets.of(np.array([now_us - budget.begins_us]))[0])
+            since = budget.begins_us(now_us) // self._buckets.width_us
             counters = store.read_counters(_VIEW, budget.campaign_key, since)[_VIEW]
             young = counters.bucket >= since
             budget.see(

@@ -213,3 +213,10 @@ def test_a_budget_needs_a_score_in_money() -> None:
 def test_warm_up_ranks_without_a_policy(scorer_of: Callable[..., Any]) -> None:
     scorer = scorer_of(step("floor", least=1e9))
     assert scorer.on_ports(scorer.lookup, scorer.encoder, scorer.config).policy is None
+
+
+def test_the_document_has_what_a_policy_answers(client: LocalClient) -> None:
+    fields = client.get("/openapi.json").json()["components"]["schemas"]["RankResponse"]
+    assert {"policy", "propensity"} <= fields["properties"].keys()
+    assert not {"policy", "propensity"} & {*fields["required"]}
+    assert "by step" in fields["properties"]["policy"]["description"]

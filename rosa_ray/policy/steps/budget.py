@@ -173,10 +173,10 @@ class Rule:
             with self._lock:
                 self._reserve.take(int(at[0]), int(micros(slate.cost[first])[0]), now_us)
 
-    @property
-    def begins_us(self) -> int:
-        """How far back a shared ledger is read, microseconds before the reading."""
-        return self.config.memory_days * HOURS * HOUR_US
+    def begins_us(self, time_us: int) -> int:
+        """From when on a shared ledger is read at a time, microseconds: the beginning of the first day that counts."""
+        day, _ = self._told.moment(time_us)
+        return (day - self.config.memory_days + 1) * HOURS * HOUR_US - self._offset_us
 
     def prices(self, time_us: int) -> dict[str, tuple[float, float]]:
         """μ and λ of each campaign at a time, by its id."""
@@ -198,7 +198,9 @@ class Rule:
     def _prices(self, time_us: int) -> Prices:
         spent, (day, hour) = self._told if self._seen is None else self._seen, self._told.moment(time_us)
         if self._known is None or (self._known.day, self._known.hour) != (day, hour):
-            self._known = prices_at(spent, self._told, self._plan, day, hour, self._known)
+            # On another day other days count, so that the descent begins anew.
+            known = self._known if self._known and self._known.day == day else None
+            self._known = prices_at(spent, self._told, self._plan, day, hour, known)
         return self._known
 
     def _room(self, time_us: int) -> Ints:

@@ -151,6 +151,17 @@ def test_what_is_kept_is_that_of_the_last_days() -> None:
     assert rule.snapshot()["day"].tolist() == [at() // DAY_US + 1, at() // DAY_US + 2]
 
 
+def test_prices_do_not_know_who_asked_before() -> None:
+    config = Config({}, memory_days=2, profile=EVEN)
+    asked, silent = (Rule(config, named={1: Campaign(daily_budget=24.0)}) for _ in range(2))
+    for day in range(4):
+        for rule in (asked, silent):
+            told(rule, 1, 20.0, 24 * day + 1.5)
+        asked.prices(at(24 * day + 12.0))
+    assert asked.prices(at(24 * 3 + 20.0)) == silent.prices(at(24 * 3 + 20.0))
+    assert asked.begins_us(at(24 * 3 + 20.0)) == at(24 * 2)
+
+
 def test_a_shared_ledger_takes_the_place_of_what_was_told() -> None:
     rule = rule_of(c1=Campaign(daily_budget=600.0))
     told(rule, 1, 600.0, 3.0)
