@@ -60,6 +60,9 @@ for _verb in STUDY_VERBS:
 @app.command()
 def value(
     run_dir: Annotated[str, typer.Argument(metavar="RUN", help="Directory of an evaluated run, such as runs/demo.")],
+    budgets: Annotated[
+        str, typer.Option(metavar="SHARES", help="Also spend budgets, such as .2,.5 of the spend without them.")
+    ] = "",
     debug: DebugOption = False,
 ) -> None:
     """Say what the run's models would earn by every kind of score, and what more return costs in profit."""
@@ -67,7 +70,7 @@ def value(
     def run() -> int:
         from workloads import value as verb
 
-        return verb.run(run_dir)
+        return verb.run(run_dir, budgets)
 
     raise typer.Exit(guarded(run, debug))
 

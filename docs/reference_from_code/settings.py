@@ -10,12 +10,17 @@ import yaml
 from docs.reference_from_code.markdown import anchor, choices, code, description, sentence
 from rosa_ray.config import RunConfig
 from rosa_ray.models import rankers
+from rosa_ray.policy import steps
 from rosa_ray.settings import Tagged
 from rosa_ray.settings.fields import hints_of
 from rosa_ray.settings.reference import Setting, settings_of
 from rosa_ray.simulation import laws
 
-_PICKED = {"model": rankers.config_class, "simulation.laws": laws.config_class}
+_PICKED = {
+    "model": rankers.config_class,
+    "simulation.laws": laws.config_class,
+    "serving.policy": steps.config_class,
+}
 """Key of settings that a name picks -> the dataclass of a name."""
 
 _INTRODUCTION = """# Settings

@@ -28,6 +28,7 @@ class Slate:
         propensity: chance that each candidate takes the first place, float64 (N,), summing to 1, or to 0 where nothing
             is shown; None as long as no step draws: then it is 1 for the best.
         said: by name of a step, why it did what it did; plain values.
+        drawn: row of the candidate that a draw put first, whatever its score; -1 where none did.
     """
 
     time_us: int
@@ -44,6 +45,7 @@ class Slate:
     shown: np.ndarray
     propensity: Floats | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
+    drawn: int = -1
 
     def with_score(self, score: Floats, step: str, why: Any = None) -> "Slate":
         """The same with another score, and what the step says of it."""
@@ -57,10 +59,15 @@ class Slate:
 
     @property
     def order(self) -> Ints:
-        """Places of the shown candidates by falling score; of equal scores the smallest ad key is first, int64 (M,)."""
+        """Rows of the shown candidates by falling score, int64 (M,). A drawn one is first, wherever it stands.
+
+        Of equal scores the smallest ad key is first.
+        """
         order = np.lexsort((self.ad_key, -self.score))
         found: Ints = order[self.shown[order]]
-        return found
+        if self.drawn < 0 or not self.shown[self.drawn]:
+            return found
+        return np.concatenate([[self.drawn], found[found != self.drawn]])
 
     @property
     def first_propensity(self) -> float:
@@ -103,6 +110,8 @@ class Shown:
         cost: what each cost, currency units, float64 (n,).
         revenue: what each brought so far, currency units, float64 (n,).
         click: bool (n,).
+        impression: bool (n,), False of a row that adds cost, revenue or a click to an impression told before; None
+            where all rows are impressions.
     """
 
     time_us: Ints
@@ -112,6 +121,7 @@ class Shown:
     cost: Floats
     revenue: Floats
     click: np.ndarray
+    impression: np.ndarray | None = None
 
 
 def run_chain(steps: "tuple[Step, ...] | list[Step]", slate: Slate) -> Slate:

@@ -198,7 +198,19 @@ class RankResponse(BaseModel):
     first_pass: FirstPassSaid | None = Field(
         None, description="there were more ads than are ranked in one request; null where all were ranked"
     )
-    ads: list[RankedAd]
+    policy: dict[str, dict[str, str | int | float]] | None = Field(
+        None,
+        description="why steps of serving.policy did what they did, by step; a step that changed nothing is left out, "
+        "and so is the field where there are no steps",
+    )
+    propensity: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="chance that the first ad took its place, 0 where none is shown; for the impression record. Left "
+        "out where serving.policy has no steps",
+    )
+    ads: list[RankedAd] = Field(description="none where serving.policy shows nothing; see `policy` for the reason")
     explanation: Explanation | None = None
 
 

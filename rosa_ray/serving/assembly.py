@@ -166,10 +166,7 @@ def build_scorer(
     model, pseudonyms = load_pinned(settings), open_pseudonyms(settings.privacy)
     require_user_key(pseudonyms, model.features.user_key_id, f"bundle {settings.bundle}")
     ads = build_ads(settings, model)
-    # Who ranks knows of the changes so far; without a store, of the bundle's ads.
-    ads.ask()
-    ads.start()
-    return HybridScorer(
+    scorer = HybridScorer(
         model,
         _lookup_beside(lookup, settings, model, telemetry),
         _encoder_beside(encoder, settings, model, telemetry),
@@ -178,6 +175,10 @@ def build_scorer(
         pseudonyms=pseudonyms,
         ads=ads,
     )
+    # Who ranks knows of the changes and the spend so far; without a store, of the bundle's ads.
+    ads.ask()
+    ads.start()
+    return scorer
 
 
 def build_warm_up(settings: ServiceSettings, scorer: HybridScorer) -> WarmUp:

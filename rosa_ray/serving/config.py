@@ -7,7 +7,8 @@ from annotated_types import Ge, Le
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.metrics import ScoreChoice
-from rosa_ray.settings import section, wrong
+from rosa_ray.policy.steps import LAST, config_class, step_names
+from rosa_ray.settings import Tagged, section, tagged_each, wrong
 
 RuleName = Literal["offline", "online", "fresh", "learned"]
 
@@ -94,10 +95,14 @@ class ServingConfig:
     Retry-After."""
     retry_after_s: Annotated[int, Ge(1)] = 1
     """What Retry-After says."""
+    policy: tuple[Tagged, ...] = tagged_each(config_class, names=step_names)
+    """Steps that change scores or take out ads after scoring, in this order, such as `[{name: floor, least: 0.0}]`."""
 
     def __post_init__(self) -> None:
         if self.write_tokens and not re.fullmatch(r"env:\w+|file:/.+", self.write_tokens):
             # The value is not repeated: it may be a token.
             raise ConfigError("serving.write_tokens must be env:NAME or file:/ABSOLUTE/PATH, never a token itself")
+        if LAST in [step.name for step in self.policy[:-1]]:
+            raise wrong(self, "policy", f"{LAST} must be its last step, and stand there once")
         if 0 < self.max_replicas < self.min_replicas:
             raise wrong(self, "max_replicas", f"it must be at least serving.min_replicas ({self.min_replicas})")

@@ -42,6 +42,7 @@ from rosa_ray.serving.offline_weight import (
     freshness_of,
     read_whole,
 )
+from rosa_ray.serving.policy import ServedPolicy, answer_of, slate_of
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
@@ -72,7 +73,8 @@ class HybridScorer:
 
     Raises:
         BundleError: the model's bundle cannot follow `config.rule`.
-        ConfigError: the log that the model learned from cannot teach `config.score`.
+        ConfigError: the log that the model learned from cannot teach `config.score`, or a step of `config.policy` needs
+            another score.
     """
 
     def __init__(
@@ -93,6 +95,11 @@ class HybridScorer:
         self.ranking = _ranking_of(model, config)
         self.lookup, self.encoder, self.ads = lookup, encoder, ads
         self.first_pass = ads.first_pass if ads else open_first_pass(model, config)
+        self.policy: ServedPolicy | None = None
+        if config.policy:
+            self.policy = ServedPolicy(config.policy, self.ranking.kind, model.features.config, ads is not None)
+        if ads is not None and self.policy is not None:
+            ads.watch(self.policy.follow)
         self.pseudonym = None if pseudonyms is None else pseudonyms.of
         self._asked_columns = asked_columns(model.features.config)
         self._telemetry = telemetry or Telemetry()
@@ -106,7 +113,7 @@ class HybridScorer:
         config: ServingConfig,
         catalogue: LiveCatalogue | None = None,
     ) -> "HybridScorer":
-        """The same model in the same thread, on other ports; what it ranks is in no figure and no load.
+        """The same model in the same thread, on other ports; what it ranks is in no figure, no load and no policy.
 
         Args:
             catalogue: ads that stay as they are, instead of those of the store.
@@ -115,7 +122,7 @@ class HybridScorer:
         if catalogue is not None:
             other.model, other.ads = replace(self.model, catalogue=catalogue), None
             other.first_pass = open_first_pass(other.model, config)
-        other.lookup, other.encoder, other.config = lookup, encoder, config
+        other.lookup, other.encoder, other.config, other.policy = lookup, encoder, config, None
         other._telemetry = Telemetry()
         other._meter = LoadMeter(config.max_ongoing_requests, config.encoder_deadline_ms)
         return other
@@ -150,7 +157,7 @@ class HybridScorer:
         freshness, load = freshness_of(features.events, self._usable(features), time_us), self._meter.load()
         decided = self._decide(freshness, load)
         scores, decision = await self._score(request, given, query, chosen, features, decided, trace)
-        answer = self._answer(request, chosen, features, scores)
+        answer = self._answer(request, request_id, query, chosen, features, scores)
         answer |= {"request_id": request_id, "lambda": decision.offline_weight, "degraded": trace.degraded}
         if request.explain:
             answer["explanation"] = explanation_of(self.config.rule, freshness, load, decision, trace.elapsed_ms)
@@ -306,13 +313,25 @@ class HybridScorer:
             return self._scorer.empty_history()
         return History(offline.events, offline.states).preceded_by(features.events, self.model.score_events)
 
-    def _answer(self, request: RankRequest, chosen: Candidates, features: Features, scores: Scores) -> dict[str, Any]:
+    def _answer(
+        self,
+        request: RankRequest,
+        request_id: str,
+        query: FeatureQuery,
+        chosen: Candidates,
+        features: Features,
+        scores: Scores,
+    ) -> dict[str, Any]:
         cost, expected = features.expected_cost, (scores.p_ctr, scores.p_cvr, scores.value, features.expected_cost)
         ranking = self.ranking.score(*expected)
         nothing = np.full(len(cost), None)
         has_costs = self.model.features.totals["cost"] > 0
         roi = replace(self.ranking, kind="roi").score(*expected) if has_costs else nothing
-        best = np.lexsort((chosen.ads["ad_key"], -ranking))
+        best, said = np.lexsort((chosen.ads["ad_key"], -ranking)), {}
+        if self.policy is not None:
+            slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, ranking, self.ranking.level)
+            slate = self.policy.decide(slate, self.now_us())
+            best, ranking, said = slate.order, slate.score, answer_of(slate)
         best = best[: request.top_k or self.config.top_k]
         columns = {
             "ad_id": chosen.ad_id,
@@ -335,6 +354,7 @@ class HybridScorer:
             "off_target_candidates": [*chosen.refused.off_target],
             "new_ads": self._known_of(chosen, best),
             **({} if chosen.first_pass is None else {"first_pass": chosen.first_pass}),
+            **said,
             "ads": [dict(zip(columns, ad, strict=True)) for ad in zip(*chosen_columns, strict=True)],
         }
 

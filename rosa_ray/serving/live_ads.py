@@ -21,6 +21,8 @@ STALE_S = 5.0
 _BUSY_SHARE = 0.5
 """Of the time between two questions that the first pass may read counters."""
 
+Watch = Callable[[OnlineStore, int], None]
+
 logger = logging.getLogger(__name__)
 
 
@@ -48,10 +50,15 @@ class LiveAds:
         self._feed = AdFeed(catalogue)
         self._asking, self._stopped = threading.Lock(), threading.Event()
         self._heard_s, self._failure = time.monotonic(), "the store was not asked yet"
+        self._watching: tuple[Watch, ...] = ()
 
     def start(self) -> None:
         """Ask from now on, until `close` or until nobody holds this any more."""
         threading.Thread(target=_ask_on, args=(weakref.ref(self), self._stopped), name="live-ads", daemon=True).start()
+
+    def watch(self, one: Watch) -> None:
+        """Hand the store to another reader at every question, with the time, microseconds UTC."""
+        self._watching = (*self._watching, one)
 
     def close(self) -> None:
         """Ask no more."""
@@ -96,6 +103,8 @@ class LiveAds:
 
     def _step(self, store: OnlineStore) -> None:
         self.first_pass.step(store.read_counters, self.now_us(), _BUSY_SHARE * self._poll_s)
+        for one in self._watching:
+            one(store, self.now_us())
 
 
 def _ask_on(one: "weakref.ref[LiveAds]", stopped: threading.Event) -> None:

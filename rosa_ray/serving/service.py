@@ -79,6 +79,7 @@ class RankingService:
         parsed = _parse(parser, scorer, records)
         self._telemetry.unknown_ads(parsed.unknown_ads)
         written = Written(0, 0, ()) if parsed.asks_nothing else await self._store(scorer, parsed)
+        _tell(scorer, parsed, written)
         refusals = [*parsed.refusals, *late_refusals(parsed, np.array(written.late_rows, np.int64))]
         await self._set_aside(records, refusals)
         self._telemetry.ignored(sum(parsed.ignored_fields.values()))
@@ -215,6 +216,16 @@ class RankingService:
 def _parse(parser: RecordParser, scorer: HybridScorer, records: Sequence[object]) -> Parsed:
     with scorer.model.catalogue.lock:
         return parser.parse_values(records)
+
+
+def _tell(scorer: HybridScorer, parsed: Parsed, written: Written) -> None:
+    """Let the steps of the scorer's policy know what was stored."""
+    if scorer.policy is None or not len(parsed.rows):
+        return
+    late = set(written.late_rows)
+    with scorer.model.catalogue.lock:
+        taken = (row for row in range(len(parsed.rows)) if row not in late)
+        scorer.policy.tell(parsed.columns, taken, scorer.model.catalogue)
 
 
 def _tells_of_ad(record: object) -> bool:

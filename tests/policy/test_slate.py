@@ -67,3 +67,9 @@ def test_scores_change_in_a_copy() -> None:
     after = before.with_score(-before.score, "turn", "turned")
     assert (after.order.tolist(), before.order.tolist()) == ([0, 1], [1, 0])
     assert after.said == {"turn": "turned"}
+
+
+def test_a_drawn_candidate_is_first_as_long_as_it_is_shown() -> None:
+    drawn = replace(slate(1.0, 3.0, 2.0), drawn=0, propensity=np.array([0.1, 0.8, 0.1]))
+    assert (drawn.order.tolist(), drawn.first_propensity) == ([0, 1, 2], 0.1)
+    assert drawn.without(np.array([True, False, False]), "floor", "low").order.tolist() == [1, 2]

@@ -36,6 +36,14 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"ruel": "fresh"}, "unknown key 'serving.ruel'; did you mean 'serving.rule'"),
         ({"port": "80"}, "should be a valid integer"),
         ({"fused": 1}, "should be a valid boolean"),
+        ({"policy": [{"name": "flor"}]}, "serving.policy.0.name is 'flor'; it must be one of budget, diversity"),
+        (
+            {"policy": [{"name": "floor", "lest": 1}]},
+            "unknown key 'serving.policy.0.lest'; did you mean 'serving.policy",
+        ),
+        ({"policy": [{"name": "explore", "epsilon": 2}]}, "epsilon is 2.0; it must be from 0 to 1"),
+        ({"policy": [{"name": "budget"}]}, "serving.policy.0.campaigns is missing"),
+        ({"policy": [{"name": "explore"}, {"name": "floor"}]}, "explore must be its last step, and stand there once"),
     ],
 )
 def test_a_wrong_setting_is_named(settings: dict, said: str) -> None:

@@ -1,0 +1,65 @@
+"""Steps of a policy by name: each module of this folder is one, found by its file name.
+
+A module defines `Config`, a frozen dataclass of its settings, and `Rule(config, name)`, which follows
+`rosa_ray.policy.slate.Step`; `name` is what it says its reasons under. Adding a step is adding one file. The suite
+`tests/policy/steps/test_contract.py` finds it by its name alone.
+"""
+
+import importlib
+import pkgutil
+from collections import Counter
+from collections.abc import Sequence
+from types import ModuleType
+
+from rosa_ray.policy.slate import Step
+from rosa_ray.settings import SettingError, Tagged
+
+LAST = "explore"
+"""The step that draws the first place. Its chances hold as long as no step after it takes candidates out."""
+
+
+def step_names() -> list[str]:
+    """Names of the steps of this folder, sorted.
+
+    >>> step_names()
+    ['budget', 'diversity', 'explore', 'floor', 'frequency_cap']
+    """
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def config_class(name: str) -> type:
+    """The frozen dataclass of a step's settings.
+
+    Raises:
+        SettingError: there is no step of that name.
+    """
+    config: type = step_module(name).Config
+    return config
+
+
+def step_module(name: str) -> ModuleType:
+    """The module of a step.
+
+    Raises:
+        SettingError: there is no step of that name.
+    """
+    if name not in step_names():
+        raise SettingError("", (), f"is '{name}'; it must be one of {', '.join(step_names())}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def build_steps(chain: Sequence[Tagged]) -> list[Step]:
+    """Build the steps of a chain in its order, of which none was told anything yet.
+
+    Steps of one name say their reasons under that name and their place among its steps.
+
+    >>> [step.name for step in build_steps([Tagged("floor", config_class("floor")())] * 2)]
+    ['floor', 'floor 2']
+    """
+    seen: Counter[str] = Counter()
+    steps: list[Step] = []
+    for tagged in chain:
+        seen[tagged.name] += 1
+        name = tagged.name if seen[tagged.name] == 1 else f"{tagged.name} {seen[tagged.name]}"
+        steps.append(step_module(tagged.name).Rule(tagged.settings, name))
+    return steps

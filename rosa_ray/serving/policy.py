@@ -1,0 +1,162 @@
+"""The chain of policy steps that a scorer runs after scoring, what it is told of, and budgets that replicas share.
+
+The spend of campaigns is in the store's counters, whoever wrote it. A replica reads them some times a second, in the
+thread that follows the changes of ads, and gives out its part of what is left: see `rosa_ray.policy.reserve`. All else
+that steps remember is what this replica's own `POST /events` were told.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from rosa_ray.arrays import Columns, Floats
+from rosa_ray.errors import ConfigError
+from rosa_ray.features import FeatureConfig, RecordKind
+from rosa_ray.features.catalogue import Ads
+from rosa_ray.features.counting import buckets_of
+from rosa_ray.features.views import IMPRESSION_MEASURES
+from rosa_ray.policy.slate import Shown, Slate, Step, run_chain
+from rosa_ray.policy.steps import build_steps
+from rosa_ray.policy.steps.budget import Rule as Budget
+from rosa_ray.serving.candidate_scorer import Scores
+from rosa_ray.serving.messages import FeatureQuery
+from rosa_ray.settings import Tagged
+from rosa_ray.store import OnlineStore
+from rosa_ray.units import SECOND_US
+
+FOLLOW_US = SECOND_US
+"""Time between two readings of campaigns' spend."""
+
+KEPT_IDS = 100_000
+"""Records whose repetition is known: so many are remembered."""
+
+_VIEW = "campaign_impressions"
+_COST = IMPRESSION_MEASURES.index("cost_micros")
+_MONEY = ("dual", "profit")
+
+
+class ServedPolicy:
+    """A chain of steps in a scorer. One thread decides and is told, another follows the store.
+
+    Args:
+        chain: `serving.policy`.
+        score_kind: what the scorer ranks by.
+        follows: whether `follow` will be called. Budgets then give out nothing before it has read the store; without it
+            they go by what this process was told.
+
+    Raises:
+        ConfigError: a step needs another score.
+    """
+
+    def __init__(
+        self, chain: Sequence[Tagged], score_kind: str, features: FeatureConfig, follows: bool = False
+    ) -> None:
+        self.steps: list[Step] = build_steps(chain)
+        self._budgets = [step for step in self.steps if isinstance(step, Budget)]
+        if self._budgets and score_kind not in _MONEY:
+            raise ConfigError(f"serving.policy has budget, which needs serving.score dual or profit, not {score_kind}")
+        for budget in self._budgets if follows else ():
+            budget.share()
+        self._buckets = buckets_of(features)
+        self._told: OrderedDict[tuple[int, str], None] = OrderedDict()
+        self._followed_us = np.iinfo(np.int64).min // 2
+
+    def decide(self, slate: Slate, now_us: int) -> Slate:
+        """Run the chain, and count the first ad of the answer against the budgets that are given out here."""
+        slate = run_chain(self.steps, slate)
+        for budget in self._budgets:
+            budget.answered(slate, now_us)
+        return slate
+
+    def tell(self, records: Columns, rows: Iterable[int], ads: Ads) -> None:
+        """Tell the steps of live records that were stored, each once.
+
+        A conversion brings the price of its ad at the impression. That is what a conversion is worth in the catalogue.
+
+        Args:
+            records: `RECORD_COLUMNS`, (n,) each.
+            rows: those that the store took or knew already.
+        """
+        kind = records["kind"]
+        new = [row for row in rows if kind[row] != RecordKind.EVENT and self._is_new(int(kind[row]), records, row)]
+        if not new:
+            return
+        taken = {
+            name: records[name][new] for name in ("kind", "user_key", "ad_key", "campaign_key", "cost", "shown_us")
+        }
+        row, known = ads.lookup(taken["ad_key"], taken["shown_us"])
+        value = np.where(known, ads.price[row], 0.0)
+        shown = Shown(
+            time_us=taken["shown_us"],
+            user_key=taken["user_key"],
+            ad_key=taken["ad_key"],
+            campaign_key=taken["campaign_key"],
+            cost=taken["cost"],
+            revenue=np.where(taken["kind"] == RecordKind.CONVERSION, value, 0.0),
+            click=taken["kind"] == RecordKind.CLICK,
+            impression=taken["kind"] == RecordKind.IMPRESSION,
+        )
+        for step in self.steps:
+            step.tell(shown)
+
+    def follow(self, store: OnlineStore, now_us: int) -> None:
+        """Read what campaigns with budgets have spent, where the last reading has aged.
+
+        Raises:
+            StoreError: the store cannot be read; budgets then give no room once the last reading is too old.
+        """
+        if not self._budgets or 0 <= now_us - self._followed_us < FOLLOW_US:
+            return
+        for budget in self._budgets:
+            since = budget.begins_us(now_us) // self._buckets.width_us
+            counters = store.read_counters(_VIEW, budget.campaign_key, since)[_VIEW]
+            young = counters.bucket >= since
+            budget.see(
+                counters.entity_key[young],
+                counters.bucket[young] * self._buckets.width_us,
+                counters.sums[young, _COST],
+                now_us,
+            )
+        self._followed_us = now_us
+
+    def _is_new(self, kind: int, records: Columns, row: int) -> bool:
+        key = kind, str(records["record_id"][row])
+        if key in self._told:
+            return False
+        self._told[key] = None
+        if len(self._told) > KEPT_IDS:
+            self._told.popitem(last=False)
+        return True
+
+
+def slate_of(
+    request_key: int, query: FeatureQuery, ads: Columns, scores: Scores, cost: Floats, score: Floats, level: float
+) -> Slate:
+    """The N scored candidates of a request.
+
+    Args:
+        ads: `CATALOGUE_KEYS`, (N,) each.
+        cost: expected of an impression, currency units, (N,).
+        level: of candidates; expected revenue is multiplied by it.
+    """
+    return Slate(
+        time_us=query.time_us,
+        request_key=request_key,
+        user_key=query.user_key,
+        ad_key=ads["ad_key"],
+        campaign_key=ads["campaign_key"],
+        category_key=ads["category_key"],
+        p_ctr=scores.p_ctr,
+        p_cvr=scores.p_cvr,
+        revenue=level * scores.p_ctr * scores.p_cvr * scores.value,
+        cost=cost,
+        score=score,
+        shown=np.ones(len(score), bool),
+    )
+
+
+def answer_of(slate: Slate) -> dict[str, Any]:
+    """What an answer says of the chain: `policy`, a reason by step, and `propensity` of the first ad."""
+    return {"policy": dict(slate.said), "propensity": slate.first_propensity}
