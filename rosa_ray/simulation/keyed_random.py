@@ -14,6 +14,23 @@ def hash_uniform(key: np.ndarray, seed: int, salt: int) -> np.ndarray:
     return (mix64(key.astype(np.uint64) ^ stream) >> np.uint64(11)) * 2.0**-53
 
 
+class KeyedIntegers:
+    """Whole numbers as a function of a key: how many are drawn moves no other draw.
+
+    >>> KeyedIntegers(7).integers(0, 5, 3).tolist() == KeyedIntegers(7).integers(0, 5, 9)[:3].tolist()
+    True
+    """
+
+    def __init__(self, key: int) -> None:
+        self._next = np.uint64(key)
+
+    def integers(self, low: int, high: int, size: int) -> np.ndarray:
+        """Draw `size` numbers from `low` to below `high`."""
+        at = self._next + np.arange(size, dtype=np.uint64)
+        self._next = self._next + np.uint64(size)
+        return low + (mix64(at) % np.uint64(high - low)).astype(np.int64)
+
+
 def mix64(value: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
     value = value + np.uint64(0x9E3779B97F4A7C15)
