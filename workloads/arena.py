@@ -15,6 +15,8 @@ from rosa_ray.report.arena import write_arena_page
 from rosa_ray.settings.plain import to_plain
 from rosa_ray.storage import write_json
 
+_WIDTH = 100
+
 
 @dataclass(frozen=True)
 class ArenaOptions:
@@ -94,12 +96,8 @@ def _print(found: dict[str, Any]) -> None:
     policies, settings = found["policies"], found["settings"]["arena"]
     share = settings["budget_share"]
     limit = f"budgets {share:g} of what {settings['base']} spends" if share else "no budgets"
-    table = Table(
-        title=f"{settings['days']} days, {limit}, at true values",
-        title_justify="left",
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-    )
+    title = f"{settings['days']} days, {limit}, at true values"
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     above = f"value above\n{found['gaps_to']}, %"
     heads = ("policy", "value", "spend", "ROI", above, "over-\nspend", "spent, %", "shown, %")
     for head in heads:
@@ -116,7 +114,7 @@ def _print(found: dict[str, Any]) -> None:
             f"{100 * row['spend'] / row['budget']:.1f}" if row["budget"] else "",
             f"{100 * row['impressions'] / row['requests']:.1f}",
         )
-    Console().print(table)
+    Console(width=max(_WIDTH, Console().width)).print(table)
 
 
 def _gap(row: dict[str, float], base: float) -> str:
@@ -124,7 +122,8 @@ def _gap(row: dict[str, float], base: float) -> str:
     if "gap" not in row or base <= 0:
         return ""
     estimate, low, high = (100 * row[name] / base for name in ("gap", "gap_low", "gap_high"))
-    return f"{estimate:+.1f} ({low:+.1f} … {high:+.1f})"
+    digits = 0 if max(abs(low), abs(high)) >= 100 else 1
+    return f"{estimate:+.{digits}f} ({low:+.{digits}f} … {high:+.{digits}f})"
 
 
 def _listed(text: str) -> list[str]:

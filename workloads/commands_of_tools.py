@@ -1,4 +1,4 @@
-"""Studies, reports, cluster files, auctions, the arena, the demo: what the verbs are called, what they take and what they run."""
+"""Studies, reports, cluster files, auctions, arena, demo: what the verbs are called, take and run."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -47,13 +47,14 @@ class Threshold(Policy):
 
 
 class Pacing(Policy):
-    """Ranks by the ratio, and lets each campaign take part in a share of the requests that follows its spend.
+    """Takes the highest ratio, and shows it with a chance that follows the spend of its campaign; else nothing.
 
-    After Agarwal et al., KDD 2014: at every step a campaign ahead of its plan takes part in a tenth less of the
-    requests, one behind it in a tenth more. The plan spends the budget as traffic comes over the hours of a day.
+    The chance moves as in Agarwal et al., KDD 2014: at every step a campaign ahead of its plan is shown a tenth less
+    often, one behind it a tenth more. The plan spends the budget as traffic comes over the hours of a day. There the
+    campaign stays out of the auction, and the next best one is shown; here the request is spared.
 
     Attributes:
-        share_M: of the requests, in (0, 1]; begins at a tenth every day.
+        share_M: chance of each campaign, in (0, 1]; begins at a tenth every day.
     """
 
     FIRST, STEP, STEP_US = 0.1, 0.1, 5 * 60_000_000
@@ -69,11 +70,11 @@ class Pacing(Policy):
         self.share_M, self._spent_M = np.ones(len(known.budget_M)), np.zeros(len(known.budget_M))
 
     def choose(self, slates: Slates) -> Ints:
-        """The best of those that take part."""
+        """The best, or none."""
         self._steer(int(slates.time_us.min()))
-        key = slates.request[:, None] * 100_003 + slates.campaign_NK
-        joins_NK = hash_uniform(key, self.seed, _SALT) < self.share_M[slates.campaign_NK]
-        return slates.best(np.where(joins_NK, scores(self._ranking, slates), -np.inf))
+        slot = slates.best(scores(self._ranking, slates))
+        shown = hash_uniform(slates.request, self.seed, _SALT) < self.share_M[slates.of(slot, "campaign_NK")]
+        return np.where(shown, slot, NONE)
 
     def tell(self, shown: Shown) -> None:
         """Add up the spend of the day."""
