@@ -93,7 +93,7 @@ class Arena:
         world = build_world(simulation)
         users, self._moments = draw_population(simulation, world)
         rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(5,)))
-        self._clock = Clockwork(simulation, world, users, enact(simulation, world, len(users)), rng, "drawn", recorder)
+        self._clock = Clockwork(simulation, world, users, enact(simulation, world, len(users)), rng, True, recorder)
         self._noise = Noise(len(users), len(world.ad_item_A), config.noise, simulation.seed)
         self._base = parse_player(config.base)
         self.campaigns = int(world.ad_campaign_A.max()) + 1

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -14,14 +13,8 @@ from rosa_ray.simulation.state import UserState
 from rosa_ray.simulation.users import DEVICES, Users
 from rosa_ray.simulation.world import World
 
-
-class Integers(Protocol):
-    """Draws whole numbers, as `numpy.random.Generator` does."""
-
-    def integers(self, low: int, high: int, size: int) -> np.ndarray:
-        """Draw `size` numbers from `low` to below `high`."""
-        ...
-
+Spare = Callable[[np.ndarray, int], np.ndarray]
+"""From a mask (n, k) and a number of ads to an ad for each marked place."""
 
 Limit = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From won (n,) and cost (n,), currency units, to which impressions happen (n,)."""
@@ -102,7 +95,7 @@ def draw_offers(
     rows: np.ndarray,
     hour: np.ndarray,
     rng: np.random.Generator,
-    spare: Integers,
+    spare: Spare,
 ) -> Offers:
     """Draw one request of each of some distinct users.
 
@@ -110,7 +103,7 @@ def draw_offers(
         rows: which users.
         hour: request time, hours since the log's start.
         rng: how much is drawn from it depends on the number of rows alone.
-        spare: of what replaces repeated candidates: how much is drawn from it depends on what the users did before.
+        spare: draws what replaces repeated candidates. How many there are depends on what the users did before.
     """
     world, count = state.world, len(rows)
     ad_NK = laws.candidates(rows, hour, _draw_candidates(config, state, users, rows, rng, spare))
@@ -190,7 +183,7 @@ def _draw_candidates(
     users: Users,
     rows: np.ndarray,
     rng: np.random.Generator,
-    spare: Integers,
+    spare: Spare,
 ) -> np.ndarray:
     """Distinct ads: a third near the user's last categories, a quarter of their favourites, the rest by popularity."""
     world, shape = state.world, (len(rows), config.candidates_per_request)
@@ -209,7 +202,7 @@ def _popular_ads(world: World, shape: tuple[int, int], rng: np.random.Generator)
     return np.minimum(np.maximum(drawn, 0), len(world.ad_item_A) - 1)
 
 
-def _without_repeats(ad_NK: np.ndarray, ads: int, spare: Integers) -> np.ndarray:
+def _without_repeats(ad_NK: np.ndarray, ads: int, spare: Spare) -> np.ndarray:
     while True:
         order = ad_NK.argsort(axis=1, kind="stable")
         row = np.arange(len(ad_NK))[:, None]
@@ -219,7 +212,7 @@ def _without_repeats(ad_NK: np.ndarray, ads: int, spare: Integers) -> np.ndarray
         if not again.any():
             return ad_NK
         ad_NK = ad_NK.copy()
-        ad_NK[again] = spare.integers(0, ads, int(again.sum()))
+        ad_NK[again] = spare(again, ads)
 
 
 def _logging_policy(

@@ -11,7 +11,7 @@ import numpy as np
 from rosa_ray.schema import Behavior
 from rosa_ray.simulation.auction import Limit, Offers, Outcomes, draw_offers, settle
 from rosa_ray.simulation.config import SimulationConfig
-from rosa_ray.simulation.keyed_random import KeyedIntegers
+from rosa_ray.simulation.keyed_random import KeyedPlaces
 from rosa_ray.simulation.laws.law import ORACLE, Laws
 from rosa_ray.simulation.marginals import ONE_CLICK_CONVERSIONS
 from rosa_ray.simulation.organic import next_event
@@ -51,8 +51,8 @@ class Clockwork:
 
     Attributes:
         rng: how much is drawn from it depends on which users are walked in which order, and not on what they are shown,
-            as long as `spare` is another one.
-        spare_from: where `spare` of `draw_offers` comes from: "rng" itself, or one "drawn" anew for each call.
+            if `keyed`.
+        keyed: whether what replaces a repeated candidate follows from its place; else it is drawn from `rng`.
         recorder: keeps what happened; None keeps nothing.
     """
 
@@ -61,7 +61,7 @@ class Clockwork:
     users: Users
     laws: Laws
     rng: np.random.Generator
-    spare_from: str = "rng"
+    keyed: bool = False
     recorder: Recorder | None = None
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Clockwork:
 
     def offer(self, rows: np.ndarray, time_us: np.ndarray) -> Offers:
         """Draw the requests of some distinct users."""
-        spare = self.rng if self.spare_from == "rng" else KeyedIntegers(int(self.rng.integers(1 << 62)))
+        spare = KeyedPlaces(int(self.rng.integers(1 << 62))) if self.keyed else self._more
         return draw_offers(self.config, self.state, self.users, self.laws, rows, self._hours(time_us), self.rng, spare)
 
     def show(
@@ -127,6 +127,9 @@ class Clockwork:
             item = self.due_item_NP[buyers, slots]
             self._fold(buyers, moment, item, np.full(len(buyers), int(Behavior.PURCHASE)))
             self.due_us_NP[buyers, slots] = _UNSCHEDULED
+
+    def _more(self, wanted: np.ndarray, below: int) -> np.ndarray:
+        return self.rng.integers(0, below, int(wanted.sum()))
 
     def _hours(self, time_us: np.ndarray) -> np.ndarray:
         return (time_us - self.config.start_us) / HOUR_US

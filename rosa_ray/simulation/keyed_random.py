@@ -14,21 +14,24 @@ def hash_uniform(key: np.ndarray, seed: int, salt: int) -> np.ndarray:
     return (mix64(key.astype(np.uint64) ^ stream) >> np.uint64(11)) * 2.0**-53
 
 
-class KeyedIntegers:
-    """Whole numbers as a function of a key: how many are drawn moves no other draw.
+class KeyedPlaces:
+    """Whole numbers as a function of a key, the place in a table, and how often was asked before.
 
-    >>> KeyedIntegers(7).integers(0, 5, 3).tolist() == KeyedIntegers(7).integers(0, 5, 9)[:3].tolist()
+    What one place gets does not depend on which others ask.
+
+    >>> one, all_places = np.array([[False, True]]), np.array([[True, True]])
+    >>> bool(KeyedPlaces(7)(one, 500)[0] == KeyedPlaces(7)(all_places, 500)[1])
     True
     """
 
     def __init__(self, key: int) -> None:
         self._next = np.uint64(key)
 
-    def integers(self, low: int, high: int, size: int) -> np.ndarray:
-        """Draw `size` numbers from `low` to below `high`."""
-        at = self._next + np.arange(size, dtype=np.uint64)
-        self._next = self._next + np.uint64(size)
-        return low + (mix64(at) % np.uint64(high - low)).astype(np.int64)
+    def __call__(self, wanted: np.ndarray, below: int) -> np.ndarray:
+        """Draw a number from 0 to below `below` for each marked place."""
+        at = self._next + np.flatnonzero(wanted).astype(np.uint64)
+        self._next = self._next + np.uint64(wanted.size)
+        return (mix64(at) % np.uint64(below)).astype(np.int64)
 
 
 def mix64(value: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def sample_price_fen(bid_fen: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 def market_price_fen(uniform: np.ndarray) -> np.ndarray:
     """Market price of an auction, won or lost, by inversion of the law; fen per 1,000 impressions, 0 to 300.
 
-    >>> market_price_fen(np.array([0.0, 1.0])).tolist()
+    >>> market_price_fen(np.array([0.0, 1.0])).round(6).tolist()
     [0.0, 300.0]
     """
     return np.interp(uniform, _MASS, _EDGES)

@@ -7,6 +7,7 @@ import pytest
 from rosa_ray.settings import Tagged
 from rosa_ray.simulation import SimulationConfig, build_world
 from rosa_ray.simulation.auction import draw_offers, settle
+from rosa_ray.simulation.keyed_random import KeyedPlaces
 from rosa_ray.simulation.laws import law_module
 from rosa_ray.simulation.laws.law import enact
 from rosa_ray.simulation.laws.market import HOUR_LEVEL, Config
@@ -49,7 +50,7 @@ def test_what_is_won_costs_what_was_expected():
     world, rng = build_world(config), np.random.default_rng(3)
     users, state = draw_users(config, world, 0, 2000, rng), UserState(2000, world)
     laws, hour = enact(config, world, 2000, 0), rng.uniform(0, 48, 2000)
-    offers = draw_offers(config, state, users, laws, np.arange(2000), hour, rng, rng)
+    offers = draw_offers(config, state, users, laws, np.arange(2000), hour, rng, KeyedPlaces(1))
     slots = offers.ad_NK.shape[1]
     won, cost = np.zeros(offers.ad_NK.shape, bool), np.zeros(offers.ad_NK.shape)
     for slot in range(slots):
@@ -65,6 +66,7 @@ def test_no_choice_is_no_auction():
     config = SimulationConfig(users=50, chunk_users=50, days=2)
     world, rng = build_world(config), np.random.default_rng(3)
     users, state = draw_users(config, world, 0, 50, rng), UserState(50, world)
-    offers = draw_offers(config, state, users, enact(config, world, 50, 0), np.arange(50), np.full(50, 9.0), rng, rng)
+    laws, hour = enact(config, world, 50, 0), np.full(50, 9.0)
+    offers = draw_offers(config, state, users, laws, np.arange(50), hour, rng, KeyedPlaces(1))
     outcomes = settle(world, offers, np.full(50, -1), rng)
     assert not np.stack([outcomes.won_N, outcomes.click_N, outcomes.cost_N]).any()
