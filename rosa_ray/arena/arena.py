@@ -7,7 +7,7 @@ users went another way, their later candidates and events differ too.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 from typing import Annotated
 
 import numpy as np
@@ -59,7 +59,7 @@ class Run:
     """What one policy did.
 
     Attributes:
-        seconds: that its days took.
+        seconds: of the processor that its days took.
         policy: as it was at the end.
     """
 
@@ -134,7 +134,7 @@ class Arena:
             requests: takes the slates with true values, all candidates open.
             label: name for progress; default: the player's.
         """
-        started = perf_counter()
+        started = process_time()
         clock, policy = self._clock.fork(), player.build()
         clock.recorder = recorder
         ledger = Ledger(self.start_us, self.config.days, self.budget_M, len(clock.users))
@@ -146,7 +146,7 @@ class Arena:
                 day = now
                 self._progress(label or player.name, day, self.config.days)
             walk.advance(part)
-        return Run(player.name, ledger, policy, perf_counter() - started)
+        return Run(player.name, ledger, policy, process_time() - started)
 
     def _seen_requests(self, walk: "_Walk") -> Slates | None:
         return None if self._recorded is None else walk.seen(self._recorded)

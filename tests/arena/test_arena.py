@@ -37,9 +37,9 @@ def played(made: Arena, name: str):
 
 @pytest.mark.parametrize("laws", [(), MARKET], ids=["default", "market"])
 def test_under_the_logging_policy_marginals_are_those_of_the_simulated_log(laws):
-    config = replace(SMALL, laws=laws, users=320)
+    config = replace(SMALL, laws=laws, events_per_user=20, requests_per_user=24)
     before, last = Recorder(), Recorder()
-    Arena(config, ArenaConfig(days=1, tick_minutes=30), recorder=before).play(parse_player("logging"), recorder=last)
+    Arena(config, ArenaConfig(days=1, tick_minutes=60), recorder=before).play(parse_player("logging"), recorder=last)
     parts = before.columns(), last.columns()
     events, requests = (
         {name: np.concatenate([part[at][name] for part in parts]) for name in parts[0][at]} for at in (0, 1)
@@ -75,16 +75,18 @@ def test_under_the_logging_policy_marginals_are_those_of_the_simulated_log(laws)
         gap = ours - lockstep(table, pick)
         error = gap.std() * np.sqrt(config.users)
         assert abs(gap.sum()) <= 4 * error, name
-        assert error < 0.15 * ours.sum(), name
+        assert error < 0.25 * ours.sum(), name
     assert of_users(requests["row"], np.ones(len(requests["row"]))).tolist() == lockstep(*picks["requests"]).tolist()
 
 
 def test_equal_seeds_give_equal_runs_and_other_seeds_other_ones(free):
-    one, again = (free.play(parse_player("roi")).ledger.hour_CHM for _ in range(2))
-    other = arena(replace(SMALL, seed=8)).play(parse_player("roi")).ledger.hour_CHM
+    one, again = (made.play(parse_player("roi")).ledger.hour_CHM for made in (free, free))
+    anew, other = (
+        arena(replace(SMALL, seed=seed)).play(parse_player("roi")).ledger.hour_CHM for seed in (SMALL.seed, 8)
+    )
     assert np.array_equal(one, again)
+    assert np.array_equal(one, anew)
     assert not np.array_equal(one, other)
-    assert np.array_equal(one, arena().play(parse_player("roi")).ledger.hour_CHM)
 
 
 @pytest.mark.parametrize("which", ["free", "tight"])
@@ -104,9 +106,10 @@ def test_policies_meet_the_same_requests(which, request):
         assert (other.ad_NK == seen[0].ad_NK).mean() > 0.6
 
 
-def test_the_truth_beats_noise_and_noise_beats_chance(free):
-    value = {name: played(free, name)[0].ledger for name in ("random", "profit", "profit@true")}
-    worth = [ledger.total("revenue") - ledger.total("spend") for ledger in value.values()]
+def test_the_truth_beats_noise_and_noise_beats_chance():
+    made = arena(noise=1.5)
+    ledgers = [made.play(parse_player(name)).ledger for name in ("random", "profit", "profit@true")]
+    worth = [ledger.total("revenue") - ledger.total("spend") for ledger in ledgers]
     assert worth[0] < worth[1] < worth[2]
 
 

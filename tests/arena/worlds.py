@@ -10,15 +10,15 @@ from rosa_ray.simulation import SimulationConfig
 from rosa_ray.simulation.laws import config_class
 
 SMALL = SimulationConfig(
-    users=240, chunk_users=160, days=2, items=600, ads=200, campaigns=6, events_per_user=20, requests_per_user=24
+    users=240, chunk_users=160, days=2, items=600, ads=200, campaigns=6, events_per_user=14, requests_per_user=20
 )
 """240 users in two chunks, 2 days."""
 MARKET = (Tagged("market", config_class("market")()),)
 
 
 def arena(simulation: SimulationConfig = SMALL, **settings: Any) -> Arena:
-    """An arena of the last day in ticks of half an hour, unless told otherwise."""
-    return Arena(simulation, ArenaConfig(**{"days": 1, "tick_minutes": 30, **settings}))
+    """An arena of the last day in ticks of an hour, unless told otherwise."""
+    return Arena(simulation, ArenaConfig(**{"days": 1, "tick_minutes": 60, **settings}))
 
 
 def slates(revenue_NK: Any, cost_NK: Any, campaign_NK: Any = None, time_us: Any = None, shown_NK: Any = None) -> Slates:
