@@ -101,6 +101,8 @@ class Arena:
         self._recorded: Slates | None = None
         rounds = list(rounds_of(self._moments, simulation.start_us, config.tick_minutes * MINUTE_US))
         asks = [part.is_request and self._moments.time_us[part.moments[0]] >= self.start_us for part in rounds]
+        if not any(asks):
+            raise wrong(config, "days", "no request comes then; take more days or more users")
         self._past, self._days = rounds[: asks.index(True)], rounds[asks.index(True) :]
         self._day_before = self._warm_up()
 
