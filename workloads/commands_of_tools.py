@@ -1,4 +1,4 @@
-"""Studies, reports, cluster files, auctions, the demo: what the verbs are called, what they take and what they run."""
+"""Studies, reports, cluster files, auctions, arena, demo: what the verbs are called, take and run."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +7,7 @@ import typer
 from rosa_ray.errors import ConfigError
 from workloads.command_line import (
     CONFIGS,
+    ConfigArgument,
     ConfigVerb,
     DebugOption,
     SetOption,
@@ -137,6 +138,35 @@ def bid_ipinyou(
         return verb.run_ipinyou(verb.BidOptions(path, budgets, bidders, auctions, seed, out))
 
     raise typer.Exit(guarded(run, debug))
+
+
+@app.command()
+def arena(
+    config: ConfigArgument,
+    policies: Annotated[
+        str, typer.Option(help="Names: logging, random, none, roi, profit, ecpm, dual:THETA, threshold, pacing, ...")
+    ] = "roi,profit,dual:2",
+    days: Annotated[int, typer.Option(help="Last days of the log, on which policies choose.")] = 7,
+    budget_share: Annotated[
+        float, typer.Option(help="Daily budget of a campaign over what --base spends without one; 0: no budgets.")
+    ] = 0.0,
+    base: Annotated[str, typer.Option(help="Policy whose spend budgets are shares of.")] = "roi",
+    seed: Annotated[int, typer.Option(help="Of the world; default: simulation.seed.")] = -1,
+    noise: Annotated[float, typer.Option(help="Error of the estimates in each logit, standard deviation.")] = 0.6,
+    tick_minutes: Annotated[int, typer.Option(help="Length of a tick; it divides a day.")] = 5,
+    out: Annotated[str, typer.Option(help="JSON file or .html page to write, or both, by a comma.")] = "",
+    overrides: SetOption = [],  # noqa: B006
+    debug: DebugOption = False,
+) -> None:
+    """Let policies spend budgets in equal simulated worlds, and print the true value of each."""
+
+    def run(loaded: "RunConfig") -> int:
+        from workloads import arena as verb
+
+        options = verb.ArenaOptions(policies, days, budget_share, seed, noise, base, tick_minutes, out)
+        return verb.run(loaded, options)
+
+    execute(run, config, overrides, debug)
 
 
 @app.command()

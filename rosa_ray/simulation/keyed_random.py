@@ -14,6 +14,26 @@ def hash_uniform(key: np.ndarray, seed: int, salt: int) -> np.ndarray:
     return (mix64(key.astype(np.uint64) ^ stream) >> np.uint64(11)) * 2.0**-53
 
 
+class KeyedPlaces:
+    """Whole numbers as a function of a key, the place in a table, and how often was asked before.
+
+    What one place gets does not depend on which others ask.
+
+    >>> one, all_places = np.array([[False, True]]), np.array([[True, True]])
+    >>> bool(KeyedPlaces(7)(one, 500)[0] == KeyedPlaces(7)(all_places, 500)[1])
+    True
+    """
+
+    def __init__(self, key: int) -> None:
+        self._next = np.uint64(key)
+
+    def __call__(self, wanted: np.ndarray, below: int) -> np.ndarray:
+        """Draw a number from 0 to below `below` for each marked place."""
+        at = self._next + np.flatnonzero(wanted).astype(np.uint64)
+        self._next = self._next + np.uint64(wanted.size)
+        return (mix64(at) % np.uint64(below)).astype(np.int64)
+
+
 def mix64(value: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 (Steele, Lea, Flood 2014)."""
     value = value + np.uint64(0x9E3779B97F4A7C15)

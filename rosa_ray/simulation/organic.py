@@ -75,8 +75,8 @@ def _next_behavior(
     p_buy = (0.004 + 0.095 * cart) * (1 - 0.8 * satisfied) * (1.2 - 0.2 * np.minimum(sense, 3))
     p_cart = (0.025 + 0.075 * warmth) * (1 - 0.6 * cart) * (1 - 0.7 * satisfied)
     draw = rng.random(len(rows))
-    codes = [int(Behavior.PURCHASE), int(Behavior.CART)]
-    return np.select([draw < p_buy, draw < p_buy + p_cart], codes, int(Behavior.VIEW))
+    carts = np.where(draw < p_buy + p_cart, int(Behavior.CART), int(Behavior.VIEW))
+    return np.where(draw < p_buy, int(Behavior.PURCHASE), carts)
 
 
 def _next_item(

@@ -58,12 +58,18 @@ def read_signals(state: UserState, users: Users, rows: np.ndarray, hour: np.ndar
     item = world.ad_item_A[ad_NK]
     category, style_index = world.item_category_I[item], world.item_style_I[item]
     row, now = rows[:, None], hour[:, None]
-    left = fade(now - state.last_h_NC[row, category], 2, 0.6)
-    heat = state.heat_NC[row, category] * left
-    style_heat = state.style_heat_NCS[row, category, style_index] * left
-    cart = fade(now - state.cart_h_NC[row, category], 10, 0.6)
-    satisfied = fade(now - state.bought_h_NC[row, category], 40, 1.6)
-    complement = fade(now - state.complement_h_NC[row, category], 8, 0.9) * (1 - satisfied)
+    cell = row * len(world.popularity_C) + category
+
+    def of_category(state_NC: np.ndarray) -> np.ndarray:
+        return state_NC.reshape(-1).take(cell)
+
+    last_h = of_category(state.last_h_NC)
+    left = fade(now - last_h, 2, 0.6)
+    heat = of_category(state.heat_NC) * left
+    style_heat = state.style_heat_NCS.reshape(-1).take(cell * world.styles + style_index) * left
+    cart = fade(now - of_category(state.cart_h_NC), 10, 0.6)
+    satisfied = fade(now - of_category(state.bought_h_NC), 40, 1.6)
+    complement = fade(now - of_category(state.complement_h_NC), 8, 0.9) * (1 - satisfied)
     in_session = (state.recent_NR[row, 0] == category) & (now - state.last_h_N[row] < 0.5)
     wanted = 0.9 * np.log1p(heat) * (1 - 0.8 * satisfied) + 1.8 * cart + 1.4 * complement + 0.6 * in_session
     relative = world.relative_price_I[item]
@@ -72,11 +78,11 @@ def read_signals(state: UserState, users: Users, rows: np.ndarray, hour: np.ndar
         cart=cart,
         satisfied=satisfied,
         style=(style_heat - heat / world.styles) / (heat + 0.3),
-        decided=state.decided_NC[row, category],
-        own_style=(users.style_NC[row, category] == style_index).astype(float),
-        same_item=((state.last_item_NC[row, category] == item) | (state.cart_item_NC[row, category] == item)) * 1.0,
+        decided=of_category(state.decided_NC),
+        own_style=(of_category(users.style_NC) == style_index).astype(float),
+        same_item=((of_category(state.last_item_NC) == item) | (of_category(state.cart_item_NC) == item)) * 1.0,
         dear=relative - users.budget_N[row],
-        trend=state.price_trend_NC[row, category] * np.sign(relative),
+        trend=of_category(state.price_trend_NC) * np.sign(relative),
         fatigue=_fatigue(state, row, now, ad_NK, category),
         promoted=world.promotion_CH[category, _hour_index(world, now)].astype(float),
     )

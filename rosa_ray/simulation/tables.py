@@ -61,7 +61,7 @@ def chunk_tables(config: SimulationConfig, world: World, chunk: ChunkLog) -> dic
     requests = _number_requests(chunk)
     return {
         "events": _events_table(world, chunk),
-        "impressions": _impressions_table(config, world, requests),
+        "impressions": _impressions_table(config, world, _won(requests)),
         "candidates": _candidates_table(requests, requests["time_us"] >= config.policy_start_us),
         "truth": _truth_table(config, world, requests),
     }
@@ -101,6 +101,15 @@ def _number_requests(chunk: ChunkLog) -> dict[str, Any]:
     columns["region"] = chunk.users.region_N[row]
     columns["request_id"] = _numbered("r", columns["user"], _rank_within(row))
     return columns
+
+
+def _won(requests: dict[str, Any]) -> dict[str, Any]:
+    """The requests that showed an ad: under a law of the market an auction can be lost."""
+    won = requests["won_N"]
+    if won.all():
+        return requests
+    kept = {name: values[won] for name, values in requests.items() if name != "request_id"}
+    return {**kept, "request_id": requests["request_id"].filter(pa.array(won))}
 
 
 def _impressions_table(config: SimulationConfig, world: World, requests: dict[str, Any]) -> pa.Table:
@@ -145,7 +154,7 @@ def _candidates_table(requests: dict[str, Any], kept: np.ndarray) -> pa.Table:
 
 
 def _truth_table(config: SimulationConfig, world: World, requests: dict[str, Any]) -> pa.Table:
-    known = np.arange(requests["ad_NK"].shape[1]) == requests["shown_N"][:, None]
+    known = (np.arange(requests["ad_NK"].shape[1]) == requests["shown_N"][:, None]) & requests["won_N"][:, None]
     known |= (requests["time_us"] >= config.policy_start_us)[:, None]
     index, slot = np.nonzero(known)
     p_ctr, p_cvr = requests["p_ctr_NK"][index, slot], requests["p_cvr_NK"][index, slot]

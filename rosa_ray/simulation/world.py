@@ -1,6 +1,7 @@
 """What all users share: categories, items, ads, popularity drift and promotions, drawn from the seed."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -51,19 +52,31 @@ class World:
 
     def draw_items(self, category: np.ndarray, style: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw an item of each (category, style) by popularity."""
-        return _draw_in_group(self.item_cdf, self.item_group_I, category * self.styles + style, rng)
+        return _draw_in_group(self.item_cdf, self._item_bounds_2G, category * self.styles + style, rng)
 
     def draw_ads(self, category: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw an ad of each category by popularity."""
-        return _draw_in_group(self.ad_cdf, self.ad_category_A, category, rng)
+        return _draw_in_group(self.ad_cdf, self._ad_bounds_2C, category, rng)
+
+    @cached_property
+    def _item_bounds_2G(self) -> np.ndarray:
+        return _bounds(self.item_group_I, len(self.popularity_C) * self.styles)
+
+    @cached_property
+    def _ad_bounds_2C(self) -> np.ndarray:
+        return _bounds(self.ad_category_A, len(self.popularity_C))
 
 
-def _draw_in_group(cdf: np.ndarray, groups: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    first = np.searchsorted(groups, wanted)
-    last = np.searchsorted(groups, wanted, side="right")
-    low, high = cdf[first], cdf[last]
-    drawn = np.searchsorted(cdf, low + rng.random(wanted.shape) * (high - low), side="right") - 1
-    return np.clip(drawn, first, last - 1)
+def _bounds(sorted_group: np.ndarray, groups: int) -> np.ndarray:
+    """First row of each group, and the first one after it; shape (2, groups)."""
+    return np.stack([np.searchsorted(sorted_group, np.arange(groups), side) for side in ("left", "right")])
+
+
+def _draw_in_group(cdf: np.ndarray, bounds_2G: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    first, last = bounds_2G[0].take(wanted), bounds_2G[1].take(wanted)
+    low, high = cdf.take(first), cdf.take(last)
+    drawn = cdf.searchsorted(low + rng.random(wanted.shape) * (high - low), side="right") - 1
+    return np.minimum(np.maximum(drawn, first), last - 1)
 
 
 def build_world(config: SimulationConfig) -> World:

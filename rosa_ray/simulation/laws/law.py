@@ -83,10 +83,16 @@ class Law:
         """Change which ads could be shown; those of a request stay distinct."""
         return ad_NK
 
-    def pull(self, rows: np.ndarray, hour: np.ndarray, ad_NK: np.ndarray) -> Pull:
-        """Say what is added to the answers to the candidate ads of some users."""
-        nothing = np.zeros(ad_NK.shape)
-        return Pull(nothing, nothing)
+    def pull(self, rows: np.ndarray, hour: np.ndarray, ad_NK: np.ndarray) -> Pull | None:
+        """Say what is added to the answers to the candidate ads of some users; None where the law adds nothing."""
+        return None
+
+    def market(self, hour: np.ndarray, ad_NK: np.ndarray) -> np.ndarray | None:
+        """Factor of the market price of each candidate, > 0, shape (n, k).
+
+        With one, an auction is lost where the bid is below the market price. None leaves every bid to win.
+        """
+        return None
 
 
 class Laws:
@@ -125,10 +131,21 @@ class Laws:
         columns: dict[str, np.ndarray] = {}
         for law in self._laws:
             pull = law.pull(rows, hour, ad_NK)
+            if pull is None:
+                continue
             click_NK, conversion_NK = click_NK + pull.click_NK, conversion_NK + pull.conversion_NK
             own = {"click": pull.click_NK, "conversion": pull.conversion_NK, **pull.latent}
             columns |= {f"{ORACLE}{law.name}_{name}": values for name, values in own.items()}
         return Pull(click_NK, conversion_NK, columns)
+
+    def market(self, hour: np.ndarray, ad_NK: np.ndarray) -> np.ndarray | None:
+        """Product of the factors that laws set; None where none does."""
+        factor_NK: np.ndarray | None = None
+        for law in self._laws:
+            own = law.market(hour, ad_NK)
+            if own is not None:
+                factor_NK = own if factor_NK is None else factor_NK * own
+        return factor_NK
 
 
 def enact(config: SimulationConfig, world: World, users: int = 0, chunk: int = 0) -> Laws:

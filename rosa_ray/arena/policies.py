@@ -1,0 +1,147 @@
+"""What a policy of the arena is, and those that need no budget.
+
+A policy chooses a candidate of every request, or none. `fit` and `tell` do nothing until a policy overrides them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rosa_ray.arena.slates import NONE, Slates
+from rosa_ray.arrays import Floats, Ints
+from rosa_ray.metrics.scores import Ranking
+from rosa_ray.policy.slate import Shown, Step, run_chain
+from rosa_ray.simulation.auction import choose as draw
+from rosa_ray.units import DAY_US
+
+Choose = Callable[[Slates], Ints]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What policies are told before their first day.
+
+    Attributes:
+        start_us: first instant of it, microseconds UTC, a midnight.
+        budget_M: what each campaign may spend a day, currency units; infinite without budgets.
+        day_before: the requests of the day before, as the policy estimates them.
+        all_requests: those of all days to come, as far as they follow from the base policy. Only a reference in
+            hindsight may read them; None where no policy of the run is one.
+    """
+
+    start_us: int
+    budget_M: Floats
+    day_before: Slates
+    all_requests: Slates | None = None
+
+    def day_of(self, time_us: Ints) -> Ints:
+        """Number of the day, from 0."""
+        return (time_us - self.start_us) // DAY_US
+
+
+class Policy(ABC):
+    """Chooses what requests show."""
+
+    def fit(self, known: Known) -> None:  # noqa: B027
+        """Learn from what is known before the first day."""
+
+    @abstractmethod
+    def choose(self, slates: Slates) -> Ints:
+        """The candidate of each request, -1 for none; int64 (n,). One that may not be shown is not shown."""
+
+    def tell(self, shown: Shown) -> None:  # noqa: B027
+        """Take in the impressions that followed from a choice."""
+
+
+class Called(Policy):
+    """A function as a policy."""
+
+    def __init__(self, function: Choose) -> None:
+        self.function = function
+
+    def choose(self, slates: Slates) -> Ints:
+        """What the function says."""
+        return self.function(slates)
+
+
+def as_policy(policy: Policy | Choose) -> Policy:
+    """The policy itself, or one that asks a function `choose(slates)`.
+
+    >>> as_policy(lambda slates: np.zeros(len(slates), int)).__class__.__name__
+    'Called'
+    """
+    return policy if isinstance(policy, Policy) else Called(policy)
+
+
+class Logging(Policy):
+    """The logging policy of the simulator, over the candidates that may be shown."""
+
+    def choose(self, slates: Slates) -> Ints:
+        """Draw by the propensities."""
+        return _drawn(slates.propensity_NK, slates)
+
+
+class Random(Policy):
+    """Every candidate that may be shown is as likely as the others."""
+
+    def choose(self, slates: Slates) -> Ints:
+        """Draw evenly."""
+        return _drawn(np.ones(slates.ad_NK.shape), slates)
+
+
+class Nothing(Policy):
+    """Shows nothing."""
+
+    def choose(self, slates: Slates) -> Ints:
+        """None for each."""
+        return np.full(len(slates), NONE)
+
+
+class Ranked(Policy):
+    """The candidate with the highest score, whatever it is."""
+
+    def __init__(self, ranking: Ranking) -> None:
+        self.ranking = ranking
+
+    def choose(self, slates: Slates) -> Ints:
+        """The best of each request."""
+        return slates.best(scores(self.ranking, slates))
+
+
+class Chain(Policy):
+    """Steps of `rosa_ray.policy` on one request after another, in the order of time.
+
+    Args:
+        steps: applied to slates whose score is `ranking`'s.
+    """
+
+    def __init__(self, steps: Sequence[Step], ranking: Ranking | None = None) -> None:
+        self.steps, self.ranking = list(steps), ranking or Ranking("profit")
+
+    def choose(self, slates: Slates) -> Ints:
+        """The first of what the steps leave."""
+        score_NK = scores(self.ranking, slates)
+        chosen = np.full(len(slates), NONE)
+        for n in np.argsort(slates.time_us, kind="stable"):
+            order = run_chain(self.steps, replace(slates.single(int(n)), score=score_NK[n])).order
+            if order.size:
+                chosen[n] = order[0]
+        return chosen
+
+    def tell(self, shown: Shown) -> None:
+        """Tell every step."""
+        for step in self.steps:
+            step.tell(shown)
+
+
+def scores(ranking: Ranking, slates: Slates) -> Floats:
+    """Score of each candidate, (n, k)."""
+    shape = slates.ad_NK.shape
+    return ranking.of_revenue(slates.revenue_NK.ravel(), slates.cost_NK.ravel()).reshape(shape)
+
+
+def _drawn(weight_NK: Floats, slates: Slates) -> Ints:
+    weight_NK = weight_NK * slates.shown_NK
+    return np.where(slates.shown_NK.any(axis=1), draw(weight_NK, slates.uniform), NONE)
