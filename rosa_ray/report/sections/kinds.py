@@ -83,7 +83,7 @@ def _frontier(ranking: Ranking, rows: Columns, kinds: dict[str, Any]) -> Markup:
     return figure(
         "Profit against return",
         chart,
-        "Along a line theta rises from 0 (left): what one unit of cost has to bring. Theta 1 is expected to have the most profit.",
+        "Along a line theta rises from 0 (left): what one unit of cost has to bring. Theta 1 expects the most profit.",
         table("The model's line", ["Theta", "ROI", "Profit"], values),
     )
 
