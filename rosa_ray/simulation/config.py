@@ -88,7 +88,7 @@ class SimulationConfig:
     @property
     def policy_start_us(self) -> int:
         """First instant of the period whose candidates are all written, microseconds UTC."""
-        return self.start_us + int(self.days * DAY_US * self.policy_start_fraction)
+        return self.start_us + round(self.days * DAY_US * self.policy_start_fraction)
 
     @property
     def chunks(self) -> int:
