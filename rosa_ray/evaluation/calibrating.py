@@ -4,6 +4,7 @@ Whoever holds predictions of the validation period already needs only
 `fit_calibration(CalibrationSums().update(columns), config)`, with raw scores.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from rosa_ray.data.user_rows import list_user_files
 from rosa_ray.evaluation.pool import FittedModel, validation_sums
 from rosa_ray.evaluation.returns import fit_returns
 from rosa_ray.evaluation.scoring import UserScorer
-from rosa_ray.features import FeatureState, Split
+from rosa_ray.features import FeatureState, Split, UserRows
 from rosa_ray.run_dir import DataDir
 from rosa_ray.storage import read_parquet
 
@@ -26,6 +27,7 @@ DRIVER_USERS = 20_000
 """Up to so many users are scored by the driver itself, in less time than a pool takes to start."""
 
 _USERS_PER_BLOCK = 2_000
+_BLOCKS_OF_THETA = 10
 
 
 def calibrate(
@@ -65,10 +67,16 @@ def with_returns(
     layout: DataDir,
     use_gpu: bool | Literal["auto"] = "auto",
 ) -> Calibration:
-    """A fitted calibration with what ranking by return needs; see `fit_returns`. The driver scores what it asks for."""
+    """A fitted calibration with what ranking by return needs; see `fit_returns`.
+
+    The driver scores what it asks for, of ten blocks of users at most: theta is one number, and needs no more.
+    """
     device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
     scorer = UserScorer.load(*model, USERS_PER_BATCH, device)
-    candidates = (scorer.score(scorer.encode(block), Split.VALID_POLICY) for block in _blocks(layout))
+    blocks = itertools.islice(_blocks(layout), _BLOCKS_OF_THETA)
+    candidates = (
+        scorer.score(scorer.encode(block), Split.VALID_POLICY) for block in blocks if _has(block, Split.VALID_POLICY)
+    )
     return replace(calibration, returns=fit_returns(calibration, sums, candidates, config))
 
 
@@ -99,6 +107,11 @@ def _sums_of(
     scorer = UserScorer.load(*model, USERS_PER_BATCH, device)
     for block in _blocks(layout):
         yield CalibrationSums().update(scorer.score(scorer.encode(block), Split.VALID))
+
+
+def _has(block: pa.Table, split: Split) -> bool:
+    """Whether users of a block have impressions of a split, without encoding them."""
+    return bool((UserRows.from_table(block).impressions["split"] == split).any())
 
 
 def _blocks(layout: DataDir) -> Iterator[pa.Table]:

@@ -61,20 +61,31 @@ def value_kinds(candidates: Columns, truth: Columns, returns: Returns) -> dict[s
         kind -> theta; roi, profit, revenue and cost (currency units); oracle_roi and oracle_profit, of the same kind
         with true expectations.
     """
-    revenue, cost = truth["expected_revenue"], truth["expected_cost"]
+    return {
+        ranking.kind: _value(ranking, policy, candidates, truth)
+        for ranking, policy in _policies(candidates, returns).values()
+    }
+
+
+def _policies(candidates: Columns, returns: Returns) -> dict[str, tuple[Ranking, Floats]]:
     keys = candidates["request_key"], candidates["impression_key"]
-    found: dict[str, dict[str, Any]] = {}
-    for ranking in rankings(returns, candidates):
-        value = PolicyValue().update(greedy_policy(policy_scores(candidates, ranking), *keys), revenue, cost)
-        best = greedy_policy(ranking.of_truth.of_revenue(revenue, cost), *keys)
-        oracle = PolicyValue().update(best, revenue, cost)
-        found[ranking.kind] = {
-            "theta": ranking.theta if ranking.kind == "dual" else None,
-            **{name: getattr(value, name) for name in ("roi", "profit", "revenue", "cost")},
-            "oracle_roi": oracle.roi,
-            "oracle_profit": oracle.profit,
-        }
-    return found
+    return {
+        one.kind: (one, greedy_policy(policy_scores(candidates, one), *keys)) for one in rankings(returns, candidates)
+    }
+
+
+def _value(ranking: Ranking, policy: Floats, candidates: Columns, truth: Columns) -> dict[str, Any]:
+    revenue, cost = truth["expected_revenue"], truth["expected_cost"]
+    value = PolicyValue().update(policy, revenue, cost)
+    scores = ranking.of_truth.of_revenue(revenue, cost)
+    best = greedy_policy(scores, candidates["request_key"], candidates["impression_key"])
+    oracle = PolicyValue().update(best, revenue, cost)
+    return {
+        "theta": ranking.theta if ranking.kind == "dual" else None,
+        **{name: getattr(value, name) for name in ("roi", "profit", "revenue", "cost")},
+        "oracle_roi": oracle.roi,
+        "oracle_profit": oracle.profit,
+    }
 
 
 def exact_kinds(candidates: Columns, log_dir: str, returns: Returns) -> dict[str, Any] | None:
@@ -118,15 +129,12 @@ def measure_kinds(files: Sequence[str], log_dir: str, returns: Returns, clip: fl
 
 def _exact(rows: Columns, truth: Columns, returns: Returns) -> list[dict[str, Any]]:
     revenue, cost = truth["expected_revenue"], truth["expected_cost"]
-    keys = rows["request_key"], rows["impression_key"]
-    policies: dict[str, Floats] = {}
-    for one in rankings(returns, rows):
-        policies[one.kind] = greedy_policy(policy_scores(rows, one), *keys)
-    base = policies.get(BASE)
+    policies = _policies(rows, returns)
+    _, base = policies.get(BASE, (None, None))
     found: list[dict[str, Any]] = []
-    for kind, figures in value_kinds(rows, truth, returns).items():
-        gaps = {} if base is None or kind == BASE else _gaps(policies[kind], base, revenue, cost, rows["user_key"])
-        found.append({"kind": kind, **figures, **gaps})
+    for kind, (ranking, policy) in policies.items():
+        gaps = {} if base is None or kind == BASE else _gaps(policy, base, revenue, cost, rows["user_key"])
+        found.append({"kind": kind, **_value(ranking, policy, rows, truth), **gaps})
     return found
 
 

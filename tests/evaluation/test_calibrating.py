@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from rosa_ray.calibration import CalibrationConfig, CalibrationSums, fit_calibration
+from rosa_ray.calibration import CalibrationConfig, CalibrationSums, Returns, fit_calibration
 from rosa_ray.errors import InputError
 from rosa_ray.evaluation.calibrating import calibrate
 from rosa_ray.evaluation.predictions import prediction_columns, raw_columns
+from rosa_ray.evaluation.scoring import UserScorer
 from rosa_ray.evaluation.segments import PeriodSegments, SegmentNames
 from rosa_ray.features import Split, encode_users
 from rosa_ray.inference import predict
@@ -36,6 +37,20 @@ def test_the_driver_fits_what_predictions_of_the_validation_period_give(tmp_path
     assert fitted.cvr.calibrated_logit == pytest.approx(expected.cvr.calibrated_logit, abs=1e-4)
     assert fitted.value_factor == pytest.approx(expected.value_factor)
     assert fitted.ctr.rows == len(columns["click"])
+
+
+def test_a_log_without_candidates_costs_no_second_look_at_its_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = tiny_rows(users=30, per_user=16)
+    assert (rows.impressions["split"] != Split.VALID_POLICY).all()
+    layout, state = DataDir(write_data_dir(tmp_path / "data", rows)), tiny_state(rows)
+    ranker = build_ranker("rosa", SETTINGS, state.table_sizes, state.base_rates)
+    monkeypatch.setattr(UserScorer, "encode", lambda self, block: pytest.fail("a block was encoded"))
+    config = CalibrationConfig(method="none")
+    description = described("rosa", SETTINGS, state)
+    fitted = calibrate(config, description=description, weights=ranker.state_dict(), state=state, layout=layout)
+    assert fitted.returns == Returns()
 
 
 def test_without_data_that_is_said(tmp_path: Path) -> None:

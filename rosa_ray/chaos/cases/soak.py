@@ -35,7 +35,7 @@ def flat(live: Live) -> Seen:
         if pid not in after:
             short.append(f"{name} ended")
             continue
-        grown = [now - then for now, then in zip(after[pid][1:], was, strict=True)]
+        grown = [held - former for held, former in zip(after[pid][1:], was, strict=True)]
         for amount, most, unit in zip(grown, (GROWN_MB, GROWN_HANDLES, GROWN_THREADS), _UNITS, strict=True):
             if amount > most:
                 short.append(f"{name} has {amount:.0f} {unit} more after {MEASURED_S:g} s")
