@@ -22,7 +22,7 @@ demo: $(VENV)/.installed
 test: unit integration
 
 unit: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4 --durations=10
+	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4 --dist loadfile --durations=10
 
 integration: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m "integration and not nightly" --durations=10 tests

@@ -1,8 +1,10 @@
 """Fixtures that tests of several packages share: one Ray cluster for the whole run, and the real logs."""
 
+import gc
 import logging
 import os
 import resource
+import threading
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before the first import of NumPy or torch
@@ -10,6 +12,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 from collections.abc import Iterator
 from pathlib import Path
 
+import fastapi.dependencies.models
 import pytest
 
 from rosa_ray.cluster.connect import prepare_environment
@@ -30,6 +33,24 @@ def _one_torch_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+MANY_THREADS = 30
+"""More than a process of tests has by itself: services of tests that have ended are still there."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Let go of the services of a module once its tests have ended.
+
+    FastAPI keeps the paths of the last four thousand endpoints in caches, and so every service that was asked. Each has
+    a thread that asks its store for changes five times a second. Some hundred of them slow all later tests down tenfold.
+    """
+    if (nextitem is None or item.path != nextitem.path) and threading.active_count() > MANY_THREADS:
+        for cached in vars(fastapi.dependencies.models).values():
+            if hasattr(cached, "cache_clear"):
+                cached.cache_clear()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,8 @@ class ServiceStage:
             "store__url": settings.store.url,
             "store__namespace": settings.store.namespace,
         }
+        if self._name == "graph":
+            options["serving__cpus_per_replica"] = GRAPH_CPUS
         log = self._home.parent / f"{self._name}-{self._starts}.log"
         service = Service(bench.command("serve", **options), log)
         try:
@@ -152,6 +154,8 @@ class ServiceStage:
 
 
 NAMESPACE = "chaos"
+GRAPH_CPUS = 0.25
+"""Of a replica that does a part of the work: so the graph has two of each on two cores as well."""
 
 
 def _materialize(copy: RunCopy, server: RedisServer, home: Path) -> None:

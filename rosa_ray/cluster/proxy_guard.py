@@ -81,8 +81,9 @@ def guarded(config: str, folder: Path, limits: Limits) -> str:
 
     Statistics and metrics are served on Unix sockets in the folder instead of ports on all addresses. The admin socket
     is the owner's alone. A request is buffered whole before a replica's slot is taken. Where no route is known yet, the
-    answer is 503: an application that is about to come is not one that does not exist. A replica is handed what it can
-    work on at once, and the others wait here: a refusal of the proxy costs next to nothing, one of a replica a request.
+    answer is 503: an application that is about to come is not one that does not exist. So is it where Serve found no
+    replica in time, which it calls 408. A replica is handed what it can work on at once, and the others wait here: a
+    refusal of the proxy costs next to nothing, one of a replica a request.
 
     Args:
         config: as Ray's template gives it; one that is guarded already stays as it is.
@@ -102,7 +103,7 @@ def guarded(config: str, folder: Path, limits: Limits) -> str:
         (r"\n    timeout client \d+s", f"\n    timeout client {limits.client_timeout_ms}ms"),
         (r"\n    errorfile 50[234] \S+(?=\n)", ""),
         (r"(?<=\ndefaults\n    mode http\n)", _defaults(folder, limits, "\n    timeout server " in config)),
-        (r"(?<=\nfrontend http_frontend\n)(    bind \S+\n)", lambda bind: bind[1] + _checks(limits)),
+        (r"(?<=\nfrontend http_frontend\n)(    bind \S+\n)", lambda bind: bind[1] + _checks(limits) + _LATE_REPLICA),
     ]
     for pattern, text in changes:
         config, count = re.subn(pattern, text, config)
@@ -116,6 +117,8 @@ def guarded(config: str, folder: Path, limits: Limits) -> str:
 
 
 _NO_ROUTE = "    http-request deny deny_status 503"
+_LATE_REPLICA = "    http-response return status 503 default-errorfiles if { status 408 }\n"
+"""The client's own lateness is answered here. A 408 of Serve means that no replica took the request in time."""
 
 
 def _defaults(folder: Path, limits: Limits, has_server_timeout: bool) -> str:

@@ -29,6 +29,8 @@ class Slate:
             is shown; None as long as no step draws: then it is 1 for the best.
         said: by name of a step, why it did what it did; plain values.
         drawn: row of the candidate that a draw put first, whatever its score; -1 where none did.
+        impressions: of each ad so far, whoever saw them, float64 (N,); None where nobody counted.
+        clusters: how much the user belongs to each of K clusters of users, float64 (K,), summing to 1; None is one.
     """
 
     time_us: int
@@ -46,6 +48,8 @@ class Slate:
     propensity: Floats | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
     drawn: int = -1
+    impressions: Floats | None = None
+    clusters: Floats | None = None
 
     def with_score(self, score: Floats, step: str, why: Any = None) -> "Slate":
         """The same with another score, and what the step says of it."""
@@ -112,6 +116,8 @@ class Shown:
         click: bool (n,).
         impression: bool (n,), False of a row that adds cost, revenue or a click to an impression told before; None
             where all rows are impressions.
+        p_ctr: chance of a click that was expected of the impression, float64 (n,); None where nobody knows.
+        clusters: of the users, as of `Slate`, float64 (n, K); None is one.
     """
 
     time_us: Ints
@@ -122,6 +128,8 @@ class Shown:
     revenue: Floats
     click: np.ndarray
     impression: np.ndarray | None = None
+    p_ctr: Floats | None = None
+    clusters: Floats | None = None
 
 
 def run_chain(steps: "tuple[Step, ...] | list[Step]", slate: Slate) -> Slate:

@@ -7,7 +7,7 @@ from annotated_types import Ge, Le
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.metrics import ScoreChoice
-from rosa_ray.policy.steps import LAST, config_class, step_names
+from rosa_ray.policy.steps import config_class, draws_first, step_names
 from rosa_ray.settings import Tagged, section, tagged_each, wrong
 
 RuleName = Literal["offline", "online", "fresh", "learned"]
@@ -37,7 +37,8 @@ class ServingConfig:
     encoder_deadline_ms: Annotated[int, Ge(1)] = 500
     """An encoding that takes longer is replaced by the offline score."""
     request_timeout_ms: Annotated[int, Ge(1)] = 5000
-    """A request that takes nine tenths of it is answered 503. One that Serve could not hand over is answered 408."""
+    """A request that takes nine tenths of it is answered 503. So is one that Serve could not hand over,
+    behind the proxy of `rosa serve`; Serve alone answers it 408."""
     top_k: Annotated[int, Ge(1)] = 20
     """Ads returned when the request does not say."""
     max_candidates: Annotated[int, Ge(1)] = 5000
@@ -102,7 +103,8 @@ class ServingConfig:
         if self.write_tokens and not re.fullmatch(r"env:\w+|file:/.+", self.write_tokens):
             # The value is not repeated: it may be a token.
             raise ConfigError("serving.write_tokens must be env:NAME or file:/ABSOLUTE/PATH, never a token itself")
-        if LAST in [step.name for step in self.policy[:-1]]:
-            raise wrong(self, "policy", f"{LAST} must be its last step, and stand there once")
+        for step in self.policy[:-1]:
+            if draws_first(step.name):
+                raise wrong(self, "policy", f"{step.name} must be its last step, and stand there once")
         if 0 < self.max_replicas < self.min_replicas:
             raise wrong(self, "max_replicas", f"it must be at least serving.min_replicas ({self.min_replicas})")

@@ -99,6 +99,7 @@ class Replica:
     """A server that counts the requests that reached it, and how many of them it holds at most."""
 
     port: int = 0
+    status: int = 200
     seen: int = 0
     held: int = 0
     most_held: int = 0
@@ -124,7 +125,7 @@ def replica() -> Iterator[Replica]:
             state.goes_on.wait(30)
             with state.lock:
                 state.held -= 1
-            self.send_response(200)
+            self.send_response(state.status)
             self.send_header("content-length", "5")
             self.end_headers()
             self.wfile.write(b"%5d" % len(body))
@@ -257,6 +258,17 @@ def test_a_replica_that_is_gone_is_503_and_says_when_to_come_again(proxy: int, r
     answer = httpx.post(f"http://127.0.0.1:{proxy}/rank", content=b"{}")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json() == {**answer.json(), "status": 503, "detail": proxy_guard.PROBLEMS[503]}
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("said", "heard"), [(200, 200), (401, 401), (408, 503), (422, 422), (500, 500), (503, 503)])
+def test_a_replica_that_came_too_late_is_503_and_all_else_stays(
+    proxy: int, replica: Replica, said: int, heard: int
+) -> None:
+    replica.status = said
+    answer = httpx.post(f"http://127.0.0.1:{proxy}/rank", content=b"{}")
+    assert (answer.status_code, answer.headers.get("retry-after")) == (heard, "1" if said == 408 else None)
+    assert said != 408 or answer.json()["status"] == 503
 
 
 def test_the_folder_is_its_owners_alone(folder: Path) -> None:

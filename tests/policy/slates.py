@@ -72,6 +72,9 @@ def random_shown(seed: int, count: int = 40, days: int = 3, campaigns: int = 5) 
         at() + rng.integers(0, days * DAY_US, count),
         user_key=rng.integers(0, 5, count),
         impression=rng.random(count) < 0.8,
+        click=rng.random(count) < 0.3,
+        p_ctr=rng.random(count) / 4,
+        clusters=rng.dirichlet(np.ones(3), count),
     )
 
 
@@ -87,6 +90,8 @@ def random_slate(seed: int, count: int = 30, time_us: int | None = None) -> Slat
         ad_key=rng.permutation(count) + 1,
         campaign_key=rng.integers(1, 6, count),
         category_key=rng.integers(1, 6, count),
+        impressions=rng.integers(0, 500, count).astype(float),
+        clusters=rng.dirichlet(np.ones(3)),
     )
 
 

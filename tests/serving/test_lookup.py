@@ -232,7 +232,8 @@ def test_a_queue_that_is_too_long_is_overload_and_no_cold_answer(world: World, s
     assert len(overloaded) + len(answered) == 20
     assert overloaded
     assert answered
-    assert sum(answer.degraded != () for answer in answered) <= 1, "only one was begun when its time was over"
+    late = sum(answer.degraded != () for answer in answered)
+    assert late <= 2, "one was begun when its time was over, and one may have ended just then"
 
 
 class Overloaded:

@@ -2,7 +2,7 @@
 
 from rosa_ray.chaos.case import CaseList, Seen
 from rosa_ray.chaos.judging import Allowed
-from rosa_ray.chaos.live import Live
+from rosa_ray.chaos.live import STARTED_S, Live
 from rosa_ray.serving.app import ENCODER, LOOKUP, SCORER
 
 CASES = CaseList("replicas")
@@ -12,10 +12,7 @@ INGRESS_DEATH = Allowed(in_flight=True, recovery_s=5.0)
 
 LOST_AT_MOST = "only requests that were under way may fail, none is cold, all are whole again within 5 s"
 NOTHING_LOST = "nobody notices"
-
-
-STARTED_S = 20.0
-"""How long a replica may take to start on two busy cores."""
+UNTIL_STARTED = "503 that says when to come again, until one has started; nothing is lost of what was accepted"
 
 
 def kill_one(live: Live, deployment: str, allowed: Allowed, times: int = 1) -> Seen:
@@ -42,20 +39,20 @@ def scorers_in_turn_fused(live: Live) -> Seen:
     return kill_one(live, SCORER, INGRESS_DEATH, times=2)
 
 
-@CASES.add(
-    "SIGKILL of every scorer replica at once, fused",
-    "503 that says when to come again, until one has started; nothing is lost of what was accepted",
-    "fused",
-    150,
-)
-def all_scorers_fused(live: Live) -> Seen:
-    """Nobody is left: what callers may expect is a clear answer and an end."""
+def kill_all(live: Live) -> Seen:
+    """SIGKILL every scorer: what callers may expect is a clear answer, and an end."""
     gone = frozenset({503})
     with live.traffic() as traffic:
         traffic.settle(1.5)
         live.kill(traffic, *live.service.replicas(SCORER))
         traffic.settle(STARTED_S, limit_s=3 * STARTED_S)
     return live.seen(traffic, Allowed(in_flight=True, unanswered_s=2.0, rank=gone, events=gone, recovery_s=40.0))
+
+
+@CASES.add("SIGKILL of every scorer replica at once, fused", UNTIL_STARTED, "fused", 150)
+def all_scorers_fused(live: Live) -> Seen:
+    """Nobody is left."""
+    return kill_all(live)
 
 
 @CASES.add("SIGKILL of the Serve controller, fused", NOTHING_LOST, "fused", 60)
@@ -68,6 +65,12 @@ def controller_fused(live: Live) -> Seen:
 def scorer_graph(live: Live) -> Seen:
     """The ingress of the graph."""
     return kill_one(live, SCORER, INGRESS_DEATH)
+
+
+@CASES.add("SIGKILL of every scorer replica at once, graph", UNTIL_STARTED, "graph", 150)
+def all_scorers_graph(live: Live) -> Seen:
+    """Lookup and encoders live on, and nobody listens."""
+    return kill_all(live)
 
 
 @CASES.add(

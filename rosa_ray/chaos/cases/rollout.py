@@ -9,7 +9,7 @@ from typing import Any
 from rosa_ray.chaos.case import CaseList, Seen, Short
 from rosa_ray.chaos.cases.bundles import spoil_weights
 from rosa_ray.chaos.judging import Allowed
-from rosa_ray.chaos.live import Live, ranks_of
+from rosa_ray.chaos.live import STARTED_S, Live, ranks_of
 from rosa_ray.chaos.refits import refit
 from rosa_ray.chaos.rollouts import Deployed, deploy, materialize, run_of, variant
 
@@ -199,10 +199,10 @@ def _own_run(live: Live) -> Path:
     "another bundle is written where the service's lies, then a replica is killed",
     "the replica that comes after serves the pinned model",
     "fused",
-    120,
+    180,
 )
 def pinned(live: Live) -> Seen:
-    """A training ends while the service runs."""
+    """A training ends while the service runs. Each replica is killed once the one before is replaced."""
     was, bundle = live.rank()["model_version"], live.run_dir / "bundle"
     kept = live.scratch / "kept"
     refit(live.copy.bundle, bundle, seed=7)
@@ -211,7 +211,7 @@ def pinned(live: Live) -> Seen:
             traffic.settle(1.0)
             for replica in live.service.replicas(""):
                 live.kill(traffic, replica)
-                traffic.settle(4.0)
+                traffic.settle(STARTED_S, limit_s=2 * STARTED_S)
     finally:
         _put_back(live, bundle, kept)
     return live.seen(traffic, Allowed(in_flight=True, recovery_s=10.0, models=frozenset({was})))

@@ -1,7 +1,8 @@
 """Steps of a policy by name: each module of this folder is one, found by its file name.
 
 A module defines `Config`, a frozen dataclass of its settings, and `Rule(config, name)`, which follows
-`rosa_ray.policy.slate.Step`; `name` is what it says its reasons under. Adding a step is adding one file. The suite
+`rosa_ray.policy.slate.Step`; `name` is what it says its reasons under. A module with `LAST = True` draws the first
+place: its chances hold as long as no step after it takes candidates out. Adding a step is adding one file. The suite
 `tests/policy/steps/test_contract.py` finds it by its name alone.
 """
 
@@ -14,15 +15,12 @@ from types import ModuleType
 from rosa_ray.policy.slate import Step
 from rosa_ray.settings import SettingError, Tagged
 
-LAST = "explore"
-"""The step that draws the first place. Its chances hold as long as no step after it takes candidates out."""
-
 
 def step_names() -> list[str]:
     """Names of the steps of this folder, sorted.
 
     >>> step_names()
-    ['budget', 'diversity', 'explore', 'floor', 'frequency_cap']
+    ['budget', 'diversity', 'explore', 'floor', 'frequency_cap', 'linucb', 'thompson', 'ucb']
     """
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
@@ -46,6 +44,15 @@ def step_module(name: str) -> ModuleType:
     if name not in step_names():
         raise SettingError("", (), f"is '{name}'; it must be one of {', '.join(step_names())}")
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def draws_first(name: str) -> bool:
+    """Whether a step draws the first place, so that it has to be the last.
+
+    >>> draws_first("explore"), draws_first("floor")
+    (True, False)
+    """
+    return getattr(step_module(name), "LAST", False)
 
 
 def build_steps(chain: Sequence[Tagged]) -> list[Step]:

@@ -16,6 +16,7 @@ from rosa_ray.policy.slate import Shown, Slate
 from rosa_ray.schema.keys import hash_id
 from rosa_ray.settings import section
 
+LAST = True
 _WHETHER, _WHICH = 1, 2
 _BITS = 53
 """Of a float's fraction."""

@@ -74,7 +74,9 @@ class Law(law.Law):
         shape = len(rows), len(self.begin_h_A)
         age_NA = hour[:, None] - self.begin_h_A
         runs_NA = (age_NA >= 0) & (hour[:, None] < self.end_h_A)
-        rank_NA = np.argsort(np.argsort(np.where(runs_NA & (age_NA < YOUNG_H), -self.rng.random(shape), 1.0)))
+        by_draw_NA = np.argsort(np.where(runs_NA & (age_NA < YOUNG_H), -self.rng.random(shape), 1.0))
+        rank_NA = np.empty_like(by_draw_NA)
+        np.put_along_axis(rank_NA, by_draw_NA, np.arange(shape[1])[None], axis=1)
         wanted = self.rng.binomial(ad_NK.shape[1], YOUNG_SHARE, (len(rows), 1))
         chosen_NA = runs_NA & (age_NA < YOUNG_H) & (rank_NA < wanted)
         drawn_NA = np.zeros(shape, dtype=bool)

@@ -40,7 +40,9 @@ def same(one: Slate, other: Slate) -> bool:
 
 
 def test_an_unknown_step_is_named_with_those_that_exist() -> None:
-    with pytest.raises(ConfigError, match="'flor'; it must be one of budget, diversity, explore, floor, frequency_cap"):
+    with pytest.raises(
+        ConfigError, match="'flor'; it must be one of budget, diversity, explore, floor, frequency_cap, linuc"
+    ):
         config_class("flor")
 
 
@@ -79,7 +81,11 @@ def test_the_order_of_candidates_decides_nothing(name: str, seed: int) -> None:
     step, slate = built(name), random_slate(seed)
     step.tell(random_shown(seed))
     moved = np.random.default_rng(seed).permutation(len(slate.score))
-    arrays = {field: values[moved] for field, values in vars(slate).items() if isinstance(values, np.ndarray)}
+    arrays = {
+        field: values[moved]
+        for field, values in vars(slate).items()
+        if isinstance(values, np.ndarray) and len(values) == len(moved)
+    }
     ads = [one.ad_key[one.order].tolist() for one in (step.apply(slate), step.apply(replace(slate, **arrays)))]
     assert ads[0] == ads[1]
 
@@ -128,7 +134,7 @@ def test_a_snapshot_does_not_move_with_the_state(name: str) -> None:
 
 
 def test_all_steps_after_one_another() -> None:
-    steps = [built(name) for name in ("floor", "budget", "frequency_cap", "diversity", "explore")]
+    steps = [built(name) for name in ("floor", "budget", "ucb", "linucb", "frequency_cap", "diversity", "explore")]
     for step in steps:
         step.tell(random_shown(5))
     slate = run_chain(steps, random_slate(5))

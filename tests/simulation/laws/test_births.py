@@ -7,12 +7,12 @@ import pytest
 from rosa_ray.settings import Tagged
 from rosa_ray.simulation.laws.births import YOUNG_SHARE, Config
 from rosa_ray.simulation.laws.law import ORACLE
-from tests.simulation.logs import SMALL, write_log
+from tests.simulation.logs import SMALL, log_of_law, write_log
 
 
 @pytest.fixture(scope="module")
 def log():
-    return write_log(SMALL, laws=(Tagged("births", Config()),))
+    return log_of_law("births")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from rosa_ray.schema import Behavior
 from rosa_ray.settings import Tagged
 from rosa_ray.simulation import build_world
 from rosa_ray.simulation.laws.chains import Config, Graph, Law, draw_graph
-from tests.simulation.logs import SMALL, write_log
+from tests.simulation.logs import SMALL, log_of_law
 
 WORLD = build_world(SMALL)
 VIEW, CART, BUY = (np.array([int(code)]) for code in (Behavior.VIEW, Behavior.CART, Behavior.PURCHASE))
@@ -141,7 +141,7 @@ def test_an_ad_gains_from_its_need_in_clicks_more_than_in_conversions():
 
 
 def test_events_of_users_teach_the_graph():
-    log = write_log(SMALL, laws=(Tagged("chains", Config()),))
+    log = log_of_law("chains")
     graph = Law(Tagged("chains", Config()), SMALL, log.world, 1, 0).graph
     user, category = (log.events[name].to_numpy(zero_copy_only=False) for name in ("user_id", "category"))
     category = np.array([int(name[1:]) for name in category])

@@ -1,7 +1,5 @@
 """What every law keeps: at strength 0 it changes nothing; on, rates are plausible and the truth says what it adds."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,49 +13,37 @@ from rosa_ray.simulation import TRUTH_SCHEMA, SimulationConfig
 from rosa_ray.simulation.laws import config_class, law_module, law_names
 from rosa_ray.simulation.laws.law import Law
 from rosa_ray.simulation.response import VIEWABLE
-from tests.simulation.logs import SMALL, write_log
+from tests.simulation.logs import SMALL, log_of_law, write_log
 
 every_law = pytest.mark.parametrize("law", law_names())
 laws_of_clicks = [name for name in law_names() if law_module(name).Law.pull is not Law.pull]
 
 
-@pytest.fixture(scope="module")
-def log_with() -> object:
-    """Return the small log with one law on; each is written once."""
-    written: dict[str, SimpleNamespace] = {}
-
-    def log(law: str) -> SimpleNamespace:
-        if law not in written:
-            written[law] = write_log(SMALL, laws=(Tagged(law, config_class(law)()),))
-        return written[law]
-
-    return log
-
-
 @every_law
 def test_at_strength_0_the_log_is_the_default_one(law, small_log):
-    log = write_log(SMALL, laws=(Tagged(law, config_class(law)(strength=0.0)),))
-    for name in ("events", "impressions", "candidates", "ads"):
-        assert getattr(log, name).equals(getattr(small_log, name)), name
-    assert log.truth.select(TRUTH_SCHEMA.names).equals(small_log.truth)
+    log = write_log(SMALL, chunks=[2], laws=(Tagged(law, config_class(law)(strength=0.0)),))
+    assert log.ads.equals(small_log.ads)
+    for name in ("events", "impressions", "candidates"):
+        assert getattr(log, name).equals(small_log.chunks[2][name]), name
+    assert log.truth.select(TRUTH_SCHEMA.names).equals(small_log.chunks[2]["truth"])
 
 
 @every_law
-def test_tables_satisfy_their_contracts(law, log_with):
+def test_tables_satisfy_their_contracts(law):
     for contract in (EVENTS, IMPRESSIONS, ADS, CANDIDATES):
-        assert contract.check(getattr(log_with(law), contract.name), contract.name)[1] == []
+        assert contract.check(getattr(log_of_law(law), contract.name), contract.name)[1] == []
 
 
 @every_law
-def test_a_chunk_is_the_same_alone(law, log_with):
-    log = log_with(law)
+def test_a_chunk_is_the_same_alone(law):
+    log = log_of_law(law)
     again = write_log(log.config, chunks=[1])
     assert all(again.chunks[0][name].equals(log.chunks[1][name]) for name in again.chunks[0])
 
 
 @every_law
-def test_rates_stay_plausible(law, log_with, small_log):
-    log = log_with(law)
+def test_rates_stay_plausible(law, small_log):
+    log = log_of_law(law)
     rate = [pc.mean(each.impressions["click"].cast(pa.int8())).as_py() for each in (log, small_log)]
     assert 0.7 < rate[0] / rate[1] < 1.3
     assert 0.95 < log.events.num_rows / small_log.events.num_rows < 1.05
@@ -71,9 +57,9 @@ def test_most_laws_are_about_clicks():
 
 
 @pytest.mark.parametrize("law", laws_of_clicks)
-def test_the_truth_says_what_the_law_adds(law, log_with):
+def test_the_truth_says_what_the_law_adds(law):
     """A pull tells the click beyond all else: with it the AUC against the truth is at least .02 higher."""
-    truth = log_with(law).truth
+    truth = log_of_law(law).truth
     columns = [name for name in truth.column_names if name.startswith(f"oracle_{law}_")]
     assert truth.column_names == [*TRUTH_SCHEMA.names, *columns]
     assert all(np.isfinite(truth[name].to_numpy()).all() for name in columns)
