@@ -43,8 +43,8 @@ MANY_THREADS = 30
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Let go of the services of a module once its tests have ended.
 
-    FastAPI keeps the paths of the last four thousand endpoints in caches, and so every service that was asked. Each has
-    a thread that asks its store for changes five times a second. Some hundred of them slow all later tests down tenfold.
+    FastAPI keeps the last four thousand endpoints in caches, and so every service that was asked. Each has a thread
+    that asks its store for changes five times a second. Some hundred of them slow all later tests down tenfold.
     """
     if (nextitem is None or item.path != nextitem.path) and threading.active_count() > MANY_THREADS:
         for cached in vars(fastapi.dependencies.models).values():

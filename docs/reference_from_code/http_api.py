@@ -37,7 +37,7 @@ requests that are no HTTP or whose headers never end.
 | 413 | the proxy | the body is larger than `serving.max_body_bytes` |
 | 503 with `Retry-After` | the proxy | no replica is there, one died with the request, or none took it in time |
 | 503 with `Retry-After` | Ray Serve, in a line of text | more requests wait than `serving.max_queued_requests` |
-| 408 | Ray Serve without our proxy, in a line of text | no replica took the request within `serving.request_timeout_ms` |
+| 408 | Ray Serve without our proxy, in a line of text | no replica was free for `serving.request_timeout_ms` |
 
 Headers by which a client could steer Ray Serve end at the proxy, such as `x-request-timeout-seconds`.
 """

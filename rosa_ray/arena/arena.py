@@ -13,11 +13,13 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
+from rosa_ray.arena.clusters import clusters_of
+from rosa_ray.arena.estimates import Estimates, Kind, Nightly, Noise, Noisy
 from rosa_ray.arena.ledger import Ledger
 from rosa_ray.arena.players import Player, parse_player
 from rosa_ray.arena.policies import Known, Logging, Policy
 from rosa_ray.arena.schedule import Moments, Round, draw_population, rounds_of
-from rosa_ray.arena.slates import NONE, Noise, Slates, true_slates
+from rosa_ray.arena.slates import NONE, Slates, true_slates
 from rosa_ray.arrays import Floats, Ints
 from rosa_ray.policy.slate import Shown
 from rosa_ray.settings import section, wrong
@@ -94,7 +96,11 @@ class Arena:
         users, self._moments = draw_population(simulation, world)
         rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(5,)))
         self._clock = Clockwork(simulation, world, users, enact(simulation, world, len(users)), rng, True, recorder)
-        self._noise = Noise(len(users), len(world.ad_item_A), config.noise, simulation.seed)
+        ads = len(world.ad_item_A)
+        self._noise = Noise(len(users), ads, config.noise, simulation.seed)
+        # One model learns from the days before; each policy's own goes on from there.
+        self._learned, self._impressions_A = Nightly(self._noise, ads), np.zeros(ads)
+        self._cluster_UC = np.ones((len(users), 1))
         self._base = parse_player(config.base)
         self.campaigns = int(world.ad_campaign_A.max()) + 1
         self.budget_M = np.full(self.campaigns, np.inf)
@@ -105,6 +111,7 @@ class Arena:
             raise wrong(config, "days", "no request comes then; take more days or more users")
         self._past, self._days = rounds[: asks.index(True)], rounds[asks.index(True) :]
         self._day_before = self._warm_up()
+        self._cluster_UC = clusters_of(self._clock.state.heat_NC, simulation.seed)
 
     @property
     def world(self) -> World:
@@ -140,7 +147,7 @@ class Arena:
         clock, policy = self._clock.fork(), player.build()
         clock.recorder = recorder
         ledger = Ledger(self.start_us, self.config.days, self.budget_M, len(clock.users))
-        walk = _Walk(self, clock, policy, player.estimates == "noisy", ledger, requests)
+        walk = _Walk(self, clock, policy, self._estimates(player.estimates), ledger, requests)
         policy.fit(Known(self.start_us, self.budget_M, walk.seen(self._day_before), self._seen_requests(walk)))
         day = 0
         for part in self._days:
@@ -150,6 +157,11 @@ class Arena:
             walk.advance(part)
         return Run(player.name, ledger, policy, process_time() - started)
 
+    def _estimates(self, kind: Kind) -> Estimates:
+        if kind == "nightly":
+            return self._learned.fork()
+        return Noisy(self._noise) if kind == "noisy" else Estimates()
+
     def _seen_requests(self, walk: "_Walk") -> Slates | None:
         return None if self._recorded is None else walk.seen(self._recorded)
 
@@ -157,7 +169,7 @@ class Arena:
         days = self.simulation.days - self.config.days
         ledger = Ledger(self.simulation.start_us, days, self.budget_M, len(self._clock.users))
         last: list[Slates] = []
-        walk, day = _Walk(self, self._clock, Logging(), False, ledger, None), 0
+        walk, day = _Walk(self, self._clock, Logging(), self._learned, ledger, None), 0
         for part in self._past:
             if part.is_request:
                 now = self._day_of(part) + days
@@ -169,6 +181,8 @@ class Arena:
         if not last:
             raise wrong(self.config, "days", "no request came the day before; take fewer days or more users")
         self._clock.recorder = None
+        self._learned.midnight()
+        self._impressions_A = walk.impressions_A
         return Slates.joined(last)
 
     def _day_of(self, part: Round) -> int:
@@ -181,9 +195,14 @@ class Arena:
         return self._moments
 
     @property
-    def noise(self) -> Noise:
-        """The error of noisy estimates."""
-        return self._noise
+    def cluster_UC(self) -> Floats:
+        """How much each user belongs to each cluster, see `clusters_of`; one cluster in the days before."""
+        return self._cluster_UC
+
+    @property
+    def impressions_A(self) -> Floats:
+        """Impressions of each ad in the days before."""
+        return self._impressions_A
 
 
 class _Walk:
@@ -194,34 +213,51 @@ class _Walk:
         arena: Arena,
         clock: Clockwork,
         policy: Policy,
-        noisy: bool,
+        estimates: Estimates,
         ledger: Ledger,
         requests: list[Slates] | None,
     ) -> None:
-        self._moments, self._noise = arena.moments, arena.noise
-        self._clock, self._policy, self._noisy, self._ledger, self.requests = clock, policy, noisy, ledger, requests
+        self._moments, self._cluster_UC, self.impressions_A = (
+            arena.moments,
+            arena.cluster_UC,
+            arena.impressions_A.copy(),
+        )
+        self._clock, self._policy, self._estimates, self._ledger = clock, policy, estimates, ledger
+        self.requests, self._day = requests, -1
 
     def seen(self, slates: Slates) -> Slates:
         """The same as the policy estimates them."""
-        return self._noise.on(slates) if self._noisy else slates
+        return self._estimates.on(slates)
 
     def advance(self, part: Round) -> None:
         """Walk one round."""
         rows, time_us = part.rows, self._moments.time_us[part.moments]
         self._clock.complete_conversions(rows, time_us)
         if part.is_request:
+            self._turn(int(time_us[0] // DAY_US))
+        if part.is_request:
             self._serve(rows, time_us, part.moments)
         else:
             self._clock.act(rows, time_us, self._moments.opens[part.moments])
+
+    def _turn(self, day: int) -> None:
+        """Learn at midnight."""
+        if self._estimates.nightly and 0 <= self._day < day:
+            self._estimates.midnight()
+            self._policy.retrained()
+        self._day = day
 
     def _serve(self, rows: Ints, time_us: Ints, moments: Ints) -> None:
         clock, ledger = self._clock, self._ledger
         offers, uniform = clock.offer(rows, time_us), clock.rng.random(len(rows))
         open_M = ledger.left_M(int(time_us[0])) > 0
-        slates = true_slates(clock.world, offers, time_us, moments, rows, uniform, open_M)
+        clusters, counted = self._cluster_UC[rows], self.impressions_A
+        slates = true_slates(clock.world, offers, time_us, moments, rows, uniform, open_M, counted, clusters)
         if self.requests is not None:
             self.requests.append(slates)
-        chosen = _checked(self._policy.choose(self.seen(slates)), slates)
+        base = self._estimates.base(slates)
+        seen = self._estimates.taught(base)
+        chosen = _checked(self._policy.choose(seen), slates)
         campaign, auctions = slates.of(chosen, "campaign_NK"), []
 
         def limit(won: np.ndarray, cost: Floats) -> np.ndarray:
@@ -235,17 +271,23 @@ class _Walk:
         revenue = slates.of(chosen, "p_ctr_NK") * slates.of(chosen, "p_cvr_NK") * slates.of(chosen, "value_NK")
         answers = outcomes.click_N, outcomes.conversion_N
         ledger.add(time_us, rows, campaign, happened, asked & ~won, won & ~happened, outcomes.cost_N, revenue, *answers)
+        ad = slates.of(chosen, "ad_NK")[happened]
+        expected = (base.of(chosen, name)[happened] for name in ("p_ctr_NK", "p_cvr_NK"))
+        self._estimates.tell(ad, *expected, *(answer[happened] for answer in answers))
+        np.add.at(self.impressions_A, ad, 1)
         if happened.any():
             # Conversions come later, so an impression that has just been shown brought nothing yet.
             self._policy.tell(
                 Shown(
                     time_us=time_us[happened],
                     user_key=rows[happened],
-                    ad_key=slates.of(chosen, "ad_NK")[happened],
+                    ad_key=ad,
                     campaign_key=campaign[happened],
                     cost=outcomes.cost_N[happened],
                     revenue=np.zeros(int(happened.sum())),
                     click=outcomes.click_N[happened],
+                    p_ctr=seen.of(chosen, "p_ctr_NK")[happened],
+                    clusters=clusters[happened],
                 )
             )
 

@@ -12,7 +12,7 @@ import numpy as np
 from rosa_ray.arena.slates import NONE, Slates
 from rosa_ray.arrays import Floats, Ints
 from rosa_ray.metrics.scores import Ranking
-from rosa_ray.policy.slate import Shown, Step, run_chain
+from rosa_ray.policy.slate import LearnsWithinADay, Shown, Slate, Step, run_chain
 from rosa_ray.simulation.auction import choose as draw
 from rosa_ray.units import DAY_US
 
@@ -53,6 +53,9 @@ class Policy(ABC):
 
     def tell(self, shown: Shown) -> None:  # noqa: B027
         """Take in the impressions that followed from a choice."""
+
+    def retrained(self) -> None:  # noqa: B027
+        """Go on with estimates of a model that has learned from all that was told so far."""
 
 
 class Called(Policy):
@@ -114,18 +117,35 @@ class Chain(Policy):
     """Steps of `rosa_ray.policy` on one request after another, in the order of time.
 
     Args:
-        steps: applied to slates whose score is `ranking`'s.
+        steps: applied to slates whose score is `ranking`'s; or a function that makes them of what is known before the
+            first day.
+        noted: takes each slate as the steps left it, with the number of its request.
     """
 
-    def __init__(self, steps: Sequence[Step], ranking: Ranking | None = None) -> None:
-        self.steps, self.ranking = list(steps), ranking or Ranking("profit")
+    def __init__(
+        self,
+        steps: Sequence[Step] | Callable[[Known], Sequence[Step]],
+        ranking: Ranking | None = None,
+        noted: Callable[[int, Slate], object] | None = None,
+    ) -> None:
+        self._build, self._noted = steps, noted
+        self.steps: list[Step] = [] if callable(steps) else list(steps)
+        self.ranking = ranking or Ranking("profit")
+
+    def fit(self, known: Known) -> None:
+        """Make the steps."""
+        if callable(self._build):
+            self.steps = list(self._build(known))
 
     def choose(self, slates: Slates) -> Ints:
         """The first of what the steps leave."""
         score_NK = scores(self.ranking, slates)
         chosen = np.full(len(slates), NONE)
         for n in np.argsort(slates.time_us, kind="stable"):
-            order = run_chain(self.steps, replace(slates.single(int(n)), score=score_NK[n])).order
+            slate = run_chain(self.steps, replace(slates.single(int(n)), score=score_NK[n]))
+            if self._noted is not None:
+                self._noted(int(slates.request[n]), slate)
+            order = slate.order
             if order.size:
                 chosen[n] = order[0]
         return chosen
@@ -134,6 +154,12 @@ class Chain(Policy):
         """Tell every step."""
         for step in self.steps:
             step.tell(shown)
+
+    def retrained(self) -> None:
+        """Tell every step that learns within a day."""
+        for step in self.steps:
+            if isinstance(step, LearnsWithinADay):
+                step.retrained()
 
 
 def scores(ranking: Ranking, slates: Slates) -> Floats:

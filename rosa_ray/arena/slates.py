@@ -1,14 +1,12 @@
-"""Requests of one round with what a policy knows of their candidates, and the noise that stands in for a model."""
+"""Requests of one round with what is known of their candidates."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
 from rosa_ray.arrays import Floats, Ints
 from rosa_ray.policy.slate import Slate
 from rosa_ray.simulation.auction import Offers
-from rosa_ray.simulation.response import VIEWABLE
 from rosa_ray.simulation.world import World
 
 NONE = -1
@@ -31,6 +29,10 @@ class Slates:
         win_NK: chance that the candidate's bid wins its auction; 1 without a law of the market.
         propensity_NK: chance of each candidate under the logging policy.
         shown_NK: False where the campaign has no budget left.
+        impressions_NK: of each ad so far in this run, the days before too.
+        cluster_NC: how much each user belongs to each cluster of users, float64 (n, c), rows summing to 1.
+        untold_click_NK, untold_conversion_NK: part of both logits that only impressions of the ad tell; 0 in what
+            policies see.
     """
 
     time_us: Ints
@@ -47,6 +49,10 @@ class Slates:
     win_NK: Floats
     propensity_NK: Floats
     shown_NK: np.ndarray
+    impressions_NK: Floats
+    cluster_NC: Floats
+    untold_click_NK: Floats
+    untold_conversion_NK: Floats
 
     def __len__(self) -> int:
         return len(self.time_us)
@@ -87,6 +93,8 @@ class Slates:
             cost=cost,
             score=revenue - cost,
             shown=self.shown_NK[n],
+            impressions=self.impressions_NK[n],
+            clusters=self.cluster_NC[n],
         )
 
     @classmethod
@@ -97,14 +105,23 @@ class Slates:
 
 
 def true_slates(
-    world: World, offers: Offers, time_us: Ints, request: Ints, user: Ints, uniform: Floats, open_M: np.ndarray
+    world: World,
+    offers: Offers,
+    time_us: Ints,
+    request: Ints,
+    user: Ints,
+    uniform: Floats,
+    open_M: np.ndarray,
+    impressions_A: Floats,
+    cluster_NC: Floats,
 ) -> Slates:
     """What the simulator knows of some requests.
 
     Args:
         open_M: by campaign, whether it has budget left.
+        impressions_A: of each ad so far.
     """
-    ad_NK = offers.ad_NK
+    ad_NK, nothing = offers.ad_NK, np.zeros(offers.ad_NK.shape)
     campaign_NK = world.ad_campaign_A[ad_NK]
     return Slates(
         time_us=time_us,
@@ -121,35 +138,8 @@ def true_slates(
         win_NK=offers.win_rate_NK,
         propensity_NK=offers.propensity_NK,
         shown_NK=open_M[campaign_NK],
+        impressions_NK=impressions_A[ad_NK],
+        cluster_NC=cluster_NC,
+        untold_click_NK=nothing if offers.untold_click_NK is None else offers.untold_click_NK,
+        untold_conversion_NK=nothing if offers.untold_conversion_NK is None else offers.untold_conversion_NK,
     )
-
-
-class Noise:
-    """A stand-in for a model: the truth with a fixed error in each logit, by user and ad.
-
-    The same user and ad have the same error in all requests and under all policies. The level stays about right: the
-    mean of the exponential of an error is 1.
-
-    >>> noise = Noise(2, 3, deviation=0.5, seed=1)
-    >>> noise.click_UA.shape, bool(abs(np.exp(Noise(300, 300, 0.5, 1).click_UA).mean() - 1) < 0.02)
-    ((2, 3), True)
-    """
-
-    def __init__(self, users: int, ads: int, deviation: float, seed: int) -> None:
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4,)))
-        shift = -(deviation**2) / 2
-        self.click_UA, self.conversion_UA = (
-            (shift + deviation * rng.standard_normal((users, ads), dtype=np.float32)).astype(np.float32)
-            for _ in range(2)
-        )
-
-    def on(self, slates: Slates) -> Slates:
-        """The same requests as a model with these errors sees them."""
-        at = slates.user[:, None], slates.ad_NK
-        seen = _moved(slates.p_ctr_NK / VIEWABLE, self.click_UA[at])
-        return replace(slates, p_ctr_NK=VIEWABLE * seen, p_cvr_NK=_moved(slates.p_cvr_NK, self.conversion_UA[at]))
-
-
-def _moved(p: Floats, logit: npt.NDArray[np.float32]) -> Floats:
-    odds = p / np.maximum(1 - p, 1e-12) * np.exp(logit.astype(np.float64))
-    return odds / (1 + odds)

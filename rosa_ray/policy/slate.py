@@ -5,7 +5,7 @@ Shape legend: N candidates.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -102,6 +102,15 @@ class Step(Protocol):
 
     def merge(self, snapshot: Mapping[str, Any]) -> None:
         """Add what another process was told of other impressions."""
+        ...
+
+
+@runtime_checkable
+class LearnsWithinADay(Protocol):
+    """A step that corrects the model by what came after its training."""
+
+    def retrained(self) -> None:
+        """Forget what was told: a model that learned from it scores from now on."""
         ...
 
 

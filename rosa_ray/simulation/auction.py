@@ -36,6 +36,7 @@ class Offers:
         p_ctr_NK, p_cvr_NK: true probabilities of a click, and of a conversion after it.
         propensity_NK: chance of each candidate under the logging policy, summing to 1.
         oracle: what laws know, by column of `truth/`.
+        untold_click_NK, untold_conversion_NK: see `Pull`.
     """
 
     device_N: np.ndarray
@@ -47,6 +48,8 @@ class Offers:
     p_cvr_NK: np.ndarray
     propensity_NK: np.ndarray
     oracle: Mapping[str, np.ndarray]
+    untold_click_NK: np.ndarray | None = None
+    untold_conversion_NK: np.ndarray | None = None
 
     @property
     def bid_NK(self) -> np.ndarray:
@@ -125,6 +128,8 @@ def draw_offers(
         p_cvr_NK=p_cvr_NK,
         propensity_NK=_logging_policy(config, click_NK, bid_fen_NK, rng),
         oracle=pull.latent,
+        untold_click_NK=pull.untold_click_NK,
+        untold_conversion_NK=pull.untold_conversion_NK,
     )
 
 

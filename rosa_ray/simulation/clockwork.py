@@ -157,7 +157,8 @@ class Clockwork:
         if self.recorder is None:
             return
         columns = {field.name: getattr(part, field.name) for part in (offers, outcomes) for field in fields(part)}
-        del columns["oracle"], columns["market_NK"]
+        for name in ("oracle", "market_NK", "untold_click_NK", "untold_conversion_NK"):
+            del columns[name]
         columns |= {"bid_NK": offers.bid_NK, "expected_cost_NK": offers.expected_cost_NK}
         columns |= {"row": rows, "time_us": time_us, "conversion_time_us": bought_us, **offers.oracle}
         if offers.market_NK is not None:

@@ -5,12 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rosa_ray.arena import Arena, ArenaConfig, Player, parse_player
+from rosa_ray.arena import Arena, ArenaConfig, Chain, Player, parse_player
+from rosa_ray.arena.clusters import CLUSTERS
 from rosa_ray.arena.slates import NONE, Slates
 from rosa_ray.errors import ConfigError
+from rosa_ray.policy.slate import Shown
+from rosa_ray.policy.steps.linucb import Config, Rule
 from rosa_ray.schema import Behavior
+from rosa_ray.settings import Tagged
 from rosa_ray.simulation import build_world, simulate_chunk
 from rosa_ray.simulation.clockwork import Recorder
+from rosa_ray.simulation.laws import config_class
 from rosa_ray.units import DAY_US
 from tests.arena.worlds import MARKET, SMALL, arena
 
@@ -111,6 +116,53 @@ def test_the_truth_beats_noise_and_noise_beats_chance():
     ledgers = [made.play(parse_player(name)).ledger for name in ("random", "profit", "profit@true")]
     worth = [ledger.total("revenue") - ledger.total("spend") for ledger in ledgers]
     assert worth[0] < worth[1] < worth[2]
+
+
+def test_a_chain_without_a_step_that_decides_is_its_score(free):
+    """`floor` at a number below all profits leaves the choice to the score."""
+    one, other = (free.play(parse_player(name)).ledger.hour_CHM for name in ("profit", "profit+floor:-1000"))
+    assert np.array_equal(one, other)
+
+
+def test_the_budget_step_spends_budgets_and_not_more(tight):
+    ledgers = {name: tight.play(parse_player(name)).ledger for name in ("profit", "profit+budget")}
+    worth = {name: ledger.total("revenue") - ledger.total("spend") for name, ledger in ledgers.items()}
+    assert worth["profit+budget"] > 1.3 * worth["profit"]
+    assert ledgers["profit+budget"].overspend <= 0.02 * tight.budget_M.sum()
+
+
+def test_a_model_that_learns_every_night_earns_more_where_ads_are_born():
+    laws = (Tagged("births", config_class("births")()),)
+    made = arena(replace(SMALL, laws=laws, days=4, requests_per_user=60), days=3, noise=0.0)
+    names = ("profit@true", "profit@nightly", "profit+ucb+explore@nightly", "profit+linucb@nightly")
+    ledgers = [made.play(parse_player(name)).ledger for name in names]
+    worth = [ledger.total("revenue") - ledger.total("spend") for ledger in ledgers]
+    assert worth[0] > max(worth[1:])
+    assert min(worth[1:]) > 0
+
+
+def test_chains_are_told_of_impressions_and_of_training():
+    told: list[Shown] = []
+
+    class Listening(Rule):
+        trained = 0
+
+        def tell(self, shown: Shown) -> None:
+            told.append(shown)
+            super().tell(shown)
+
+        def retrained(self) -> None:
+            Listening.trained += 1
+            super().retrained()
+
+    made = arena(replace(SMALL, days=4), days=3)
+    run = made.play(Player("one", lambda: Chain([Listening(Config())]), "nightly"))
+    # Midnight of the second and of the third day; training before the first one is no news.
+    assert Listening.trained == 2
+    assert sum(len(shown.click) for shown in told) == run.ledger.total("impressions")
+    assert all(((shown.p_ctr > 0) & (shown.p_ctr < 0.5)).all() for shown in told)
+    assert all(shown.clusters.shape[1] == CLUSTERS for shown in told)
+    np.testing.assert_allclose(np.concatenate([shown.clusters for shown in told]).sum(axis=1), 1.0)
 
 
 def test_none_shows_nothing(free):

@@ -70,7 +70,17 @@ def test_a_chain_of_steps_chooses_in_the_order_of_time():
         ("dual:x", "policy 'dual:x' needs a theta from 0 up"),
         ("dual:-1", "needs a theta from 0 up"),
         ("dual:nan", "needs a theta from 0 up"),
-        ("roi@best", "policy 'roi@best' asks for 'best' estimates; give @true or @noisy"),
+        ("roi@best", "policy 'roi@best' asks for 'best' estimates; give @true, @noisy or @nightly"),
+        ("best+floor", "policy 'best[+]floor' is unknown"),
+        ("random+floor", "policy 'random[+]floor' is unknown; .* with steps behind a score such as roi[+]floor"),
+        ("roi+flor", "policy 'roi[+]flor' has no step 'flor'; steps are budget, diversity"),
+        ("profit+floor:few", "policy 'profit[+]floor:few' needs a number behind floor, not 'few'"),
+        ("profit+floor:nan", "policy 'profit[+]floor:nan' needs a number behind floor, not 'nan'"),
+        ("profit+frequency_cap:1.5", "most is 1.5: it should be a valid integer"),
+        ("profit+explore:2", "policy 'profit[+]explore:2': explore: .*epsilon is 2.0; it must be from 0 to 1"),
+        ("profit+explore+floor", "policy 'profit[+]explore[+]floor': explore must be its last step"),
+        ("roi+budget", "policy 'roi[+]budget': budget needs the score dual or profit"),
+        ("profit+budget:2", "budget takes no number; --budget-share says what campaigns may spend"),
     ],
 )
 def test_a_wrong_name_is_one_line(text, message):

@@ -1,11 +1,10 @@
-"""Requests as a policy sees them, and the noise that stands in for a model."""
+"""Requests as a policy sees them."""
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
-from rosa_ray.arena.slates import NONE, Noise, Slates
+from rosa_ray.arena.slates import NONE, Slates
 from tests.arena.worlds import slates
 
 
@@ -29,28 +28,3 @@ def test_joined_slates_are_the_same_requests():
     halves = [replace(made, **{name: getattr(made, name)[part] for name in Slates.__dataclass_fields__})
               for part in (slice(0, 2), slice(2, 4))]  # fmt: skip
     assert all(np.array_equal(getattr(Slates.joined(halves), name), getattr(made, name)) for name in vars(made))
-
-
-def test_the_error_of_a_user_and_an_ad_is_the_same_in_all_requests():
-    made = replace(slates(np.ones((4, 3)), np.ones((4, 3))), user=np.array([0, 1, 0, 1]), p_cvr_NK=np.full((4, 3), 0.2))
-    made = replace(made, p_ctr_NK=np.full((4, 3), 0.05))
-    seen = Noise(2, 3, 0.6, seed=1).on(made)
-    assert np.array_equal(seen.p_ctr_NK[:2], seen.p_ctr_NK[2:])
-    assert len(np.unique(seen.p_ctr_NK)) == 6
-    assert ((seen.p_ctr_NK > 0) & (seen.p_ctr_NK < 0.5)).all()
-    assert not np.array_equal(seen.p_ctr_NK, Noise(2, 3, 0.6, seed=2).on(made).p_ctr_NK)
-
-
-def test_no_noise_is_the_truth():
-    made = replace(slates(np.ones((4, 3)), np.ones((4, 3))), p_ctr_NK=np.full((4, 3), 0.05))
-    made = replace(made, p_cvr_NK=np.full((4, 3), 0.2))
-    seen = Noise(4, 3, 0.0, seed=1).on(made)
-    np.testing.assert_allclose(seen.revenue_NK, made.revenue_NK)
-
-
-@pytest.mark.parametrize("deviation", [0.3, 0.9])
-def test_the_level_stays_about_right(deviation):
-    shape = (500, 40)
-    made = replace(slates(np.ones(shape), np.ones(shape)), p_ctr_NK=np.full(shape, 0.02), p_cvr_NK=np.full(shape, 0.05))
-    seen = Noise(500, 40, deviation, seed=3).on(made)
-    assert seen.p_ctr_NK.mean() == pytest.approx(0.02, rel=0.06)

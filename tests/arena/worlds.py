@@ -42,4 +42,8 @@ def slates(revenue_NK: Any, cost_NK: Any, campaign_NK: Any = None, time_us: Any 
         win_NK=np.ones(shape),
         propensity_NK=np.full(shape, 1 / shape[1]),
         shown_NK=np.ones(shape, bool) if shown_NK is None else np.asarray(shown_NK, bool),
+        impressions_NK=np.zeros(shape),
+        cluster_NC=np.ones((shape[0], 1)),
+        untold_click_NK=np.zeros(shape),
+        untold_conversion_NK=np.zeros(shape),
     )

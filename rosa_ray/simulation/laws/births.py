@@ -53,8 +53,8 @@ class Law(law.Law):
         self.begin_h_A, self.end_h_A = np.full(ads, -np.inf), np.full(ads, np.inf)
         self.begin_h_A[born] = self.world_rng.uniform(0, self.simulation.days * 24, len(born))
         self.end_h_A[born] = self.begin_h_A[born] + 24 * self.world_rng.uniform(*LIFE_DAYS, len(born))
-        self.told_A, self.click_A = self._draw_quality(CLICK_SD)
-        _, self.conversion_A = self._draw_quality(CONVERSION_SD)
+        self.clicks = self.told_A, self.click_A = self._draw_quality(CLICK_SD)
+        self.conversions = _, self.conversion_A = self._draw_quality(CONVERSION_SD)
 
     def catalogue(self, ads: pa.Table) -> pa.Table:
         """Say since when and until when each ad holds."""
@@ -89,7 +89,9 @@ class Law(law.Law):
         strength = self.config.strength
         click_NK = strength * (self.click_A[ad_NK] + _LEVEL_CLICK)
         conversion_NK = strength * (self.conversion_A[ad_NK] + _LEVEL_CONVERSION)
-        return Pull(click_NK, conversion_NK, {"told": strength * self.told_A[ad_NK]})
+        latent = {"told": strength * self.told_A[ad_NK]}
+        untold = (strength * (whole_A - told_A)[ad_NK] for told_A, whole_A in (self.clicks, self.conversions))
+        return Pull(click_NK, conversion_NK, latent, *untold)
 
     def _draw_quality(self, deviation: float) -> tuple[np.ndarray, np.ndarray]:
         """The part of each ad's quality that its attributes tell, and the whole."""

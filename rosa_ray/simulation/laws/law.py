@@ -27,11 +27,15 @@ class Pull:
         click_NK: added to the click logit.
         conversion_NK: added to the conversion logit.
         latent: what the answers follow from, by name, each of shape (n, k).
+        untold_click_NK, untold_conversion_NK: the part of both that is the ad's own and that none of its attributes
+            tells; None where there is none.
     """
 
     click_NK: np.ndarray
     conversion_NK: np.ndarray
     latent: Mapping[str, np.ndarray] = field(default_factory=dict)
+    untold_click_NK: np.ndarray | None = None
+    untold_conversion_NK: np.ndarray | None = None
 
 
 class Law:
@@ -129,14 +133,18 @@ class Laws:
         """Sum of what the laws add; `latent` holds the columns of `truth/`, such as `oracle_chains_click`."""
         click_NK, conversion_NK = np.zeros(ad_NK.shape), np.zeros(ad_NK.shape)
         columns: dict[str, np.ndarray] = {}
+        untold_click_NK: np.ndarray | None = None
+        untold_conversion_NK: np.ndarray | None = None
         for law in self._laws:
             pull = law.pull(rows, hour, ad_NK)
             if pull is None:
                 continue
+            untold_click_NK = _sum(untold_click_NK, pull.untold_click_NK)
+            untold_conversion_NK = _sum(untold_conversion_NK, pull.untold_conversion_NK)
             click_NK, conversion_NK = click_NK + pull.click_NK, conversion_NK + pull.conversion_NK
             own = {"click": pull.click_NK, "conversion": pull.conversion_NK, **pull.latent}
             columns |= {f"{ORACLE}{law.name}_{name}": values for name, values in own.items()}
-        return Pull(click_NK, conversion_NK, columns)
+        return Pull(click_NK, conversion_NK, columns, untold_click_NK, untold_conversion_NK)
 
     def market(self, hour: np.ndarray, ad_NK: np.ndarray) -> np.ndarray | None:
         """Product of the factors that laws set; None where none does."""
@@ -146,6 +154,10 @@ class Laws:
             if own is not None:
                 factor_NK = own if factor_NK is None else factor_NK * own
         return factor_NK
+
+
+def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    return other if one is None else one if other is None else one + other
 
 
 def enact(config: SimulationConfig, world: World, users: int = 0, chunk: int = 0) -> Laws:
