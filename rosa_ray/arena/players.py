@@ -13,7 +13,7 @@ from rosa_ray.arena.policies import Chain, Choose, Known, Logging, Nothing, Poli
 from rosa_ray.errors import ConfigError
 from rosa_ray.metrics.scores import Ranking
 from rosa_ray.policy.slate import Step
-from rosa_ray.policy.steps import build_steps, config_class, draws_first, step_names
+from rosa_ray.policy.steps import build_steps, check_scores, config_class, draws_first, step_names
 from rosa_ray.settings import Tagged
 from rosa_ray.settings.compose import read
 
@@ -105,8 +105,7 @@ def _steps_of(text: str, ranking: Ranking, names: Sequence[str]) -> Callable[[Kn
     for one in tagged[:-1]:
         if draws_first(one.name):
             raise ConfigError(f"policy '{text}': {one.name} must be its last step, and stand there once")
-    if any(one.name == BUDGET for one in tagged) and ranking.kind not in ("dual", "profit"):
-        raise ConfigError(f"policy '{text}': budget needs the score dual or profit")
+    check_scores([one.name for one in tagged], ranking.kind, f"policy '{text}'")
 
     def build(known: Known) -> Sequence[Step]:
         return [budget_step(known, ranking.theta) if one.name == BUDGET else build_steps([one])[0] for one in tagged]

@@ -125,7 +125,7 @@ class Shown:
         click: bool (n,).
         impression: bool (n,), False of a row that adds cost, revenue or a click to an impression told before; None
             where all rows are impressions.
-        p_ctr: chance of a click that was expected of the impression, float64 (n,); None where nobody knows.
+        p_ctr: chance of a click that was expected of the impression, float64 (n,); None, or NaN, where nobody knows.
         clusters: of the users, as of `Slate`, float64 (n, K); None is one.
     """
 

@@ -42,7 +42,7 @@ from rosa_ray.serving.offline_weight import (
     freshness_of,
     read_whole,
 )
-from rosa_ray.serving.policy import ServedPolicy, answer_of, slate_of
+from rosa_ray.serving.policy import ServedPolicy, answer_of, impressions_of, slate_of
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
@@ -329,7 +329,9 @@ class HybridScorer:
         roi = replace(self.ranking, kind="roi").score(*expected) if has_costs else nothing
         best, said = np.lexsort((chosen.ads["ad_key"], -ranking)), {}
         if self.policy is not None:
-            slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, ranking, self.ranking.level)
+            counted = impressions_of(features.dense, self.model.features.config)
+            level = self.ranking.level
+            slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, ranking, level, counted)
             slate = self.policy.decide(slate, self.now_us())
             best, ranking, said = slate.order, slate.score, answer_of(slate)
         best = best[: request.top_k or self.config.top_k]

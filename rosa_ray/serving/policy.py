@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from rosa_ray.arrays import Columns, Floats
-from rosa_ray.errors import ConfigError
+from rosa_ray.arrays import Columns, Floats, Ints
 from rosa_ray.features import FeatureConfig, RecordKind
 from rosa_ray.features.catalogue import Ads
-from rosa_ray.features.counting import buckets_of
+from rosa_ray.features.counting import buckets_of, dense_names
 from rosa_ray.features.views import IMPRESSION_MEASURES
-from rosa_ray.policy.slate import Shown, Slate, Step, run_chain
-from rosa_ray.policy.steps import build_steps
+from rosa_ray.policy.slate import LearnsWithinADay, Shown, Slate, Step, run_chain
+from rosa_ray.policy.steps import build_steps, check_scores
 from rosa_ray.policy.steps.budget import Rule as Budget
 from rosa_ray.serving.candidate_scorer import Scores
 from rosa_ray.serving.messages import FeatureQuery
@@ -34,7 +33,7 @@ KEPT_IDS = 100_000
 
 _VIEW = "campaign_impressions"
 _COST = IMPRESSION_MEASURES.index("cost_micros")
-_MONEY = ("dual", "profit")
+_IMPRESSIONS = "ad_impressions.all.log1p_impressions"
 
 
 class ServedPolicy:
@@ -54,9 +53,10 @@ class ServedPolicy:
         self, chain: Sequence[Tagged], score_kind: str, features: FeatureConfig, follows: bool = False
     ) -> None:
         self.steps: list[Step] = build_steps(chain)
+        check_scores([one.name for one in chain], score_kind, "serving.policy")
         self._budgets = [step for step in self.steps if isinstance(step, Budget)]
-        if self._budgets and score_kind not in _MONEY:
-            raise ConfigError(f"serving.policy has budget, which needs serving.score dual or profit, not {score_kind}")
+        self._learns = any(isinstance(step, LearnsWithinADay) for step in self.steps)
+        self._expected: dict[int, tuple[float, int]] = {}
         for budget in self._budgets if follows else ():
             budget.share()
         self._buckets = buckets_of(features)
@@ -66,6 +66,8 @@ class ServedPolicy:
     def decide(self, slate: Slate, now_us: int) -> Slate:
         """Run the chain, and count the first ad of the answer against the budgets that are given out here."""
         slate = run_chain(self.steps, slate)
+        if self._learns and slate.order.size:
+            self._expect(int(slate.ad_key[slate.order[0]]), float(slate.p_ctr[slate.order[0]]))
         for budget in self._budgets:
             budget.answered(slate, now_us)
         return slate
@@ -97,6 +99,7 @@ class ServedPolicy:
             revenue=np.where(taken["kind"] == RecordKind.CONVERSION, value, 0.0),
             click=taken["kind"] == RecordKind.CLICK,
             impression=taken["kind"] == RecordKind.IMPRESSION,
+            p_ctr=self._expected_of(taken["ad_key"]) if self._learns else None,
         )
         for step in self.steps:
             step.tell(shown)
@@ -121,6 +124,15 @@ class ServedPolicy:
             )
         self._followed_us = now_us
 
+    def _expect(self, ad: int, p_ctr: float) -> None:
+        total, count = self._expected.get(ad, (0.0, 0))
+        self._expected[ad] = total + p_ctr, count + 1
+
+    def _expected_of(self, ad_key: Ints) -> Floats:
+        """Mean click rate that this replica expected where it answered an ad first; NaN where it never did."""
+        sums = [self._expected.get(ad, (np.nan, 1)) for ad in ad_key.tolist()]
+        return np.array([total / count for total, count in sums])
+
     def _is_new(self, kind: int, records: Columns, row: int) -> bool:
         key = kind, str(records["record_id"][row])
         if key in self._told:
@@ -131,8 +143,25 @@ class ServedPolicy:
         return True
 
 
+def impressions_of(dense: Floats, features: FeatureConfig) -> Floats | None:
+    """Impressions of N candidates so far, as the counters of a request say; None where they could not be read.
+
+    Args:
+        dense: counter features, float32 (N, F).
+    """
+    counted = dense[:, dense_names(features).index(_IMPRESSIONS)]
+    return np.rint(np.expm1(counted.astype(np.float64))) if np.isfinite(counted).all() else None
+
+
 def slate_of(
-    request_key: int, query: FeatureQuery, ads: Columns, scores: Scores, cost: Floats, score: Floats, level: float
+    request_key: int,
+    query: FeatureQuery,
+    ads: Columns,
+    scores: Scores,
+    cost: Floats,
+    score: Floats,
+    level: float,
+    impressions: Floats | None,
 ) -> Slate:
     """The N scored candidates of a request.
 
@@ -140,6 +169,7 @@ def slate_of(
         ads: `CATALOGUE_KEYS`, (N,) each.
         cost: expected of an impression, currency units, (N,).
         level: of candidates; expected revenue is multiplied by it.
+        impressions: of each ad so far, (N,).
     """
     return Slate(
         time_us=query.time_us,
@@ -154,6 +184,7 @@ def slate_of(
         cost=cost,
         score=score,
         shown=np.ones(len(score), bool),
+        impressions=impressions,
     )
 
 

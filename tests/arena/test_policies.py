@@ -79,7 +79,8 @@ def test_a_chain_of_steps_chooses_in_the_order_of_time():
         ("profit+frequency_cap:1.5", "most is 1.5: it should be a valid integer"),
         ("profit+explore:2", "policy 'profit[+]explore:2': explore: .*epsilon is 2.0; it must be from 0 to 1"),
         ("profit+explore+floor", "policy 'profit[+]explore[+]floor': explore must be its last step"),
-        ("roi+budget", "policy 'roi[+]budget': budget needs the score dual or profit"),
+        ("roi+budget", "policy 'roi[+]budget' has budget, which needs the score dual or profit, not roi"),
+        ("roi+ucb", "policy 'roi[+]ucb' has ucb, which needs the score dual or profit or ecpm, not roi"),
         ("profit+budget:2", "budget takes no number; --budget-share says what campaigns may spend"),
     ],
 )

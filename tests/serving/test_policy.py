@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from rosa_ray.errors import ConfigError
@@ -16,6 +17,7 @@ from rosa_ray.serving.api import RankResponse
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.policy import ServedPolicy
 from rosa_ray.settings import Tagged
+from rosa_ray.units import HOUR_US
 from tests.serving.client import LocalClient
 from tests.serving.conftest import NOW_US, World, client_of
 
@@ -206,8 +208,59 @@ def test_a_conversion_brings_the_price_of_its_ad(world: World, scorer_of: Callab
 
 def test_a_budget_needs_a_score_in_money() -> None:
     for kind in ("roi", "ecpm"):
-        with pytest.raises(ConfigError, match=f"budget, which needs serving.score dual or profit, not {kind}"):
+        with pytest.raises(ConfigError, match=f"budget, which needs the score dual or profit, not {kind}"):
             ServedPolicy([budgets(k0=1.0)], kind, FeatureConfig())
+
+
+def test_doubt_is_that_of_the_counters(client: LocalClient, world: World, scorer_of: Callable[..., Any]) -> None:
+    """The bonus of each ad, worked out from the impressions that the log has of it."""
+    plain, bold = ({ad["ad_id"]: ad for ad in rank(one)["ads"]} for one in (
+        client, client_of(scorer_of(step("ucb", alpha=1.0, prior_clicks=2.0)))
+    ))  # fmt: skip
+    closed_us = NOW_US // HOUR_US * HOUR_US
+    before = world.impressions.filter(pc.less(world.impressions["request_time"].cast("int64"), closed_us))
+    counts = before.group_by("ad_id").aggregate([("ad_id", "count")])
+    count_of = dict(zip(counts["ad_id"].to_pylist(), counts["ad_id_count"].to_pylist(), strict=True))
+    level = world.model.calibration.returns.level
+    for ad_id, ad in plain.items():
+        revenue = level * ad["p_ctr"] * ad["p_cvr"] * ad["value"]
+        error = 1 / np.sqrt(2.0 + ad["p_ctr"] * count_of.get(ad_id, 0))
+        assert bold[ad_id]["score"] == pytest.approx(ad["score"] + error * revenue, rel=1e-5)
+
+
+def test_thompson_draws_with_the_chance_that_it_tells(scorer_of: Callable[..., Any]) -> None:
+    one = client_of(scorer_of(step("thompson", least=0.5)))
+    answers = [rank(one, f"r{number}") for number in range(20)]
+    assert all(0.5 / 30 <= answer["propensity"] <= 1 for answer in answers)
+    assert len({answer["ads"][0]["ad_id"] for answer in answers}) > 3
+
+
+def test_what_is_posted_teaches_within_the_day(scorer_of: Callable[..., Any]) -> None:
+    """A click on the first ad lifts it above what the model says; an impression alone lowers it."""
+    scorer = scorer_of(step("linucb", alpha=0.0))
+    client = client_of(scorer)
+    first = rank(client)["ads"][0]
+    seen = shown(first["ad_id"], 1)
+    click = {
+        **{name: seen[name] for name in ("impression_id", "user_id", "ad_id", "request_time")},
+        "type": "click",
+        "click_time": NOW,
+    }
+    scores = []
+    for record in (seen, click):
+        assert client.post("/events", json={"events": [record]}).json()["accepted"] == 1
+        told = scorer.policy.steps[0].snapshot()
+        scores.append(told["sums"][0].tolist())
+    p_ctr = round(first["p_ctr"] * 1e6)
+    assert scores == [[1, p_ctr, -p_ctr], [1, p_ctr, 1_000_000 - p_ctr]]
+
+
+def test_of_an_ad_that_was_never_answered_nothing_is_learned(scorer_of: Callable[..., Any]) -> None:
+    scorer = scorer_of(step("linucb"))
+    client = client_of(scorer)
+    last = rank(client)["ads"][-1]
+    assert client.post("/events", json={"events": [shown(last["ad_id"], 1)]}).json()["accepted"] == 1
+    assert len(scorer.policy.steps[0].snapshot()["ad_key"]) == 0
 
 
 def test_warm_up_ranks_without_a_policy(scorer_of: Callable[..., Any]) -> None:

@@ -2,16 +2,17 @@
 
 A module defines `Config`, a frozen dataclass of its settings, and `Rule(config, name)`, which follows
 `rosa_ray.policy.slate.Step`; `name` is what it says its reasons under. A module with `LAST = True` draws the first
-place: its chances hold as long as no step after it takes candidates out. Adding a step is adding one file. The suite
-`tests/policy/steps/test_contract.py` finds it by its name alone.
+place: its chances hold as long as no step after it takes candidates out. One with `SCORES` needs a score of those
+kinds. Adding a step is adding one file. The suite `tests/policy/steps/test_contract.py` finds it by its name alone.
 """
 
 import importlib
 import pkgutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 
+from rosa_ray.errors import ConfigError
 from rosa_ray.policy.slate import Step
 from rosa_ray.settings import SettingError, Tagged
 
@@ -53,6 +54,27 @@ def draws_first(name: str) -> bool:
     (True, False)
     """
     return getattr(step_module(name), "LAST", False)
+
+
+def check_scores(names: Iterable[str], kind: str, key: str) -> None:
+    """Refuse steps that another kind of score would mislead.
+
+    Args:
+        names: of the steps.
+        kind: what the ads are ranked by.
+        key: where the steps stand, for the message.
+
+    Raises:
+        ConfigError: a step needs another score.
+
+    >>> check_scores(["floor", "budget"], "roi", "serving.policy")
+    Traceback (most recent call last):
+    rosa_ray.errors.ConfigError: serving.policy has budget, which needs the score dual or profit, not roi
+    """
+    for name in names:
+        kinds = getattr(step_module(name), "SCORES", (kind,))
+        if kind not in kinds:
+            raise ConfigError(f"{key} has {name}, which needs the score {' or '.join(kinds)}, not {kind}")
 
 
 def build_steps(chain: Sequence[Tagged]) -> list[Step]:

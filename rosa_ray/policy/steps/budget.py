@@ -28,6 +28,7 @@ from rosa_ray.schema.keys import hash_id
 from rosa_ray.settings import section, wrong
 from rosa_ray.units import HOUR_US, MICROS_PER_UNIT, SECOND_US
 
+SCORES = ("dual", "profit")
 _UNLIMITED = np.iinfo(np.int64).max
 _NO_DAY = np.iinfo(np.int64).min
 

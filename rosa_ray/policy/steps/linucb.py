@@ -27,6 +27,7 @@ from rosa_ray.policy.slate import Shown, Slate
 from rosa_ray.settings import section
 from rosa_ray.units import MICROS_PER_UNIT
 
+SCORES = ("dual", "profit", "ecpm")
 _IMPRESSIONS = 0
 """First column of an ad's sums; then d and b of each cluster, in millionths."""
 
@@ -60,16 +61,17 @@ class Rule:
         return slate.with_score(slate.score + share * slate.revenue, self.name)
 
     def tell(self, shown: Shown) -> None:
-        """Add impressions whose expected click rate is known, and clicks."""
-        impression = np.ones(len(shown.click), bool) if shown.impression is None else shown.impression
-        weight_NK = np.ones((len(impression), 1)) if shown.clusters is None else shown.clusters
-        expected = np.zeros(len(impression)) if shown.p_ctr is None else np.where(impression, shown.p_ctr, 0.0)
-        rate = expected[:, None] * weight_NK
-        counted = impression & (shown.p_ctr is not None)
-        row = [counted[:, None], rate * MICROS_PER_UNIT]
+        """Add impressions whose expected click rate is known, and clicks on them."""
+        known = np.zeros(len(shown.click), bool) if shown.p_ctr is None else np.isfinite(shown.p_ctr)
+        if shown.p_ctr is None or not known.any():
+            return
+        impression = known if shown.impression is None else known & shown.impression
+        weight_NK = np.ones((len(known), 1)) if shown.clusters is None else shown.clusters
+        rate_NK = np.where(impression, shown.p_ctr, 0.0)[:, None] * weight_NK
         # Without an expectation a click says nothing.
-        surprise = (shown.click[:, None] * weight_NK - rate) * (shown.p_ctr is not None)
-        added = np.rint(np.concatenate([*row, surprise * MICROS_PER_UNIT], axis=1)).astype(np.int64)
+        surprise_NK = (shown.click & known)[:, None] * weight_NK - rate_NK
+        in_millionths = np.rint(np.concatenate([rate_NK, surprise_NK], axis=1) * MICROS_PER_UNIT)
+        added = np.concatenate([impression[:, None], in_millionths], axis=1).astype(np.int64)
         for ad, one in zip(shown.ad_key.tolist(), added, strict=True):
             self._add(ad, one)
 

@@ -21,6 +21,7 @@ from rosa_ray.policy.slate import Shown, Slate
 from rosa_ray.policy.steps.explore import uniform
 from rosa_ray.settings import section
 
+SCORES = ("dual", "profit", "ecpm")
 LAST = True
 _WINNER = 3
 DRAWS = 64

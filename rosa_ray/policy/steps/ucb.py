@@ -18,6 +18,9 @@ from rosa_ray.policy.slate import Shown, Slate
 from rosa_ray.settings import section
 
 
+SCORES = ("dual", "profit", "ecpm")
+
+
 @section("serving.policy.*")
 class Config:
     """How much doubt is worth. It needs a score in money: `dual`, `profit` or `ecpm`."""

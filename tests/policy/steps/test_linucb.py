@@ -51,7 +51,9 @@ def test_a_click_that_is_told_later_counts_once() -> None:
 def test_without_an_expectation_nothing_is_learned() -> None:
     rule = Rule(Config(alpha=0.0))
     rule.tell(shown_of([1], [0.0], click=[True]))
+    rule.tell(shown_of([1, 1], [0.0, 0.0], p_ctr=[np.nan, np.nan], click=[True, False]))
     assert shares(rule, slate_of([4.0], [1.0])).tolist() == [0.0]
+    assert len(rule.snapshot()["ad_key"]) == 0
 
 
 def test_a_model_that_was_trained_anew_starts_with_nothing() -> None:
