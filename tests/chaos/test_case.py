@@ -20,7 +20,7 @@ def test_cases_of_one_stage_stand_together() -> None:
 
 def test_the_subjects_are_there() -> None:
     subjects = {case.subject for case in all_cases()}
-    expected = "replicas proxy store_file redis bundles rollout overload clients streams second_service soak"
+    expected = "budgets replicas proxy store_file redis bundles rollout overload clients streams second_service soak"
     assert set(expected.split()) <= subjects
 
 

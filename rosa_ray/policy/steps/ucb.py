@@ -17,7 +17,6 @@ from rosa_ray.arrays import Floats
 from rosa_ray.policy.slate import Shown, Slate
 from rosa_ray.settings import section
 
-
 SCORES = ("dual", "profit", "ecpm")
 
 
