@@ -4,8 +4,9 @@ import numpy as np
 from torch import nn
 
 from rosa_ray.features import EncodedUsers
-from rosa_ray.models.boosted import Blend, Boosted, Trees, lightgbm
+from rosa_ray.models.boosted import Blend, Boosted, Trees
 from rosa_ray.models.transitions import Transitions
+from rosa_ray.training.boosting import lightgbm
 from rosa_ray.training.tree_rows import users_matrix
 
 WEIGHTS = {"click": 0.6, "conversion": 0.3}

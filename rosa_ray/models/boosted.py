@@ -4,16 +4,12 @@ A network that reads states and embeddings, and trees that cut counts and rates 
 that a weighted mean of their logits errs less than either (Breiman 1996, Stacked Regressions). The network trains
 alone. Trees are fitted afterwards, and so is their weight; in training this part says nothing.
 
-LightGBM needs the OpenMP library of GCC, which its wheel does not bring. Torch's build for CPUs does, so torch must be
-imported first: the import below stands in a function.
-
 Shape legend: B users, N impressions of a user, I impressions of the batch, C columns.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from rosa_ray.arrays import Floats
-from rosa_ray.errors import ConfigError
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.embedding import TableSizes
+from rosa_ray.models.forest import Forest
 from rosa_ray.models.tree_columns import tree_matrix
 
 HEADS = {"click": "ctr_logit", "conversion": "cvr_logit"}
@@ -54,7 +50,7 @@ class Trees:
         """
         logit = np.full(len(values), self.start)
         if self.model and len(values):
-            logit += self._booster.predict(values, raw_score=True, num_threads=1)
+            logit += self._forest.raw_score(values)
         return logit
 
     def predict(self, values: npt.NDArray[np.float32]) -> Floats:
@@ -65,7 +61,7 @@ class Trees:
     @property
     def rounds(self) -> int:
         """Number of trees."""
-        return int(self._booster.num_trees()) if self.model else 0
+        return self._forest.rounds if self.model else 0
 
     def state_dict(self, name: str) -> dict[str, Tensor]:
         """All of it as tensors, under a name."""
@@ -78,8 +74,8 @@ class Trees:
         return cls(float(state[f"{name}.start"]), state[f"{name}.model"].cpu().numpy().tobytes().decode())
 
     @cached_property
-    def _booster(self) -> Any:
-        return lightgbm().Booster(model_str=self.model)
+    def _forest(self) -> Forest:
+        return Forest(self.model)
 
 
 @dataclass(frozen=True)
@@ -173,20 +169,3 @@ class Boosted(nn.Module):
             if f"{prefix}{head}.model" in state_dict:
                 trees = Trees.from_state_dict(state_dict, f"{prefix}{head}")
                 self.blends[head] = Blend(trees, float(state_dict[f"{prefix}{head}.weight"]))
-
-
-def lightgbm() -> ModuleType:
-    """The library.
-
-    Raises:
-        ConfigError: it, or the OpenMP library that it needs, is not installed.
-    """
-    try:
-        import lightgbm as library
-    except (ImportError, OSError) as error:
-        raise ConfigError(
-            f"boosted trees need lightgbm, which cannot be loaded: {error}; install lightgbm and libgomp1, or set "
-            "model.boosted=false and leave trees out of study.models"
-        ) from error
-    module: ModuleType = library
-    return module

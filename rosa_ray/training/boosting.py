@@ -10,7 +10,8 @@ import numpy as np
 
 from rosa_ray.arrays import Floats
 from rosa_ray.metrics import LOGLOSS_EPS
-from rosa_ray.models.boosted import Trees, lightgbm
+from rosa_ray.models.boosted import Trees
+from rosa_ray.models.forest import library
 from rosa_ray.models.tree_columns import Matrix
 
 MOST_ROUNDS, PATIENCE = 2000, 100
@@ -116,6 +117,19 @@ def log_loss(model: Trees, rows: Rows) -> float:
     p = np.clip(model.predict(rows.matrix.values), LOGLOSS_EPS, 1 - LOGLOSS_EPS)
     losses = -np.where(rows.label == 1, np.log(p), np.log1p(-p))
     return float(np.average(losses, weights=rows.weight))
+
+
+def lightgbm() -> ModuleType:
+    """The package, which only training needs.
+
+    Raises:
+        ConfigError: it, or the OpenMP library that it needs, is not installed.
+    """
+    library()
+    import lightgbm as package
+
+    module: ModuleType = package
+    return module
 
 
 def _dataset(lgb: ModuleType, rows: Rows, start: float, params: dict[str, Any]) -> Any:

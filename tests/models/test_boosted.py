@@ -1,18 +1,15 @@
 """Trees in a ranker: what they change, what they leave alone, and how they travel with the weights."""
 
 import copy
-import sys
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from rosa_ray.errors import ConfigError
 from rosa_ray.features import EncodedUsers, FeatureState
 from rosa_ray.inference import predict
 from rosa_ray.models import Predictions, UserBatch, build_ranker
-from rosa_ray.models import boosted as module
 from rosa_ray.models.boosted import HEADS, Blend, Boosted, Trees
 from rosa_ray.training.tree_rows import users_matrix
 from tests.models.test_rankers import give_transitions, small, whole_batch
@@ -155,9 +152,3 @@ def test_trees_see_as_many_events_as_the_exact_match(world: tuple[EncodedUsers, 
 def test_no_rows_have_no_logits() -> None:
     assert Trees(0.3).logit(np.empty((0, 4), np.float32)).shape == (0,)
     assert Boosted({}, 5).fitted is False
-
-
-def test_a_library_that_cannot_be_loaded_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lightgbm", None)
-    with pytest.raises(ConfigError, match=r"install lightgbm and libgomp1, or set model\.boosted=false"):
-        module.lightgbm()
