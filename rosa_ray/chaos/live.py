@@ -21,7 +21,7 @@ from rosa_ray.load import Answer
 from rosa_ray.serving.assembly import ServiceSettings
 
 RESEND_LIMIT_S = 20.0
-STARTED_S = 20.0
+STARTED_S = 30.0
 """How long a replica may take to start on two busy cores."""
 _BATCH = 200
 

@@ -44,6 +44,7 @@ def ids(store: MemoryStore) -> list[str]:
     return sorted(str(name) for part in store.applied for name in part["record_id"])
 
 
+@pytest.mark.nightly
 def test_what_is_produced_is_folded_once_over_restarts(broker: MockBroker) -> None:
     """The store would count a repeated record again; the group's own offsets are of no account."""
     store, lines = MemoryStore(dedup=False), events(60)
@@ -111,6 +112,7 @@ def test_a_message_without_a_value_is_nothing(broker: MockBroker) -> None:
     assert [store.read_position(f"kafka/tombstones/{number}") for number in (0, 1)] == [4, 1]
 
 
+@pytest.mark.nightly
 def test_a_broker_that_is_away_for_a_while_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     away = BrokerProcess()
     try:
@@ -219,6 +221,7 @@ def fold_into_store(servers: str, path: str, shared: Sequence[Any]) -> None:
     consumer.run(lambda: bool(assigned.put(len(source.assigned()))) or stopped.is_set())
 
 
+@pytest.mark.nightly
 def test_a_consumer_that_is_frozen_and_wakes_up_counts_nothing_twice(broker: MockBroker, tmp_path: Path) -> None:
     """Its session ends meanwhile, and the other consumer reads its partitions from where the store stands."""
     for partition in range(4):

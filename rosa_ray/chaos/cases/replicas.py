@@ -33,7 +33,7 @@ def scorer_fused(live: Live) -> Seen:
     return kill_one(live, SCORER, INGRESS_DEATH)
 
 
-@CASES.add("SIGKILL of one scorer replica, and of the other once it is replaced, fused", LOST_AT_MOST, "fused", 120)
+@CASES.add("SIGKILL of one scorer replica, and of the other once it is replaced, fused", LOST_AT_MOST, "fused", 180)
 def scorers_in_turn_fused(live: Live) -> Seen:
     """Two that die together leave nobody to answer; a machine that loses one replica after another must go on."""
     return kill_one(live, SCORER, INGRESS_DEATH, times=2)
@@ -49,7 +49,7 @@ def kill_all(live: Live) -> Seen:
     return live.seen(traffic, Allowed(in_flight=True, unanswered_s=2.0, rank=gone, events=gone, recovery_s=40.0))
 
 
-@CASES.add("SIGKILL of every scorer replica at once, fused", UNTIL_STARTED, "fused", 150)
+@CASES.add("SIGKILL of every scorer replica at once, fused", UNTIL_STARTED, "fused", 180)
 def all_scorers_fused(live: Live) -> Seen:
     """Nobody is left."""
     return kill_all(live)
@@ -67,7 +67,7 @@ def scorer_graph(live: Live) -> Seen:
     return kill_one(live, SCORER, INGRESS_DEATH)
 
 
-@CASES.add("SIGKILL of every scorer replica at once, graph", UNTIL_STARTED, "graph", 150)
+@CASES.add("SIGKILL of every scorer replica at once, graph", UNTIL_STARTED, "graph", 180)
 def all_scorers_graph(live: Live) -> Seen:
     """Lookup and encoders live on, and nobody listens."""
     return kill_all(live)

@@ -199,7 +199,7 @@ def _own_run(live: Live) -> Path:
     "another bundle is written where the service's lies, then a replica is killed",
     "the replica that comes after serves the pinned model",
     "fused",
-    180,
+    240,
 )
 def pinned(live: Live) -> Seen:
     """A training ends while the service runs. Each replica is killed once the one before is replaced."""
