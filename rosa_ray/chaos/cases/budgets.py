@@ -21,6 +21,8 @@ IMPRESSIONS = 60
 """That the budget pays for, about."""
 CALLERS = 2
 PAUSE_S = 0.05
+SETTLE_S = 2.0
+"""The impression of an answer is told at once, and a scorer reads what was told every second."""
 CALM_S = 8.0
 LONGEST_S = 60.0
 
@@ -89,7 +91,8 @@ def killed_scorer(bench: Bench) -> Seen:
     """What the dead one had given out is in the store, or is given out again."""
     campaign, candidates, budget = _campaign(bench)
     run_dir = bench.scratch / "run"
-    step = {"name": "budget", "rate": 0.0, "replicas": 2, "campaigns": {campaign: {"daily_budget": budget}}}
+    step: dict[str, object] = {"name": "budget", "rate": 0.0, "replicas": 2, "settle_s": SETTLE_S}
+    step["campaigns"] = {campaign: {"daily_budget": budget}}
     settings: dict[str, object] = {
         "serving__score": "profit",
         "serving__policy": json.dumps([step]),
