@@ -5,5 +5,17 @@ Here is what a declaration needs; `compose`, `load` and `plain` are for those wh
 
 from rosa_ray.settings.bounds import Distinct, OneOf
 from rosa_ray.settings.fields import SettingError, Tagged, by_name, section, tagged, tagged_each, wrong
+from rosa_ray.settings.folder import Folder
 
-__all__ = ["Distinct", "OneOf", "SettingError", "Tagged", "by_name", "section", "tagged", "tagged_each", "wrong"]
+__all__ = [
+    "Distinct",
+    "Folder",
+    "OneOf",
+    "SettingError",
+    "Tagged",
+    "by_name",
+    "section",
+    "tagged",
+    "tagged_each",
+    "wrong",
+]

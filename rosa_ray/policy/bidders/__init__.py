@@ -4,12 +4,13 @@ A module defines `build(seed) -> Bidder`, see `rosa_ray.policy.replay`. Adding a
 `tests/policy/bidders/test_contract.py` finds it by its name alone.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.policy.replay import Bidder
+from rosa_ray.settings import Folder
+
+_BIDDERS = Folder(__name__, __path__)
 
 
 def bidder_names() -> list[str]:
@@ -18,7 +19,7 @@ def bidder_names() -> list[str]:
     >>> "rlb" in bidder_names()
     True
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return _BIDDERS.names()
 
 
 def build_bidder(name: str, seed: int = 1) -> Bidder:
@@ -32,5 +33,5 @@ def build_bidder(name: str, seed: int = 1) -> Bidder:
     """
     if name not in bidder_names():
         raise ConfigError(f"--bidders has '{name}'; known bidders are {', '.join(bidder_names())}")
-    build: Callable[[int], Bidder] = importlib.import_module(f"{__name__}.{name}").build
+    build: Callable[[int], Bidder] = _BIDDERS.module(name).build
     return build(seed)

@@ -6,15 +6,15 @@ place: its chances hold as long as no step after it takes candidates out. One wi
 kinds. Adding a step is adding one file. The suite `tests/policy/steps/test_contract.py` finds it by its name alone.
 """
 
-import importlib
-import pkgutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.policy.slate import Step
-from rosa_ray.settings import SettingError, Tagged
+from rosa_ray.settings import Folder, Tagged
+
+_STEPS = Folder(__name__, __path__)
 
 
 def step_names() -> list[str]:
@@ -23,7 +23,7 @@ def step_names() -> list[str]:
     >>> step_names()
     ['budget', 'diversity', 'explore', 'floor', 'frequency_cap', 'linucb', 'thompson', 'ucb']
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return _STEPS.names()
 
 
 def config_class(name: str) -> type:
@@ -32,8 +32,7 @@ def config_class(name: str) -> type:
     Raises:
         SettingError: there is no step of that name.
     """
-    config: type = step_module(name).Config
-    return config
+    return _STEPS.config_class(name)
 
 
 def step_module(name: str) -> ModuleType:
@@ -42,9 +41,7 @@ def step_module(name: str) -> ModuleType:
     Raises:
         SettingError: there is no step of that name.
     """
-    if name not in step_names():
-        raise SettingError("", (), f"is '{name}'; it must be one of {', '.join(step_names())}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return _STEPS.module(name)
 
 
 def draws_first(name: str) -> bool:

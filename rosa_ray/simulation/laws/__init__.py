@@ -7,11 +7,11 @@ A module defines `Config` (a frozen dataclass of its settings) and `Law` (see `r
 Adding a law is adding one file.
 """
 
-import importlib
-import pkgutil
 from types import ModuleType
 
-from rosa_ray.settings import SettingError
+from rosa_ray.settings import Folder
+
+_LAWS = Folder(__name__, __path__, "law")
 
 
 def law_names() -> list[str]:
@@ -20,7 +20,7 @@ def law_names() -> list[str]:
     >>> "chains" in law_names()
     True
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "law")
+    return _LAWS.names()
 
 
 def config_class(name: str) -> type:
@@ -29,8 +29,7 @@ def config_class(name: str) -> type:
     Raises:
         SettingError: there is no law of that name.
     """
-    config: type = law_module(name).Config
-    return config
+    return _LAWS.config_class(name)
 
 
 def law_module(name: str) -> ModuleType:
@@ -39,6 +38,4 @@ def law_module(name: str) -> ModuleType:
     Raises:
         SettingError: there is no law of that name.
     """
-    if name not in law_names():
-        raise SettingError("", (), f"is '{name}'; it must be one of {', '.join(law_names())}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return _LAWS.module(name)
