@@ -23,6 +23,7 @@ from rosa_ray.records.own_values import Value, as_declared
 from rosa_ray.schema import hash_id
 from rosa_ray.schema.own_columns import REQUEST
 from rosa_ray.schema.pseudonyms import Pseudonyms
+from rosa_ray.serving.answer import answer_fields
 from rosa_ray.serving.api import Problem, RankRequest, to_us
 from rosa_ray.serving.candidate_scorer import CandidateScorer, History, Scores
 from rosa_ray.serving.candidates import Candidates, choose
@@ -42,14 +43,11 @@ from rosa_ray.serving.offline_weight import (
     freshness_of,
     read_whole,
 )
-from rosa_ray.serving.policy import ServedPolicy, answer_of, impressions_of, slate_of
+from rosa_ray.serving.policy import ServedPolicy, impressions_of, slate_of
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import SECOND_US
-
-_KNOWN_BY = ("item", "category", "campaign")
-"""What the model may know of an ad that it did not learn from."""
 
 
 @dataclass
@@ -322,56 +320,15 @@ class HybridScorer:
         features: Features,
         scores: Scores,
     ) -> dict[str, Any]:
-        cost, expected = features.expected_cost, (scores.p_ctr, scores.p_cvr, scores.value, features.expected_cost)
-        ranking = self.ranking.score(*expected)
-        nothing = np.full(len(cost), None)
-        has_costs = self.model.features.totals["cost"] > 0
-        roi = replace(self.ranking, kind="roi").score(*expected) if has_costs else nothing
-        best, said = np.lexsort((chosen.ads["ad_key"], -ranking)), {}
+        cost, ranking, level = features.expected_cost, self.ranking, self.ranking.level
+        score = ranking.score(scores.p_ctr, scores.p_cvr, scores.value, cost)
+        slate = None
         if self.policy is not None:
             counted = impressions_of(features.dense, self.model.features.config)
-            level = self.ranking.level
-            slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, ranking, level, counted)
+            slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, score, level, counted)
             slate = self.policy.decide(slate, self.now_us())
-            best, ranking, said = slate.order, slate.score, answer_of(slate)
-        best = best[: request.top_k or self.config.top_k]
-        columns = {
-            "ad_id": chosen.ad_id,
-            "score": ranking,
-            "p_ctr": scores.p_ctr,
-            **({} if scores.p_ctr_spread is None else {"p_ctr_spread": scores.p_ctr_spread}),
-            "p_cvr": scores.p_cvr,
-            "value": scores.value,
-            "expected_cost": cost if has_costs else nothing,
-            "expected_roi": roi,
-        }
-        chosen_columns = [values[best].tolist() for values in columns.values()]
-        return {
-            "user_known": features.user_known,
-            "model_version": self.model.version,
-            "score_kind": self.ranking.kind,
-            "unknown_candidates": [*chosen.refused.unknown],
-            "ended_candidates": [*chosen.refused.ended],
-            "paused_candidates": [*chosen.refused.paused],
-            "off_target_candidates": [*chosen.refused.off_target],
-            "new_ads": self._known_of(chosen, best),
-            **({} if chosen.first_pass is None else {"first_pass": chosen.first_pass}),
-            **said,
-            "ads": [dict(zip(columns, ad, strict=True)) for ad in zip(*chosen_columns, strict=True)],
-        }
-
-    def _known_of(self, chosen: Candidates, best: np.ndarray) -> dict[str, list[str]]:
-        """Of the answered ads that the model did not learn from, what it knows of them."""
-        new = best[~chosen.trained[best]]
-        if not len(new):
-            return {}
-        known = {name: self._knows(name, chosen.ads[f"{name}_key"][new]).tolist() for name in _KNOWN_BY}
-        ids = chosen.ad_id[new].tolist()
-        return {ad_id: [name for name in _KNOWN_BY if known[name][at]] for at, ad_id in enumerate(ids)}
-
-    def _knows(self, table: str, keys: np.ndarray) -> np.ndarray:
-        vocabulary = self.model.features.vocabularies[table]
-        return vocabulary.lookup(keys) > vocabulary.oov_buckets
+        most = request.top_k or self.config.top_k
+        return answer_fields(self.model, ranking, chosen, features, scores, score, slate, most)
 
 
 def _ranking_of(model: ServedModel, config: ServingConfig) -> Ranking:

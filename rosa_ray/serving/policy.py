@@ -7,7 +7,6 @@ that steps remember is what this replica's own `POST /events` were told.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -186,8 +185,3 @@ def slate_of(
         shown=np.ones(len(score), bool),
         impressions=impressions,
     )
-
-
-def answer_of(slate: Slate) -> dict[str, Any]:
-    """What an answer says of the chain: `policy`, a reason by step, and `propensity` of the first ad."""
-    return {"policy": dict(slate.said), "propensity": slate.first_propensity}
