@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rosa_ray.arena import Arena, ArenaConfig, Chain, Player, Slates, parse_player
+from rosa_ray.arena.policies import scores
 from rosa_ray.metrics.scores import Ranking
 from rosa_ray.policy.slate import Slate
 from rosa_ray.settings import Tagged
@@ -142,7 +143,7 @@ def intervals(log: Log, truth: list[Slates], rng: np.random.Generator) -> tuple[
     seen, true = Slates.joined(log.slates), Slates.joined(truth)
     rows = np.arange(len(seen))
     chance_NK = np.stack([log.chances[request] for request in seen.request.tolist()])
-    greedy = np.argmax(Ranking("profit").of_revenue(seen.revenue_NK, seen.cost_NK), axis=1)
+    greedy = np.argmax(scores(Ranking("profit"), seen), axis=1)
     cumulated = np.cumsum(chance_NK, axis=1)
     drawn = (cumulated[:, :-1] <= rng.random(len(rows))[:, None] * cumulated[:, -1:]).sum(axis=1)
     click = rng.random(len(rows)) < true.p_ctr_NK[rows, drawn]
