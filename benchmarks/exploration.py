@@ -1,8 +1,9 @@
 """What exploration earns where ads are born, what it costs where none is, and whether its log tells of another policy.
 
 Policies choose in equal arenas, see `rosa arena`. All have the same model, which learns every night from what its own
-policy showed (`@nightly`). `greedy` shows the most profit. The others explore, and learn within the day or do not. `all known` is greedy with a model
-that knows every ad as if its impressions had told already: the bound of what exploration can bring.
+policy showed (`@nightly`). `greedy` shows the most profit. The others explore, and learn within the day or do not.
+`all known` is greedy with a model that knows every ad as if its impressions had told already: the bound of what
+exploration can bring.
 
 For every policy: its true value over greedy's; the share of value from ads younger than a day; and how often an
 interval of 95 % for greedy's click rate, from the log of that policy alone, holds greedy's true one on the same
