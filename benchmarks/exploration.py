@@ -131,6 +131,8 @@ def played(made: Arena, name: str, seed: int) -> dict[str, Any]:
 def young_share(made: Arena, log: Log, truth: Slates) -> float:
     """Expected share of the value that ads younger than a day bring, by the chances of the log."""
     catalogue = enact(made.simulation, made.world).catalogue(ads_table(made.world))
+    if "valid_from" not in catalogue.column_names:
+        return 0.0
     begin_us = catalogue["valid_from"].cast("int64").to_numpy(zero_copy_only=False)
     begin_us = np.where(np.isnan(begin_us.astype(float)), np.iinfo(np.int64).min // 2, begin_us)
     chance_NK = np.stack([log.chances[request] for request in truth.request.tolist()])
