@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rosa_ray.policy.slate import Shown, Slate, Step, run_chain
-from rosa_ray.policy.steps import diversity, explore, floor, frequency_cap, step_names
+from rosa_ray.policy.steps import diversity, explore, floor, frequency_cap, linucb, step_names, thompson, ucb
 from rosa_ray.policy.steps.budget import Campaign, Config, Rule
 from rosa_ray.units import DAY_US, HOUR_US
 
@@ -38,7 +38,9 @@ def main() -> None:
     for step in steps.values():
         step.tell(week(rng, arguments.campaigns))
     slates = [slate(rng, arguments.ads, arguments.campaigns) for _ in range(arguments.requests)]
-    chains = {"none": [], **{name: [step] for name, step in steps.items()}, "all": list(steps.values())}
+    # Only one step can draw the first place.
+    every = [step for name, step in steps.items() if name != "thompson"]
+    chains = {"none": [], **{name: [step] for name, step in steps.items()}, "all but thompson": every}
     rows = [{"steps": name, **measure(some, slates, arguments.repeats)} for name, some in chains.items()]
     show(rows)
     figures = {"ads": arguments.ads, "campaigns": arguments.campaigns, "bar_ms": BAR_MS, "rows": rows}
@@ -54,10 +56,13 @@ def chain(campaigns: int) -> dict[str, Step]:
     named = {key: Campaign(daily_budget=1e4, min_roas=1.1) for key in range(1, campaigns + 1)}
     steps: dict[str, Step] = {
         "budget": Rule(Config({}, start=0.5), named=named),
+        "ucb": ucb.Rule(ucb.Config()),
+        "linucb": linucb.Rule(linucb.Config()),
         "floor": floor.Rule(floor.Config()),
         "frequency_cap": frequency_cap.Rule(frequency_cap.Config()),
         "diversity": diversity.Rule(diversity.Config(most=1, places=20)),
         "explore": explore.Rule(explore.Config(epsilon=0.5)),
+        "thompson": thompson.Rule(thompson.Config()),
     }
     if missing := set(step_names()) - steps.keys():
         raise ValueError(f"the chain lacks {', '.join(sorted(missing))}")
@@ -75,6 +80,7 @@ def week(rng: np.random.Generator, campaigns: int, count: int = 20_000) -> Shown
         cost=rng.exponential(1.0, count),
         revenue=rng.exponential(2.0, count),
         click=np.zeros(count, bool),
+        p_ctr=np.full(count, 0.1),
     )
 
 
@@ -94,6 +100,7 @@ def slate(rng: np.random.Generator, ads: int, campaigns: int) -> Slate:
         cost=cost,
         score=revenue - cost,
         shown=np.ones(ads, bool),
+        impressions=rng.integers(0, 1000, ads).astype(float),
     )
 
 
