@@ -66,7 +66,7 @@ class Noting(Chain):
     """A chain that keeps what it was asked."""
 
     def __init__(self, log: Log, chain: Chain) -> None:
-        super().__init__(chain._build, chain.ranking, log.noted)
+        super().__init__(chain.made_of, chain.ranking, log.noted)
         self._log = log
 
     def choose(self, slates: Slates) -> np.ndarray:

@@ -217,11 +217,8 @@ class _Walk:
         ledger: Ledger,
         requests: list[Slates] | None,
     ) -> None:
-        self._moments, self._cluster_UC, self.impressions_A = (
-            arena.moments,
-            arena.cluster_UC,
-            arena.impressions_A.copy(),
-        )
+        self._moments, self._cluster_UC = arena.moments, arena.cluster_UC
+        self.impressions_A = arena.impressions_A.copy()
         self._clock, self._policy, self._estimates, self._ledger = clock, policy, estimates, ledger
         self.requests, self._day = requests, -1
 
@@ -235,7 +232,6 @@ class _Walk:
         self._clock.complete_conversions(rows, time_us)
         if part.is_request:
             self._turn(int(time_us[0] // DAY_US))
-        if part.is_request:
             self._serve(rows, time_us, part.moments)
         else:
             self._clock.act(rows, time_us, self._moments.opens[part.moments])

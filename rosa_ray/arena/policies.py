@@ -120,6 +120,9 @@ class Chain(Policy):
         steps: applied to slates whose score is `ranking`'s; or a function that makes them of what is known before the
             first day.
         noted: takes each slate as the steps left it, with the number of its request.
+
+    Attributes:
+        made_of: `steps` as they were given.
     """
 
     def __init__(
@@ -128,14 +131,14 @@ class Chain(Policy):
         ranking: Ranking | None = None,
         noted: Callable[[int, Slate], object] | None = None,
     ) -> None:
-        self._build, self._noted = steps, noted
+        self.made_of, self._noted = steps, noted
         self.steps: list[Step] = [] if callable(steps) else list(steps)
         self.ranking = ranking or Ranking("profit")
 
     def fit(self, known: Known) -> None:
         """Make the steps."""
-        if callable(self._build):
-            self.steps = list(self._build(known))
+        if callable(self.made_of):
+            self.steps = list(self.made_of(known))
 
     def choose(self, slates: Slates) -> Ints:
         """The first of what the steps leave."""
