@@ -32,7 +32,9 @@ def test_cases_are_chosen_by_name_and_by_subject() -> None:
 
 
 def test_an_unknown_name_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ConfigError, match="--only is 'nonsense'; give a case that --list prints, or one of bundles"):
+    with pytest.raises(
+        ConfigError, match="--only is 'nonsense'; give a case that --list prints, or one of budgets, bundles"
+    ):
         chosen_cases(all_cases(), ["nonsense"])
 
 
