@@ -101,7 +101,9 @@ def _print(found: dict[str, Any]) -> None:
     above = f"value above\n{found['gaps_to']}, %"
     heads = ("policy", "value", "spend", "ROI", above, "over-\nspend", "spent, %", "shown, %")
     for head in heads:
-        table.add_column(head, justify="left" if head == "policy" else "right", no_wrap=True)
+        is_name = head == "policy"
+        # A long name is broken, and no figure is.
+        table.add_column(head, justify="left" if is_name else "right", no_wrap=not is_name, overflow="fold")
     base = policies[found["gaps_to"]]["value"]
     for name, row in policies.items():
         table.add_row(
