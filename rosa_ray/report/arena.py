@@ -63,7 +63,7 @@ def _intervals(found: Mapping[str, Any]) -> Child:
         for name, row in policies.items()
     ]
     ends = np.array([[row["value_low"], row["value_high"]] for row in policies.values()]).ravel()
-    axis = linear_axis("value, currency units", ends)
+    axis = linear_axis("value, currency units", ends, ticks=3)
     note = "True value: expected revenue of the impressions less their cost. The bars are 95 % over users."
     return figure("Value of each policy", row_chart("value of each policy", axis, rows), note)
 
