@@ -28,7 +28,8 @@ integration: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m "integration and not nightly" --durations=10 tests
 
 # Minutes more than a change should wait for: the unit tests once more with the lines that they reach, the loop on S3,
-# users kept to their replica, a sweep, a rollout of the graph of three deployments, another ranker on a bare log.
+# users kept to their replica, a sweep, a rollout of the graph of three deployments, another ranker on a bare log, and Kafka
+# consumers that restart, freeze or lose their broker.
 nightly: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest -q -m "not integration and not nightly" -n auto --maxprocesses 4 --cov --cov-report=
 	@$(BIN)/python -m pytest -q -m nightly --durations=10 tests

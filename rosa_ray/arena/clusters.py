@@ -1,7 +1,6 @@
 """Clusters of users by their interests when the first day begins; they stand in for clusters of stored states."""
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from rosa_ray.arrays import Floats
 
@@ -19,6 +18,9 @@ def clusters_of(heat_UC: Floats, seed: int) -> Floats:
     >>> clusters_of(np.repeat(np.eye(8), 3, axis=0), 1).max(axis=1).min() > 0.9
     np.True_
     """
+    # A second of imports, for those who read clusters alone.
+    from sklearn.cluster import KMeans
+
     share_UC = heat_UC / np.maximum(heat_UC.sum(axis=1, keepdims=True), 1e-9)
     count = min(CLUSTERS, len(np.unique(share_UC, axis=0)))
     means = KMeans(count, n_init=4, random_state=seed % 2**31).fit(share_UC)

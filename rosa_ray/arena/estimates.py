@@ -4,7 +4,7 @@ An estimate stands in for a model. Policies of one run may have different ones, 
 """
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -20,26 +20,57 @@ PRIOR_CLICKS, PRIOR_CONVERSIONS = 1.5, 2.5
 conversions, of ads like it were known. 1 / (exp(v) - 1) for the variances v = .5 and .32 of the law `births`."""
 
 
+@dataclass(frozen=True)
+class Impressions:
+    """Impressions that happened, n of them, with what was true of each; fields are (n,) and as those of `Slates`.
+
+    Attributes:
+        click, conversion: what came of it, however late.
+    """
+
+    user: Ints
+    ad: Ints
+    p_ctr: Floats
+    p_cvr: Floats
+    untold_click: Floats
+    untold_conversion: Floats
+    click: np.ndarray
+    conversion: np.ndarray
+
+    @classmethod
+    def of(
+        cls, slates: Slates, slot: Ints, happened: np.ndarray, click: np.ndarray, conversion: np.ndarray
+    ) -> "Impressions":
+        """Those of the chosen candidates of some requests."""
+        at = np.flatnonzero(happened)
+        one = at, slot[at]
+        truth = (
+            slates.p_ctr_NK[one],
+            slates.p_cvr_NK[one],
+            slates.untold_click_NK[one],
+            slates.untold_conversion_NK[one],
+        )
+        return cls(slates.user[at], slates.ad_NK[one], *truth, click[at], conversion[at])
+
+    @classmethod
+    def joined(cls, parts: "list[Impressions]") -> "Impressions":
+        """All of some impressions; there is at least one part."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
 class Estimates:
     """The truth; the other estimates change some of it."""
 
     nightly = False
     """Whether something is learned at midnight."""
 
-    def base(self, slates: Slates) -> Slates:
-        """What would be known of requests without what was learned of ads; money as it is."""
-        return slates
-
-    def taught(self, base: Slates) -> Slates:
-        """What is known of requests, from what `base` says of them."""
-        return replace(base, untold_click_NK=_nothing(base), untold_conversion_NK=_nothing(base))
-
     def on(self, slates: Slates) -> Slates:
         """What is known of requests."""
-        return self.taught(self.base(slates))
+        nothing = np.zeros(slates.ad_NK.shape)
+        return replace(slates, untold_click_NK=nothing, untold_conversion_NK=nothing)
 
-    def tell(self, ad: Ints, p_ctr: Floats, p_cvr: Floats, click: np.ndarray, conversion: np.ndarray) -> None:
-        """Take in n impressions with what `base` expected of them."""
+    def tell(self, impressions: Impressions) -> None:
+        """Take in what happened; only estimates that learn are told."""
 
     def midnight(self) -> None:
         """Learn from what was told."""
@@ -55,9 +86,9 @@ class Noisy(Estimates):
     def __init__(self, noise: "Noise") -> None:
         self.noise = noise
 
-    def base(self, slates: Slates) -> Slates:
+    def on(self, slates: Slates) -> Slates:
         """With the errors."""
-        return self.noise.on(slates)
+        return super().on(moved(slates, *self.noise.at(slates.user[:, None], slates.ad_NK)))
 
 
 class Nightly(Noisy):
@@ -75,23 +106,30 @@ class Nightly(Noisy):
         self._sums_4A = np.zeros((4, ads))
         """Clicks expected and clicks, conversions expected of those clicks and conversions, by ad."""
         self._log_click_A, self._log_conversion_A = np.zeros(ads), np.zeros(ads)
+        self._told: list[Impressions] = []
 
-    def base(self, slates: Slates) -> Slates:
-        """With the errors, as if all ads of equal attributes were equal."""
-        return moved(super().base(slates), -slates.untold_click_NK, -slates.untold_conversion_NK)
+    def on(self, slates: Slates) -> Slates:
+        """With the errors, and with what impressions told of the ads instead of what they are."""
+        click = self._log_click_A[slates.ad_NK] - slates.untold_click_NK
+        conversion = self._log_conversion_A[slates.ad_NK] - slates.untold_conversion_NK
+        return super().on(moved(slates, click, conversion))
 
-    def taught(self, base: Slates) -> Slates:
-        """With what impressions told of the ads."""
-        ad_NK = base.ad_NK
-        return super().taught(moved(base, self._log_click_A[ad_NK], self._log_conversion_A[ad_NK]))
-
-    def tell(self, ad: Ints, p_ctr: Floats, p_cvr: Floats, click: np.ndarray, conversion: np.ndarray) -> None:
-        """Add up."""
-        for sums, values in zip(self._sums_4A, (p_ctr, click, p_cvr * click, conversion), strict=True):
-            np.add.at(sums, ad, values)
+    def tell(self, impressions: Impressions) -> None:
+        """Keep it until midnight."""
+        self._told.append(impressions)
 
     def midnight(self) -> None:
-        """Learn."""
+        """Learn from what was told, beside what the model expected as if all ads of equal attributes were equal."""
+        if self._told:
+            told = Impressions.joined(self._told)
+            click, conversion = self.noise.at(told.user, told.ad)
+            p_ctr = VIEWABLE * _moved(told.p_ctr / VIEWABLE, click - told.untold_click)
+            p_cvr = _moved(told.p_cvr, conversion - told.untold_conversion)
+            for sums, values in zip(
+                self._sums_4A, (p_ctr, told.click, p_cvr * told.click, told.conversion), strict=True
+            ):
+                np.add.at(sums, told.ad, values)
+            self._told = []
         expected_clicks_A, clicks_A, expected_conversions_A, conversions_A = self._sums_4A
         self._log_click_A = _log_factor(expected_clicks_A, clicks_A, PRIOR_CLICKS)
         self._log_conversion_A = _log_factor(expected_conversions_A, conversions_A, PRIOR_CONVERSIONS)
@@ -106,10 +144,6 @@ def _log_factor(expected_A: Floats, found_A: Floats, prior: float) -> Floats:
     mean = (found_A.sum() + prior) / (expected_A.sum() + prior)
     factor: Floats = np.log((found_A + prior * mean) / (expected_A + prior))
     return factor
-
-
-def _nothing(slates: Slates) -> Floats:
-    return np.zeros(slates.ad_NK.shape)
 
 
 class Noise:
@@ -131,10 +165,9 @@ class Noise:
             for _ in range(2)
         )
 
-    def on(self, slates: Slates) -> Slates:
-        """The same requests as a model with these errors sees them."""
-        at = slates.user[:, None], slates.ad_NK
-        return moved(slates, self.click_UA[at].astype(float), self.conversion_UA[at].astype(float))
+    def at(self, user: Ints, ad: Ints) -> tuple[Floats, Floats]:
+        """The errors of the logits of click and conversion, of users and ads of any shapes that go together."""
+        return self.click_UA[user, ad].astype(float), self.conversion_UA[user, ad].astype(float)
 
 
 def moved(slates: Slates, click_NK: Floats, conversion_NK: Floats) -> Slates:

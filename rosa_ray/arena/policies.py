@@ -42,7 +42,15 @@ class Known:
 
 
 class Policy(ABC):
-    """Chooses what requests show."""
+    """Chooses what requests show.
+
+    Attributes:
+        reads_estimates: whether it looks at what candidates are expected to bring.
+        reads_clusters: whether it looks at clusters of users; else all are in one. Asked after `fit`.
+    """
+
+    reads_estimates: bool = True
+    reads_clusters: bool = False
 
     def fit(self, known: Known) -> None:  # noqa: B027
         """Learn from what is known before the first day."""
@@ -81,6 +89,8 @@ def as_policy(policy: Policy | Choose) -> Policy:
 class Logging(Policy):
     """The logging policy of the simulator, over the candidates that may be shown."""
 
+    reads_estimates = False
+
     def choose(self, slates: Slates) -> Ints:
         """Draw by the propensities."""
         return _drawn(slates.propensity_NK, slates)
@@ -89,6 +99,8 @@ class Logging(Policy):
 class Random(Policy):
     """Every candidate that may be shown is as likely as the others."""
 
+    reads_estimates = False
+
     def choose(self, slates: Slates) -> Ints:
         """Draw evenly."""
         return _drawn(np.ones(slates.ad_NK.shape), slates)
@@ -96,6 +108,8 @@ class Random(Policy):
 
 class Nothing(Policy):
     """Shows nothing."""
+
+    reads_estimates = False
 
     def choose(self, slates: Slates) -> Ints:
         """None for each."""
@@ -139,6 +153,7 @@ class Chain(Policy):
         """Make the steps."""
         if callable(self.made_of):
             self.steps = list(self.made_of(known))
+        self.reads_clusters = any(isinstance(step, LearnsWithinADay) for step in self.steps)
 
     def choose(self, slates: Slates) -> Ints:
         """The first of what the steps leave."""

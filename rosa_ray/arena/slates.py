@@ -30,7 +30,8 @@ class Slates:
         propensity_NK: chance of each candidate under the logging policy.
         shown_NK: False where the campaign has no budget left.
         impressions_NK: of each ad so far in this run, the days before too.
-        cluster_NC: how much each user belongs to each cluster of users, float64 (n, c), rows summing to 1.
+        cluster_NC: how much each user belongs to each cluster of users, float64 (n, c), rows summing to 1; one cluster
+            for policies that do not read it.
         untold_click_NK, untold_conversion_NK: part of both logits that only impressions of the ad tell; 0 in what
             policies see.
     """

@@ -1,13 +1,12 @@
 """What a case is: what is done, what a caller may expect, and a function that tries it."""
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from rosa_ray.errors import ConfigError
+from rosa_ray.settings import Folder
 
 if TYPE_CHECKING:
     from rosa_ray.chaos.bench import Bench
@@ -114,9 +113,8 @@ def all_cases() -> list[Case]:
     """
     from rosa_ray.chaos import cases as package
 
-    modules = [
-        importlib.import_module(f"{package.__name__}.{one.name}") for one in pkgutil.iter_modules(package.__path__)
-    ]
+    folder = Folder(package.__name__, package.__path__)
+    modules = [folder.module(name) for name in folder.names()]
     found = [case for module in modules for case in _list_of(module).cases]
     return sorted(found, key=lambda case: STAGES.index(case.stage))
 

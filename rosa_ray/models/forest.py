@@ -1,7 +1,7 @@
 """LightGBM's trees at work, by its C interface alone.
 
-The Python package imports pandas and scikit-learn, which takes longer than all else that a replica does before it is
-ready. Predicting needs none of it. The library is the same, and so are the numbers.
+The Python package imports pandas and scikit-learn, which every replica would pay for when it starts. Predicting needs
+none of it. The library is the same, and so are the numbers.
 
 Source: https://lightgbm.readthedocs.io/en/stable/C-API.html.
 """
@@ -34,7 +34,8 @@ class Forest:
     """
 
     def __init__(self, text: str) -> None:
-        self.text, self._library, self._handle = text, library(), ctypes.c_void_p()
+        self.text, self._handle = text, ctypes.c_void_p()
+        self._library = library()
         rounds = ctypes.c_int()
         loaded = self._library.LGBM_BoosterLoadModelFromString
         self._check(loaded(text.encode(), ctypes.byref(rounds), ctypes.byref(self._handle)))
@@ -86,15 +87,15 @@ def library() -> Any:
     Raises:
         ConfigError: it, or the OpenMP library that it needs, is not installed.
     """
-    found = importlib.util.find_spec("lightgbm")
-    home = Path(found.origin).parent if found and found.origin else Path()
+    package = importlib.util.find_spec("lightgbm")
+    places = sorted(Path(package.origin).parent.glob("*/lib_lightgbm.*")) if package and package.origin else []
     try:
-        path = next(one for one in sorted(home.glob("*/lib_lightgbm.*")) if found)
-        opened = ctypes.CDLL(str(path))
-    except (StopIteration, OSError) as error:
-        reason = "it is not installed" if isinstance(error, StopIteration) else str(error)
+        if not places:
+            raise OSError("it is not installed")
+        opened = ctypes.CDLL(str(places[0]))
+    except OSError as error:
         raise ConfigError(
-            f"boosted trees need lightgbm, which cannot be loaded: {reason}; install lightgbm and libgomp1, or set "
+            f"boosted trees need lightgbm, which cannot be loaded: {error}; install lightgbm and libgomp1, or set "
             "model.boosted=false and leave trees out of study.models"
         ) from error
     opened.LGBM_GetLastError.restype = ctypes.c_char_p

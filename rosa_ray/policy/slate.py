@@ -105,6 +105,20 @@ class Step(Protocol):
         ...
 
 
+class Stateless:
+    """The part of a step that remembers nothing: what is told changes nothing, and there is nothing to merge."""
+
+    def tell(self, shown: "Shown") -> None:
+        """What was shown changes nothing."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """There is no state."""
+        return {}
+
+    def merge(self, snapshot: Mapping[str, Any]) -> None:
+        """There is no state."""
+
+
 @runtime_checkable
 class LearnsWithinADay(Protocol):
     """A step that corrects the model by what came after its training."""

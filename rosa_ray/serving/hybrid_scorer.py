@@ -43,7 +43,7 @@ from rosa_ray.serving.offline_weight import (
     freshness_of,
     read_whole,
 )
-from rosa_ray.serving.policy import ServedPolicy, impressions_of, slate_of
+from rosa_ray.serving.policy import ServedPolicy, slate_of
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
@@ -324,7 +324,7 @@ class HybridScorer:
         score = ranking.score(scores.p_ctr, scores.p_cvr, scores.value, cost)
         slate = None
         if self.policy is not None:
-            counted = impressions_of(features.dense, self.model.features.config)
+            counted = self.policy.impressions(features.dense)
             slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, score, level, counted)
             slate = self.policy.decide(slate, self.now_us())
         most = request.top_k or self.config.top_k

@@ -58,9 +58,18 @@ class ServedPolicy:
         self._expected: dict[int, tuple[float, int]] = {}
         for budget in self._budgets if follows else ():
             budget.share()
-        self._buckets = buckets_of(features)
+        self._buckets, self._impressions = buckets_of(features), dense_names(features).index(_IMPRESSIONS)
         self._told: OrderedDict[tuple[int, str], None] = OrderedDict()
         self._followed_us = np.iinfo(np.int64).min // 2
+
+    def impressions(self, dense: Floats) -> Floats | None:
+        """Impressions of N candidates so far, as the counters of a request say; None where they could not be read.
+
+        Args:
+            dense: counter features, float32 (N, F).
+        """
+        counted = dense[:, self._impressions]
+        return np.rint(np.expm1(counted.astype(np.float64))) if np.isfinite(counted).all() else None
 
     def decide(self, slate: Slate, now_us: int) -> Slate:
         """Run the chain, and count the first ad of the answer against the budgets that are given out here."""
@@ -140,16 +149,6 @@ class ServedPolicy:
         if len(self._told) > KEPT_IDS:
             self._told.popitem(last=False)
         return True
-
-
-def impressions_of(dense: Floats, features: FeatureConfig) -> Floats | None:
-    """Impressions of N candidates so far, as the counters of a request say; None where they could not be read.
-
-    Args:
-        dense: counter features, float32 (N, F).
-    """
-    counted = dense[:, dense_names(features).index(_IMPRESSIONS)]
-    return np.rint(np.expm1(counted.astype(np.float64))) if np.isfinite(counted).all() else None
 
 
 def slate_of(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rosa_ray.arena.estimates import PRIOR_CLICKS, PRIOR_CONVERSIONS, Estimates, Nightly, Noise, Noisy
+from rosa_ray.arena.estimates import PRIOR_CLICKS, PRIOR_CONVERSIONS, Estimates, Impressions, Nightly, Noise, Noisy
 from rosa_ray.simulation.response import VIEWABLE
 from tests.arena.worlds import slates
 
@@ -25,20 +25,26 @@ def told(click: float = 0.0, conversion: float = 0.0):
     )
 
 
+def impressions(ad: np.ndarray, p_ctr: float, p_cvr: float, click: np.ndarray, conversion: np.ndarray) -> Impressions:
+    """Shown ads with what was true of them, to one user."""
+    flat = [np.full(len(ad), value) for value in (p_ctr, p_cvr, 0.0, 0.0)]
+    return Impressions(np.zeros(len(ad), int), ad, *flat, click, conversion)
+
+
 def test_the_error_of_a_user_and_an_ad_is_the_same_in_all_requests():
     made = replace(slates(np.ones((4, 3)), np.ones((4, 3))), user=np.array([0, 1, 0, 1]), p_cvr_NK=np.full((4, 3), 0.2))
     made = replace(made, p_ctr_NK=np.full((4, 3), 0.05))
-    seen = Noise(2, 3, 0.6, seed=1).on(made)
+    seen = Noisy(Noise(2, 3, 0.6, seed=1)).on(made)
     assert np.array_equal(seen.p_ctr_NK[:2], seen.p_ctr_NK[2:])
     assert len(np.unique(seen.p_ctr_NK)) == 6
     assert ((seen.p_ctr_NK > 0) & (seen.p_ctr_NK < 0.5)).all()
-    assert not np.array_equal(seen.p_ctr_NK, Noise(2, 3, 0.6, seed=2).on(made).p_ctr_NK)
+    assert not np.array_equal(seen.p_ctr_NK, Noisy(Noise(2, 3, 0.6, seed=2)).on(made).p_ctr_NK)
 
 
 def test_no_noise_is_the_truth():
     made = replace(slates(np.ones((4, 3)), np.ones((4, 3))), p_ctr_NK=np.full((4, 3), 0.05))
     made = replace(made, p_cvr_NK=np.full((4, 3), 0.2))
-    seen = Noise(4, 3, 0.0, seed=1).on(made)
+    seen = Noisy(Noise(4, 3, 0.0, seed=1)).on(made)
     np.testing.assert_allclose(seen.revenue_NK, made.revenue_NK)
 
 
@@ -46,7 +52,7 @@ def test_no_noise_is_the_truth():
 def test_the_level_stays_about_right(deviation):
     shape = (500, 40)
     made = replace(slates(np.ones(shape), np.ones(shape)), p_ctr_NK=np.full(shape, 0.02), p_cvr_NK=np.full(shape, 0.05))
-    seen = Noise(500, 40, deviation, seed=3).on(made)
+    seen = Noisy(Noise(500, 40, deviation, seed=3)).on(made)
     assert seen.p_ctr_NK.mean() == pytest.approx(0.02, rel=0.06)
 
 
@@ -71,7 +77,7 @@ def test_what_is_told_counts_from_the_next_midnight_on() -> None:
     model = Nightly(QUIET, 3)
     ad, click = np.array([0] * 100 + [1] * 100), np.arange(200) < 20
     before = model.on(told()).p_ctr_NK
-    model.tell(ad, np.full(200, 0.1), np.full(200, 0.25), click, click & (np.arange(200) < 8))
+    model.tell(impressions(ad, 0.1, 0.25, click, click & (np.arange(200) < 8)))
     assert np.array_equal(model.on(told()).p_ctr_NK, before)
     model.midnight()
     seen, mean = model.on(told()), (20 + PRIOR_CLICKS) / (20 + PRIOR_CLICKS)
@@ -87,8 +93,17 @@ def test_what_is_told_counts_from_the_next_midnight_on() -> None:
 def test_a_fork_learns_by_itself() -> None:
     model = Nightly(QUIET, 3)
     fork = model.fork()
-    fork.tell(np.zeros(9, int), np.full(9, 0.1), np.full(9, 0.1), np.full(9, True), np.full(9, True))
+    fork.tell(impressions(np.zeros(9, int), 0.1, 0.1, np.full(9, True), np.full(9, True)))
     fork.midnight()
     model.midnight()
     assert fork.on(told()).p_ctr_NK[0, 0] > model.on(told()).p_ctr_NK[0, 0]
     assert fork.noise is model.noise
+
+
+def test_impressions_are_those_that_happened_with_their_truth() -> None:
+    made, slot = told(click=1.0), np.array([0, 2, -1, 1])
+    happened, click = np.array([True, True, False, False]), np.array([True, False, False, False])
+    one = Impressions.of(made, slot, happened, click, np.zeros(4, bool))
+    assert (one.user.tolist(), one.ad.tolist()) == ([0, 1], [0, 2])
+    assert (one.untold_click.tolist(), one.click.tolist()) == ([1.0, 0.0], [True, False])
+    assert len(Impressions.joined([one, one]).user) == 4

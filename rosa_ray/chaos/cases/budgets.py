@@ -1,14 +1,17 @@
 """A campaign's budget, given out by several scorers while one of them dies."""
 
 import json
+import shutil
 import threading
 import time
 import uuid
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import numpy as np
+import pyarrow.compute as pc
 
 from rosa_ray.chaos.bench import Bench
 from rosa_ray.chaos.case import CaseList, Seen, Short
@@ -126,19 +129,16 @@ def killed_scorer(bench: Bench) -> Seen:
 def _campaign(bench: Bench) -> tuple[str, list[str], float]:
     """The campaign with most ads, those ads, and a budget for some impressions at half their bids."""
     ads = bench.copy.ads
-    campaign = np.array(ads["campaign_id"].to_pylist(), dtype=object)
-    names, counts = np.unique(campaign[campaign != None], return_counts=True)  # noqa: E711
-    if not len(names):
+    counts = Counter(name for name in ads["campaign_id"].to_pylist() if name is not None)
+    if not counts:
         raise Short("no ad of this run has a campaign")
-    most = str(names[counts.argmax()])
-    mine = campaign == most
-    bid = ads["bid"].to_numpy()[mine]
-    return most, ads["ad_id"].to_numpy()[mine].tolist(), round(float(np.median(bid)) * IMPRESSIONS / 2, 4)
+    # Of equal ones the first by name, whatever order the ads are in.
+    most = min(counts, key=lambda name: (-counts[name], name))
+    mine = ads.filter(pc.equal(ads["campaign_id"], most))
+    return most, mine["ad_id"].to_pylist(), round(float(np.median(mine["bid"].to_numpy())) * IMPRESSIONS / 2, 4)
 
 
 def _service(bench: Bench, run_dir: Path, settings: dict[str, object]) -> Service:
-    import shutil
-
     shutil.copytree(bench.copy.bundle, run_dir / "bundle")
     store = bench.store("run-store.db")
     command = bench.command("serve", run_dir=run_dir, store__kind="sqlite", store__path=store, **settings)

@@ -6,8 +6,6 @@ its own, which are trained beside it and left behind. Adding an objective is add
 Shape legend: B users, T events, D width.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -17,7 +15,9 @@ from torch import Tensor, nn
 from rosa_ray.errors import ConfigError
 from rosa_ray.models.embedding import SharedTables, TableSizes
 from rosa_ray.models.next_event import NextEvent
+from rosa_ray.settings import Folder
 
+_OBJECTIVES = Folder(__name__, __path__)
 _NEEDED = ("encode", "tables", "next_event")
 
 
@@ -73,7 +73,7 @@ def objective_names() -> list[str]:
     >>> "next_event" in objective_names()
     True
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return _OBJECTIVES.names()
 
 
 def build_objective(name: str, ranker: EventRanker, known: EventCounts) -> nn.Module:
@@ -84,7 +84,7 @@ def build_objective(name: str, ranker: EventRanker, known: EventCounts) -> nn.Mo
     """
     if name not in objective_names():
         raise ConfigError(f"pretrain.objective has '{name}'; known objectives are {', '.join(objective_names())}")
-    build: Callable[[EventRanker, EventCounts], nn.Module] = importlib.import_module(f"{__name__}.{name}").build
+    build: Callable[[EventRanker, EventCounts], nn.Module] = _OBJECTIVES.module(name).build
     return build(ranker, known)
 
 

@@ -7,7 +7,6 @@ The file may also lie outside: a name with a dot, such as `shop.my_model`, is a 
 """
 
 import importlib
-import pkgutil
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -16,8 +15,10 @@ from torch import nn
 
 from rosa_ray.errors import ConfigError
 from rosa_ray.models.embedding import TableSizes
-from rosa_ray.settings import Tagged
+from rosa_ray.settings import Folder, Tagged
 from rosa_ray.settings.compose import read
+
+_RANKERS = Folder(__name__, __path__)
 
 
 def ranker_names() -> list[str]:
@@ -26,7 +27,7 @@ def ranker_names() -> list[str]:
     >>> "rosa" in ranker_names()
     True
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return _RANKERS.names()
 
 
 def config_class(name: str) -> type:
@@ -87,7 +88,7 @@ def _module(name: str) -> ModuleType:
     if name not in ranker_names():
         known = ", ".join(ranker_names())
         raise ConfigError(f"model.name is '{name}'; known models are {known}, or give package.module of your own")
-    return importlib.import_module(f"{__name__}.{name}")
+    return _RANKERS.module(name)
 
 
 def _own_module(name: str) -> ModuleType:

@@ -1,12 +1,11 @@
 """Several places, several advertisers: at most so many ads of one group among the first places."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge
 
-from rosa_ray.policy.slate import Shown, Slate
+from rosa_ray.policy.slate import Slate, Stateless
 from rosa_ray.schema.keys import MISSING_KEY
 from rosa_ray.settings import section
 
@@ -23,7 +22,7 @@ class Config:
     """What makes a group. Ads without a campaign or category are in none."""
 
 
-class Rule:
+class Rule(Stateless):
     """Walks down the order and takes out an ad whose group has its places already, until the first places are full.
 
     Among all ways to fill the places in order of score it is the one whose best place is best, then the second, and so
@@ -51,13 +50,3 @@ class Rule:
         dropped = np.zeros(len(groups), bool)
         dropped[crowded] = True
         return slate.without(dropped, self.name, {"per": self.config.per, "crowded": len(crowded)})
-
-    def tell(self, shown: Shown) -> None:
-        """What was shown to others changes nothing here."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """There is no state."""
-        return {}
-
-    def merge(self, snapshot: Mapping[str, Any]) -> None:
-        """There is no state."""

@@ -5,14 +5,13 @@ shown, a candidate has the chance ε/N, and the best one 1 - ε beside that. The
 the seed, so that the same request draws the same in every process.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Le
 
-from rosa_ray.policy.slate import Shown, Slate
+from rosa_ray.policy.slate import Slate, Stateless
 from rosa_ray.schema.keys import hash_id
 from rosa_ray.settings import section
 
@@ -32,7 +31,7 @@ class Config:
     """Equal seeds draw equally for equal requests."""
 
 
-class Rule:
+class Rule(Stateless):
     """Draws the first place. It has to be the last step: a chance holds for the candidates that it sees."""
 
     def __init__(self, config: Config, name: str = "explore") -> None:
@@ -51,16 +50,6 @@ class Rule:
         rows = rows[np.argsort(slate.ad_key[rows], kind="stable")]
         drawn = int(rows[int(uniform(slate.request_key, self.config.seed, _WHICH) * len(rows))])
         return replace(slate, drawn=drawn, said={**slate.said, self.name: {"drawn_of": len(rows)}})
-
-    def tell(self, shown: Shown) -> None:
-        """What was shown changes no draw."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """There is no state."""
-        return {}
-
-    def merge(self, snapshot: Mapping[str, Any]) -> None:
-        """There is no state."""
 
 
 def uniform(request_key: int, seed: int, draw: int) -> float:

@@ -1,12 +1,11 @@
 """Show nothing rather than what is not worth its place: candidates below a floor are taken out."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from rosa_ray.arrays import Floats
-from rosa_ray.policy.slate import Shown, Slate
+from rosa_ray.policy.slate import Slate, Stateless
 from rosa_ray.settings import section
 
 
@@ -21,7 +20,7 @@ class Config:
     units; or that over cost. Without cost, `roi` is infinite where there is revenue, and 0 where there is none."""
 
 
-class Rule:
+class Rule(Stateless):
     """Takes out what is below a floor. It remembers nothing."""
 
     def __init__(self, config: Config, name: str = "floor") -> None:
@@ -32,16 +31,6 @@ class Rule:
         below = self._value(slate) < self.config.least
         dropped = int((below & slate.shown).sum())
         return slate.without(below, self.name, {"of": self.config.of, "least": self.config.least, "below": dropped})
-
-    def tell(self, shown: Shown) -> None:
-        """What was shown changes no floor."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """There is no state."""
-        return {}
-
-    def merge(self, snapshot: Mapping[str, Any]) -> None:
-        """There is no state."""
 
     def _value(self, slate: Slate) -> Floats:
         if self.config.of == "score":

@@ -10,14 +10,13 @@ All draws are decided by the request's key and the seed, so that the same reques
 Reference: Chapelle and Li, An Empirical Evaluation of Thompson Sampling, NIPS 2011.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from rosa_ray.policy.slate import Shown, Slate
+from rosa_ray.policy.slate import Slate, Stateless
 from rosa_ray.policy.steps.explore import uniform
 from rosa_ray.settings import section
 
@@ -40,7 +39,7 @@ class Config:
     """Equal seeds draw equally for equal requests."""
 
 
-class Rule:
+class Rule(Stateless):
     """Draws the first place. It has to be the last step: a chance holds for the candidates that it sees."""
 
     def __init__(self, config: Config, name: str = "thompson") -> None:
@@ -65,13 +64,3 @@ class Rule:
         drawn = int(rows[min(int(at), len(rows) - 1)])
         said = {**slate.said, self.name: {"drawn_of": int((wins > 0).sum())}}
         return replace(slate, drawn=drawn, propensity=propensity, said=said)
-
-    def tell(self, shown: Shown) -> None:
-        """The counters are told."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """There is no state."""
-        return {}
-
-    def merge(self, snapshot: Mapping[str, Any]) -> None:
-        """There is no state."""

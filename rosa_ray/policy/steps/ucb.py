@@ -7,14 +7,13 @@ score. It remembers nothing: n is what the counters say, so that all replicas gi
 Reference: Auer et al., Machine Learning 47 (2002), with the error of a Gamma posterior for the click rate.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt
 
 from rosa_ray.arrays import Floats
-from rosa_ray.policy.slate import Shown, Slate
+from rosa_ray.policy.slate import Slate, Stateless
 from rosa_ray.settings import section
 
 SCORES = ("dual", "profit", "ecpm")
@@ -30,7 +29,7 @@ class Config:
     """What is known of an ad that nobody has seen, as if so many clicks had been expected of it."""
 
 
-class Rule:
+class Rule(Stateless):
     """Adds the bonus, where impressions are counted."""
 
     def __init__(self, config: Config, name: str = "ucb") -> None:
@@ -42,16 +41,6 @@ class Rule:
             return slate
         error = relative_error(slate.p_ctr, slate.impressions, self.config.prior_clicks)
         return slate.with_score(slate.score + self.config.alpha * error * slate.revenue, self.name)
-
-    def tell(self, shown: Shown) -> None:
-        """The counters are told."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """There is no state."""
-        return {}
-
-    def merge(self, snapshot: Mapping[str, Any]) -> None:
-        """There is no state."""
 
 
 def relative_error(p_ctr: Floats, impressions: Floats, prior_clicks: float) -> Floats:

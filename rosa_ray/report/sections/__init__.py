@@ -4,13 +4,14 @@ A module defines `TITLE`, `ORDER` (its place on the page, rising) and `render(Ru
 for a run that lacks the section's files. Adding a section is adding one file.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from rosa_ray.report.markup import Child
 from rosa_ray.report.run_files import RunFiles
+from rosa_ray.settings import Folder
+
+_SECTIONS = Folder(__name__, __path__)
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ def all_sections() -> list[Section]:
     >>> [section.name for section in all_sections()][0]
     'summary'
     """
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    modules = {name: _SECTIONS.module(name) for name in _SECTIONS.names()}
     found = [Section(name, module.TITLE, module.ORDER, module.render) for name, module in modules.items()]
     return sorted(found, key=lambda section: (section.order, section.name))

@@ -1,6 +1,8 @@
 """Implementations of the online store; a module defines `Store` and is found by its name."""
 
-import pkgutil
+from rosa_ray.settings import Folder
+
+_BACKENDS = Folder(__name__, __path__)
 
 
 def store_kinds() -> list[str]:
@@ -9,4 +11,4 @@ def store_kinds() -> list[str]:
     >>> "sqlite" in store_kinds()
     True
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return _BACKENDS.names()
