@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rosa_ray.models import item_vectors
+from rosa_ray.models.item_vectors import ItemEvents, ItemVectors, event_hours
 from rosa_ray.schema import FOLDS
 
 KINDS = ("item", "category")
@@ -39,8 +41,12 @@ NAMES = ("next", *(f"follow_{n + 1}" for n in range(LATELY)), "mean_lately", "mo
 """Log lifts of an ad, of each kind: after the very last event; within a session after each of the last; their means and
 the largest."""
 
+SCALARS = (*(f"{kind}_{name}" for kind in KINDS for name in NAMES), *item_vectors.NAMES)
+"""All that is told of an ad; the last ones only where likeness is."""
+
 _MISSING_ROW = 0
 _ARRAYS = ("codes", "counts", "before", "after")
+_VECTOR_ARRAYS = ("rows", "vectors")
 
 
 @dataclass(frozen=True)
@@ -147,48 +153,58 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Counted:
-    """Pairs by kind and horizon, of some users."""
+    """Pairs by kind and horizon, and events of items, of some users."""
 
     pairs: Mapping[tuple[str, int], Pairs]
+    items: ItemEvents
 
     def merge(self, other: "Counted") -> "Counted":
         """Those of both; in whatever order parts are merged, the sum is the same, up to `MOST_PAIRS`."""
-        return Counted({of: pairs.merge(other.pairs[of]) for of, pairs in self.pairs.items()})
+        pairs = {of: pairs.merge(other.pairs[of]) for of, pairs in self.pairs.items()}
+        return Counted(pairs, self.items.merge(other.items))
 
 
 class Transitions(nn.Module):
-    """Log lifts of an ad's item and category after the last events of a history.
+    """Log lifts of an ad's item and category after the last events of a history, and likeness within its category.
 
-    Pairs are no parameters and no buffers: no step, average or broadcast looks at them. They are part of the weights
+    What is counted is no parameter and no buffer: no step, average or broadcast looks at it. It is part of the weights
     all the same, in whatever number there are.
 
     Args:
         rows: R, of the table of each of `KINDS`.
+        within_category: also tell how like the ad's item is to those met in its category, see `ItemVectors`.
 
     Attributes:
-        width: scalars of an ad, `NAMES` for each kind.
+        width: scalars of an ad, the first ones of `SCALARS`.
         pairs: by kind and horizon.
+        vectors: of items; None where their likeness is not told.
     """
 
-    width = len(KINDS) * len(NAMES)
-
-    def __init__(self, rows: Mapping[str, int]) -> None:
+    def __init__(self, rows: Mapping[str, int], within_category: bool = False) -> None:
         super().__init__()
         self.rows = {kind: rows[kind] for kind in KINDS}
+        self.vectors = ItemVectors.none() if within_category else None
+        self.width = len(SCALARS) if within_category else len(KINDS) * len(NAMES)
         self.pairs = {(kind, horizon): Pairs.none(self.rows[kind]) for kind in KINDS for horizon in HORIZONS}
+
+    @property
+    def reads(self) -> int:
+        """Events before an ad that are looked at."""
+        return LONG if self.vectors is None else max(LONG, item_vectors.LAST)
 
     def nothing(self) -> "Counted":
         """Before anything was counted."""
-        return Counted({of: Pairs.none(self.rows[of[0]]) for of in self.pairs})
+        pairs = {of: Pairs.none(self.rows[of[0]]) for of in self.pairs}
+        return Counted(pairs, ItemEvents.none(self.rows["item"]))
 
     def count(self, events: Mapping[str, np.ndarray], offsets: np.ndarray, fold: np.ndarray) -> "Counted":
         """Count the pairs of some users, see `Pairs.count`; nothing of the module is changed."""
-        return Counted(
-            {
-                (kind, horizon): Pairs.count(events[kind], offsets, fold, self.rows[kind], horizon)
-                for kind, horizon in self.pairs
-            }
-        )
+        pairs = {
+            (kind, horizon): Pairs.count(events[kind], offsets, fold, self.rows[kind], horizon)
+            for kind, horizon in self.pairs
+        }
+        items = ItemEvents.count(events["item"], events["category"], offsets, fold, self.rows["item"])
+        return Counted(pairs, items)
 
     def take(self, parts: Iterable["Counted"]) -> None:
         """Read from now on what was counted in parts, all together. A pair that was seen once needs no room."""
@@ -198,6 +214,8 @@ class Transitions(nn.Module):
         for of, pairs in whole.pairs.items():
             often = pairs.counts.sum(1) > 1
             self.pairs[of] = Pairs(pairs.codes[often], pairs.counts[often], pairs.before, pairs.after)
+        if self.vectors is not None:
+            self.vectors = ItemVectors.fit(whole.pairs["item", HORIZONS[1]], whole.items)
 
     @torch.no_grad()
     def forward(self, shown: Mapping[str, Tensor], events: Mapping[str, Tensor], fold_B: Tensor | None) -> Tensor:
@@ -208,18 +226,27 @@ class Transitions(nn.Module):
         """
         visible_BN = shown["visible"]
         batch, length = events["item"].shape
-        position_BNL = visible_BN[..., None] - 1 - torch.arange(LONG, device=visible_BN.device)
+        position_BNL = visible_BN[..., None] - 1 - torch.arange(self.reads, device=visible_BN.device)
         there_BNL = position_BNL >= 0
         first = torch.arange(batch, device=visible_BN.device)[:, None, None] * length
         event_BNL = position_BNL.clamp(0, length - 1) + first
         last = {kind: events[kind].flatten()[event_BNL] for kind in KINDS}
         fold_B11 = fold_B[:, None, None] if self.training and fold_B is not None else None
-        return self.read({kind: shown[kind] for kind in KINDS}, last, there_BNL, fold_B11)
+        recent = {kind: rows[..., :LONG] for kind, rows in last.items()}
+        lifts = self.read({kind: shown[kind] for kind in KINDS}, recent, there_BNL[..., :LONG], fold_B11)
+        if self.vectors is None:
+            return lifts
+        category_BN1 = shown["category"][..., None]
+        same_BNL = there_BNL & (last["category"] == category_BN1) & (category_BN1 != _MISSING_ROW)
+        hours_BNL = event_hours(shown["time_us"], events["time_us"].flatten()[event_BNL])
+        fold_B1 = None if fold_B11 is None else fold_B11[..., 0]
+        likeness = self.vectors.read(shown["item"], last["item"], same_BNL, hours_BNL, fold_B1)
+        return torch.cat([lifts, likeness], dim=-1)
 
     def read(
         self, shown: Mapping[str, Tensor], last: Mapping[str, Tensor], there: Tensor, fold: Tensor | None
     ) -> Tensor:
-        """Scalars of M ads in any arrangement, float32 (…, `width`), 0 where there is no such event.
+        """Lifts of M ads in any arrangement, float32 (…, `NAMES` of each kind), 0 where there is no such event.
 
         Args:
             shown: rows of the ads, int64 (…).
@@ -242,6 +269,7 @@ class Transitions(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Transitions":
         self.pairs = {of: pairs.to(fn) for of, pairs in self.pairs.items()}
+        self.vectors = self.vectors.to(fn) if self.vectors is not None else None
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
@@ -249,6 +277,9 @@ class Transitions(nn.Module):
         for (kind, horizon), pairs in self.pairs.items():
             for name in _ARRAYS:
                 destination[f"{prefix}{kind}_{horizon}_{name}"] = getattr(pairs, name)
+        if self.vectors is not None:
+            for name in _VECTOR_ARRAYS:
+                destination[f"{prefix}item_{name}"] = getattr(self.vectors, name)
 
     def _load_from_state_dict(
         self,
@@ -271,6 +302,13 @@ class Transitions(nn.Module):
                 error_msgs.append(f"{names[2]} has shape {tuple(given.before.shape)}, the model {(rows, FOLDS)}")
                 continue
             self.pairs[kind, horizon] = given
+        if self.vectors is not None:
+            names = [f"{prefix}item_{name}" for name in _VECTOR_ARRAYS]
+            if absent := [name for name in names if name not in state_dict]:
+                missing_keys += absent
+            else:
+                device = self.vectors.rows.device
+                self.vectors = ItemVectors(*(state_dict[name].to(device) for name in names))
 
 
 def _by_fold(place: np.ndarray, fold: np.ndarray, count: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rosa_ray.models.batch import UserBatch
 from rosa_ray.models.embedding import VECTOR, TableSizes, behavior_count
-from rosa_ray.models.transitions import KINDS, NAMES
+from rosa_ray.models.transitions import SCALARS
 from rosa_ray.models.tree_history import history_columns, real
 from rosa_ray.schema.own_columns import AD, ITEM
 
@@ -54,8 +54,7 @@ def tree_matrix(batch: UserBatch, sizes: TableSizes, window: int, followed: Tens
         columns |= _numbered("vector", real(batch, shown["vectors"][..., -given:]))
     columns |= history_columns(batch, behavior_count(sizes), window)
     if followed is not None:
-        names = [f"{kind}_{name}" for kind in KINDS for name in NAMES]
-        columns |= dict(zip(names, real(batch, followed).T, strict=True))
+        columns |= dict(zip(SCALARS[: followed.shape[-1]], real(batch, followed).T, strict=True))
     values = np.stack([np.asarray(column, np.float32) for column in columns.values()], axis=1)
     return Matrix(values, tuple(columns), (*IDS, *own))
 

@@ -11,7 +11,7 @@ from rosa_ray.features import EncodedUsers, batch_users, collate, cut_long_users
 from rosa_ray.features.encoding import owners
 from rosa_ray.models import UserBatch
 from rosa_ray.models.embedding import TableSizes
-from rosa_ray.models.transitions import LONG, Transitions
+from rosa_ray.models.transitions import Transitions
 from rosa_ray.models.tree_columns import Matrix, tree_matrix
 from rosa_ray.training.boosting import Rows
 from rosa_ray.training.reader import drawn_by, idle_user, in_share
@@ -27,7 +27,7 @@ def users_matrix(users: EncodedUsers, sizes: TableSizes, window: int, transition
         window: events before an impression that are looked at.
         transitions: of any device; in training mode each user reads the counts of other folds. None leaves them out.
     """
-    users = cut_long_users(users, max(window, LONG))
+    users = cut_long_users(users, max(window, transitions.reads if transitions else 0))
     found = _matrix_of(idle_user(users), np.zeros(1, np.int64), sizes, window, transitions)[1]
     values = np.empty((len(users.dense), found.values.shape[1]), np.float32)
     for chosen in batch_users(users, _USERS_PER_BATCH, None):

@@ -9,7 +9,7 @@ import pytest
 from rosa_ray.bundle import open_bundle, write_bundle
 from rosa_ray.errors import BundleError
 from rosa_ray.features import FeatureState
-from rosa_ray.models.transitions import LONG
+from rosa_ray.models.item_vectors import LAST
 from rosa_ray.serving.model import load_model
 from tests.serving.conftest import World
 from tests.synthetic import ads_table
@@ -67,5 +67,5 @@ def test_the_loaded_model_is_what_was_written(world: World) -> None:
     assert model.version == world.model.version
     assert model.features.fingerprint == FeatureState.load(world.bundle / "features").fingerprint
     assert not model.ranker.training
-    assert (model.window, model.context_events) == (4, LONG), "transitions read further back than states"
+    assert (model.window, model.context_events) == (4, LAST), "likeness reads further back than states"
     assert len(model.catalogue) == 30

@@ -31,14 +31,14 @@ from rosa_ray.models.foresight import Foresight, over_spans
 from rosa_ray.models.heads import TaskHeads
 from rosa_ray.models.history import last_visible
 from rosa_ray.models.next_event import NextEvent
-from rosa_ray.models.transitions import LONG, Transitions
+from rosa_ray.models.transitions import Transitions
 from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
-NOT_OF_EVENTS = ("hidden", "recency", "transitions", "boosted", "state_scale", "learned_value")
+NOT_OF_EVENTS = ("hidden", "recency", "transitions", "within_category", "boosted", "state_scale", "learned_value")
 """Settings of parts that no event touches: rankers that differ in these alone share one pre-training."""
 
-BEFORE = {"transitions": False, "boosted": False, "state_scale": 1.0}
+BEFORE = {"transitions": False, "within_category": False, "boosted": False, "state_scale": 1.0}
 """Settings of models that were written before these were known."""
 
 
@@ -84,10 +84,13 @@ class Config:
     transitions: bool = True
     """Tell the heads how much oftener than by chance the ad's item and category follow the last events, as counted of
     other users."""
+    within_category: bool = True
+    """Tell the heads how like the ad's item is to those that the user met in its category, by vectors of items that
+    other users met close together. Needs `transitions`."""
     boosted: bool = True
     """Blend the click and conversion logits with those of boosted trees. These are fitted after the network, on its
-    training period, to counts, rates, matches, ids and transitions; their weights are fitted on the validation
-    period."""
+    training period, to counts, rates, matches, ids and what `transitions` tell. Their weights are fitted on the
+    validation period."""
     field_attention: bool = False
     """Let ads attend to the item, category and behaviour of events side by side, beside the state."""
     state_scale: Annotated[float, Gt(0), Le(1)] = 0.1
@@ -145,7 +148,7 @@ class Ranker(nn.Module):
         self.vector_likeness = likeness
         matches += likeness.width if likeness else 0
         matches += Foresight.width + 3 if config.foresight else 0
-        self.transitions = Transitions(sizes) if config.transitions else None
+        self.transitions = Transitions(sizes, config.within_category) if config.transitions else None
         matches += self.transitions.width if self.transitions else 0
         self.boosted = Boosted(sizes, config.match_window) if config.boosted else None
         self.heads = TaskHeads(
@@ -173,7 +176,7 @@ class Ranker(nn.Module):
         """Events before an impression that `score` reads: W with their states, and those compared with the ad."""
         compares = any((self.exact_match, self.vector_likeness, self.boosted))
         reads = self.config.match_window if compares else 0
-        return max(self.config.window, reads, LONG if self.transitions else 0)
+        return max(self.config.window, reads, self.transitions.reads if self.transitions else 0)
 
     @property
     def context_events(self) -> int:

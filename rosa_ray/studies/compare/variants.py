@@ -18,9 +18,19 @@ MODEL_LABELS = {
     "rosa": "ROSA-Rec",
 }
 
-DIN_EXACT_MATCH, TREES_TRANSITIONS, NO_ENCODER = "din_exact_match", "trees_transitions", "no_encoder"
+DIN_EXACT_MATCH, NO_ENCODER = "din_exact_match", "no_encoder"
 
-STRONG = (DIN_EXACT_MATCH, TREES, TREES_TRANSITIONS)
+ALL_TREES = {
+    TREES: ("Boosted trees", TreesConfig()),
+    "trees_transitions": ("Boosted trees with transitions", TreesConfig(transitions=True)),
+    "trees_within_category": (
+        "Boosted trees with transitions and likeness",
+        TreesConfig(transitions=True, within_category=True),
+    ),
+}
+"""Label and settings of boosted trees, by what they are told."""
+
+STRONG = (DIN_EXACT_MATCH, *ALL_TREES)
 """Baselines without an encoder that know which events have the ad's item and category."""
 
 
@@ -104,6 +114,7 @@ def ablation_variants(champion: Tagged, loss: LossConfig, pretrained: bool = Fal
         _name_of_switch(champion, part): (f"{_given(champion, part)} {label}", _turned(champion, part), {})
         for part, label in (
             ("transitions", "counted transitions"),
+            ("within_category", "likeness within the category"),
             ("boosted", "boosted trees"),
             ("foresight", "foresight"),
             ("field_attention", "attention to fields"),
@@ -234,7 +245,7 @@ def _name_of_switch(champion: Tagged, part: str) -> str:
 
 def _baseline(name: str, champion: Tagged, loss: LossConfig) -> Variant:
     """A baseline by the name that `study.models` has for it."""
-    if name in (TREES, TREES_TRANSITIONS):
+    if name in ALL_TREES:
         return _trees(name, loss)
     return (
         _given_exact_match(_ranker("din", champion, loss)) if name == DIN_EXACT_MATCH else _ranker(name, champion, loss)
@@ -243,8 +254,7 @@ def _baseline(name: str, champion: Tagged, loss: LossConfig) -> Variant:
 
 def _trees(name: str, loss: LossConfig) -> Variant:
     """Boosted trees; of the configured model's settings they share none."""
-    settings = TreesConfig(transitions=name == TREES_TRANSITIONS)
-    label = "Boosted trees with transitions" if settings.transitions else "Boosted trees"
+    label, settings = ALL_TREES[name]
     return Variant(name, label, Tagged(TREES, settings), loss, learning_rates=RATES)
 
 

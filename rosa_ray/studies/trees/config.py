@@ -18,6 +18,8 @@ class TreesConfig:
 
     Attributes:
         transitions: also how the ad's category and item follow the user's last ones in other users' events.
+        within_category: and how like its item is to those that the user met in its category. Needs `transitions`.
     """
 
     transitions: bool = False
+    within_category: bool = False

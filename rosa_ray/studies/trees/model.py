@@ -79,6 +79,7 @@ class TreesScorer(Scorer):
 
 def _transitions_of(state: Mapping[str, Tensor]) -> Transitions:
     own = {name.removeprefix(_TRANSITIONS): value for name, value in state.items() if name.startswith(_TRANSITIONS)}
-    transitions = Transitions({kind: len(own[f"{kind}_1_before"]) for kind in KINDS})
+    rows = {kind: len(own[f"{kind}_1_before"]) for kind in KINDS}
+    transitions = Transitions(rows, within_category="item_vectors" in own)
     transitions.load_state_dict(own)
     return transitions

@@ -75,7 +75,8 @@ class TreesTrainer:
 
     def _fit(self, users: EncodedUsers, held_out: EncodedUsers, state: FeatureState) -> TreesModel:
         sizes, training = state.table_sizes, self._job.training
-        transitions = Transitions(sizes) if self._job.model.settings.transitions else None
+        told = self._job.model.settings
+        transitions = Transitions(sizes, told.within_category) if told.transitions else None
         if transitions is not None:
             count_transitions(transitions, [users], Ranks())
         train, valid = (users_matrix(part, sizes, WINDOW, transitions) for part in (users, held_out))

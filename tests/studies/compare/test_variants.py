@@ -46,14 +46,15 @@ def test_an_ablation_changes_one_thing_and_the_last_takes_the_whole_encoder() ->
 def test_the_strong_baselines_stand_beside_ablations_and_comparisons_alike() -> None:
     compared = compare_variants(STRONG, ROSA, LossConfig())[:-1]
     assert ablation_variants(ROSA, LossConfig())[-len(STRONG) :] == compared
-    given, trees, told = compared
+    given, trees, told, all_told = compared
     baseline = compare_variants(("din",), ROSA, LossConfig())[0]
     assert given.model.settings == replace(baseline.model.settings, exact_match=True)
     assert not baseline.model.settings.exact_match
     assert {**baseline.plain_settings(), "exact_match": True} == given.plain_settings()
     assert trees.model == Tagged("trees", TreesConfig(transitions=False))
     assert told.model == Tagged("trees", TreesConfig(transitions=True))
-    assert trees.learning_rates == told.learning_rates
+    assert all_told.model == Tagged("trees", TreesConfig(transitions=True, within_category=True))
+    assert trees.learning_rates == told.learning_rates == all_told.learning_rates
     assert not given.learning_rates
 
 
