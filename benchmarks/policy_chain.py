@@ -16,8 +16,8 @@ from record import record, save
 from rich.console import Console
 from rich.table import Table
 
-from rosa_ray.policy.slate import Shown, Slate, Step, run_chain
-from rosa_ray.policy.steps import diversity, explore, floor, frequency_cap, linucb, step_names, thompson, ucb
+from rosa_ray.policy.slate import Shown, Slate, Step, decide
+from rosa_ray.policy.steps import diversity, explore, fairness, floor, frequency_cap, linucb, step_names, thompson, ucb
 from rosa_ray.policy.steps.budget import Campaign, Config, Rule
 from rosa_ray.units import DAY_US, HOUR_US
 
@@ -58,6 +58,7 @@ def chain(campaigns: int) -> dict[str, Step]:
         "budget": Rule(Config({}, start=0.5), named=named),
         "ucb": ucb.Rule(ucb.Config()),
         "linucb": linucb.Rule(linucb.Config()),
+        "fairness": fairness.Rule(fairness.Config()),
         "floor": floor.Rule(floor.Config()),
         "frequency_cap": frequency_cap.Rule(frequency_cap.Config()),
         "diversity": diversity.Rule(diversity.Config(most=1, places=20)),
@@ -101,6 +102,7 @@ def slate(rng: np.random.Generator, ads: int, campaigns: int) -> Slate:
         score=revenue - cost,
         shown=np.ones(ads, bool),
         impressions=rng.integers(0, 1000, ads).astype(float),
+        audience={"region": int(rng.integers(0, 8))},
     )
 
 
@@ -114,7 +116,7 @@ def measure(steps: list[Step], slates: list[Slate], repeats: int) -> dict[str, f
         times_s, began_cpu_s = [], time.thread_time()
         for one in slates:
             began_s = time.perf_counter()
-            run_chain(steps, one).order.tolist()
+            decide(steps, one, NOW_US).order.tolist()
             times_s.append(time.perf_counter() - began_s)
         cpu_s = min(cpu_s, (time.thread_time() - began_cpu_s) / len(slates))
         median_s = min(median_s, float(np.median(times_s)))

@@ -99,7 +99,7 @@ def _print(found: dict[str, Any]) -> None:
     title = f"{settings['days']} days, {limit}, at true values"
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     above = f"value above\n{found['gaps_to']}, %"
-    heads = ("policy", "value", "spend", "ROI", above, "over-\nspend", "spent, %", "shown, %")
+    heads = ("policy", "value", "spend", "ROI", above, "over-\nspend", "spent, %", "shown, %", "near\naud., %")
     for head in heads:
         is_name = head == "policy"
         # A long name is broken, and no figure is.
@@ -115,6 +115,7 @@ def _print(found: dict[str, Any]) -> None:
             f"{row['overspend']:,.1f}" if row["budget"] else "",
             f"{100 * row['spend'] / row['budget']:.1f}" if row["budget"] else "",
             f"{100 * row['impressions'] / row['requests']:.1f}",
+            f"{100 * row['near_audience']:.0f}",
         )
     Console(width=max(_WIDTH, Console().width)).print(table)
 

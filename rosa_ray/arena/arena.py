@@ -146,7 +146,7 @@ class Arena:
         started = process_time()
         clock, policy = self._clock.fork(), player.build()
         clock.recorder = recorder
-        ledger = Ledger(self.start_us, self.config.days, self.budget_M, len(clock.users))
+        ledger = Ledger(self.start_us, self.config.days, self.budget_M, len(clock.users), self.simulation.regions)
         estimates = self._estimates(player.estimates)
         all_requests = None if self._recorded is None else estimates.on(self._recorded)
         policy.fit(Known(self.start_us, self.budget_M, estimates.on(self._day_before), all_requests))
@@ -167,7 +167,7 @@ class Arena:
 
     def _warm_up(self) -> Slates:
         days = self.simulation.days - self.config.days
-        ledger = Ledger(self.simulation.start_us, days, self.budget_M, len(self._clock.users))
+        ledger = Ledger(self.simulation.start_us, days, self.budget_M, len(self._clock.users), self.simulation.regions)
         last: list[Slates] = []
         nobody = np.zeros(len(self.world.ad_item_A))
         walk, day = Walk(self._moments, self._clock, Logging(), self._learned, ledger, nobody, self._one_cluster), 0

@@ -60,6 +60,7 @@ def totals(ledger: Ledger) -> dict[str, Any]:
         "roi": round((revenue - spend) / spend, _DIGITS) if spend else None,
         "budget": round(budget * days, _DIGITS) if np.isfinite(budget) else None,
         "overspend": round(ledger.overspend, _DIGITS),
+        "near_audience": round(ledger.near_audience, _DIGITS),
     }
 
 

@@ -5,6 +5,9 @@ import numpy as np
 from rosa_ray.arrays import Floats, Ints
 from rosa_ray.units import DAY_US, HOUR_US
 
+NEAR = 0.1
+"""Largest difference of a campaign's groups from its audience's that counts as near."""
+
 COLUMNS = ("impressions", "lost", "cut", "spend", "revenue", "clicks", "conversions")
 """What is counted by hour and campaign: impressions; auctions lost; impressions that a budget forbade; spend and
 expected revenue, currency units; clicks and conversions."""
@@ -17,6 +20,8 @@ class Ledger:
         budget_M: what each campaign may spend a day, currency units; infinite without a budget.
         hour_CHM: each of `COLUMNS` by hour and campaign.
         revenue_U, spend_U: by user, currency units.
+        audience_MG: requests that a campaign had a candidate in, by group of the user.
+        reached_MG: impressions, by campaign and group.
         requests, unanswered: how many were served, and how many of them by no choice.
 
     >>> ledger = Ledger(0, 1, np.array([2.0]), users=1)
@@ -24,10 +29,11 @@ class Ledger:
     [False, True, True]
     """
 
-    def __init__(self, start_us: int, days: int, budget_M: Floats, users: int) -> None:
+    def __init__(self, start_us: int, days: int, budget_M: Floats, users: int, groups: int = 1) -> None:
         self.start_us, self.budget_M = start_us, budget_M
         self.hour_CHM = np.zeros((len(COLUMNS), days * 24, len(budget_M)))
         self.revenue_U, self.spend_U = np.zeros(users), np.zeros(users)
+        self.audience_MG, self.reached_MG = (np.zeros((len(budget_M), groups)) for _ in range(2))
         self.requests = self.unanswered = 0
         self._spent_DM = np.zeros((days, len(budget_M)))
 
@@ -80,6 +86,34 @@ class Ledger:
         np.add.at(self._spent_DM, (hour // 24, campaign), spend)
         self.spend_U[user] += spend
         self.revenue_U[user] += gain
+
+    def reach(self, campaign_NK: Ints, group: Ints, campaign: Ints, happened: np.ndarray) -> None:
+        """Count whom campaigns could have shown an ad, and whom they did.
+
+        Args:
+            campaign_NK: of all candidates of n requests.
+            group: of each user, (n,).
+            campaign, happened: of the chosen candidates, and whether there was an impression, (n,).
+        """
+        sorted_NK = np.sort(campaign_NK, axis=1)
+        first_NK = np.diff(sorted_NK, axis=1, prepend=-1) != 0
+        row, _ = np.nonzero(first_NK)
+        np.add.at(self.audience_MG, (sorted_NK[first_NK], group[row]), 1)
+        np.add.at(self.reached_MG, (campaign[happened], group[happened]), 1)
+
+    @property
+    def near_audience(self) -> float:
+        """Share of the campaigns with impressions whose groups differ from their audience's by at most a tenth.
+
+        The difference is the share of impressions that would have to go to another group.
+        """
+        shown = self.reached_MG.sum(axis=1) > 0
+        if not shown.any():
+            return 0.0
+        reached, audience = (
+            of / of.sum(axis=1, keepdims=True) for of in (self.reached_MG[shown], self.audience_MG[shown])
+        )
+        return float((np.abs(reached - audience).sum(axis=1) / 2 <= NEAR).mean())
 
     def column_HM(self, name: str) -> Floats:
         """One of `COLUMNS` by hour and campaign."""

@@ -12,7 +12,7 @@ import numpy as np
 from rosa_ray.arena.slates import NONE, Slates
 from rosa_ray.arrays import Floats, Ints
 from rosa_ray.metrics.scores import Ranking
-from rosa_ray.policy.slate import LearnsWithinADay, Shown, Slate, Step, run_chain
+from rosa_ray.policy.slate import LearnsWithinADay, Shown, Slate, Step, decide
 from rosa_ray.simulation.auction import choose as draw
 from rosa_ray.units import DAY_US
 
@@ -160,7 +160,7 @@ class Chain(Policy):
         score_NK = scores(self.ranking, slates)
         chosen = np.full(len(slates), NONE)
         for n in np.argsort(slates.time_us, kind="stable"):
-            slate = run_chain(self.steps, replace(slates.single(int(n)), score=score_NK[n]))
+            slate = decide(self.steps, replace(slates.single(int(n)), score=score_NK[n]), int(slates.time_us[n]))
             if self._noted is not None:
                 self._noted(int(slates.request[n]), slate)
             order = slate.order

@@ -32,6 +32,7 @@ class Slates:
         impressions_NK: of each ad so far in this run, the days before too.
         cluster_NC: how much each user belongs to each cluster of users, float64 (n, c), rows summing to 1; one cluster
             for policies that do not read it.
+        region: group of each user, int64 (n,).
         untold_click_NK, untold_conversion_NK: part of both logits that only impressions of the ad tell; 0 in what
             policies see.
     """
@@ -52,6 +53,7 @@ class Slates:
     shown_NK: np.ndarray
     impressions_NK: Floats
     cluster_NC: Floats
+    region: Ints
     untold_click_NK: Floats
     untold_conversion_NK: Floats
 
@@ -96,6 +98,7 @@ class Slates:
             shown=self.shown_NK[n],
             impressions=self.impressions_NK[n],
             clusters=self.cluster_NC[n],
+            audience={"region": int(self.region[n])},
         )
 
     @classmethod
@@ -115,12 +118,14 @@ def true_slates(
     open_M: np.ndarray,
     impressions_A: Floats,
     cluster_NC: Floats,
+    region: Ints,
 ) -> Slates:
     """What the simulator knows of some requests.
 
     Args:
         open_M: by campaign, whether it has budget left.
         impressions_A: of each ad so far.
+        region: of each user.
     """
     ad_NK, nothing = offers.ad_NK, np.zeros(offers.ad_NK.shape)
     campaign_NK = world.ad_campaign_A[ad_NK]
@@ -141,6 +146,7 @@ def true_slates(
         shown_NK=open_M[campaign_NK],
         impressions_NK=impressions_A[ad_NK],
         cluster_NC=cluster_NC,
+        region=region,
         untold_click_NK=nothing if offers.untold_click_NK is None else offers.untold_click_NK,
         untold_conversion_NK=nothing if offers.untold_conversion_NK is None else offers.untold_conversion_NK,
     )

@@ -66,7 +66,9 @@ class Walk:
         offers, uniform = clock.offer(rows, time_us), clock.rng.random(len(rows))
         open_M = ledger.left_M(int(time_us[0])) > 0
         clusters, counted = self._cluster_UC[rows], self.impressions_A
-        slates = true_slates(clock.world, offers, time_us, moments, rows, uniform, open_M, counted, clusters)
+        slates = true_slates(
+            clock.world, offers, time_us, moments, rows, uniform, open_M, counted, clusters, clock.users.region_N[rows]
+        )
         if self.requests is not None:
             self.requests.append(slates)
         seen = self._estimates.on(slates) if self._policy.reads_estimates else slates
@@ -80,6 +82,7 @@ class Walk:
         outcomes = clock.show(rows, time_us, self._moments.following_us[moments], offers, chosen, limit)
         (won,), happened, asked = auctions, outcomes.won_N, chosen != NONE
         ledger.requests += len(rows)
+        ledger.reach(slates.campaign_NK, slates.region, campaign, happened)
         ledger.unanswered += int((~asked).sum())
         revenue = slates.of(chosen, "p_ctr_NK") * slates.of(chosen, "p_cvr_NK") * slates.of(chosen, "value_NK")
         answers = outcomes.click_N, outcomes.conversion_N

@@ -8,7 +8,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns, Floats, Ints
 from rosa_ray.metrics import PolicyValue, Ranking
-from rosa_ray.policy.slate import Shown, Slate, Step, run_chain
+from rosa_ray.policy.slate import Shown, Slate, Step, decide
 
 PROFIT = Ranking("profit")
 
@@ -74,7 +74,7 @@ def value_chain(
             shown=np.ones(len(request), bool),
             **{name: values[request] for name, values in columns.items()},
         )
-        slate = run_chain(list(steps), slate)
+        slate = decide(steps, slate, slate.time_us)
         order = slate.order
         first.append(one)
         chosen.append(int(request[order[0]]) if order.size else -1)

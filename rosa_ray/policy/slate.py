@@ -3,7 +3,7 @@
 Shape legend: N candidates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,6 +31,8 @@ class Slate:
         drawn: row of the candidate that a draw put first, whatever its score; -1 where none did.
         impressions: of each ad so far, whoever saw them, float64 (N,); None where nobody counted.
         clusters: how much the user belongs to each of K clusters of users, float64 (K,), summing to 1; None is one.
+        audience: keys of the groups that the user belongs to, by what tells them apart: `device` or `region`; those
+            that nobody knows are left out.
     """
 
     time_us: int
@@ -50,6 +52,7 @@ class Slate:
     drawn: int = -1
     impressions: Floats | None = None
     clusters: Floats | None = None
+    audience: Mapping[str, int] = field(default_factory=dict)
 
     def with_score(self, score: Floats, step: str, why: Any = None) -> "Slate":
         """The same with another score, and what the step says of it."""
@@ -128,6 +131,19 @@ class LearnsWithinADay(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsAnswers(Protocol):
+    """A step that remembers what was answered, before anybody knows whether it was shown."""
+
+    def answered(self, slate: Slate, now_us: int) -> None:
+        """Count a request that all steps have decided on.
+
+        Args:
+            now_us: when it was answered, microseconds UTC.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Shown:
     """Impressions that happened, n of them.
@@ -155,7 +171,16 @@ class Shown:
     clusters: Floats | None = None
 
 
-def run_chain(steps: "tuple[Step, ...] | list[Step]", slate: Slate) -> Slate:
+def decide(steps: Sequence[Step], slate: Slate, now_us: int) -> Slate:
+    """Apply steps as `run_chain` does, and tell those that count answers of the outcome."""
+    slate = run_chain(steps, slate)
+    for step in steps:
+        if isinstance(step, CountsAnswers):
+            step.answered(slate, now_us)
+    return slate
+
+
+def run_chain(steps: Sequence[Step], slate: Slate) -> Slate:
     """Apply steps one after another; once nothing is left to show, no further one is asked."""
     for step in steps:
         if not slate.shown.any():

@@ -78,9 +78,9 @@ def _totals(found: Mapping[str, Any]) -> Child:
             gap = f"{estimate:+.1f} ({low:+.1f} … {high:+.1f})"
         overspend = number(row["overspend"], 1) if row["budget"] else MISSING
         shown, lost, cut = (count(row[key]) for key in ("impressions", "lost", "cut"))
-        rows.append(
-            [name, count(row["value"]), count(row["spend"]), number(row["roi"], 2), gap, overspend, shown, lost, cut]
-        )
+        near = number(100 * row["near_audience"], 0)
+        money = [count(row["value"]), count(row["spend"]), number(row["roi"], 2), gap, overspend]
+        rows.append([name, *money, shown, lost, cut, near])
     head = [
         "Policy",
         "Value",
@@ -91,8 +91,12 @@ def _totals(found: Mapping[str, Any]) -> Child:
         "Shown",
         "Lost",
         "Cut",
+        "Near audience, %",
     ]
-    note = "Lost: auctions below the market price. Cut: chosen when the campaign had just spent its budget."
+    note = (
+        "Lost: auctions below the market price. Cut: chosen when the campaign had just spent its budget. "
+        "Near audience: campaigns that reach regions as their requests would, but for a tenth of the impressions."
+    )
     return [table("Policies", head, rows), tag("p", note)]
 
 

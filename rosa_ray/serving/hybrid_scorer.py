@@ -43,7 +43,7 @@ from rosa_ray.serving.offline_weight import (
     freshness_of,
     read_whole,
 )
-from rosa_ray.serving.policy import ServedPolicy, slate_of
+from rosa_ray.serving.policy import ServedPolicy, audience_of, slate_of
 from rosa_ray.serving.request_counters import asked_columns
 from rosa_ray.serving.request_features import candidate_columns, cold_start_features
 from rosa_ray.serving.telemetry import Telemetry
@@ -325,7 +325,8 @@ class HybridScorer:
         slate = None
         if self.policy is not None:
             counted = self.policy.impressions(features.dense)
-            slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, score, level, counted)
+            audience = audience_of(request.context.device, request.context.region)
+            slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, score, level, counted, audience)
             slate = self.policy.decide(slate, self.now_us())
         most = request.top_k or self.config.top_k
         return answer_fields(self.model, ranking, chosen, features, scores, score, slate, most)

@@ -6,7 +6,7 @@ that steps remember is what this replica's own `POST /events` were told.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -15,9 +15,10 @@ from rosa_ray.features import FeatureConfig, RecordKind
 from rosa_ray.features.catalogue import Ads
 from rosa_ray.features.counting import buckets_of, dense_names
 from rosa_ray.features.views import IMPRESSION_MEASURES
-from rosa_ray.policy.slate import LearnsWithinADay, Shown, Slate, Step, run_chain
+from rosa_ray.policy.slate import LearnsWithinADay, Shown, Slate, Step, decide
 from rosa_ray.policy.steps import build_steps, check_scores
 from rosa_ray.policy.steps.budget import Rule as Budget
+from rosa_ray.schema import hash_id
 from rosa_ray.serving.candidate_scorer import Scores
 from rosa_ray.serving.messages import FeatureQuery
 from rosa_ray.settings import Tagged
@@ -72,12 +73,10 @@ class ServedPolicy:
         return np.rint(np.expm1(counted.astype(np.float64))) if np.isfinite(counted).all() else None
 
     def decide(self, slate: Slate, now_us: int) -> Slate:
-        """Run the chain, and count the first ad of the answer against the budgets that are given out here."""
-        slate = run_chain(self.steps, slate)
+        """Run the chain, which counts the first ad of the answer against the budgets that are given out here."""
+        slate = decide(self.steps, slate, now_us)
         if self._learns and slate.order.size:
             self._expect(int(slate.ad_key[slate.order[0]]), float(slate.p_ctr[slate.order[0]]))
-        for budget in self._budgets:
-            budget.answered(slate, now_us)
         return slate
 
     def tell(self, records: Columns, rows: Iterable[int], ads: Ads) -> None:
@@ -151,6 +150,15 @@ class ServedPolicy:
         return True
 
 
+def audience_of(device: str | None, region: str | None) -> dict[str, int]:
+    """Groups that a request says its user to be in, as `Slate.audience`.
+
+    >>> audience_of(None, None)
+    {}
+    """
+    return {name: hash_id(said) for name, said in (("device", device), ("region", region)) if said}
+
+
 def slate_of(
     request_key: int,
     query: FeatureQuery,
@@ -160,6 +168,7 @@ def slate_of(
     score: Floats,
     level: float,
     impressions: Floats | None,
+    audience: Mapping[str, int],
 ) -> Slate:
     """The N scored candidates of a request.
 
@@ -168,6 +177,7 @@ def slate_of(
         cost: expected of an impression, currency units, (N,).
         level: of candidates; expected revenue is multiplied by it.
         impressions: of each ad so far, (N,).
+        audience: see `Slate`.
     """
     return Slate(
         time_us=query.time_us,
@@ -183,4 +193,5 @@ def slate_of(
         score=score,
         shown=np.ones(len(score), bool),
         impressions=impressions,
+        audience=audience,
     )

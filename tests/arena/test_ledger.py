@@ -27,6 +27,19 @@ def test_the_last_impression_may_cost_more_than_is_left():
     assert not ledger.affordable(np.array([60]), np.array([0]), np.array([True]), np.array([0.1])).any()
 
 
+def test_campaigns_near_their_audience_are_those_that_spread_as_their_requests():
+    """Campaign 0 could reach both groups alike and reaches one; campaign 1 reaches as it could; 2 reaches nobody."""
+    ledger = Ledger(0, 1, np.full(3, np.inf), users=20, groups=2)
+    assert ledger.near_audience == 0
+    campaign_NK = np.array([[0, 0, 1], [1, 0, 0], [2, 0, 1], [1, 2, 0]] * 5)
+    group = np.array([0, 0, 1, 1] * 5)
+    happened = np.ones(20, bool)
+    ledger.reach(campaign_NK, group, np.array([0, 1, 1, 2] * 5), happened & (np.arange(20) % 4 < 3))
+    assert ledger.audience_MG.tolist() == [[10, 10], [10, 10], [0, 10]]
+    assert ledger.reached_MG.tolist() == [[5, 0], [5, 5], [0, 0]]
+    assert ledger.near_audience == 0.5
+
+
 def test_a_budget_is_new_every_day():
     ledger = Ledger(0, 2, np.array([1.0]), users=1)
     book(ledger, [5], [0], [True], [1.5], [0.0])

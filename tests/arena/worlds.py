@@ -44,6 +44,7 @@ def slates(revenue_NK: Any, cost_NK: Any, campaign_NK: Any = None, time_us: Any 
         shown_NK=np.ones(shape, bool) if shown_NK is None else np.asarray(shown_NK, bool),
         impressions_NK=np.zeros(shape),
         cluster_NC=np.ones((shape[0], 1)),
+        region=np.zeros(shape[0], int),
         untold_click_NK=np.zeros(shape),
         untold_conversion_NK=np.zeros(shape),
     )

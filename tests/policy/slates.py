@@ -92,6 +92,7 @@ def random_slate(seed: int, count: int = 30, time_us: int | None = None) -> Slat
         category_key=rng.integers(1, 6, count),
         impressions=rng.integers(0, 500, count).astype(float),
         clusters=rng.dirichlet(np.ones(3)),
+        audience={"region": int(rng.integers(0, 3))},
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from rosa_ray.errors import ConfigError
 from rosa_ray.features import FeatureConfig
 from rosa_ray.policy.steps import budget, config_class
+from rosa_ray.schema import hash_id
 from rosa_ray.serving.api import RankResponse
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.policy import ServedPolicy
@@ -261,6 +262,39 @@ def test_of_an_ad_that_was_never_answered_nothing_is_learned(scorer_of: Callable
     last = rank(client)["ads"][-1]
     assert client.post("/events", json={"events": [shown(last["ad_id"], 1)]}).json()["accepted"] == 1
     assert len(scorer.policy.steps[0].snapshot()["ad_key"]) == 0
+
+
+def test_who_is_reached_is_counted_by_what_requests_say_of_their_users(scorer_of: Callable[..., Any]) -> None:
+    scorer = scorer_of(step("fairness", batch=2, noise=0.0, strength=9.0))
+    client = client_of(scorer)
+    for region in ("north", *["south"] * 7, "north"):
+        rank(client, context={"region": region})
+    rank(client)
+    assert scorer.policy is not None
+    [fairness] = scorer.policy.steps
+    counted = fairness.snapshot()
+    asked = {key: counted["requests"][counted["campaign_key"] == key].sum() for key in set(counted["campaign_key"])}
+    assert set(asked.values()) == {9}
+    assert counted["first"].sum() == 9
+    assert set(counted["group"].tolist()) == {hash_id("north"), hash_id("south")}
+
+    # Another replica has seen one campaign first in the north alone.
+    campaign = counted["campaign_key"][:1].repeat(2)
+    north_and_south = np.array([hash_id("north"), hash_id("south")])
+    hundred = np.array([100, 100])
+    day = counted["day"][:2]
+    skew = {
+        "day": day,
+        "campaign_key": campaign,
+        "group": north_and_south,
+        "requests": hundred,
+        "first": hundred * [1, 0],
+    }
+    fairness.merge(skew)
+    said = rank(client, context={"region": "north"})["policy"]["fairness"]
+    assert said["per"] == "region"
+    assert said["scaled"] > 0
+    assert "fairness" not in rank(client, context={"region": "elsewhere"})["policy"]
 
 
 def test_warm_up_ranks_without_a_policy(scorer_of: Callable[..., Any]) -> None:

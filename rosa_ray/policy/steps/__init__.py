@@ -21,7 +21,7 @@ def step_names() -> list[str]:
     """Names of the steps of this folder, sorted.
 
     >>> step_names()
-    ['budget', 'diversity', 'explore', 'floor', 'frequency_cap', 'linucb', 'thompson', 'ucb']
+    ['budget', 'diversity', 'explore', 'fairness', 'floor', 'frequency_cap', 'linucb', 'thompson', 'ucb']
     """
     return _STEPS.names()
 

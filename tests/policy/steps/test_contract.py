@@ -41,7 +41,7 @@ def same(one: Slate, other: Slate) -> bool:
 
 def test_an_unknown_step_is_named_with_those_that_exist() -> None:
     with pytest.raises(
-        ConfigError, match="'flor'; it must be one of budget, diversity, explore, floor, frequency_cap, linuc"
+        ConfigError, match="'flor'; it must be one of budget, diversity, explore, fairness, floor, frequency_cap"
     ):
         config_class("flor")
 

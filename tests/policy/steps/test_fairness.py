@@ -1,0 +1,125 @@
+"""Whom campaigns reach: factors worked out by hand, counts that merge, and noise that hides one user."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rosa_ray.policy.slate import CountsAnswers, Slate, decide
+from rosa_ray.policy.steps.fairness import Config, Rule
+from rosa_ray.schema.keys import hash_id
+from tests.policy.slates import at, equal, slate_of
+
+NORTH, SOUTH = 0, 2
+QUIET = {"noise": 0.0, "batch": 10, "strength": 1.0, "most": 100.0}
+
+
+def asked(group: int | None, campaign: tuple[int, int] = (1, 2), day: int = 20_000) -> Slate:
+    """A request with an ad of each of two campaigns, of which the first brings more."""
+    audience = {} if group is None else {"region": group}
+    return slate_of([4.0, 3.0], [1.0, 1.0], campaign_key=list(campaign), audience=audience, time_us=at(day=day))
+
+
+def answer(rule: Rule, slate: Slate, first: int = 0) -> None:
+    rule.answered(replace(slate, drawn=first), slate.time_us)
+
+
+def skewed(rule: Rule, requests: int = 60) -> Rule:
+    """Half of the requests are from the north, where campaign 1 is always first; in the south it never is."""
+    for number in range(requests):
+        answer(rule, asked(NORTH if number % 2 else SOUTH), first=0 if number % 2 else 1)
+    return rule
+
+
+def test_revenue_is_scaled_by_the_audiences_share_over_the_reached_one() -> None:
+    rule = skewed(Rule(Config(**QUIET)))
+    # 30 of 30 in the north; with 20 first places of prior the north has 40 of 50, and a half of the audience.
+    north, south = (rule.apply(asked(group)) for group in (NORTH, SOUTH))
+    assert north.score[0] == pytest.approx(3.0 + (0.5 / 0.8 - 1) * 4)
+    assert south.score[0] == pytest.approx(3.0 + (0.5 / 0.2 - 1) * 4)
+    # Campaign 2 is first in the south alone.
+    assert north.score[1] == pytest.approx(2.0 + (0.5 / 0.2 - 1) * 3)
+    assert north.said == {"fairness": {"per": "region", "scaled": 2}}
+    assert north.order.tolist() == [1, 0]
+
+
+def test_power_and_bound() -> None:
+    rule = skewed(Rule(Config(**QUIET | {"strength": 2.0, "most": 4.0})))
+    assert rule.apply(asked(NORTH)).score[0] == pytest.approx(3.0 + ((0.5 / 0.8) ** 2 - 1) * 4)
+    assert rule.apply(asked(SOUTH)).score[0] == pytest.approx(3.0 + (4.0 - 1) * 4)
+
+
+def test_counts_are_read_once_a_batch_is_full() -> None:
+    rule = Rule(Config(**QUIET))
+    skewed(rule, requests=9)
+    assert rule.apply(asked(NORTH)).said == {}
+    answer(rule, asked(NORTH))
+    before = rule.apply(asked(NORTH)).score
+    assert before[0] < 3.0
+    skewed(rule, requests=9)
+    assert rule.apply(asked(NORTH)).score.tolist() == before.tolist()
+
+
+def test_a_request_that_says_no_group_is_left_alone_and_not_counted() -> None:
+    rule = skewed(Rule(Config(**QUIET)))
+    before = rule.snapshot()
+    answer(rule, asked(None))
+    assert equal(rule.snapshot(), before)
+    slate = asked(None)
+    assert rule.apply(slate) is slate
+
+
+def test_only_named_campaigns_are_evened_out() -> None:
+    keys = hash_id("loans"), hash_id("shoes")
+    rule = Rule(Config(campaigns=("loans",), **QUIET))
+    for number in range(60):
+        answer(rule, asked(NORTH if number % 2 else SOUTH, keys), first=number % 2)
+    after = rule.apply(asked(NORTH, keys))
+    assert after.score[0] != 3.0
+    assert after.score[1] == 2.0
+
+
+def test_days_that_are_too_old_do_not_count() -> None:
+    rule = skewed(Rule(Config(memory_days=2, **QUIET)))
+    for _ in range(3):
+        answer(rule, asked(NORTH, day=20_002))
+        answer(rule, asked(NORTH, day=20_000))
+    assert rule.snapshot()["day"].tolist() == [20_002] * 2
+    assert rule.snapshot()["requests"].tolist() == [3, 3]
+
+
+def test_two_replicas_together_know_what_one_would() -> None:
+    whole, one, other = (Rule(Config(**QUIET | {"noise": 3.0})) for _ in range(3))
+    for number in range(60):
+        slate = asked(NORTH if number % 2 else SOUTH)
+        for rule in (whole, one if number % 3 else other):
+            answer(rule, slate, first=0 if number % 2 else 1)
+    one.merge(other.snapshot())
+    assert equal(one.snapshot(), whole.snapshot())
+    for group in (NORTH, SOUTH):
+        assert one.apply(asked(group)).score.tolist() == whole.apply(asked(group)).score.tolist()
+
+
+def test_noise_moves_factors_by_seed_and_by_little_once_counts_are_large() -> None:
+    def factor(noise: float, seed: int, requests: int) -> float:
+        rule = skewed(Rule(Config(**QUIET | {"noise": noise, "seed": seed})), requests)
+        return float(rule.apply(asked(NORTH)).score[0] - 3.0)
+
+    assert factor(5.0, 1, 60) != factor(5.0, 2, 60)
+    assert factor(5.0, 1, 60) == factor(5.0, 1, 60)
+    assert abs(factor(5.0, 1, 4000) - factor(0.0, 1, 4000)) < 0.1
+    assert abs(factor(50.0, 1, 60)) < np.inf
+
+
+def test_a_campaign_that_won_nothing_is_no_division_by_zero() -> None:
+    rule = Rule(Config(**QUIET | {"noise": 1000.0}))
+    for number in range(200):
+        answer(rule, asked(number % 5 or None), first=1)
+    assert np.isfinite(rule.apply(asked(1)).score).all()
+
+
+def test_a_chain_tells_it_of_answers() -> None:
+    rule = Rule(Config(**QUIET))
+    assert isinstance(rule, CountsAnswers)
+    decide([rule], asked(NORTH), at())
+    assert rule.snapshot()["first"].tolist() == [1, 0]
