@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from rosa_ray.arrays import Floats
 from rosa_ray.policy.slate import Shown, Slate
@@ -34,10 +34,12 @@ _COUNTED = ("day", "campaign_key", "group", "requests", "first")
 class Config:
     """Whose groups are evened out, and how. It needs a score in money: `dual`, `profit` or `ecpm`."""
 
-    strength: Annotated[float, Gt(0)] = 2.0
+    strength: Annotated[float, Gt(0)] = 1.5
     """Power of the ratio of shares. The higher, the nearer to the audience, and the dearer."""
     per: Literal["region", "device"] = "region"
     """What tells groups apart: what the request's context says. Requests that say nothing are left alone."""
+    tolerance: Annotated[float, Ge(0), Le(1)] = 0.08
+    """A campaign is left alone as long as at most this share of its first places would have to go to other groups."""
     campaigns: tuple[str, ...] = ()
     """Campaigns that are evened out, by id. Empty takes all."""
     most: Annotated[float, Ge(1)] = 4.0
@@ -157,6 +159,8 @@ class Rule:
         audience = asked / asked.sum()
         reached = (first + _PRIOR_PLACES * audience) / (first.sum() + _PRIOR_PLACES)
         ratio = np.divide(audience, reached, out=np.ones_like(audience), where=reached > 0)
+        if np.abs(audience - reached).sum() / 2 <= self.config.tolerance:
+            ratio = np.ones_like(ratio)
         factors = np.clip(ratio**self.config.strength, 1 / self.config.most, self.config.most)
         for group, factor in zip(order, factors.tolist(), strict=True):
             self._factors.setdefault(group, {})[campaign] = factor

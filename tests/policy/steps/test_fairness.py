@@ -11,7 +11,7 @@ from rosa_ray.schema.keys import hash_id
 from tests.policy.slates import at, equal, slate_of
 
 NORTH, SOUTH = 0, 2
-QUIET = {"noise": 0.0, "batch": 10, "strength": 1.0, "most": 100.0}
+QUIET = {"noise": 0.0, "batch": 10, "strength": 1.0, "most": 100.0, "tolerance": 0.0}
 
 
 def asked(group: int | None, campaign: tuple[int, int] = (1, 2), day: int = 20_000) -> Slate:
@@ -47,6 +47,13 @@ def test_power_and_bound() -> None:
     rule = skewed(Rule(Config(**QUIET | {"strength": 2.0, "most": 4.0})))
     assert rule.apply(asked(NORTH)).score[0] == pytest.approx(3.0 + ((0.5 / 0.8) ** 2 - 1) * 4)
     assert rule.apply(asked(SOUTH)).score[0] == pytest.approx(3.0 + (4.0 - 1) * 4)
+
+
+def test_a_campaign_near_its_audience_is_left_alone() -> None:
+    # Of 50 first places 40 are in the north instead of 25: .3 of them would have to go south.
+    for tolerance, moves in ((0.29, True), (0.31, False)):
+        rule = skewed(Rule(Config(**QUIET | {"tolerance": tolerance})))
+        assert (rule.apply(asked(NORTH)).score[0] != 3.0) == moves
 
 
 def test_counts_are_read_once_a_batch_is_full() -> None:
