@@ -6,8 +6,8 @@ campaign had a candidate in, and among the first places that it took. It multipl
 campaign's ads by the ratio of the first to the second, to a power (Timmaraju et al. 2023, Towards Fairness in
 Personalized Ads).
 
-It reads counts with noise, and reads them anew only once so many further requests have come. So one request hardly moves
-a score. A replica counts what it answered itself.
+It reads counts with noise, and reads them anew only once so many further requests have come. So one request hardly
+moves a score. A replica counts what it answered itself.
 """
 
 from collections.abc import Mapping
@@ -47,8 +47,8 @@ class Config:
     batch: Annotated[int, Ge(1)] = 200
     """Requests of a campaign between two readings of its counts."""
     noise: Annotated[float, Ge(0)] = 2.0
-    """Scale of the Laplace noise of each count, as of differential privacy. Readings add up, so the step promises no bound
-    over all of them."""
+    """Scale of the Laplace noise of each count, as of differential privacy. Readings add up, so the step promises no
+    bound over all of them."""
     memory_days: Annotated[int, Ge(1)] = 7
     """Days, by UTC, that count."""
     seed: Annotated[int, Ge(0)] = 0
