@@ -24,7 +24,7 @@ class TreesModel:
 
     Attributes:
         sizes: of the inputs, see `FeatureState.table_sizes`.
-        transitions: None where they are no input; in training mode, so that every user reads the counts of other folds.
+        transitions: None where they are no input. A score reads the counts of all users, as a ranker's does.
     """
 
     click: Trees
@@ -34,6 +34,8 @@ class TreesModel:
 
     def predict(self, users: EncodedUsers) -> dict[str, Floats]:
         """Scores of every impression, see `rosa_ray.inference.predict`; the value is the catalogue price."""
+        if self.transitions is not None:
+            self.transitions.eval()
         values = users_matrix(users, self.sizes, WINDOW, self.transitions).values
         p_ctr, p_cvr = self.click.predict(values), self.conversion.predict(values)
         price = np.asarray(users.impressions["price"], np.float64)

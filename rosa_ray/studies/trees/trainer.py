@@ -79,7 +79,11 @@ class TreesTrainer:
         transitions = Transitions(sizes, told.within_category) if told.transitions else None
         if transitions is not None:
             count_transitions(transitions, [users], Ranks())
-        train, valid = (users_matrix(part, sizes, WINDOW, transitions) for part in (users, held_out))
+        train = users_matrix(users, sizes, WINDOW, transitions)
+        if transitions is not None:
+            # Trees are stopped by what they are measured on: counts of all users, as rankers read them.
+            transitions.eval()
+        valid = users_matrix(held_out, sizes, WINDOW, transitions)
         starts = {"click": state.base_rates["ctr"], "conversion": min(state.base_rates["cvr"], 1 - 1e-6)}
         click, conversion = (
             boost(
