@@ -44,6 +44,8 @@ NAMES = ("like_mean", "like_lately", "like_newest", "like_sum")
 the mean with one event more that says nothing, so that few events say little."""
 
 _MISSING_ROW = 0
+_CELLS = 1 << 14
+"""Pairs of an ad and an event that are compared at a time: some 25 MB."""
 
 
 @dataclass(frozen=True)
@@ -145,17 +147,21 @@ class ItemVectors:
             fold: of the readers, broadcast over (…); None reads the vectors of all events.
         """
         ad, event = self._place(shown)[..., None].expand_as(last), self._place(last)
-        cell = (same & (ad >= 0) & (event >= 0)).nonzero(as_tuple=True)
-        which = FOLDS if fold is None else fold[..., None].expand_as(last)[cell]
-        product = self.vectors[which, ad[cell]].double() * self.vectors[which, event[cell]].double()
+        folds = None if fold is None else fold[..., None].expand_as(last)
         like = torch.zeros(last.shape, dtype=torch.float64, device=last.device)
-        like[cell] = product.sum(-1).float().double()
-        fresh = torch.exp2(-hours.clamp_min(0) / HALF_LIFE_HOURS) * same
+        for part in (same & (ad >= 0) & (event >= 0)).nonzero().split(_CELLS):
+            cell = part.unbind(1)
+            which = FOLDS if folds is None else folds[cell]
+            product = self.vectors[which, ad[cell]].double() * self.vectors[which, event[cell]].double()
+            like[cell] = product.sum(-1).float().double()
+        # Ages count from the newest of the category on, so that weights stay above 0 however long ago that was.
+        age_h = hours - torch.where(same, hours, torch.inf).amin(-1, keepdim=True)
+        fresh = torch.where(same, torch.exp2(-age_h / HALF_LIFE_HOURS), 0.0)
         known = same.sum(-1)
         newest = like.gather(-1, same.int().argmax(-1, keepdim=True))[..., 0]
         scalars = (
             like.sum(-1) / known.clamp_min(1),
-            (like * fresh).sum(-1) / fresh.sum(-1).clamp_min(1e-9),
+            (like * fresh).sum(-1) / fresh.sum(-1).clamp_min(0.5),
             torch.where(known > 0, newest, 0.0),
             like.sum(-1) / (known + 1),
         )

@@ -103,6 +103,13 @@ def test_scalars_by_hand() -> None:
     assert found["like_sum"] == pytest.approx(1.6 / 5)
 
 
+def test_a_user_who_was_long_away_is_read_as_one_who_was_not() -> None:
+    found = vectors_of(TASTES * 4, [0, 0, 1, 1, 2, 2, 3, 3])
+    near, far = (read(found, 1, [2, 3], [since, since + 12]) for since in (1.0, 24 * 400.0))
+    assert near["like_lately"] > 0.5
+    assert near == pytest.approx(far)
+
+
 def test_an_ad_of_an_unknown_item_is_like_nothing() -> None:
     found = vectors_of(TASTES * 4, [0, 0, 1, 1, 2, 2, 3, 3])
     assert set(read(found, 0, [1, 2], [1.0, 2.0]).values()) == {0.0}
@@ -136,7 +143,23 @@ def test_only_the_last_events_of_the_ads_category_are_compared() -> None:
     assert like([2, *[7] * (LAST - 1)])[0] > 0 == like([2, *[7] * LAST])[0]
 
 
-def test_company_changes_no_digit() -> None:
+def test_in_training_a_user_reads_the_vectors_of_other_folds_alone() -> None:
+    """All events are of fold 0, whose users read none of them."""
+    transitions = Transitions({"item": ROWS, "category": 3}, within_category=True)
+    row, offsets, fold = counted(TASTES * 4, [0] * 8)
+    transitions.take([transitions.count({"item": row, "category": CATEGORY[row]}, offsets, fold)])
+    shown = {name: torch.tensor([[value]] * 2) for name, value in
+             (("item", 1), ("category", SHOES), ("visible", 1), ("time_us", HOUR_US))}  # fmt: skip
+    events = {name: torch.tensor([[value]] * 2) for name, value in (("item", 2), ("category", SHOES), ("time_us", 0))}
+    read_by = torch.tensor([0, 2])
+    own, others = transitions.train()(shown, events, read_by)[:, 0, -len(NAMES) :].tolist()
+    assert set(own) == {0.0}
+    assert min(others) > 0
+    both = transitions.eval()(shown, events, read_by)[:, 0, -len(NAMES) :].tolist()
+    assert both == [others, others]
+
+
+def test_company_and_parts_change_no_digit(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     vectors = torch.from_numpy(rng.standard_normal((FOLDS + 1, 30, WIDTH)).astype(np.float32))
     found = ItemVectors(torch.arange(1, 31), vectors)
@@ -144,6 +167,8 @@ def test_company_changes_no_digit() -> None:
     same, hours = torch.from_numpy(rng.random((40, 7, LAST)) < 0.3), torch.from_numpy(rng.random((40, 7, LAST)) * 90)
     fold = torch.from_numpy(rng.integers(0, FOLDS, (40, 1)))
     whole = found.read(ads, last, same, hours, fold)
+    monkeypatch.setattr(module, "_CELLS", 7)
+    assert found.read(ads, last, same, hours, fold).equal(whole)
     for at in range(40):
         alone = found.read(ads[at, :1], last[at, :1], same[at, :1], hours[at, :1], fold[at])
         assert alone.equal(whole[at, :1])

@@ -6,8 +6,8 @@ campaign had a candidate in, and among the first places that it took. It multipl
 campaign's ads by the ratio of the first to the second, to a power (Timmaraju et al. 2023, Towards Fairness in
 Personalized Ads).
 
-It reads counts with noise, and reads them anew only once so many further requests have come. So one request hardly
-moves a score. A replica counts what it answered itself.
+It reads counts with noise, and reads them anew only once so many further requests have come. Ratios that the noise may
+explain count for less. A replica counts what it answered itself.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ from rosa_ray.settings import section
 from rosa_ray.units import DAY_US
 
 SCORES = ("dual", "profit", "ecpm")
-_PRIOR_PLACES = 20.0
-"""First places that a campaign is taken to have had in its audience's groups, so that the first few decide little."""
+MOST_GROUPS = 256
+"""Groups of a day that are counted. Callers name them, so requests of further ones are left alone."""
 
 
 _COUNTED = ("day", "campaign_key", "group", "requests", "first")
@@ -34,11 +34,11 @@ _COUNTED = ("day", "campaign_key", "group", "requests", "first")
 class Config:
     """Whose groups are evened out, and how. It needs a score in money: `dual`, `profit` or `ecpm`."""
 
-    strength: Annotated[float, Gt(0)] = 1.5
+    strength: Annotated[float, Gt(0)] = 2.0
     """Power of the ratio of shares. The higher, the nearer to the audience, and the dearer."""
     per: Literal["region", "device"] = "region"
     """What tells groups apart: what the request's context says. Requests that say nothing are left alone."""
-    tolerance: Annotated[float, Ge(0), Le(1)] = 0.08
+    tolerance: Annotated[float, Ge(0), Le(1)] = 0.04
     """A campaign is left alone as long as at most this share of its first places would have to go to other groups."""
     campaigns: tuple[str, ...] = ()
     """Campaigns that are evened out, by id. Empty takes all."""
@@ -46,9 +46,9 @@ class Config:
     """An expected revenue is multiplied or divided by this at most."""
     batch: Annotated[int, Ge(1)] = 200
     """Requests of a campaign between two readings of its counts."""
-    noise: Annotated[float, Ge(0)] = 2.0
-    """Scale of the Laplace noise of each count, as of differential privacy. Readings add up, so the step promises no
-    bound over all of them."""
+    noise: Annotated[float, Ge(0)] = 1.0
+    """Scale of the Laplace noise of each count. It blurs what one request changes. It is drawn from the seed, so it
+    hides nothing from who knows that."""
     memory_days: Annotated[int, Ge(1)] = 7
     """Days, by UTC, that count."""
     seed: Annotated[int, Ge(0)] = 0
@@ -90,11 +90,13 @@ class Rule:
         campaigns = set(slate.campaign_key.tolist())
         if self._named:
             campaigns &= self._named
+        if group not in groups and len(groups) >= MOST_GROUPS:
+            return
         cells, first = groups.setdefault(group, {}), slate.order[:1]
         reached = int(slate.campaign_key[first[0]]) if first.size else None
         for campaign in campaigns:
             self._count(cells, campaign, 1, int(campaign == reached))
-            if self._requests[campaign] % self.config.batch == 0:
+            if self._is_due(campaign):
                 self._read(campaign)
 
     def tell(self, shown: Shown) -> None:
@@ -140,7 +142,26 @@ class Rule:
                 return None
             self._days = {kept: groups for kept, groups in self._days.items() if kept > oldest}
             found = self._days[day] = {}
+            self._forget()
         return found
+
+    def _forget(self) -> None:
+        """Let go of what no day that is remembered knows."""
+        known = {
+            (group, campaign) for groups in self._days.values() for group, cells in groups.items() for campaign in cells
+        }
+        kept = {
+            group: {one: by for one, by in factors.items() if (group, one) in known}
+            for group, factors in self._factors.items()
+        }
+        self._factors = {group: factors for group, factors in kept.items() if factors}
+        campaigns = {campaign for _, campaign in known}
+        self._requests = {one: requests for one, requests in self._requests.items() if one in campaigns}
+
+    def _is_due(self, campaign: int) -> bool:
+        """Whether a batch is full. Campaigns take turns, so that no request reads the counts of all."""
+        requests = self._requests[campaign]
+        return requests >= self.config.batch and (requests + campaign) % self.config.batch == 0
 
     def _read(self, campaign: int) -> None:
         """Read a campaign's counts with noise, and set the factors of its groups."""
@@ -154,14 +175,30 @@ class Rule:
         # A seed takes no number below 0, which keys of campaigns may be.
         rng = np.random.default_rng([self.config.seed, campaign % 2**63, batches])
         told = np.array([sums[group] for group in order])
-        asked, first = np.maximum(told + rng.laplace(0, self.config.noise, told.shape), 0).T
-        if not asked.sum():
-            return
-        audience = asked / asked.sum()
-        reached = (first + _PRIOR_PLACES * audience) / (first.sum() + _PRIOR_PLACES)
-        ratio = np.divide(audience, reached, out=np.ones_like(audience), where=reached > 0)
-        if np.abs(audience - reached).sum() / 2 <= self.config.tolerance:
-            ratio = np.ones_like(ratio)
-        factors = np.clip(ratio**self.config.strength, 1 / self.config.most, self.config.most)
+        asked, first = (told + rng.laplace(0, self.config.noise, told.shape)).T
+        factors = _factors(np.maximum(asked, 0), first, self.config)
         for group, factor in zip(order, factors.tolist(), strict=True):
             self._factors.setdefault(group, {})[campaign] = factor
+
+
+def _factors(asked: Floats, first: Floats, config: Config) -> Floats:
+    """Factor of each group's expected revenue, 1 where noise may explain all.
+
+    Args:
+        asked, first: a campaign's requests and first places by group, with noise, (n,).
+    """
+    places = first.sum()
+    even = np.ones_like(asked)
+    if not asked.sum() or places <= 0:
+        return even
+    expected = places * asked / asked.sum()
+    # Luck is no excuse: who was missed by luck was missed. Noise is one, as nobody was missed by it.
+    variance = 2 * config.noise**2
+    gap = np.abs(first - expected).sum() / 2 / places
+    by_noise = np.sqrt(2 / np.pi * variance) * len(first) / 2 / places
+    if gap - by_noise <= config.tolerance:
+        return even
+    log_ratio = np.log(np.maximum(expected, 1)) - np.log(np.maximum(first, 1))
+    trust = log_ratio**2 / (log_ratio**2 + variance / np.maximum(expected, 1) ** 2)
+    factors: Floats = np.clip(np.exp(config.strength * trust * log_ratio), 1 / config.most, config.most)
+    return factors

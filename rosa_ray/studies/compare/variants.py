@@ -113,8 +113,8 @@ def ablation_variants(champion: Tagged, loss: LossConfig, pretrained: bool = Fal
     switches |= {
         _name_of_switch(champion, part): (f"{_given(champion, part)} {label}", _turned(champion, part), {})
         for part, label in (
-            ("transitions", "counted transitions"),
-            ("within_category", "likeness within the category"),
+            ("transitions", "counted transitions and likeness"),
+            *((("within_category", "likeness within the category"),) if champion.settings.transitions else ()),
             ("boosted", "boosted trees"),
             ("foresight", "foresight"),
             ("field_attention", "attention to fields"),
