@@ -199,6 +199,9 @@ def _factors(asked: Floats, first: Floats, config: Config) -> Floats:
     if gap - by_noise <= config.tolerance:
         return even
     log_ratio = np.log(np.maximum(expected, 1)) - np.log(np.maximum(first, 1))
-    trust = log_ratio**2 / (log_ratio**2 + variance / np.maximum(expected, 1) ** 2)
+    squared = log_ratio**2
+    trust = np.divide(
+        squared, squared + variance / np.maximum(expected, 1) ** 2, out=np.zeros_like(squared), where=squared > 0
+    )
     factors: Floats = np.clip(np.exp(config.strength * trust * log_ratio), 1 / config.most, config.most)
     return factors

@@ -45,6 +45,16 @@ def test_revenue_is_scaled_by_the_audiences_share_over_the_reached_one() -> None
     assert north.order.tolist() == [1, 0]
 
 
+def test_without_noise_a_group_that_is_served_as_it_asks_keeps_its_score() -> None:
+    """The west has two of every six requests, and two of the first campaign's three places."""
+    rule, west = Rule(Config(**QUIET)), 3
+    for number in range(60):
+        group = (NORTH, SOUTH, west)[number // 2 % 3]
+        answer(rule, asked(group), first=int(group == SOUTH or (group == west and number % 2)))
+    assert rule.apply(asked(west)).score[0] == 3.0
+    assert rule.apply(asked(NORTH)).score[0] < 3.0
+
+
 def test_power_and_bound() -> None:
     rule = skewed(Rule(Config(**QUIET | {"strength": 2.0, "most": 4.0})))
     assert rule.apply(asked(NORTH)).score[0] == pytest.approx(3.0 + ((15 / 30) ** 2 - 1) * 4)
