@@ -43,7 +43,9 @@ NAMES = ("like_mean", "like_lately", "like_newest", "like_sum")
 """Mean cosine with the items of the category; the same with newer events counting more; that with the newest one; and
 the mean with one event more that says nothing, so that few events say little."""
 
-_MISSING_ROW = 0
+MISSING_ROW = 0
+"""Of every table: an id that is missing."""
+
 _CELLS = 1 << 14
 """Pairs of an ad and an event that are compared at a time: some 25 MB."""
 
@@ -117,7 +119,7 @@ class ItemVectors:
             pairs: of items.
         """
         most = items.events.sum(1)
-        most[_MISSING_ROW] = 0
+        most[MISSING_ROW] = 0
         frequent = torch.argsort(most, descending=True, stable=True)[:MOST_ITEMS]
         rows = frequent[most[frequent] >= LEAST_EVENTS].sort().values
         place = torch.full((len(most),), -1, dtype=torch.int64)

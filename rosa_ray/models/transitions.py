@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from rosa_ray.models import item_vectors
-from rosa_ray.models.item_vectors import ItemEvents, ItemVectors, event_hours
+from rosa_ray.models.item_vectors import MISSING_ROW, ItemEvents, ItemVectors, event_hours
 from rosa_ray.schema import FOLDS
 
 KINDS = ("item", "category")
@@ -44,7 +44,6 @@ the largest."""
 SCALARS = (*(f"{kind}_{name}" for kind in KINDS for name in NAMES), *item_vectors.NAMES)
 """All that is told of an ad; the last ones only where likeness is."""
 
-_MISSING_ROW = 0
 _ARRAYS = ("codes", "counts", "before", "after")
 _VECTOR_ARRAYS = ("rows", "vectors")
 
@@ -89,7 +88,7 @@ class Pairs:
         gaps = [np.empty(0, np.int64)]
         for gap in range(1, min(horizon, len(row) - 1) + 1):
             one, other = row[:-gap], row[gap:]
-            kept = (owner[:-gap] == owner[gap:]) & (one != _MISSING_ROW) & (other != _MISSING_ROW)
+            kept = (owner[:-gap] == owner[gap:]) & (one != MISSING_ROW) & (other != MISSING_ROW)
             firsts.append(np.flatnonzero(kept))
             gaps.append(np.full(len(firsts[-1]), gap))
         first = np.concatenate(firsts)
@@ -138,7 +137,7 @@ class Pairs:
         found = torch.where(found > 1, found, 0)
         expected = before[first, others] * after[then, others] / total[others].clamp_min(1)
         lift = torch.log((found + PRIOR_PAIRS) / (expected + PRIOR_PAIRS))
-        return lift * ((first != _MISSING_ROW) & (then != _MISSING_ROW))
+        return lift * ((first != MISSING_ROW) & (then != MISSING_ROW))
 
     @cached_property
     def _sums(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -237,7 +236,7 @@ class Transitions(nn.Module):
         if self.vectors is None:
             return lifts
         category_BN1 = shown["category"][..., None]
-        same_BNL = there_BNL & (last["category"] == category_BN1) & (category_BN1 != _MISSING_ROW)
+        same_BNL = there_BNL & (last["category"] == category_BN1) & (category_BN1 != MISSING_ROW)
         hours_BNL = event_hours(shown["time_us"], events["time_us"].flatten()[event_BNL])
         fold_B1 = None if fold_B11 is None else fold_B11[..., 0]
         likeness = self.vectors.read(shown["item"], last["item"], same_BNL, hours_BNL, fold_B1)

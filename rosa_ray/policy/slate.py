@@ -95,6 +95,13 @@ class Step(Protocol):
         """The slate as the step leaves it. Nothing may depend on anything but the slate, the state and the seed."""
         ...
 
+    def answered(self, slate: Slate, now_us: int) -> None:
+        """Count a request that all steps have decided on, before anybody knows what of it was shown; most do not.
+
+        Args:
+            now_us: when it was answered, microseconds UTC.
+        """
+
     def tell(self, shown: "Shown") -> None:
         """Fold impressions that happened into the state; equal folds in any order give equal states."""
         ...
@@ -110,6 +117,9 @@ class Step(Protocol):
 
 class Stateless:
     """The part of a step that remembers nothing: what is told changes nothing, and there is nothing to merge."""
+
+    def answered(self, slate: Slate, now_us: int) -> None:
+        """What was answered changes nothing."""
 
     def tell(self, shown: "Shown") -> None:
         """What was shown changes nothing."""
@@ -128,19 +138,6 @@ class LearnsWithinADay(Protocol):
 
     def retrained(self) -> None:
         """Forget what was told: a model that learned from it scores from now on."""
-        ...
-
-
-@runtime_checkable
-class CountsAnswers(Protocol):
-    """A step that remembers what was answered, before anybody knows whether it was shown."""
-
-    def answered(self, slate: Slate, now_us: int) -> None:
-        """Count a request that all steps have decided on.
-
-        Args:
-            now_us: when it was answered, microseconds UTC.
-        """
         ...
 
 
@@ -172,11 +169,10 @@ class Shown:
 
 
 def decide(steps: Sequence[Step], slate: Slate, now_us: int) -> Slate:
-    """Apply steps as `run_chain` does, and tell those that count answers of the outcome."""
+    """Apply steps as `run_chain` does, and tell each of the outcome."""
     slate = run_chain(steps, slate)
     for step in steps:
-        if isinstance(step, CountsAnswers):
-            step.answered(slate, now_us)
+        step.answered(slate, now_us)
     return slate
 
 

@@ -7,7 +7,7 @@ from rosa_ray.arena import Chain, Player, as_policy, parse_player
 from rosa_ray.arena.slates import NONE
 from rosa_ray.errors import ConfigError
 from rosa_ray.metrics.scores import Ranking
-from rosa_ray.policy.slate import Shown, Slate
+from rosa_ray.policy.slate import Shown, Slate, Step
 from tests.arena.worlds import slates
 
 REVENUE, COST = [[1.0, 6.0, 8.0]], [[0.1, 1.0, 5.0]]
@@ -37,7 +37,7 @@ def test_a_function_is_a_policy():
     assert Player.of("second", lambda made: np.full(len(made), 1)).build().choose(slates(REVENUE, COST)).tolist() == [1]
 
 
-class Floor:
+class Floor(Step):
     """Drops what earns less than a profit; counts what it was told."""
 
     def __init__(self, least: float) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from rosa_ray.evaluation.chain_value import value_chain
 from rosa_ray.metrics import Ranking
-from rosa_ray.policy.slate import Shown, Slate
+from rosa_ray.policy.slate import Shown, Slate, Step
 from rosa_ray.policy.steps import explore, floor, frequency_cap
 from rosa_ray.policy.steps.budget import Campaign, Config, Rule
 from tests.policy.slates import DAY_US, HOUR_US, at
@@ -25,7 +25,7 @@ CANDIDATES = {
 TRUTH = {"expected_revenue": np.array([9.0, 8.0, 7.0, 6.0, 5.0, 1.0]), "expected_cost": np.full(6, 4.0)}
 
 
-class Told:
+class Told(Step):
     """Remembers what it was asked and told."""
 
     def __init__(self) -> None:

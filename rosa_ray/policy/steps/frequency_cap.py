@@ -8,7 +8,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from rosa_ray.arrays import Ints
-from rosa_ray.policy.slate import Shown, Slate
+from rosa_ray.policy.slate import Shown, Slate, Step
 from rosa_ray.schema.keys import MISSING_KEY
 from rosa_ray.settings import section
 from rosa_ray.units import HOUR_US
@@ -30,7 +30,7 @@ class Config:
     """Impressions count for so long. One that is exactly as old does not."""
 
 
-class Rule:
+class Rule(Step):
     """Takes out what a user has seen often enough. Users without an id are never capped.
 
     The state is the times of impressions by user and ad or campaign. Times that lie a window or more before the newest

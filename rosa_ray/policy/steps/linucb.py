@@ -23,7 +23,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from rosa_ray.arrays import Floats, Ints
-from rosa_ray.policy.slate import Shown, Slate
+from rosa_ray.policy.slate import Shown, Slate, Step
 from rosa_ray.settings import section
 from rosa_ray.units import MICROS_PER_UNIT
 
@@ -42,7 +42,7 @@ class Config:
     """What is known of an ad that nobody has seen, as if so many clicks had been expected of it."""
 
 
-class Rule:
+class Rule(Step):
     """Moves scores by what was told since the model was trained. The state is whole numbers by ad."""
 
     def __init__(self, config: Config, name: str = "linucb") -> None:
