@@ -28,6 +28,7 @@ from rich.table import Table
 
 from rosa_ray.arrays import Columns
 from rosa_ray.features import (
+    EVENT_COLUMNS,
     RECORD_COLUMNS,
     FeatureConfig,
     RecordKind,
@@ -116,7 +117,7 @@ def fill(store: OnlineStore, version: StoreVersion, model: str, users: np.ndarra
             users,
             np.arange(count + 1) * WINDOW,
             events["event_id"][offsets[1:] - 1],
-            {name: events[name][kept] for name in ("time_us", "item_key", "category_key", "behavior")},
+            {name: events[name][kept] for name in EVENT_COLUMNS},
             rng.random((count * WINDOW, WIDTH), np.float32),
         ),
     )

@@ -158,6 +158,7 @@ def synthetic_users(count: int, per_user: int, window: int, seed: int = 0) -> En
             "gap": draw(34, total),
             "hour": draw(24, total),
             "weekday": draw(7, total),
+            "log_price": draw(7000, total),
         },
         impression_offsets=np.arange(count + 1) * per_user,
         impressions={
@@ -170,6 +171,7 @@ def synthetic_users(count: int, per_user: int, window: int, seed: int = 0) -> En
             **{name: draw(8, shown) for name in ("campaign", "device", "region", "bid_bucket", "price_bucket")},
             "hour": draw(24, shown),
             "weekday": draw(7, shown),
+            "log_price": draw(7000, shown),
             "click": (rng.random(shown) < 0.1).astype(np.float64),
             "conversion": np.zeros(shown),
             "revenue": np.zeros(shown),

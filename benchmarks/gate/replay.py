@@ -24,7 +24,6 @@ from rosa_ray.serving.messages import EncodeQuery, FeatureQuery, Features, Offli
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.offline_weight import LoadMeter
 from rosa_ray.serving.telemetry import Telemetry
-from rosa_ray.store import STATE_EVENT_COLUMNS
 from rosa_ray.units import DAY_US
 
 
@@ -96,7 +95,7 @@ def store_states(
         return None
     kept = {name: values[max(past - model.context_events, 0) : past] for name, values in timeline.items()}
     states = encoder.encode_now(EncodeQuery(0, kept)).states
-    return {name: kept[name][-len(states) :] for name in STATE_EVENT_COLUMNS}, states
+    return {name: kept[name][-len(states) :] for name in EVENT_COLUMNS}, states
 
 
 def request_features(

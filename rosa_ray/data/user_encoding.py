@@ -23,7 +23,7 @@ from rosa_ray.features.own_inputs import SHARED
 from rosa_ray.features.records import mixed_keys
 from rosa_ray.models import keeps_states
 from rosa_ray.schema import MISSING_KEY, hash_ids
-from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, TimelineBlock
+from rosa_ray.store import StateBlock, TimelineBlock
 
 _IMPRESSION_COLUMNS = tuple(
     f"impression_{name}" for name in ("impression_key", "time_us", "split", "click", "conversion")
@@ -168,14 +168,14 @@ def state_block(table: pa.Table, window: int) -> StateBlock | None:
     """The states of a block from `with_events`, None when nothing was encoded."""
     if not table.num_rows or table["states"].null_count:
         return None
-    offsets, events = _read_lists(table, ("event_id", *STATE_EVENT_COLUMNS))
+    offsets, events = _read_lists(table, ("event_id", *EVENT_COLUMNS))
     rows, state_offsets = tail_rows(offsets, window)
     _, states = _read_lists(table, ("states",))
     return StateBlock(
         user_key=table["user_key"].to_numpy(),
         state_offsets=state_offsets,
         event_id=events["event_id"][offsets[1:] - 1],
-        events={name: events[name][rows] for name in STATE_EVENT_COLUMNS},
+        events={name: events[name][rows] for name in EVENT_COLUMNS},
         states=states["states"].reshape(len(rows), -1),
     )
 

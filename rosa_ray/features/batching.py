@@ -10,7 +10,10 @@ from rosa_ray.features.own_inputs import GIVEN_VECTORS, OWN, OWN_SETS, SHARED, V
 from rosa_ray.features.pieces import WHOLE_CELLS
 from rosa_ray.schema import fold_of
 
-EVENT_INPUTS = ("time_us", "item", "category", "behavior", "gap", "hour", "weekday", "item_key", "category_key")
+EVENT_INPUTS = (
+    *("time_us", "item", "category", "behavior", "gap", "hour", "weekday"),
+    *("item_key", "category_key", "log_price"),
+)
 IMPRESSION_INPUTS = (
     "time_us",
     "visible",
@@ -25,6 +28,7 @@ IMPRESSION_INPUTS = (
     "weekday",
     "item_key",
     "category_key",
+    "log_price",
 )
 LABELS = ("click", "conversion", "revenue", "cost", "expected_cost", "price", "weight", "conversion_weight")
 

@@ -15,7 +15,7 @@ from rosa_ray.features.own import number_matrix
 from rosa_ray.features.own_inputs import event_inputs, own_inputs
 from rosa_ray.features.rows import Split, UserRows
 from rosa_ray.features.state import FeatureState
-from rosa_ray.units import SECOND_US
+from rosa_ray.units import NO_PRICE, SECOND_US, THOUSANDTHS
 
 GAP_BUCKETS = 34
 """0 for a first event, then 1 + floor(log2(1 + seconds since the previous event)), at most 33."""
@@ -36,11 +36,13 @@ class EncodedUsers:
     Attributes:
         user_key: int64 (U,).
         event_offsets, impression_offsets: int64 (U + 1,).
-        events: time_us, item, category, behavior, gap, hour, weekday, item_key, category_key, all int64 (E,).
+        events: time_us, item, category, behavior, gap, hour, weekday, item_key, category_key, log_price, all int64
+            (E,); see `log_prices`.
         impressions: time_us, item, category, campaign, device, region, bid_bucket, price_bucket, hour, weekday,
-            item_key, category_key and visible (the number of the user's events strictly before the impression), int64
-            (I,); click, conversion, revenue, cost, expected_cost, price, bid, weight, conversion_weight, propensity
-            (NaN where unknown), float64 (I,); impression_key, request_key, split, device_key, campaign_key.
+            item_key, category_key, log_price and visible (the number of the user's events strictly before the
+            impression), int64 (I,); click, conversion, revenue, cost, expected_cost, price, bid, weight,
+            conversion_weight, propensity (NaN where unknown), float64 (I,); impression_key, request_key, split,
+            device_key, campaign_key.
             Where columns are declared, see `FeatureState.table_sizes`: own, int64 (I, K); own_sets, int64 (I, Ks, M);
             shared, int64 (I, Ksh), of events too, (E, Ksh); vector_rows, int64 (I, Kf), rows in `vectors`, of events
             those of items, (E, Ki); given_vectors, float32 (I, S).
@@ -153,8 +155,8 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         events: `EVENT_COLUMNS`, flat; `offsets` (U + 1,) says which rows are whose.
 
     Returns:
-        time_us, item, category, behavior, gap, hour, weekday, item_key and category_key, all int64. Keys tell ids apart
-        that share a table row. Where columns are declared, shared and vector_rows.
+        time_us, item, category, behavior, gap, hour, weekday, item_key, category_key and log_price, all int64. Keys
+        tell ids apart that share a table row. Where columns are declared, shared and vector_rows.
     """
     time_us = events["time_us"]
     return {
@@ -166,6 +168,7 @@ def encode_events(events: Columns, offsets: np.ndarray, state: FeatureState) -> 
         **calendar(state.config.local_us(time_us)),
         "item_key": events["item_key"],
         "category_key": events["category_key"],
+        "log_price": log_prices(events["price"]),
         **event_inputs(events, state),
     }
 
@@ -218,6 +221,17 @@ def gather_segments(offsets: np.ndarray, users: np.ndarray) -> tuple[np.ndarray,
     return np.arange(new_offsets[-1]) + start, new_offsets
 
 
+def log_prices(price: np.ndarray) -> np.ndarray:
+    """Natural logs of prices in whole thousandths, int64; `NO_PRICE` of one that is missing or not above 0.
+
+    >>> log_prices(np.array([1.0, 2.0, 0.0, np.nan])).tolist()[:2]
+    [0, 693]
+    """
+    known = price > 0
+    logs = np.log(np.where(known, price, 1).astype(np.float64))
+    return np.where(known & np.isfinite(logs), np.rint(THOUSANDTHS * logs), NO_PRICE).astype(np.int64)
+
+
 def gap_buckets(time_us: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Log2 bucket of the time since the user's previous event; depends on the past alone."""
     gap_s = np.diff(time_us, prepend=time_us[:1]) // SECOND_US
@@ -241,6 +255,7 @@ def _encode_impressions(rows: UserRows, state: FeatureState) -> dict[str, np.nda
         **tables,
         "bid_bucket": cut[:, 0],
         "price_bucket": cut[:, 1],
+        "log_price": log_prices(shown["price"]),
         **calendar(state.config.local_us(shown["time_us"])),
         **own_inputs(shown, state),
         **{name: np.asarray(shown[name], np.float64) for name in _FIGURES},

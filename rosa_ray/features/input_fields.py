@@ -60,7 +60,7 @@ def input_fields(state: FeatureState) -> list[Field]:
     found = [impression_field(name, columns) for name, columns in _IMPRESSION_FIELDS.items()]
     # The catalogue price is an input too: the value of a conversion starts from it.
     found.append(impression_field("bid", ("bid_bucket",), {DENSE: (2 * width,)}))
-    found.append(impression_field("price", ("price_bucket", "price"), {DENSE: (2 * width + 1,)}))
+    found.append(impression_field("price", ("price_bucket", "log_price", "price"), {DENSE: (2 * width + 1,)}))
     found.append(Field(HISTORY, _exchange_timelines, moves_timelines=True))
     first = 0
     for view in dense_views(state.config):

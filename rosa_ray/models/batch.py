@@ -19,11 +19,13 @@ class UserBatch:
     """B users with their timelines and impressions.
 
     Attributes:
-        events: int64 (B, T) tensors time_us, item, category, behavior, gap, hour, weekday, item_key, category_key.
+        events: int64 (B, T) tensors time_us, item, category, behavior, gap, hour, weekday, item_key, category_key,
+            log_price.
         event_mask: bool (B, T), True at real events; padding stands at the end.
         impressions: int64 (B, N) tensors time_us, visible, item, category, campaign, device, region, bid_bucket,
-            price_bucket, hour, weekday, item_key, category_key. `visible` counts the user's events strictly before the
-            impression. Keys tell ids apart that share a table row.
+            price_bucket, hour, weekday, item_key, category_key, log_price. `visible` counts the user's events
+            strictly before the impression. Keys tell ids apart that share a table row. Log prices are natural
+            logs in thousandths, or `NO_PRICE`.
         impression_mask: bool (B, N).
         dense: float32 (B, N, F).
         labels: float32 (B, N) tensors click, conversion, revenue, cost, expected_cost, price, weight,

@@ -21,6 +21,7 @@ from rosa_ray.arrays import Floats
 from rosa_ray.models.batch import Predictions, UserBatch
 from rosa_ray.models.embedding import TableSizes
 from rosa_ray.models.forest import Forest
+from rosa_ray.models.transitions import Followed
 from rosa_ray.models.tree_columns import tree_matrix
 
 HEADS = {"click": "ctr_logit", "conversion": "cvr_logit"}
@@ -131,7 +132,7 @@ class Boosted(nn.Module):
         """Say nothing from now on."""
         self.blends = {head: Blend() for head in HEADS}
 
-    def forward(self, predictions: Predictions, batch: UserBatch, followed: Tensor | None) -> Predictions:
+    def forward(self, predictions: Predictions, batch: UserBatch, followed: Followed | None) -> Predictions:
         """Predictions with blended logits; in training and before fitting the given ones.
 
         Args:

@@ -10,18 +10,16 @@ last events.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rosa_ray.models.pairs import MISSING_ROW, Pairs
 from rosa_ray.schema import FOLDS
 from rosa_ray.units import HOUR_US
-
-if TYPE_CHECKING:
-    from rosa_ray.models.transitions import Pairs
 
 WIDTH = 64
 """D. A small catalogue has fewer numbers that say something; the others are 0."""
@@ -42,9 +40,6 @@ HALF_LIFE_HOURS = 12.0
 NAMES = ("like_mean", "like_lately", "like_newest", "like_sum")
 """Mean cosine with the items of the category; the same with newer events counting more; that with the newest one; and
 the mean with one event more that says nothing, so that few events say little."""
-
-MISSING_ROW = 0
-"""Of every table: an id that is missing."""
 
 _CELLS = 1 << 14
 """Pairs of an ad and an event that are compared at a time: some 25 MB."""
@@ -112,7 +107,7 @@ class ItemVectors:
         return cls(torch.zeros(0, dtype=torch.int64), torch.zeros(FOLDS + 1, 0, WIDTH))
 
     @classmethod
-    def fit(cls, pairs: "Pairs", items: ItemEvents) -> "ItemVectors":
+    def fit(cls, pairs: Pairs, items: ItemEvents) -> "ItemVectors":
         """Vectors of items from how often they follow each other.
 
         Args:

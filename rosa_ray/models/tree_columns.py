@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from rosa_ray.models.batch import UserBatch
 from rosa_ray.models.embedding import VECTOR, TableSizes, behavior_count
-from rosa_ray.models.transitions import SCALARS
+from rosa_ray.models.transitions import Followed
 from rosa_ray.models.tree_history import history_columns, real
 from rosa_ray.schema.own_columns import AD, ITEM
 
@@ -36,13 +35,13 @@ class Matrix:
     sets: tuple[str, ...]
 
 
-def tree_matrix(batch: UserBatch, sizes: TableSizes, window: int, followed: Tensor | None) -> Matrix:
+def tree_matrix(batch: UserBatch, sizes: TableSizes, window: int, followed: Followed | None) -> Matrix:
     """The matrix of every impression of a batch, padding left out.
 
     Args:
         sizes: of the inputs, from `FeatureState.table_sizes`.
         window: events before an impression that are looked at.
-        followed: what `Transitions` says of the impressions, (B, N, `Transitions.width`); None leaves it out.
+        followed: what `Transitions` say of the impressions; None leaves it out.
     """
     shown = batch.impressions
     columns = _numbered("dense", real(batch, batch.dense))
@@ -54,7 +53,7 @@ def tree_matrix(batch: UserBatch, sizes: TableSizes, window: int, followed: Tens
         columns |= _numbered("vector", real(batch, shown["vectors"][..., -given:]))
     columns |= history_columns(batch, behavior_count(sizes), window)
     if followed is not None:
-        columns |= dict(zip(SCALARS[: followed.shape[-1]], real(batch, followed).T, strict=True))
+        columns |= dict(zip(followed.names, real(batch, followed.values).T, strict=True))
     values = np.stack([np.asarray(column, np.float32) for column in columns.values()], axis=1)
     return Matrix(values, tuple(columns), (*IDS, *own))
 

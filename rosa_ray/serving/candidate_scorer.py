@@ -9,13 +9,12 @@ import numpy as np
 import torch
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features import UserRows, collate, encode_users
+from rosa_ray.features import EVENT_COLUMNS, UserRows, collate, encode_users
 from rosa_ray.models import Predictions, UserBatch
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.schema.own_columns import prefix_of
 from rosa_ray.serving.model import ServedModel
 from rosa_ray.serving.request_features import event_columns, no_events, one_user
-from rosa_ray.store import STATE_EVENT_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class History:
     """What ads are scored against: C events, at most those the model counts, and the states of the last S of them.
 
     Attributes:
-        events: `STATE_EVENT_COLUMNS` of the events, and shared columns of their items where these are known, each (C,).
+        events: `EVENT_COLUMNS` of the events, and shared columns of their items where these are known, each (C,).
         states: float32 (S, D), S at most the window and at most C.
     """
 
@@ -33,7 +32,7 @@ class History:
     @classmethod
     def of(cls, events: Columns, states: np.ndarray, score_events: int) -> "History":
         """The last `score_events` of a timeline that the states end with."""
-        names = (*STATE_EVENT_COLUMNS, *filter(prefix_of, events))
+        names = (*EVENT_COLUMNS, *filter(prefix_of, events))
         return cls({name: events[name][-score_events:] for name in names}, states)
 
     def preceded_by(self, timeline: Columns, score_events: int) -> "History":
@@ -43,7 +42,7 @@ class History:
         before = timeline["time_us"] < self.events["time_us"].min(initial=np.iinfo(np.int64).max)
         if room <= 0 or not before.any():
             return self
-        earlier = {name: timeline[name][before][-room:] for name in STATE_EVENT_COLUMNS}
+        earlier = {name: timeline[name][before][-room:] for name in EVENT_COLUMNS}
         events = {name: np.concatenate([earlier[name], values]) for name, values in self.events.items()}
         return History(events, self.states)
 
@@ -87,9 +86,7 @@ class CandidateScorer:
 
     def empty_history(self) -> History:
         """Return the history of a user without states."""
-        nothing = no_events()
-        none = {name: nothing[name] for name in STATE_EVENT_COLUMNS}
-        return History(none, self._no_states())
+        return History(no_events(), self._no_states())
 
     def whole_history(self, events: Columns) -> History:
         """Return a timeline as a ranker reads it that keeps no states."""

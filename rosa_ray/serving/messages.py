@@ -54,7 +54,7 @@ class OfflineStates:
 
     Attributes:
         model_version: of the model that encoded them.
-        events: `STATE_EVENT_COLUMNS` of the encoded events, each (C,), C at most the window.
+        events: `EVENT_COLUMNS` of the encoded events, each (C,), C at most the window.
         states: float32 (C, D).
         stale: a late event landed before the last encoded one.
         events_since: events that came after the last encoded one.

@@ -4,7 +4,6 @@ from rosa_ray.store.backends import store_kinds
 from rosa_ray.store.config import StoreConfig
 from rosa_ray.store.factory import open_store
 from rosa_ray.store.protocol import (
-    STATE_EVENT_COLUMNS,
     ApplyResult,
     HeldGeneration,
     LoadProgress,
@@ -19,7 +18,6 @@ from rosa_ray.store.protocol import (
 )
 
 __all__ = [
-    "STATE_EVENT_COLUMNS",
     "ApplyResult",
     "HeldGeneration",
     "LoadProgress",

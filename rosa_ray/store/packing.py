@@ -10,21 +10,22 @@ from rosa_ray.arrays import Columns
 from rosa_ray.features import EVENT_COLUMNS, Counters
 from rosa_ray.features.records import own_parts
 from rosa_ray.schema import MISSING_KEY
-from rosa_ray.store.protocol import STATE_EVENT_COLUMNS
 
 EVENT_RECORD = np.dtype(
     [(name, np.dtype(type_.to_pandas_dtype()).newbyteorder("<")) for name, type_ in EVENT_COLUMNS.items()]
 )
-"""One event of a timeline, 29 bytes; its id lies beside, since ids vary in length."""
+"""One event, 29 bytes; ids of a timeline's lie beside, since they vary in length."""
 
-STATE_EVENT_RECORD = np.dtype([(name, EVENT_RECORD[name]) for name in STATE_EVENT_COLUMNS])
-"""The event of a state, 25 bytes."""
+_UNPRICED_RECORD = np.dtype([(name, EVENT_RECORD[name]) for name in EVENT_RECORD.names or () if name != "price"])
+"""The event of a state as earlier versions wrote it."""
 
 _STATES_HEADER = struct.Struct("<HHB")
 _WIDTHS = ("<i1", "<i2", "<i4", "<i8")
 _WIDEST = np.array([np.iinfo(width).max for width in _WIDTHS])
 _ENCODE_IDS = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _DTYPES: tuple[type[np.floating], ...] = (np.float16, np.float32)
+_PRICED = len(_DTYPES)
+"""What is added to the code of a number's type where events have prices."""
 
 
 def pack_events(events: Columns) -> np.ndarray:
@@ -91,23 +92,23 @@ def ids_of_json(event_ids: str) -> list[str]:
 
 
 def pack_states(events: Columns, states: np.ndarray, dtype: str) -> bytes:
-    """C states of width D with their events' `STATE_EVENT_COLUMNS`: 5 + C·(25 + 2·D) bytes in float16."""
+    """C states of width D with their events' `EVENT_COLUMNS`: 5 + C·(29 + 2·D) bytes in float16."""
     code = [np.dtype(known).name for known in _DTYPES].index(dtype)
-    records = np.empty(len(states), STATE_EVENT_RECORD)
-    for name in STATE_EVENT_COLUMNS:
-        records[name] = events[name]
     stored = np.ascontiguousarray(states, np.dtype(dtype).newbyteorder("<"))
-    return _STATES_HEADER.pack(*states.shape, code) + records.tobytes() + stored.tobytes()
+    return _STATES_HEADER.pack(*states.shape, code + _PRICED) + pack_events(events).tobytes() + stored.tobytes()
 
 
 def unpack_states(packed: bytes) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Columns `STATE_EVENT_COLUMNS`, each (C,), and states float32 (C, D)."""
+    """Columns `EVENT_COLUMNS`, each (C,), and states float32 (C, D); prices are NaN where they were not kept."""
     count, width, code = _STATES_HEADER.unpack_from(packed)
     at = _STATES_HEADER.size
-    records = np.frombuffer(packed, STATE_EVENT_RECORD, count, at)
-    stored = np.dtype(_DTYPES[code]).newbyteorder("<")
+    records = np.frombuffer(packed, EVENT_RECORD if code >= _PRICED else _UNPRICED_RECORD, count, at)
+    stored = np.dtype(_DTYPES[code % _PRICED]).newbyteorder("<")
     states = np.frombuffer(packed, stored, count * width, at + records.nbytes).astype(np.float32)
-    return {name: np.ascontiguousarray(records[name]) for name in STATE_EVENT_COLUMNS}, states.reshape(count, width)
+    events = {name: np.ascontiguousarray(records[name]) for name in records.dtype.names or ()}
+    if code < _PRICED:
+        events["price"] = np.full(count, np.nan, EVENT_RECORD["price"])
+    return events, states.reshape(count, width)
 
 
 def pack_counters(counters: Counters, chunk_buckets: int) -> tuple[np.ndarray, np.ndarray, list[bytes]]:

@@ -33,9 +33,6 @@ from rosa_ray.features.ad_changes import AdLog
 from rosa_ray.features.changes import Changes
 from rosa_ray.units import MINUTE_US
 
-STATE_EVENT_COLUMNS = ("time_us", "item_key", "category_key", "behavior")
-"""What is kept of an encoded event beside its state: what an ad compares itself with."""
-
 NEVER_US = -(2**63)
 """Before all times."""
 
@@ -105,7 +102,7 @@ class StoredStates:
     Attributes:
         model_version: whose encoder.
         event_id: of the last encoded event, at `events["time_us"][-1]`.
-        events: `STATE_EVENT_COLUMNS` (C,), of the events the states belong to.
+        events: `EVENT_COLUMNS` (C,), of the events the states belong to.
         states: float32 (C, D).
         stale: an event arrived since that lies before the last encoded one, so that a new encoding would differ.
     """
@@ -219,7 +216,7 @@ class StateBlock:
         user_key: int64 (U,); users without events are left out.
         state_offsets: int64 (U + 1,).
         event_id: object (U,), of each user's last encoded event.
-        events: `STATE_EVENT_COLUMNS`, each (C,).
+        events: `EVENT_COLUMNS`, each (C,).
         states: float (C, D).
     """
 

@@ -118,6 +118,7 @@ def state_block(rows: list[tuple[str, str, int]], user: str, width: int = 3) -> 
             "item_key": np.arange(count) * 3,
             "category_key": -np.arange(count),
             "behavior": np.arange(count, dtype=np.int8) % 4,
+            "price": np.arange(count, dtype=np.float32) / 3,
         },
         states=np.arange(count * width, dtype=np.float32).reshape(count, width) / 7,
     )

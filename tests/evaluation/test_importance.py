@@ -226,7 +226,9 @@ def test_equal_timelines_are_encoded_once_and_scores_stay_the_same(
 
 def test_only_events_that_the_period_can_see_are_kept() -> None:
     users, state = tiny_users(users=40, per_user=20)
-    ranker = build_ranker("rosa", SETTINGS | {"within_category": False}, state.table_sizes, state.base_rates)
+    ranker = build_ranker(
+        "rosa", SETTINGS | {"within_category": False, "prices": False}, state.table_sizes, state.base_rates
+    )
     test = users.select(Split.TEST)
     context, time_us = context_events(ranker), test.impressions["time_us"]
     fewer = of_period(test, BOUNDS.test_us, int(time_us.max()) + 1, context)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rosa_ray.features import EncodedUsers, batch_users, collate, cut_long_users
-from rosa_ray.features.batching import LABELS
+from rosa_ray.features.batching import IMPRESSION_INPUTS, LABELS
 from rosa_ray.features.encoding import owners
 from rosa_ray.features.pieces import PIECE_CELLS, PIECE_ROWS, WHOLE_CELLS, WHOLE_ROWS
 
@@ -105,10 +105,9 @@ def test_work_is_linear_in_the_length_of_a_user(lengths: tuple[int, int]) -> Non
 def test_rows_of_a_batch_know_which_user_they_are_a_piece_of() -> None:
     users = users_of([(WHOLE_ROWS + 1, 9), (5, 3)])
     columns = {name: np.zeros(len(users.dense)) for name in set(LABELS) - {"expected_cost"}}
-    names = ("item", "category", "behavior", "gap", "hour", "weekday", "item_key", "category_key")
+    names = ("item", "category", "behavior", "gap", "hour", "weekday", "item_key", "category_key", "log_price")
     others = {name: np.zeros(len(users.events["time_us"]), np.int64) for name in names}
-    ads = ("time_us", "item", "category", "campaign", "device", "region", "bid_bucket", "price_bucket", "hour")
-    shown = {name: np.zeros(len(users.dense), np.int64) for name in (*ads, "weekday", "item_key", "category_key")}
+    shown = {name: np.zeros(len(users.dense), np.int64) for name in set(IMPRESSION_INPUTS) - {"visible"}}
     impressions = {**users.impressions, **shown, **columns, "expected_cost": columns["cost"]}
     cut = cut_long_users(
         dataclasses.replace(users, events={**users.events, **others}, impressions=impressions), CONTEXT

@@ -28,7 +28,10 @@ def one_user(events: Sequence[Event], shown: Sequence[tuple[float, int, int]]) -
             "item_key": item.astype(np.int64),
             "category_key": category.astype(np.int64),
             "behavior": behavior.astype(np.int64),
-            **{name: np.zeros(len(events), np.int64) for name in ("item", "category", "gap", "hour", "weekday")},
+            **{
+                name: np.zeros(len(events), np.int64)
+                for name in ("item", "category", "gap", "hour", "weekday", "log_price")
+            },
         },
         impression_offsets=np.array([0, len(shown)]),
         impressions={

@@ -19,9 +19,10 @@ from rosa_ray.models.item_vectors import (
     ItemVectors,
     event_hours,
 )
-from rosa_ray.models.transitions import HORIZONS, Pairs, Transitions
+from rosa_ray.models.pairs import Pairs
+from rosa_ray.models.transitions import HORIZONS, Transitions
 from rosa_ray.schema import FOLDS
-from rosa_ray.units import HOUR_US
+from rosa_ray.units import HOUR_US, NO_PRICE
 
 SHOES, TENTS = 1, 2
 RED, BLUE = (1, 2, 3), (4, 5, 6)
@@ -36,6 +37,10 @@ def counted(timelines: Sequence[Sequence[int]], folds: Sequence[int]) -> tuple[n
     row = np.array([row for timeline in timelines for row in timeline], np.int64)
     offsets = np.cumsum([0, *(len(timeline) for timeline in timelines)])
     return row, offsets, np.array(folds)
+
+
+def columns_of(row: np.ndarray) -> dict[str, np.ndarray]:
+    return {"item": row, "category": CATEGORY[row], "log_price": np.full_like(row, NO_PRICE)}
 
 
 def vectors_of(
@@ -119,7 +124,7 @@ def test_an_ad_of_an_unknown_item_is_like_nothing() -> None:
 def test_only_the_last_events_of_the_ads_category_are_compared() -> None:
     transitions = Transitions({"item": ROWS, "category": 3}, within_category=True)
     row, offsets, fold = counted(TASTES * 4, [0, 0, 1, 1, 2, 2, 3, 3])
-    transitions.take([transitions.count({"item": row, "category": CATEGORY[row]}, offsets, fold)])
+    transitions.take([transitions.count(columns_of(row), offsets, fold)])
 
     def like(timeline: Sequence[int], ad: int = 1, category: int = SHOES) -> list[float]:
         events = torch.tensor([list(timeline)])
@@ -134,8 +139,8 @@ def test_only_the_last_events_of_the_ads_category_are_compared() -> None:
             {"item": events, "category": torch.from_numpy(CATEGORY)[events], "time_us": hours},
             None,
         )
-        assert told.shape == (1, 1, transitions.width)
-        return told[0, 0, -len(NAMES) :].tolist()
+        assert told.values.shape == (1, 1, transitions.width)
+        return told.values[0, 0, -len(NAMES) :].tolist()
 
     assert min(like([2, 7, 8])) > 0 > max(like([5, 7, 8]))
     assert like([2, 7, 8])[0] == like([2])[0]
@@ -147,15 +152,15 @@ def test_in_training_a_user_reads_the_vectors_of_other_folds_alone() -> None:
     """All events are of fold 0, whose users read none of them."""
     transitions = Transitions({"item": ROWS, "category": 3}, within_category=True)
     row, offsets, fold = counted(TASTES * 4, [0] * 8)
-    transitions.take([transitions.count({"item": row, "category": CATEGORY[row]}, offsets, fold)])
+    transitions.take([transitions.count(columns_of(row), offsets, fold)])
     shown = {name: torch.tensor([[value]] * 2) for name, value in
              (("item", 1), ("category", SHOES), ("visible", 1), ("time_us", HOUR_US))}  # fmt: skip
     events = {name: torch.tensor([[value]] * 2) for name, value in (("item", 2), ("category", SHOES), ("time_us", 0))}
     read_by = torch.tensor([0, 2])
-    own, others = transitions.train()(shown, events, read_by)[:, 0, -len(NAMES) :].tolist()
+    own, others = transitions.train()(shown, events, read_by).values[:, 0, -len(NAMES) :].tolist()
     assert set(own) == {0.0}
     assert min(others) > 0
-    both = transitions.eval()(shown, events, read_by)[:, 0, -len(NAMES) :].tolist()
+    both = transitions.eval()(shown, events, read_by).values[:, 0, -len(NAMES) :].tolist()
     assert both == [others, others]
 
 
@@ -191,7 +196,7 @@ def test_many_items_are_told_apart_too_and_the_same_each_time() -> None:
 def test_weights_are_kept_and_those_without_vectors_refused() -> None:
     given, taken = (Transitions({"item": ROWS, "category": 3}, within_category=True) for _ in range(2))
     row, offsets, fold = counted(TASTES * 4, [0, 0, 1, 1, 2, 2, 3, 3])
-    given.take([given.count({"item": row, "category": CATEGORY[row]}, offsets, fold)])
+    given.take([given.count(columns_of(row), offsets, fold)])
     taken.load_state_dict(given.state_dict())
     assert taken.vectors is not None
     assert given.vectors is not None

@@ -1,17 +1,13 @@
 """What follows what in the events of others: counted by hand on small worlds."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from rosa_ray.models import transitions as module
-from rosa_ray.models.transitions import HORIZONS, KINDS, LATELY, LONG, NAMES, PRIOR_PAIRS, Counted, Pairs, Transitions
-from rosa_ray.schema import FOLDS
+from rosa_ray.models.transitions import HORIZONS, KINDS, LATELY, LONG, NAMES, Counted, Transitions
+from rosa_ray.units import NO_PRICE
 
 A, B, C = 1, 2, 3
 ROWS = 4
@@ -20,24 +16,13 @@ TO_B = [[A, B], [C, A]] * 9
 """Half of all pairs end in B, and all that begin with A do."""
 
 
-def pairs_of(sequences: Sequence[Sequence[int]], folds: Sequence[int], horizon: int) -> Pairs:
-    """Pairs of users with these events, in these folds."""
-    offsets = np.cumsum([0, *(len(sequence) for sequence in sequences)])
-    row = np.array([row for sequence in sequences for row in sequence], np.int64)
-    return Pairs.count(row, offsets, np.array(folds), ROWS, horizon)
-
-
-def lift(pairs: Pairs, first: int, then: int, fold: int | None) -> float:
-    told = None if fold is None else torch.tensor([fold])
-    return float(pairs.log_lift(torch.tensor([first]), torch.tensor([then]), told)[0])
-
-
 def part(sequences: Sequence[Sequence[int]], folds: Sequence[int]) -> Transitions:
     """Items follow each other as given, and categories never."""
     found = Transitions(dict.fromkeys(KINDS, ROWS))
     offsets = np.cumsum([0, *(len(sequence) for sequence in sequences)])
     row = np.array([row for sequence in sequences for row in sequence], np.int64)
-    found.take([found.count({"item": row, "category": np.zeros_like(row)}, offsets, np.array(folds))])
+    columns = {"item": row, "category": np.zeros_like(row), "log_price": np.full_like(row, NO_PRICE)}
+    found.take([found.count(columns, offsets, np.array(folds))])
     return found
 
 
@@ -46,52 +31,19 @@ def read(transitions: Transitions, events: Sequence[int], ad: int, visible: int,
     row = torch.tensor([list(events) or [0]])
     events_of = {"item": row, "category": torch.zeros_like(row)}
     shown = {"item": torch.tensor([[ad]]), "category": torch.tensor([[0]]), "visible": torch.tensor([[visible]])}
-    found = transitions(shown, events_of, torch.tensor([fold]))[0, 0]
+    found = transitions(shown, events_of, torch.tensor([fold])).values[0, 0]
     assert found.shape == (transitions.width,)
     assert found[len(NAMES) :].abs().max() == 0
     return dict(zip(NAMES, found[: len(NAMES)].tolist(), strict=True))
-
-
-def test_a_lift_is_pairs_over_those_expected_of_other_folds() -> None:
-    """Fold 0 has no users. Of 5 pairs A is first of 3 and B second of 3: by chance they were 3 · 3 / 5."""
-    pairs = pairs_of(WORLD, [1, 2, 3], horizon=1)
-    for fold in (0, None):
-        assert lift(pairs, A, B, fold) == pytest.approx(math.log((3 + PRIOR_PAIRS) / (3 * 3 / 5 + PRIOR_PAIRS)))
-        assert lift(pairs, A, C, fold) == pytest.approx(math.log((0 + PRIOR_PAIRS) / (3 * 2 / 5 + PRIOR_PAIRS)))
-        assert lift(pairs, B, A, fold) == pytest.approx(0)
-
-
-def test_the_readers_own_fold_does_not_count() -> None:
-    pairs = pairs_of(WORLD, [1, 2, 3], horizon=1)
-    assert lift(pairs, A, B, 1) == pytest.approx(math.log((2 + PRIOR_PAIRS) / (2 * 2 / 3 + PRIOR_PAIRS)))
-
-
-def test_a_horizon_reaches_over_events_between_and_not_over_users() -> None:
-    pairs = pairs_of([[A, B, C], [A, B, C]], [1, 2], horizon=2)
-    assert pairs.counts.sum() == 6
-    assert lift(pairs, A, C, 0) == pytest.approx(math.log((2 + PRIOR_PAIRS) / (4 * 4 / 6 + PRIOR_PAIRS)))
-    assert lift(pairs, C, A, 0) == pytest.approx(0)
-
-
-def test_a_pair_that_was_seen_once_is_none_and_a_missing_row_says_nothing() -> None:
-    pairs = pairs_of([[A, B], [0, 0, 0]], [1, 1], horizon=1)
-    assert lift(pairs, A, B, 0) == pytest.approx(math.log(PRIOR_PAIRS / (1 + PRIOR_PAIRS)))
-    assert pairs.counts.sum() == 1
-    for first, then in ((0, 0), (0, A), (A, 0)):
-        assert lift(pairs, first, then, 0) == 0
-
-
-def test_of_a_pair_that_others_had_once_nothing_is_read_whatever_the_reader_did() -> None:
-    once = pairs_of([[A, B], [A, B], [C, B]], [1, 2, 3], horizon=1)
-    assert lift(once, A, B, 1) == pytest.approx(math.log(PRIOR_PAIRS / (1 * 2 / 2 + PRIOR_PAIRS)))
 
 
 def test_scalars_of_an_ad_after_the_last_events() -> None:
     transitions = part(WORLD, [1, 2, 3]).train()
     near, far = transitions.pairs["item", HORIZONS[0]], transitions.pairs["item", HORIZONS[1]]
     found = read(transitions, [C, B, A, C], ad=B, visible=3)
-    steps = [lift(far, first, B, 0) for first in (A, B, C)]
-    assert found["next"] == pytest.approx(lift(near, A, B, 0))
+    read_by = torch.tensor([0])
+    steps = [float(far.log_lift(torch.tensor([first]), torch.tensor([B]), read_by)[0]) for first in (A, B, C)]
+    assert found["next"] == pytest.approx(float(near.log_lift(torch.tensor([A]), torch.tensor([B]), read_by)[0]))
     assert [found[f"follow_{n}"] for n in (1, 2, 3)] == pytest.approx(steps)
     assert found["follow_4"] == found["follow_5"] == 0
     assert found["mean_lately"] == found["mean_long"] == pytest.approx(np.mean(steps))
@@ -145,43 +97,6 @@ def test_running_means_of_weights_keep_the_pairs() -> None:
         averaged.update_parameters(model)
     for name, values in model.state_dict().items():
         assert averaged.module.state_dict()[name].equal(values), name
-
-
-def test_the_most_frequent_pairs_are_kept_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_PAIRS", 2)
-    whole = pairs_of([[A, B], [B, C], [C, A]] * 2 + [[B, C], [C, A]], [0] * 8, horizon=1)
-    kept = Pairs.none(ROWS).merge(whole)
-    assert kept.codes.tolist() == [B * ROWS + C, C * ROWS + A]
-    assert kept.before.equal(whole.before)
-
-
-TIMELINES = st.lists(st.lists(st.integers(0, ROWS - 1), max_size=8), min_size=1, max_size=6)
-
-
-@given(TIMELINES, st.integers(0, 5), st.randoms(use_true_random=False))
-def test_parts_in_any_order_are_the_whole(sequences: list[list[int]], cut: int, order: "np.random.Generator") -> None:
-    folds = [number % FOLDS for number in range(len(sequences))]
-    users = list(zip(sequences, folds, strict=True))
-    whole = pairs_of(sequences, folds, 3)
-    parts = [part for part in (users[:cut], users[cut:]) if part]
-    order.shuffle(parts)
-    merged = Pairs.none(ROWS)
-    for some in parts:
-        merged = merged.merge(pairs_of([sequence for sequence, _ in some], [fold for _, fold in some], 3))
-    for name in ("codes", "counts", "before", "after"):
-        assert getattr(merged, name).equal(getattr(whole, name)), name
-
-
-@given(TIMELINES)
-def test_counted_pairs_are_those_of_a_loop(sequences: list[list[int]]) -> None:
-    found, horizon = pairs_of(sequences, [0] * len(sequences), 3), 3
-    expected: dict[int, int] = {}
-    for rows in sequences:
-        for at, first in enumerate(rows):
-            for then in rows[at + 1 : at + 1 + horizon]:
-                if first and then:
-                    expected[first * ROWS + then] = expected.get(first * ROWS + then, 0) + 1
-    assert dict(zip(found.codes.tolist(), found.counts.sum(1).tolist(), strict=True)) == expected
 
 
 def test_nothing_counted_is_read_as_nothing() -> None:

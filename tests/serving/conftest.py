@@ -42,7 +42,7 @@ from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import EncodeQuery
 from rosa_ray.serving.model import ServedModel, load_model
 from rosa_ray.serving.service import RankingService
-from rosa_ray.store import STATE_EVENT_COLUMNS, StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store
+from rosa_ray.store import StateBlock, StoreConfig, StoreVersion, TimelineBlock, open_store
 from rosa_ray.units import DAY_US
 from tests.described import described
 from tests.serving.client import LocalClient
@@ -242,6 +242,6 @@ def states(block: TimelineBlock, model: ServedModel) -> StateBlock:
         user_key=block.user_key,
         state_offsets=np.array(offsets),
         event_id=block.events["event_id"][block.event_offsets[1:] - 1],
-        events={name: block.events[name][rows] for name in STATE_EVENT_COLUMNS},
+        events={name: block.events[name][rows] for name in EVENT_COLUMNS},
         states=np.concatenate(parts),
     )

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from rosa_ray.features import EVENT_COLUMNS
 from rosa_ray.serving.candidate_scorer import History
-from rosa_ray.store import STATE_EVENT_COLUMNS
 
 
 def timeline(*time_us: int) -> dict[str, np.ndarray]:
-    return {name: np.array(time_us) for name in STATE_EVENT_COLUMNS}
+    return {name: np.array(time_us) for name in EVENT_COLUMNS}
 
 
 def test_a_history_keeps_what_the_model_reads() -> None:

@@ -37,7 +37,7 @@ def test_small_counts_take_one_byte_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "size"), [("float16", 5 + 50 * (25 + 128 * 2)), ("float32", 5 + 50 * (25 + 128 * 4))]
+    ("dtype", "size"), [("float16", 5 + 50 * (29 + 128 * 2)), ("float32", 5 + 50 * (29 + 128 * 4))]
 )
 def test_states_take_the_declared_bytes(dtype: str, size: int) -> None:
     states = np.random.default_rng(0).standard_normal((50, 128)).astype(dtype).astype(np.float32)
@@ -47,6 +47,7 @@ def test_states_take_the_declared_bytes(dtype: str, size: int) -> None:
         "item_key": keys[0],
         "category_key": keys[1],
         "behavior": np.arange(50, dtype=np.int8) % 4,
+        "price": np.arange(50, dtype=np.float32) / 3,
     }
     packed = pack_states(events, states, dtype)
     assert len(packed) == size
@@ -56,3 +57,14 @@ def test_states_take_the_declared_bytes(dtype: str, size: int) -> None:
     for name, expected in events.items():
         assert found_events[name].dtype == expected.dtype
         np.testing.assert_array_equal(found_events[name], expected)
+
+
+def test_states_of_earlier_versions_have_no_prices() -> None:
+    """Header, one event of 25 bytes, and a state of two halves, as they were written."""
+    packed = bytes.fromhex("0100020000 0700000000000000 0300000000000000 0500000000000000 02 003c00c0")
+    events, states = unpack_states(packed)
+    assert {name: values.tolist() for name, values in events.items() if name != "price"} == {
+        "time_us": [7], "item_key": [3], "category_key": [5], "behavior": [2],
+    }  # fmt: skip
+    assert np.isnan(events["price"]).all()
+    assert states.tolist() == [[1.0, -2.0]]

@@ -12,6 +12,7 @@ from rosa_ray.schema import fold_of
 from rosa_ray.training.ranks import Ranks
 from rosa_ray.training.reader import ShardReader
 from rosa_ray.training.transitions import count_transitions, fit_transitions
+from rosa_ray.units import NO_PRICE
 from tests.synthetic import encoded_users
 from tests.tiny_users import BOUNDS, tiny_rows, tiny_state
 
@@ -89,7 +90,9 @@ def test_events_after_the_training_period_never_count() -> None:
 
 
 def test_a_worker_without_users_counts_nothing() -> None:
-    assert all(values.sum() == 0 for values in counted().state_dict().values())
+    values_of = counted().state_dict()
+    assert values_of.pop("category_usual_price").unique().tolist() == [NO_PRICE]
+    assert all(values.sum() == 0 for values in values_of.values())
 
 
 def test_a_model_that_reads_none_has_no_weights_more() -> None:

@@ -35,10 +35,12 @@ from rosa_ray.models.transitions import Transitions
 from rosa_ray.models.vector_likeness import VectorLikeness, item_vectors
 from rosa_ray.settings import section
 
-NOT_OF_EVENTS = ("hidden", "recency", "transitions", "within_category", "boosted", "state_scale", "learned_value")
+NOT_OF_EVENTS = (
+    *("hidden", "recency", "transitions", "within_category", "prices", "boosted", "state_scale", "learned_value"),
+)
 """Settings of parts that no event touches: rankers that differ in these alone share one pre-training."""
 
-BEFORE = {"transitions": False, "within_category": False, "boosted": False, "state_scale": 1.0}
+BEFORE = {"transitions": False, "within_category": False, "prices": False, "boosted": False, "state_scale": 1.0}
 """Settings of models that were written before these were known."""
 
 
@@ -87,6 +89,9 @@ class Config:
     within_category: bool = True
     """Tell the heads how like the ad's item is to those that the user met in its category, by vectors of items that
     other users met close together. Needs `transitions`."""
+    prices: bool = True
+    """Tell the heads where the ad's price stands in its category, and against the prices of what the user looked at.
+    Usual prices are counted of other users. Needs `transitions`."""
     boosted: bool = True
     """Blend the click and conversion logits with those of boosted trees. These are fitted after the network, on its
     training period, to counts, rates, matches, ids and what `transitions` tell. Their weights are fitted on the
@@ -148,7 +153,7 @@ class Ranker(nn.Module):
         self.vector_likeness = likeness
         matches += likeness.width if likeness else 0
         matches += Foresight.width + 3 if config.foresight else 0
-        self.transitions = Transitions(sizes, config.within_category) if config.transitions else None
+        self.transitions = Transitions(sizes, config.within_category, config.prices) if config.transitions else None
         matches += self.transitions.width if self.transitions else 0
         self.boosted = Boosted(sizes, config.match_window) if config.boosted else None
         self.heads = TaskHeads(
@@ -225,7 +230,7 @@ class Ranker(nn.Module):
             exact.append(self._foreseen(self.next_event.foresight, states_BTD, batch))
         followed = self.transitions(batch.impressions, batch.events, batch.fold) if self.transitions else None
         if followed is not None:
-            exact.append(followed)
+            exact.append(followed.values)
         match = torch.cat([torch.stack(likeness, dim=-1), *intensity, *exact], dim=-1)
         predictions: Predictions = self.heads(interaction, match, batch)
         return self.boosted(predictions, batch, followed) if self.boosted else predictions

@@ -30,11 +30,11 @@ class StudyConfig:
         "sasrec",
         "trees",
         "trees_transitions",
-        "trees_within_category",
+        "trees_all_counts",
     )
     """Models that `rosa compare` sets beside the configured one: rankers, `din_exact_match`, which is DIN given
-    ROSA-Rec's exact match, and boosted trees, told of transitions, of likeness too, or of neither. The first is the
-    reference, 100 in ROI Gain."""
+    ROSA-Rec's exact match, and boosted trees, told of transitions, of all that ROSA-Rec counts of other users, or of
+    neither. The first is the reference, 100 in ROI Gain."""
     learning_rates: tuple[Annotated[float, Gt(0)], ...] = (5e-4, 1e-3)
     """Learning rates that every variant tries with the first seed. The one with the best monitor on the validation
     period is kept for the other seeds. Empty takes `training.learning_rate`. Boosted trees choose from two rates of

@@ -23,9 +23,9 @@ DIN_EXACT_MATCH, NO_ENCODER = "din_exact_match", "no_encoder"
 ALL_TREES = {
     TREES: ("Boosted trees", TreesConfig()),
     "trees_transitions": ("Boosted trees with transitions", TreesConfig(transitions=True)),
-    "trees_within_category": (
-        "Boosted trees with transitions and likeness",
-        TreesConfig(transitions=True, within_category=True),
+    "trees_all_counts": (
+        "Boosted trees with all counts of others",
+        TreesConfig(transitions=True, within_category=True, prices=True),
     ),
 }
 """Label and settings of boosted trees, by what they are told."""
@@ -113,8 +113,12 @@ def ablation_variants(champion: Tagged, loss: LossConfig, pretrained: bool = Fal
     switches |= {
         _name_of_switch(champion, part): (f"{_given(champion, part)} {label}", _turned(champion, part), {})
         for part, label in (
-            ("transitions", "counted transitions and likeness"),
-            *((("within_category", "likeness within the category"),) if champion.settings.transitions else ()),
+            ("transitions", "all that is counted of others"),
+            *(
+                (("within_category", "likeness within the category"), ("prices", "usual prices"))
+                if champion.settings.transitions
+                else ()
+            ),
             ("boosted", "boosted trees"),
             ("foresight", "foresight"),
             ("field_attention", "attention to fields"),

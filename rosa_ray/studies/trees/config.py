@@ -19,7 +19,9 @@ class TreesConfig:
     Attributes:
         transitions: also how the ad's category and item follow the user's last ones in other users' events.
         within_category: and how like its item is to those that the user met in its category. Needs `transitions`.
+        prices: and where its price stands against those that the user looked at. Needs `transitions`.
     """
 
     transitions: bool = False
     within_category: bool = False
+    prices: bool = False

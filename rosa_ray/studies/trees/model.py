@@ -82,6 +82,6 @@ class TreesScorer(Scorer):
 def _transitions_of(state: Mapping[str, Tensor]) -> Transitions:
     own = {name.removeprefix(_TRANSITIONS): value for name, value in state.items() if name.startswith(_TRANSITIONS)}
     rows = {kind: len(own[f"{kind}_1_before"]) for kind in KINDS}
-    transitions = Transitions(rows, within_category="item_vectors" in own)
+    transitions = Transitions(rows, within_category="item_vectors" in own, prices="category_usual_price" in own)
     transitions.load_state_dict(own)
     return transitions

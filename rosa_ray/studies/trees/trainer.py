@@ -76,7 +76,7 @@ class TreesTrainer:
     def _fit(self, users: EncodedUsers, held_out: EncodedUsers, state: FeatureState) -> TreesModel:
         sizes, training = state.table_sizes, self._job.training
         told = self._job.model.settings
-        transitions = Transitions(sizes, told.within_category) if told.transitions else None
+        transitions = Transitions(sizes, told.within_category, told.prices) if told.transitions else None
         if transitions is not None:
             count_transitions(transitions, [users], Ranks())
         train = users_matrix(users, sizes, WINDOW, transitions)

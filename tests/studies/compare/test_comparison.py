@@ -63,7 +63,7 @@ def test_trees_choose_from_rates_of_their_own_and_stand_in_the_document(tried: l
     rows = {row["name"]: row for row in document["variants"]}
     assert [*rows] == [*MODELS, "rosa"]
     assert rows["trees"]["learning_rate"] in (0.02, 0.05)
-    assert rows["trees"]["settings"] == {"transitions": False, "within_category": False}
+    assert rows["trees"]["settings"] == {"transitions": False, "within_category": False, "prices": False}
     assert all(0.5 < row["mean"]["auc"] < 1 for row in rows.values())
     assert document["verdicts"][0].startswith("ROSA-Rec less the best baseline, ")
     assert read_json(RunDir(str(tmp_path)).study("compare")) == json.loads(json.dumps(document))

@@ -53,7 +53,7 @@ def test_the_strong_baselines_stand_beside_ablations_and_comparisons_alike() -> 
     assert {**baseline.plain_settings(), "exact_match": True} == given.plain_settings()
     assert trees.model == Tagged("trees", TreesConfig(transitions=False))
     assert told.model == Tagged("trees", TreesConfig(transitions=True))
-    assert all_told.model == Tagged("trees", TreesConfig(transitions=True, within_category=True))
+    assert all_told.model == Tagged("trees", TreesConfig(transitions=True, within_category=True, prices=True))
     assert trees.learning_rates == told.learning_rates == all_told.learning_rates
     assert not given.learning_rates
 
