@@ -8,12 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from rosa_ray.arena import Arena, ArenaConfig, Player, Run, figures_of, parse_player
+from rosa_ray.arena.estimates import KINDS, MODEL
 from rosa_ray.config import RunConfig
 from rosa_ray.errors import ConfigError
+from rosa_ray.evaluation.arena_model import ArenaModel
 from rosa_ray.metrics.bootstrap import BootstrapConfig
 from rosa_ray.report.arena import write_arena_page
+from rosa_ray.run_dir import RunDir
 from rosa_ray.settings.plain import to_plain
-from rosa_ray.storage import write_json
+from rosa_ray.storage import absolute, write_json
 
 _WIDTH = 100
 
@@ -43,7 +46,8 @@ def run(config: RunConfig, options: ArenaOptions) -> int:
     """Let every policy choose in the same world, and print what each earned.
 
     Raises:
-        ConfigError: a policy is unknown, or a number does not fit.
+        ConfigError: a policy is unknown, a number does not fit, or a model is of another world.
+        BundleError: a run that a policy names has no model.
     """
     players = [parse_player(name) for name in _listed(options.policies)]
     if not players:
@@ -59,7 +63,9 @@ def run(config: RunConfig, options: ArenaOptions) -> int:
         tick_minutes=options.tick_minutes,
     )
     settings = {"arena": to_plain(arena_config), "simulation": to_plain(simulation)}
-    found = {"settings": settings, **_play(simulation, arena_config, players)}
+    seen = {player.estimates for player in (*players, parse_player(options.base))}
+    models = {name: _opened(name, config) for name in sorted(seen - {*KINDS})}
+    found = {"settings": settings, **_play(simulation, arena_config, players, models)}
     _print(found)
     for path in _listed(options.out):
         if path.endswith(".html"):
@@ -70,13 +76,20 @@ def run(config: RunConfig, options: ArenaOptions) -> int:
     return 0
 
 
-def _play(simulation: Any, arena_config: ArenaConfig, players: list[Player]) -> dict[str, Any]:
+def _opened(name: str, config: RunConfig) -> ArenaModel:
+    """The model of the config's run, or of a run by its directory."""
+    return ArenaModel.open(RunDir(absolute(config.run_dir if name == MODEL else name)).bundle)
+
+
+def _play(
+    simulation: Any, arena_config: ArenaConfig, players: list[Player], models: dict[str, ArenaModel]
+) -> dict[str, Any]:
     with Console(stderr=True).status("drawing users") as status:
 
         def progress(name: str, day: int, days: int) -> None:
             status.update(f"{name}: day {day} of {days}")
 
-        arena = Arena(simulation, arena_config, progress)
+        arena = Arena(simulation, arena_config, progress, models=models)
         if arena_config.budget_share or any(player.name.startswith("hindsight") for player in players):
             arena.set_budgets()
         runs: list[Run] = []

@@ -144,7 +144,10 @@ def bid_ipinyou(
 def arena(
     config: ConfigArgument,
     policies: Annotated[
-        str, typer.Option(help="Names: logging, random, none, roi, profit, ecpm, dual:THETA, threshold, pacing, ...")
+        str,
+        typer.Option(
+            help="Names: logging, random, none, roi, profit, ecpm, dual:THETA, threshold, pacing, ...; @model: as the run's model sees."
+        ),
     ] = "roi,profit,dual:2",
     days: Annotated[int, typer.Option(help="Last days of the log, on which policies choose.")] = 7,
     budget_share: Annotated[

@@ -5,7 +5,7 @@ moves. What differs between policies follows from choices: who saw an ad too oft
 users went another way, their later candidates and events differ too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from time import process_time
@@ -15,7 +15,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from rosa_ray.arena.clusters import clusters_of
-from rosa_ray.arena.estimates import Estimates, Kind, Nightly, Noise, Noisy
+from rosa_ray.arena.estimates import KINDS, Estimates, Model, Nightly, Noise, Noisy
 from rosa_ray.arena.ledger import Ledger
 from rosa_ray.arena.players import Player, parse_player
 from rosa_ray.arena.policies import Known, Logging, Policy
@@ -23,6 +23,7 @@ from rosa_ray.arena.schedule import Round, draw_population, rounds_of
 from rosa_ray.arena.slates import Slates
 from rosa_ray.arena.walk import Walk
 from rosa_ray.arrays import Floats
+from rosa_ray.errors import ConfigError
 from rosa_ray.settings import section, wrong
 from rosa_ray.simulation import SimulationConfig, World, build_world, enact
 from rosa_ray.simulation.clockwork import Clockwork, Recorder
@@ -77,6 +78,7 @@ class Arena:
 
     Args:
         recorder: keeps the days before, see `Clockwork`.
+        models: trained ones that players may see by, by name.
 
     Attributes:
         budget_M: daily budget of each campaign, currency units; infinite without budgets.
@@ -88,15 +90,17 @@ class Arena:
         config: ArenaConfig,
         progress: Progress = lambda *_: None,
         recorder: Recorder | None = None,
+        models: Mapping[str, Model] | None = None,
     ) -> None:
         if config.days >= simulation.days:
             raise wrong(config, "days", f"it must be below simulation.days = {simulation.days}")
         self.simulation, self.config, self._progress = simulation, config, progress
         self.start_us = simulation.end_us - config.days * DAY_US
         world = build_world(simulation)
+        self._models, self._before = models or {}, recorder or (Recorder() if models else None)
         users, self._moments = draw_population(simulation, world)
         rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(5,)))
-        self._clock = Clockwork(simulation, world, users, enact(simulation, world, len(users)), rng, True, recorder)
+        self._clock = Clockwork(simulation, world, users, enact(simulation, world, len(users)), rng, True, self._before)
         ads = len(world.ad_item_A)
         self._noise = Noise(len(users), ads, config.noise, simulation.seed)
         # One model learns from the days before; each policy's own goes on from there.
@@ -139,17 +143,22 @@ class Arena:
 
         Args:
             player: who chooses.
-            recorder: keeps what happens from here on, see `Clockwork`.
+            recorder: keeps what happens from here on, see `Clockwork`. A player with a model needs its own.
             requests: takes the slates with true values, all candidates open.
             label: name for progress; default: the player's.
+
+        Raises:
+            ConfigError: the arena lacks the player's model, or that is of another world.
+            ValueError: a recorder was given for a player with a model.
         """
         started = process_time()
         clock, policy = self._clock.fork(), player.build()
-        clock.recorder = recorder
-        ledger = Ledger(self.start_us, self.config.days, self.budget_M, len(clock.users), self.simulation.regions)
         estimates = self._estimates(player.estimates)
-        all_requests = None if self._recorded is None else estimates.on(self._recorded)
-        policy.fit(Known(self.start_us, self.budget_M, estimates.on(self._day_before), all_requests))
+        if recorder is not None and estimates.recorder is not None:
+            raise ValueError(f"'{player.name}' sees by a model, which keeps what happens itself; give no recorder")
+        clock.recorder = recorder or estimates.recorder
+        ledger = Ledger(self.start_us, self.config.days, self.budget_M, len(clock.users), self.simulation.regions)
+        policy.fit(Known(self.start_us, self.budget_M, self._day_before, self._recorded, estimates.on))
         clusters = self.cluster_UC if policy.reads_clusters else self._one_cluster
         walk = Walk(self._moments, clock, policy, estimates, ledger, self._impressions_A, clusters, requests)
         day = 0
@@ -160,7 +169,11 @@ class Arena:
             walk.advance(part)
         return Run(player.name, ledger, policy, process_time() - started)
 
-    def _estimates(self, kind: Kind) -> Estimates:
+    def _estimates(self, kind: str) -> Estimates:
+        if kind not in KINDS:
+            if kind not in self._models or self._before is None:
+                raise ConfigError(f"the arena has no model '{kind}'; it has {', '.join(self._models) or 'none'}")
+            return self._models[kind].begin(self.world, self._clock.users, self._before)
         if kind == "nightly":
             return self._learned.fork()
         return Noisy(self._noise) if kind == "noisy" else Estimates()

@@ -1,19 +1,27 @@
 """What a policy is told of candidates: the truth, the truth with errors, or what a model knows that learns every night.
 
-An estimate stands in for a model. Policies of one run may have different ones, see `rosa_ray.arena.players`.
+An estimate stands in for a model. A trained model may take its place, see `Model`. Policies of one run may have
+different ones, see `rosa_ray.arena.players`.
 """
 
 import copy
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 
 from rosa_ray.arena.slates import Slates
 from rosa_ray.arrays import Floats, Ints
+from rosa_ray.simulation.clockwork import Recorder
 from rosa_ray.simulation.response import VIEWABLE
+from rosa_ray.simulation.users import Users
+from rosa_ray.simulation.world import World
 
-Kind = Literal["noisy", "true", "nightly"]
+KINDS = ("noisy", "true", "nightly")
+"""What stands in for a model."""
+
+MODEL = "model"
+"""Name of a trained one."""
 
 PRIOR_CLICKS, PRIOR_CONVERSIONS = 1.5, 2.5
 """What a model that learns every night expects of an ad before its own impressions tell: as if so many clicks, and
@@ -64,6 +72,9 @@ class Estimates:
     nightly = False
     """Whether something is learned at midnight."""
 
+    recorder: Recorder | None = None
+    """Takes what happens from the first day on, where estimates follow from it."""
+
     def on(self, slates: Slates) -> Slates:
         """What is known of requests."""
         nothing = np.zeros(slates.ad_NK.shape)
@@ -78,6 +89,20 @@ class Estimates:
     def fork(self) -> "Estimates":
         """A copy that learns by itself."""
         return self
+
+
+class Model(Protocol):
+    """A trained model that can play."""
+
+    def begin(self, world: World, users: Users, before: Recorder) -> Estimates:
+        """Make its estimates when the first day begins.
+
+        Args:
+            before: what happened until then.
+
+        Raises:
+            ConfigError: it was not trained on a log of this world.
+        """
 
 
 class Noisy(Estimates):

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 from rosa_ray.arena.budgeted import Hindsight, Pacing, Threshold
 from rosa_ray.arena.campaigns import budget_step
-from rosa_ray.arena.estimates import Kind
+from rosa_ray.arena.estimates import KINDS, MODEL
 from rosa_ray.arena.policies import Chain, Choose, Known, Logging, Nothing, Policy, Random, Ranked, as_policy
 from rosa_ray.errors import ConfigError
 from rosa_ray.metrics.scores import Ranking
@@ -38,24 +38,25 @@ class Player:
     Attributes:
         name: as it stands in tables.
         build: makes it anew.
-        estimates: what it sees of clicks and conversions: see `rosa_ray.arena.estimates`.
+        estimates: what it sees of clicks and conversions, one of `KINDS`; or the name of one of the arena's models.
     """
 
     name: str
     build: Callable[[], Policy]
-    estimates: Kind = "noisy"
+    estimates: str = "noisy"
 
     @classmethod
-    def of(cls, name: str, policy: Policy | Choose, estimates: Kind = "noisy") -> "Player":
+    def of(cls, name: str, policy: Policy | Choose, estimates: str = "noisy") -> "Player":
         """A policy that is there, or a function `choose(slates)`. It can play once, where it has a state."""
         return cls(name, lambda: as_policy(policy), estimates)
 
 
 def parse_player(text: str) -> Player:
-    """Read a name such as `roi`, `dual:2`, `profit@true` or `profit+ucb:0.5+explore@nightly`.
+    """Read a name such as `roi`, `dual:2`, `profit@true`, `profit+ucb:0.5+explore@nightly` or `roi@model`.
 
     Behind a score stand steps of `rosa_ray.policy.steps`, in their order. A number behind a step is its first setting;
-    the others are the defaults. `budget` has the budgets of the arena.
+    the others are the defaults. `budget` has the budgets of the arena. Behind the sign stands one of `KINDS`, `model`,
+    or the directory of a run, which has a slash.
 
     Raises:
         ConfigError: there is no such policy, score or step, or a number does not fit.
@@ -66,9 +67,14 @@ def parse_player(text: str) -> Player:
     'profit'
     """
     name, at, estimates = text.partition("@")
-    if at and estimates not in get_args(Kind):
-        raise ConfigError(f"policy '{text}' asks for '{estimates}' estimates; give @true, @noisy or @nightly")
-    seen: Kind = estimates or "noisy"  # type: ignore[assignment]
+    if at and estimates not in (*KINDS, MODEL) and "/" not in estimates:
+        known = ", ".join(f"@{kind}" for kind in (*KINDS, MODEL))
+        raise ConfigError(
+            f"policy '{text}' asks for '{estimates}' estimates; give {known}, or the directory of a run: @./runs/a"
+        )
+    if name == "hindsight" and at and estimates not in KINDS:
+        raise ConfigError(f"policy '{text}': hindsight knows all requests beforehand, and no model does")
+    seen = estimates or "noisy"
     score, *steps = name.split("+")
     ranking = _ranking(text, score)
     if ranking is None and (steps or score not in BUILT_IN):

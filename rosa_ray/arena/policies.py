@@ -6,6 +6,7 @@ A policy chooses a candidate of every request, or none. `fit` and `tell` do noth
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -26,15 +27,27 @@ class Known:
     Attributes:
         start_us: first instant of it, microseconds UTC, a midnight.
         budget_M: what each campaign may spend a day, currency units; infinite without budgets.
-        day_before: the requests of the day before, as the policy estimates them.
-        all_requests: those of all days to come, as far as they follow from the base policy. Only a reference in
-            hindsight may read them; None where no policy of the run is one.
+        true_day_before: the requests of the day before with what is true of them.
+        true_requests: those of all days to come, as far as they follow from the base policy; None where no policy of
+            the run needs them.
+        estimate: what the policy knows of requests.
     """
 
     start_us: int
     budget_M: Floats
-    day_before: Slates
-    all_requests: Slates | None = None
+    true_day_before: Slates
+    true_requests: Slates | None = None
+    estimate: Callable[[Slates], Slates] = lambda slates: slates
+
+    @cached_property
+    def day_before(self) -> Slates:
+        """The requests of the day before, as the policy estimates them."""
+        return self.estimate(self.true_day_before)
+
+    @cached_property
+    def all_requests(self) -> Slates | None:
+        """Those of all days to come, in the same way. Only a reference in hindsight may read them."""
+        return None if self.true_requests is None else self.estimate(self.true_requests)
 
     def day_of(self, time_us: Ints) -> Ints:
         """Number of the day, from 0."""

@@ -33,6 +33,8 @@ class Slates:
         cluster_NC: how much each user belongs to each cluster of users, float64 (n, c), rows summing to 1; one cluster
             for policies that do not read it.
         region: group of each user, int64 (n,).
+        device: kind of device of each request, int64 (n,).
+        bid_NK: currency units per impression.
         untold_click_NK, untold_conversion_NK: part of both logits that only impressions of the ad tell; 0 in what
             policies see.
     """
@@ -54,6 +56,8 @@ class Slates:
     impressions_NK: Floats
     cluster_NC: Floats
     region: Ints
+    device: Ints
+    bid_NK: Floats
     untold_click_NK: Floats
     untold_conversion_NK: Floats
 
@@ -147,6 +151,8 @@ def true_slates(
         impressions_NK=impressions_A[ad_NK],
         cluster_NC=cluster_NC,
         region=region,
+        device=offers.device_N,
+        bid_NK=offers.bid_NK,
         untold_click_NK=nothing if offers.untold_click_NK is None else offers.untold_click_NK,
         untold_conversion_NK=nothing if offers.untold_conversion_NK is None else offers.untold_conversion_NK,
     )

@@ -37,7 +37,7 @@ from rosa_ray.features.records import (
     record_keys,
     records_of,
 )
-from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows, is_logged
+from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows, impression_columns, is_logged
 from rosa_ray.features.state import FeatureState
 from rosa_ray.features.views import VIEWS
 
@@ -77,6 +77,7 @@ __all__ = [
     "fold_events",
     "fold_impressions",
     "fold_records",
+    "impression_columns",
     "impression_records",
     "is_logged",
     "keyed_events",

@@ -13,6 +13,7 @@ from rosa_ray.features import (
     Split,
     UserRows,
     expected_cost,
+    impression_columns,
     read_dense,
 )
 from rosa_ray.features.counting import dense_views, key_columns, read_views
@@ -55,23 +56,19 @@ def candidate_columns(
         own: declared columns of the candidates, as user rows hold them.
     """
     count = len(bid)
-    known = {
-        "time_us": np.full(count, time_us),
-        "split": np.full(count, Split.POLICY),
-        "ad_key": ads["ad_key"],
-        "item_key": ads["item_key"],
-        "category_key": ads["category_key"],
-        "campaign_key": ads["campaign_key"],
-        "device_key": np.full(count, hash_id(device)),
-        "region_key": np.full(count, hash_id(region)),
-        "weight": np.ones(count),
-        "conversion_weight": np.ones(count),
-        "bid": bid,
-        "price": ads["price"],
-        "expected_cost": expected_cost,
-    }
-    types = {name: type_.to_pandas_dtype() for name, type_ in IMPRESSION_COLUMNS.items()}
-    columns = {name: np.asarray(known.get(name, np.zeros(count)), types[name]) for name in IMPRESSION_COLUMNS}
+    columns = impression_columns(
+        time_us=np.full(count, time_us),
+        split=np.full(count, Split.POLICY),
+        ad_key=ads["ad_key"],
+        item_key=ads["item_key"],
+        category_key=ads["category_key"],
+        campaign_key=ads["campaign_key"],
+        device_key=np.full(count, hash_id(device)),
+        region_key=np.full(count, hash_id(region)),
+        bid=bid,
+        price=ads["price"],
+        expected_cost=expected_cost,
+    )
     return columns | dict(own or {})
 
 

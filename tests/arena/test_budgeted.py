@@ -39,7 +39,7 @@ def test_hindsight_finds_what_trying_everything_finds():
     rng = np.random.default_rng(5)
     revenue, cost = rng.uniform(1, 9, (7, 2)), np.ones((7, 2))
     made = slates(revenue, cost, campaign_NK=np.tile([0, 1], (7, 1)))
-    told = known([2.0, 1.0], all_requests=made)
+    told = known([2.0, 1.0], true_requests=made)
     most = max(
         sum(revenue[n, slot] - 1 for n, slot in enumerate(choice) if slot >= 0)
         for choice in product((-1, 0, 1), repeat=7)
@@ -58,10 +58,10 @@ def test_prices_differ_by_day_and_are_1_where_budgets_suffice():
     time_us = np.r_[np.arange(10), DAY_US + np.arange(10)]
     made = slates(revenue, np.ones((20, 1)), time_us=time_us, campaign_NK=np.zeros((20, 1), int))
     made = replace(made, win_NK=np.r_[np.ones(10), np.full(10, 0.2)][:, None])
-    prices, _ = dual_prices(known([3.0], all_requests=made), made)
+    prices, _ = dual_prices(known([3.0], true_requests=made), made)
     assert 8 < prices[0, 0] < 10
     assert prices[1, 0] == 1.0
-    assert dual_prices(known([np.inf], all_requests=made), made)[0].tolist() == [[1.0], [1.0]]
+    assert dual_prices(known([np.inf], true_requests=made), made)[0].tolist() == [[1.0], [1.0]]
 
 
 def test_hindsight_without_the_requests_says_so():

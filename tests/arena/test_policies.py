@@ -70,7 +70,11 @@ def test_a_chain_of_steps_chooses_in_the_order_of_time():
         ("dual:x", "policy 'dual:x' needs a theta from 0 up"),
         ("dual:-1", "needs a theta from 0 up"),
         ("dual:nan", "needs a theta from 0 up"),
-        ("roi@best", "policy 'roi@best' asks for 'best' estimates; give @true, @noisy or @nightly"),
+        (
+            "roi@best",
+            "'roi@best' asks for 'best' estimates; give @noisy, @true, @nightly, @model, or the directory",
+        ),
+        ("hindsight@model", "policy 'hindsight@model': hindsight knows all requests beforehand, and no model does"),
         ("best+floor", "policy 'best[+]floor' is unknown"),
         ("random+floor", "policy 'random[+]floor' is unknown; .* with steps behind a score such as roi[+]floor"),
         ("roi+flor", "policy 'roi[+]flor' has no step 'flor'; steps are budget, diversity"),

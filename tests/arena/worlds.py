@@ -45,6 +45,8 @@ def slates(revenue_NK: Any, cost_NK: Any, campaign_NK: Any = None, time_us: Any 
         impressions_NK=np.zeros(shape),
         cluster_NC=np.ones((shape[0], 1)),
         region=np.zeros(shape[0], int),
+        device=np.zeros(shape[0], int),
+        bid_NK=cost_NK,
         untold_click_NK=np.zeros(shape),
         untold_conversion_NK=np.zeros(shape),
     )

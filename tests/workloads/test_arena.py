@@ -43,6 +43,17 @@ def test_without_budgets_no_overspend_is_printed(capsys: pytest.CaptureFixture[s
     assert "1 days, no budgets, at true values" in printed
 
 
+def test_a_model_that_is_not_there_is_one_line_and_another_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rosa("--policies", "roi@model", "--set", f"run_dir={tmp_path}") == 6
+    error = capsys.readouterr().err
+    assert (
+        error
+        == f"error: bundle {tmp_path}/bundle: no manifest.json there; give the bundle directory of a trained run\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
