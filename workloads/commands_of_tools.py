@@ -146,7 +146,7 @@ def arena(
     policies: Annotated[
         str,
         typer.Option(
-            help="Names: logging, random, none, roi, profit, ecpm, dual:THETA, threshold, pacing, ...; @model: as the run's model sees."
+            help="Names: logging, random, none, roi, ecpm, dual:THETA, threshold, ...; roi@model: by the run's model."
         ),
     ] = "roi,profit,dual:2",
     days: Annotated[int, typer.Option(help="Last days of the log, on which policies choose.")] = 7,
