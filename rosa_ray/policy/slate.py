@@ -5,6 +5,7 @@ Shape legend: N candidates.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -64,7 +65,7 @@ class Slate:
             return self
         return replace(self, shown=self.shown & ~dropped, said=self._said(step, why))
 
-    @property
+    @cached_property
     def order(self) -> Ints:
         """Rows of the shown candidates by falling score, int64 (M,). A drawn one is first, wherever it stands.
 
