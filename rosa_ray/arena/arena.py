@@ -100,7 +100,8 @@ class Arena:
         self._models, self._before = models or {}, recorder or (Recorder() if models else None)
         users, self._moments = draw_population(simulation, world)
         rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(5,)))
-        self._clock = Clockwork(simulation, world, users, enact(simulation, world, len(users)), rng, True, self._before)
+        laws = enact(simulation, world, users.region_N)
+        self._clock = Clockwork(simulation, world, users, laws, rng, True, self._before)
         ads = len(world.ad_item_A)
         self._noise = Noise(len(users), ads, config.noise, simulation.seed)
         # One model learns from the days before; each policy's own goes on from there.

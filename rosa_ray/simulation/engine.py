@@ -45,7 +45,7 @@ def simulate_chunk(config: SimulationConfig, world: World, chunk: int) -> ChunkL
     """Simulate the users of one chunk; depends on the config and the chunk's number alone."""
     users, timetable, rng = draw_chunk(config, world, chunk)
     recorder = Recorder()
-    clock = Clockwork(config, world, users, enact(config, world, len(users), chunk), rng, recorder=recorder)
+    clock = Clockwork(config, world, users, enact(config, world, users.region_N, chunk), rng, recorder=recorder)
     for step in range(timetable.time_us_NL.shape[1]):
         _advance(clock, timetable, step)
     return ChunkLog(users, *recorder.columns())

@@ -289,11 +289,14 @@ def test_who_is_reached_is_counted_by_what_requests_say_of_their_users(scorer_of
         "group": north_and_south,
         "requests": hundred,
         "first": hundred * [1, 0],
+        "worth_day": day[:1],
+        "worth_first": hundred[:1],
+        "worth_micros": hundred[:1] * 1_000_000,
     }
     fairness.merge(skew)
     said = rank(client, context={"region": "north"})["policy"]["fairness"]
     assert said["per"] == "region"
-    assert said["scaled"] > 0
+    assert said["moved"] > 0
     assert "fairness" not in rank(client, context={"region": "elsewhere"})["policy"]
 
 

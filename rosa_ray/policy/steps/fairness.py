@@ -2,12 +2,13 @@
 
 Ranking by what an impression brings may hide a campaign from a region or a device, though nobody asked for that (Ali et
 al. 2019, Discrimination through Optimization). The step compares two shares of each group: among the requests that a
-campaign had a candidate in, and among the first places that it took. It multiplies the expected revenue of the
-campaign's ads by the ratio of the first to the second, to a power (Timmaraju et al. 2023, Towards Fairness in
-Personalized Ads).
+campaign had a candidate in, and among the first places that it took (variance reduction; Timmaraju et al. 2023, Towards
+Fairness in Personalized Ads). So many first places as the group lacks, so much dearer is one there: a price in money is
+added to the score. It is the dual of the constraint that both shares are the same, by dual ascent, whose gradients sum
+to what is lacking. No other way to even out gives up less revenue than prices that are added (Lagrange).
 
-It reads counts with noise, and reads them anew only once so many further requests have come. Ratios that the noise may
-explain count for less. A replica counts what it answered itself.
+It reads counts with noise, and reads them anew only once so many further requests have come. What noise may explain has
+no price. A replica counts what it answered itself.
 """
 
 from collections.abc import Mapping
@@ -20,30 +21,32 @@ from rosa_ray.arrays import Floats
 from rosa_ray.policy.slate import Shown, Slate
 from rosa_ray.schema.keys import hash_id
 from rosa_ray.settings import section
-from rosa_ray.units import DAY_US
+from rosa_ray.units import DAY_US, MICROS_PER_UNIT
 
 SCORES = ("dual", "profit", "ecpm")
 MOST_GROUPS = 256
 """Groups of a day that are counted. Callers name them, so requests of further ones are left alone."""
 
-
 _COUNTED = ("day", "campaign_key", "group", "requests", "first")
+_WORTH = ("worth_day", "worth_first", "worth_micros")
 
 
 @section("serving.policy.*")
 class Config:
     """Whose groups are evened out, and how. It needs a score in money: `dual`, `profit` or `ecpm`."""
 
-    strength: Annotated[float, Gt(0)] = 2.0
-    """Power of the ratio of shares. The higher, the nearer to the audience, and the dearer."""
+    strength: Annotated[float, Gt(0)] = 0.05
+    """What a first place that a group lacks adds to the score of the next one, in mean expected revenues of a first
+    place. The higher, the sooner it is made up for, and the dearer."""
     per: Literal["region", "device"] = "region"
     """What tells groups apart: what the request's context says. Requests that say nothing are left alone."""
-    tolerance: Annotated[float, Ge(0), Le(1)] = 0.04
-    """A campaign is left alone as long as at most this share of its first places would have to go to other groups."""
+    tolerance: Annotated[float, Ge(0), Le(1)] = 0.05
+    """A campaign is left alone as long as at most this share of its first places would have to go to other groups. Only
+    what is beyond it has a price."""
     campaigns: tuple[str, ...] = ()
     """Campaigns that are evened out, by id. Empty takes all."""
-    most: Annotated[float, Ge(1)] = 4.0
-    """An expected revenue is multiplied or divided by this at most."""
+    most: Annotated[float, Gt(0)] = 2.0
+    """A score is raised or lowered by so many mean expected revenues of a first place at most."""
     batch: Annotated[int, Ge(1)] = 200
     """Requests of a campaign between two readings of its counts."""
     noise: Annotated[float, Ge(0)] = 1.0
@@ -56,9 +59,10 @@ class Config:
 
 
 class Rule:
-    """Scales expected revenue by campaign and group.
+    """Adds a price to the score, by campaign and group.
 
-    The state is counts by day, group and campaign: requests, and first places.
+    The state is counts by day, group and campaign: requests, and first places. By day it is also how many first places
+    there were, and the sum of their expected revenue in millionths.
     """
 
     def __init__(self, config: Config, name: str = "fairness") -> None:
@@ -66,20 +70,21 @@ class Rule:
         self._named = {hash_id(one) for one in config.campaigns}
         self._days: dict[int, dict[int, dict[int, list[int]]]] = {}
         self._requests: dict[int, int] = {}
-        self._factors: dict[int, dict[int, float]] = {}
+        self._prices: dict[int, dict[int, float]] = {}
+        self._worth: dict[int, list[int]] = {}
 
     def apply(self, slate: Slate) -> Slate:
         """The slate with scores that count whom campaigns have reached so far."""
         group = slate.audience.get(self.config.per)
-        factors = None if group is None else self._factors.get(group)
-        if factors is None:
+        prices = None if group is None else self._prices.get(group)
+        if prices is None:
             return slate
-        factor = np.array([factors.get(campaign, 1.0) for campaign in slate.campaign_key.tolist()])
-        scaled = int((factor != 1).sum())
-        if not scaled:
+        price = np.array([prices.get(campaign, 0.0) for campaign in slate.campaign_key.tolist()])
+        moved = int((price != 0).sum())
+        if not moved:
             return slate
-        score: Floats = slate.score + (factor - 1) * slate.revenue
-        return slate.with_score(score, self.name, {"per": self.config.per, "scaled": scaled})
+        score: Floats = slate.score + price * self._mean_revenue()
+        return slate.with_score(score, self.name, {"per": self.config.per, "moved": moved})
 
     def answered(self, slate: Slate, now_us: int) -> None:
         """Count a request: who could have been first, and who was."""
@@ -94,6 +99,8 @@ class Rule:
             return
         cells, first = groups.setdefault(group, {}), slate.order[:1]
         reached = int(slate.campaign_key[first[0]]) if first.size else None
+        if first.size:
+            self._add_worth(now_us // DAY_US, 1, round(float(slate.revenue[first[0]]) * MICROS_PER_UNIT))
         for campaign in campaigns:
             self._count(cells, campaign, 1, int(campaign == reached))
             if self._is_due(campaign):
@@ -103,7 +110,12 @@ class Rule:
         """Answers are counted, not impressions: these do not say whom they reached."""
 
     def snapshot(self) -> dict[str, Any]:
-        """Counts of the days that are remembered: day, campaign_key, group, requests and first, int64 (n,)."""
+        """Counts of the days that are remembered.
+
+        Returns:
+            day, campaign_key, group, requests and first, int64 (n,); and worth_day, worth_first and worth_micros, int64
+            (d,).
+        """
         rows = sorted(
             (day, campaign, group, *counts)
             for day, groups in self._days.items()
@@ -111,7 +123,8 @@ class Rule:
             for campaign, counts in cells.items()
         )
         columns = np.array(rows, np.int64).reshape(-1, len(_COUNTED)).T
-        return dict(zip(_COUNTED, columns, strict=True))
+        worth = np.array([(day, *sums) for day, sums in sorted(self._worth.items())], np.int64).reshape(-1, 3).T
+        return {**dict(zip(_COUNTED, columns, strict=True)), **dict(zip(_WORTH, worth, strict=True))}
 
     def merge(self, snapshot: Mapping[str, Any]) -> None:
         """Add what another process counted, and read all counts anew."""
@@ -120,6 +133,8 @@ class Rule:
             groups = self._day(day)
             if groups is not None:
                 self._count(groups.setdefault(group, {}), campaign, requests, first)
+        for day, first, micros in np.stack([snapshot[name] for name in _WORTH], axis=1).tolist():
+            self._add_worth(day, first, micros)
         for campaign, requests in self._requests.items():
             if requests >= self.config.batch:
                 self._read(campaign)
@@ -131,6 +146,17 @@ class Rule:
         cell[0] += requests
         cell[1] += first
         self._requests[campaign] = self._requests.get(campaign, 0) + requests
+
+    def _add_worth(self, day: int, first: int, micros: int) -> None:
+        if day in self._days:
+            sums = self._worth.setdefault(day, [0, 0])
+            sums[0] += first
+            sums[1] += micros
+
+    def _mean_revenue(self) -> float:
+        """Mean expected revenue of a first place, whose campaign it was, currency units; 0 before there was one."""
+        first, micros = (sum(sums[at] for sums in self._worth.values()) for at in (0, 1))
+        return micros / MICROS_PER_UNIT / first if first else 0.0
 
     def _day(self, day: int) -> dict[int, dict[int, list[int]]] | None:
         """Counts of a day; None of one that is forgotten."""
@@ -151,10 +177,11 @@ class Rule:
             (group, campaign) for groups in self._days.values() for group, cells in groups.items() for campaign in cells
         }
         kept = {
-            group: {one: by for one, by in factors.items() if (group, one) in known}
-            for group, factors in self._factors.items()
+            group: {one: price for one, price in prices.items() if (group, one) in known}
+            for group, prices in self._prices.items()
         }
-        self._factors = {group: factors for group, factors in kept.items() if factors}
+        self._prices = {group: prices for group, prices in kept.items() if prices}
+        self._worth = {day: sums for day, sums in self._worth.items() if day in self._days}
         campaigns = {campaign for _, campaign in known}
         self._requests = {one: requests for one, requests in self._requests.items() if one in campaigns}
 
@@ -164,7 +191,7 @@ class Rule:
         return requests >= self.config.batch and (requests + campaign) % self.config.batch == 0
 
     def _read(self, campaign: int) -> None:
-        """Read a campaign's counts with noise, and set the factors of its groups."""
+        """Read a campaign's counts with noise, and set the prices of its groups."""
         sums: dict[int, Floats] = {}
         for groups in self._days.values():
             for group, cells in groups.items():
@@ -176,32 +203,26 @@ class Rule:
         rng = np.random.default_rng([self.config.seed, campaign % 2**63, batches])
         told = np.array([sums[group] for group in order])
         asked, first = (told + rng.laplace(0, self.config.noise, told.shape)).T
-        factors = _factors(np.maximum(asked, 0), first, self.config)
-        for group, factor in zip(order, factors.tolist(), strict=True):
-            self._factors.setdefault(group, {})[campaign] = factor
+        prices = _prices(np.maximum(asked, 0), first, self.config)
+        for group, price in zip(order, prices.tolist(), strict=True):
+            self._prices.setdefault(group, {})[campaign] = price
 
 
-def _factors(asked: Floats, first: Floats, config: Config) -> Floats:
-    """Factor of each group's expected revenue, 1 where noise may explain all.
+def _prices(asked: Floats, first: Floats, config: Config) -> Floats:
+    """What is added to the score in each group, in mean revenues; 0 where tolerance and noise may explain all.
 
     Args:
         asked, first: a campaign's requests and first places by group, with noise, (n,).
     """
     places = first.sum()
-    even = np.ones_like(asked)
     if not asked.sum() or places <= 0:
-        return even
-    expected = places * asked / asked.sum()
+        return np.zeros_like(asked)
+    lacking = places * asked / asked.sum() - first
+    moved = np.abs(lacking).sum() / 2
     # Luck is no excuse: who was missed by luck was missed. Noise is one, as nobody was missed by it.
-    variance = 2 * config.noise**2
-    gap = np.abs(first - expected).sum() / 2 / places
-    by_noise = np.sqrt(2 / np.pi * variance) * len(first) / 2 / places
-    if gap - by_noise <= config.tolerance:
-        return even
-    log_ratio = np.log(np.maximum(expected, 1)) - np.log(np.maximum(first, 1))
-    squared = log_ratio**2
-    trust = np.divide(
-        squared, squared + variance / np.maximum(expected, 1) ** 2, out=np.zeros_like(squared), where=squared > 0
-    )
-    factors: Floats = np.clip(np.exp(config.strength * trust * log_ratio), 1 / config.most, config.most)
-    return factors
+    by_noise = 2 * config.noise / np.sqrt(np.pi) * len(first) / 2
+    excused = config.tolerance * places + by_noise
+    if moved <= excused:
+        return np.zeros_like(asked)
+    prices: Floats = np.clip(config.strength * (1 - excused / moved) * lacking, -config.most, config.most)
+    return prices

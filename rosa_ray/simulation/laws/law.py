@@ -49,14 +49,17 @@ class Law:
         simulation: the settings of the log.
         world: what all users share.
         users: how many users the chunk has; `rows` in the hooks are indices below it.
+        region_N: region of each user.
         rng: stream of this law and chunk.
         world_rng: stream of this law, the same in every chunk.
     """
 
-    def __init__(self, law: Tagged, simulation: SimulationConfig, world: World, users: int, chunk: int) -> None:
+    def __init__(
+        self, law: Tagged, simulation: SimulationConfig, world: World, region_N: np.ndarray, chunk: int
+    ) -> None:
         key = crc32(law.name.encode())
         self.name, self.config = law.name, law.settings
-        self.simulation, self.world, self.users = simulation, world, users
+        self.simulation, self.world, self.region_N, self.users = simulation, world, region_N, len(region_N)
         self.world_rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(2, key)))
         self.rng = np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=(3, key, chunk)))
 
@@ -160,13 +163,14 @@ def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
     return other if one is None else one if other is None else one + other
 
 
-def enact(config: SimulationConfig, world: World, users: int = 0, chunk: int = 0) -> Laws:
+def enact(config: SimulationConfig, world: World, region_N: np.ndarray | None = None, chunk: int = 0) -> Laws:
     """Build the laws of a chunk of users, or of the world alone.
 
     Args:
         config: its `laws` say which.
         world: what all users share.
-        users: how many the chunk has.
+        region_N: region of each user of the chunk.
         chunk: its number.
     """
-    return Laws([law_module(law.name).Law(law, config, world, users, chunk) for law in config.laws])
+    regions = np.zeros(0, int) if region_N is None else region_N
+    return Laws([law_module(law.name).Law(law, config, world, regions, chunk) for law in config.laws])

@@ -1,4 +1,4 @@
-"""Whom campaigns reach: factors worked out by hand, counts that merge, and noise that hides one user."""
+"""Whom campaigns reach: prices worked out by hand, counts that merge, and noise that hides one user."""
 
 from dataclasses import replace
 
@@ -13,7 +13,9 @@ from tests.policy.slates import at, equal, slate_of
 NORTH, SOUTH = 0, 2
 FIRST, SECOND = 10, 20
 """Campaigns whose counts are read when a batch of ten is full; others have their turn within the next one."""
-QUIET = {"noise": 0.0, "batch": 10, "strength": 1.0, "most": 100.0, "tolerance": 0.0}
+QUIET = {"noise": 0.0, "batch": 10, "strength": 0.1, "most": 100.0, "tolerance": 0.0}
+MEAN = 3.5
+"""Mean revenue of a first place where both campaigns are first equally often."""
 
 
 def asked(group: int | None, campaign: tuple[int, int] = (FIRST, SECOND), day: int = 20_000) -> Slate:
@@ -33,15 +35,15 @@ def skewed(rule: Rule, requests: int = 60) -> Rule:
     return rule
 
 
-def test_revenue_is_scaled_by_the_audiences_share_over_the_reached_one() -> None:
+def test_every_first_place_that_a_group_lacks_adds_the_same_price() -> None:
     rule = skewed(Rule(Config(**QUIET)))
-    # Of 30 first places 15 are due in the north, where all are, and 15 in the south, where none is: that counts as one.
+    # Of 30 first places 15 are due in the north, where all are, and 15 in the south, where none is.
     north, south = (rule.apply(asked(group)) for group in (NORTH, SOUTH))
-    assert north.score[0] == pytest.approx(3.0 + (15 / 30 - 1) * 4)
-    assert south.score[0] == pytest.approx(3.0 + (15 / 1 - 1) * 4)
+    assert north.score[0] == pytest.approx(3.0 - 15 * 0.1 * MEAN)
+    assert south.score[0] == pytest.approx(3.0 + 15 * 0.1 * MEAN)
     # The second campaign is first in the south alone.
-    assert north.score[1] == pytest.approx(2.0 + (15 / 1 - 1) * 3)
-    assert north.said == {"fairness": {"per": "region", "scaled": 2}}
+    assert north.score[1] == pytest.approx(2.0 + 15 * 0.1 * MEAN)
+    assert north.said == {"fairness": {"per": "region", "moved": 2}}
     assert north.order.tolist() == [1, 0]
 
 
@@ -55,10 +57,34 @@ def test_without_noise_a_group_that_is_served_as_it_asks_keeps_its_score() -> No
     assert rule.apply(asked(NORTH)).score[0] < 3.0
 
 
-def test_power_and_bound() -> None:
-    rule = skewed(Rule(Config(**QUIET | {"strength": 2.0, "most": 4.0})))
-    assert rule.apply(asked(NORTH)).score[0] == pytest.approx(3.0 + ((15 / 30) ** 2 - 1) * 4)
-    assert rule.apply(asked(SOUTH)).score[0] == pytest.approx(3.0 + (4.0 - 1) * 4)
+def test_a_price_is_bounded_to_both_sides() -> None:
+    rule = skewed(Rule(Config(**QUIET | {"most": 0.5})))
+    assert rule.apply(asked(NORTH)).score[0] == pytest.approx(3.0 - 0.5 * MEAN)
+    assert rule.apply(asked(SOUTH)).score[0] == pytest.approx(3.0 + 0.5 * MEAN)
+
+
+def test_evening_out_by_prices_gives_up_the_least_revenue() -> None:
+    """Of all ways to place half of the first places in each group, prices find the one with the most revenue."""
+    rng = np.random.default_rng(0)
+    gain = rng.normal(0, 1, 400) + np.repeat([1.0, -1.0], 200)  # of the first campaign over the second
+    even = sum(np.sort(part)[-100:].sum() for part in (gain[:200], gain[200:]))
+    rule = Rule(Config(noise=0.0, batch=2, strength=0.02, tolerance=0.0))
+    earned, first = 0.0, [0, 0]
+    for turn in range(40):
+        for row in rng.permutation(400):
+            slate = slate_of(
+                [4.0 + gain[row], 4.0],
+                [1.0, 1.0],
+                campaign_key=[FIRST, SECOND],
+                audience={"region": NORTH if row < 200 else SOUTH},
+                time_us=at(day=20_000),
+            )
+            chosen = decide([rule], slate, slate.time_us).order[0]
+            if turn >= 20 and chosen == 0:
+                earned += gain[row] / 20
+                first[int(row >= 200)] += 1
+    assert first[0] == pytest.approx(first[1], rel=0.05)
+    assert earned == pytest.approx(even, rel=0.05)
 
 
 def test_a_campaign_near_its_audience_is_left_alone() -> None:
@@ -70,13 +96,13 @@ def test_a_campaign_near_its_audience_is_left_alone() -> None:
 
 @pytest.mark.parametrize(("rounds", "most"), [(2, 0.25), (5, 0.1), (20, 0.01), (100, 0.0)])
 def test_noise_alone_moves_little(rounds: int, most: float) -> None:
-    """Eight groups that are served as they ask, over many seeds: what a factor changes by more than a fifth."""
+    """Eight groups that are served as they ask, over many seeds: whose score a price moves by a twentieth or more."""
     moved = []
     for seed in range(60):
         rule = Rule(Config(seed=seed, batch=8))
         for number in range(16 * rounds):
             answer(rule, asked(1 + number % 8, (8, 16)), first=int(number // 8 % 2))
-        moved += [abs(rule.apply(asked(one, (8, 16))).score[0] - 3.0) > 0.2 * 4 for one in range(1, 9)]
+        moved += [abs(rule.apply(asked(one, (8, 16))).score[0] - 3.0) > 0.05 * 4 for one in range(1, 9)]
     assert np.mean(moved) <= most
 
 
@@ -147,15 +173,15 @@ def test_two_replicas_together_know_what_one_would() -> None:
         assert one.apply(asked(group)).score.tolist() == whole.apply(asked(group)).score.tolist()
 
 
-def test_noise_moves_factors_by_seed_and_by_little_once_counts_are_large() -> None:
-    def factor(noise: float, seed: int, requests: int) -> float:
+def test_noise_moves_prices_by_seed_and_no_more_however_large_counts_are() -> None:
+    def price(noise: float, seed: int, requests: int) -> float:
         rule = skewed(Rule(Config(**QUIET | {"noise": noise, "seed": seed})), requests)
         return float(rule.apply(asked(NORTH)).score[0] - 3.0)
 
-    assert factor(5.0, 1, 60) != factor(5.0, 2, 60)
-    assert factor(5.0, 1, 60) == factor(5.0, 1, 60)
-    assert abs(factor(5.0, 1, 4000) - factor(0.0, 1, 4000)) < 0.1
-    assert abs(factor(50.0, 1, 60)) < np.inf
+    assert price(2.0, 1, 60) != price(2.0, 2, 60)
+    assert price(2.0, 1, 60) == price(2.0, 1, 60)
+    assert price(2.0, 1, 2000) == pytest.approx(price(0.0, 1, 2000), rel=0.02)
+    assert price(50.0, 1, 60) == 0
 
 
 def test_a_campaign_that_won_nothing_is_no_division_by_zero() -> None:

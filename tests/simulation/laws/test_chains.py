@@ -18,7 +18,7 @@ ROW = np.zeros(1, dtype=int)
 
 
 def law_of(graph: Graph | None = None) -> Law:
-    law = Law(Tagged("chains", Config()), SMALL, WORLD, 1, 0)
+    law = Law(Tagged("chains", Config()), SMALL, WORLD, np.zeros(1, int), 0)
     law.graph = graph or law.graph
     return law
 
@@ -73,7 +73,7 @@ def test_the_graph_is_not_symmetric():
 
 
 def test_all_chunks_share_the_graph():
-    graphs = [Law(Tagged("chains", Config()), SMALL, WORLD, 3, chunk).graph for chunk in (0, 1)]
+    graphs = [Law(Tagged("chains", Config()), SMALL, WORLD, np.zeros(3, int), chunk).graph for chunk in (0, 1)]
     assert (graphs[0].successor_CE == graphs[1].successor_CE).all()
 
 
@@ -142,7 +142,7 @@ def test_an_ad_gains_from_its_need_in_clicks_more_than_in_conversions():
 
 def test_events_of_users_teach_the_graph():
     log = log_of_law("chains")
-    graph = Law(Tagged("chains", Config()), SMALL, log.world, 1, 0).graph
+    graph = Law(Tagged("chains", Config()), SMALL, log.world, np.zeros(1, int), 0).graph
     user, category = (log.events[name].to_numpy(zero_copy_only=False) for name in ("user_id", "category"))
     category = np.array([int(name[1:]) for name in category])
     time_h = log.events["event_time"].to_numpy().astype("int64") / 3.6e9

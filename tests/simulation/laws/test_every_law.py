@@ -72,7 +72,7 @@ def test_the_truth_says_what_the_law_adds(law):
 
 
 def test_an_unknown_law_is_refused_by_name():
-    with pytest.raises(ConfigError, match="is 'magic'; it must be one of births, chains, market"):
+    with pytest.raises(ConfigError, match="is 'magic'; it must be one of births, chains, groups, market"):
         config_class("magic")
 
 

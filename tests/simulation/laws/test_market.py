@@ -39,7 +39,7 @@ def test_the_truth_knows_how_often_a_bid_wins(log):
 
 def test_the_profile_is_the_mean_over_campaigns():
     config = SimulationConfig(laws=(Tagged("market", Config()),), days=60, campaigns=60)
-    law = law_module("market").Law(config.laws[0], config, build_world(config), 0, 0)
+    law = law_module("market").Law(config.laws[0], config, build_world(config), np.zeros(0, int), 0)
     by_hour = law.factor_MH.reshape(len(law.factor_MH), -1, 24).mean(axis=(0, 1))
     np.testing.assert_allclose(by_hour / by_hour.mean(), HOUR_LEVEL / HOUR_LEVEL.mean(), rtol=0.01)
     assert np.log(law.factor_MH).std() == pytest.approx(0.21, abs=0.05)
@@ -49,7 +49,7 @@ def test_what_is_won_costs_what_was_expected():
     config = SimulationConfig(laws=(Tagged("market", Config()),), users=2000, chunk_users=2000, days=2)
     world, rng = build_world(config), np.random.default_rng(3)
     users, state = draw_users(config, world, 0, 2000, rng), UserState(2000, world)
-    laws, hour = enact(config, world, 2000, 0), rng.uniform(0, 48, 2000)
+    laws, hour = enact(config, world, np.zeros(2000, int)), rng.uniform(0, 48, 2000)
     offers = draw_offers(config, state, users, laws, np.arange(2000), hour, rng, KeyedPlaces(1))
     slots = offers.ad_NK.shape[1]
     won, cost = np.zeros(offers.ad_NK.shape, bool), np.zeros(offers.ad_NK.shape)
@@ -66,7 +66,7 @@ def test_no_choice_is_no_auction():
     config = SimulationConfig(users=50, chunk_users=50, days=2)
     world, rng = build_world(config), np.random.default_rng(3)
     users, state = draw_users(config, world, 0, 50, rng), UserState(50, world)
-    laws, hour = enact(config, world, 50, 0), np.full(50, 9.0)
+    laws, hour = enact(config, world, np.zeros(50, int)), np.full(50, 9.0)
     offers = draw_offers(config, state, users, laws, np.arange(50), hour, rng, KeyedPlaces(1))
     outcomes = settle(world, offers, np.full(50, -1), rng)
     assert not np.stack([outcomes.won_N, outcomes.click_N, outcomes.cost_N]).any()
