@@ -1,6 +1,7 @@
 """Budgets: prices, stops and least returns, by hand."""
 
 import threading
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -220,3 +221,32 @@ def test_a_profile_has_24_hours() -> None:
         Config({}, profile=(1.0, 2.0))
     with pytest.raises(SettingError, match="not all of them 0"):
         Config({}, profile=tuple([0.0] * 24))
+
+
+@pytest.mark.parametrize(("thin", "least"), [(200, 1.9), (800, 4.7)])
+def test_returns_asked_of_each_channel_can_cost_any_part_and_budgets_of_each_need_not(thin: int, least: float) -> None:
+    """The counter-example of Deng et al. 2023, Multi-channel Autobidding: two channels, and 1.5 asked of both together.
+
+    A rich channel returns 3 for 1, a thin one 1.4. Together the first pays for the second. 1.5 asked of each
+    leaves the thin one out, so that more is lost the more of it there is. Budgets of each lose nothing.
+    """
+    rich, whole = 100, 3.0 * 100 + 1.4 * thin
+    channels = [1] * rich + [2] * thin
+
+    def bought(key_of: Mapping[int, int], **campaigns: Campaign) -> tuple[float, float]:
+        rule, revenue, cost = rule_of(**campaigns), 0.0, 0.0
+        for place, channel in enumerate(channels):
+            hour, brings = 20 * place / len(channels), 3.0 if channel == 1 else 1.4
+            slate = slate_of([brings], [1.0], campaign_key=[key_of[channel]], time_us=at(hour))
+            if rule.apply(slate).order.size:
+                told(rule, key_of[channel], 1.0, hour, brings)
+                revenue, cost = revenue + brings, cost + 1.0
+        return revenue, cost
+
+    alike, apart = {1: 1, 2: 1}, {1: 1, 2: 2}
+    assert bought(alike, c1=Campaign(min_roas=1.5)) == pytest.approx((whole, rich + thin))
+    of_each, _ = bought(apart, c1=Campaign(min_roas=1.5), c2=Campaign(min_roas=1.5))
+    assert whole / of_each > least
+    by_budgets = bought(apart, c1=Campaign(daily_budget=rich), c2=Campaign(daily_budget=thin))
+    assert by_budgets == pytest.approx((whole, rich + thin))
+    assert by_budgets[0] >= 1.5 * by_budgets[1]
