@@ -101,9 +101,16 @@ class Rule:
         reached = int(slate.campaign_key[first[0]]) if first.size else None
         if first.size:
             self._add_worth(now_us // DAY_US, 1, round(float(slate.revenue[first[0]]) * MICROS_PER_UNIT))
+        batch, asked = self.config.batch, self._requests
         for campaign in campaigns:
-            self._count(cells, campaign, 1, int(campaign == reached))
-            if self._is_due(campaign):
+            cell = cells.get(campaign)
+            if cell is None:
+                cell = cells[campaign] = [0, 0]
+            cell[0] += 1
+            cell[1] += campaign == reached
+            requests = asked[campaign] = asked.get(campaign, 0) + 1
+            # Campaigns take turns, so that no request reads the counts of all.
+            if requests >= batch and (requests + campaign) % batch == 0:
                 self._read(campaign)
 
     def tell(self, shown: Shown) -> None:
@@ -132,20 +139,15 @@ class Rule:
         for day, campaign, group, requests, first in rows:
             groups = self._day(day)
             if groups is not None:
-                self._count(groups.setdefault(group, {}), campaign, requests, first)
+                cell = groups.setdefault(group, {}).setdefault(campaign, [0, 0])
+                cell[0] += requests
+                cell[1] += first
+                self._requests[campaign] = self._requests.get(campaign, 0) + requests
         for day, first, micros in np.stack([snapshot[name] for name in _WORTH], axis=1).tolist():
             self._add_worth(day, first, micros)
         for campaign, requests in self._requests.items():
             if requests >= self.config.batch:
                 self._read(campaign)
-
-    def _count(self, cells: dict[int, list[int]], campaign: int, requests: int, first: int) -> None:
-        cell = cells.get(campaign)
-        if cell is None:
-            cell = cells[campaign] = [0, 0]
-        cell[0] += requests
-        cell[1] += first
-        self._requests[campaign] = self._requests.get(campaign, 0) + requests
 
     def _add_worth(self, day: int, first: int, micros: int) -> None:
         if day in self._days:
@@ -184,11 +186,6 @@ class Rule:
         self._worth = {day: sums for day, sums in self._worth.items() if day in self._days}
         campaigns = {campaign for _, campaign in known}
         self._requests = {one: requests for one, requests in self._requests.items() if one in campaigns}
-
-    def _is_due(self, campaign: int) -> bool:
-        """Whether a batch is full. Campaigns take turns, so that no request reads the counts of all."""
-        requests = self._requests[campaign]
-        return requests >= self.config.batch and (requests + campaign) % self.config.batch == 0
 
     def _read(self, campaign: int) -> None:
         """Read a campaign's counts with noise, and set the prices of its groups."""
