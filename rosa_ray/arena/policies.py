@@ -173,7 +173,11 @@ class Chain(Policy):
         score_NK = scores(self.ranking, slates)
         chosen = np.full(len(slates), NONE)
         for n in np.argsort(slates.time_us, kind="stable"):
-            slate = decide(self.steps, replace(slates.single(int(n)), score=score_NK[n]), int(slates.time_us[n]))
+            slate = decide(
+                self.steps,
+                replace(slates.single(int(n)), score=score_NK[n], per_revenue=self.ranking.per_revenue),
+                int(slates.time_us[n]),
+            )
             if self._noted is not None:
                 self._noted(int(slates.request[n]), slate)
             order = slate.order

@@ -1,7 +1,10 @@
 """A trained model in the arena: it sees what a service would know at each request, and nothing of the truth.
 
 What happened is counted as live records are, and candidates are scored from the same user rows as in preprocessing. A
-request reads events before it and closed buckets alone.
+request reads events before it and closed buckets alone. What users do by themselves is walked when it suits, mostly
+ahead of time. Where another user's events are walked late, counters of items and categories lack them until then.
+
+Of the truth, the chance that a bid wins stays as it is: it is the market's, and no model tells it.
 
 Shape legend: n requests, k candidates, T events of a user.
 """
@@ -223,7 +226,7 @@ class ModelEstimates(Estimates):
     def _take(self, recorder: Recorder) -> None:
         """Events to timelines; records wait until they are counted."""
         events, requests = recorder.columns()
-        if events:
+        if events and len(events["row"]):
             columns = self._event_columns(events)
             self._timelines.add(events["row"], columns)
             self._wait(event_records({**columns, "event_id": np.full(len(events["row"]), "", object)}))

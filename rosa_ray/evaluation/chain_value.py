@@ -72,6 +72,7 @@ def value_chain(
             request_key=int(candidates["request_key"][one]),
             user_key=int(candidates["user_key"][one]),
             shown=np.ones(len(request), bool),
+            per_revenue=ranking.per_revenue,
             **{name: values[request] for name, values in columns.items()},
         )
         slate = decide(steps, slate, slate.time_us)

@@ -20,6 +20,9 @@ SCORE_KINDS: tuple[ScoreKind, ...] = get_args(ScoreKind)
 ScoreChoice = Literal["auto", "roi", "profit", "dual", "roas", "ecpm", "ctr"]
 """A score, or `auto`: the one that the log can teach, see `chosen_score`."""
 
+ECPM = 1000.0
+"""Impressions that `ecpm` counts the revenue of."""
+
 _PER_COST = ("roi", "roas", "profit", "dual")
 
 
@@ -64,6 +67,11 @@ class Ranking:
             return clicks
         return self.of_revenue(clicks * conversions * values, cost)
 
+    @property
+    def per_revenue(self) -> float:
+        """What a unit of expected revenue adds to a score in money; 1 of the others."""
+        return ECPM if self.kind == "ecpm" else 1.0
+
     def of_revenue(self, revenue: npt.ArrayLike, cost: npt.ArrayLike) -> Floats:
         """Return the score of candidates whose expected revenue per impression is known; see `score`.
 
@@ -79,7 +87,7 @@ class Ranking:
         if self.kind in ("profit", "dual"):
             return gain - (self.theta if self.kind == "dual" else 1.0) * price
         if self.kind in ("ecpm", "ctr"):
-            return 1000 * gain
+            return ECPM * gain
         if not price.all():
             raise ValueError(f"score kind '{self.kind}' divides by cost, which is 0 in {int((price == 0).sum())} rows")
         return (gain - price) / price if self.kind == "roi" else gain / price

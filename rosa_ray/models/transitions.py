@@ -234,5 +234,8 @@ class Transitions(nn.Module):
         if self.levels is not None:
             if (name := f"{prefix}{_USUAL}") not in state_dict:
                 missing_keys.append(name)
+            elif state_dict[name].shape != self.levels.usual.shape:
+                wanted = tuple(self.levels.usual.shape)
+                error_msgs.append(f"{name} has shape {tuple(state_dict[name].shape)}, the model {wanted}")
             else:
                 self.levels = PriceLevels(state_dict[name].to(self.levels.usual.device))

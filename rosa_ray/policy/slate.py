@@ -25,6 +25,7 @@ class Slate:
         revenue: expected of one impression at its level, currency units, float64 (N,).
         cost: expected of one impression, currency units, float64 (N,), >= 0.
         score: what the request is ranked by, float64 (N,); higher is better.
+        per_revenue: what a unit of revenue adds to the score: 1, and 1,000 where it is of a thousand impressions.
         shown: bool (N,), False for what a step took out; a request without any True shows nothing.
         propensity: chance that each candidate takes the first place, float64 (N,), summing to 1, or to 0 where nothing
             is shown; None as long as no step draws: then it is 1 for the best.
@@ -54,6 +55,7 @@ class Slate:
     impressions: Floats | None = None
     clusters: Floats | None = None
     audience: Mapping[str, int] = field(default_factory=dict)
+    per_revenue: float = 1.0
 
     def with_score(self, score: Floats, step: str, why: Any = None) -> "Slate":
         """The same with another score, and what the step says of it."""

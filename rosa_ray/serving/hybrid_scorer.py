@@ -320,13 +320,13 @@ class HybridScorer:
         features: Features,
         scores: Scores,
     ) -> dict[str, Any]:
-        cost, ranking, level = features.expected_cost, self.ranking, self.ranking.level
+        cost, ranking = features.expected_cost, self.ranking
         score = ranking.score(scores.p_ctr, scores.p_cvr, scores.value, cost)
         slate = None
         if self.policy is not None:
             counted = self.policy.impressions(features.dense)
             audience = audience_of(request.context.device, request.context.region)
-            slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, score, level, counted, audience)
+            slate = slate_of(hash_id(request_id), query, chosen.ads, scores, cost, score, ranking, counted, audience)
             slate = self.policy.decide(slate, self.now_us())
         most = request.top_k or self.config.top_k
         return answer_fields(self.model, ranking, chosen, features, scores, score, slate, most)

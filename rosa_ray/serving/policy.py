@@ -15,6 +15,7 @@ from rosa_ray.features import FeatureConfig, RecordKind
 from rosa_ray.features.catalogue import Ads
 from rosa_ray.features.counting import buckets_of, dense_names
 from rosa_ray.features.views import IMPRESSION_MEASURES
+from rosa_ray.metrics.scores import Ranking
 from rosa_ray.policy.slate import LearnsWithinADay, Shown, Slate, Step, decide
 from rosa_ray.policy.steps import build_steps, check_scores
 from rosa_ray.policy.steps.budget import Rule as Budget
@@ -166,7 +167,7 @@ def slate_of(
     scores: Scores,
     cost: Floats,
     score: Floats,
-    level: float,
+    ranking: Ranking,
     impressions: Floats | None,
     audience: Mapping[str, int],
 ) -> Slate:
@@ -175,7 +176,7 @@ def slate_of(
     Args:
         ads: `CATALOGUE_KEYS`, (N,) each.
         cost: expected of an impression, currency units, (N,).
-        level: of candidates; expected revenue is multiplied by it.
+        ranking: what the score is of.
         impressions: of each ad so far, (N,).
         audience: see `Slate`.
     """
@@ -188,10 +189,11 @@ def slate_of(
         category_key=ads["category_key"],
         p_ctr=scores.p_ctr,
         p_cvr=scores.p_cvr,
-        revenue=level * scores.p_ctr * scores.p_cvr * scores.value,
+        revenue=ranking.level * scores.p_ctr * scores.p_cvr * scores.value,
         cost=cost,
         score=score,
         shown=np.ones(len(score), bool),
         impressions=impressions,
         audience=audience,
+        per_revenue=ranking.per_revenue,
     )

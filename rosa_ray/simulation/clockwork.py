@@ -37,6 +37,13 @@ class Recorder:
         self.events: dict[str, list[np.ndarray]] = defaultdict(list)
         self.requests: dict[str, list[np.ndarray]] = defaultdict(list)
 
+    def copy(self) -> Recorder:
+        """Another recorder that kept the same so far."""
+        kept = Recorder()
+        for mine, theirs in ((kept.events, self.events), (kept.requests, self.requests)):
+            mine.update({name: list(parts) for name, parts in theirs.items()})
+        return kept
+
     def columns(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Events and requests, each column in one."""
         events, requests = (

@@ -162,6 +162,8 @@ def test_weights_are_kept_and_those_without_prices_refused() -> None:
     assert taken.levels.usual[SHOES, FOLDS] == 800
     with pytest.raises(RuntimeError, match="category_usual_price"):
         taken.load_state_dict(Transitions({"item": 2, "category": ROWS}).state_dict())
+    with pytest.raises(RuntimeError, match=r"category_usual_price has shape \(2, 5\), the model \(3, 5\)"):
+        taken.load_state_dict({**given.state_dict(), "category_usual_price": torch.zeros(2, 5)})
 
 
 def test_an_ad_reads_the_events_before_it_alone() -> None:

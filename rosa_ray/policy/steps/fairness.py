@@ -4,8 +4,8 @@ Ranking by what an impression brings may hide a campaign from a region or a devi
 al. 2019, Discrimination through Optimization). The step compares two shares of each group: among the requests that a
 campaign had a candidate in, and among the first places that it took (variance reduction; Timmaraju et al. 2023, Towards
 Fairness in Personalized Ads). So many first places as the group lacks, so much dearer is one there: a price in money is
-added to the score. It is the dual of the constraint that both shares are the same, by dual ascent, whose gradients sum
-to what is lacking. No other way to even out gives up less revenue than prices that are added (Lagrange).
+added to the score. It stands for the dual of the constraint that both shares are the same. Dual ascent sums up what is
+lacking, and at the right prices no other way to even out gives up less of the score (Lagrange).
 
 It reads counts with noise, and reads them anew only once so many further requests have come. What noise may explain has
 no price. A replica counts what it answered itself.
@@ -35,12 +35,12 @@ _WORTH = ("worth_day", "worth_first", "worth_micros")
 class Config:
     """Whose groups are evened out, and how. It needs a score in money: `dual`, `profit` or `ecpm`."""
 
-    strength: Annotated[float, Gt(0)] = 0.05
-    """What a first place that a group lacks adds to the score of the next one, in mean expected revenues of a first
-    place. The higher, the sooner it is made up for, and the dearer."""
+    strength: Annotated[float, Gt(0)] = 0.25
+    """What is added to the score where a group lacks as many first places as its campaign takes between two readings,
+    in mean expected revenues of a first place. The higher, the sooner it is made up for, and the dearer."""
     per: Literal["region", "device"] = "region"
     """What tells groups apart: what the request's context says. Requests that say nothing are left alone."""
-    tolerance: Annotated[float, Ge(0), Le(1)] = 0.05
+    tolerance: Annotated[float, Ge(0), Le(1)] = 0.03
     """A campaign is left alone as long as at most this share of its first places would have to go to other groups. Only
     what is beyond it has a price."""
     campaigns: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ class Rule:
         moved = int((price != 0).sum())
         if not moved:
             return slate
-        score: Floats = slate.score + price * self._mean_revenue()
+        score: Floats = slate.score + price * slate.per_revenue * self._mean_revenue()
         return slate.with_score(score, self.name, {"per": self.config.per, "moved": moved})
 
     def answered(self, slate: Slate, now_us: int) -> None:
@@ -99,8 +99,8 @@ class Rule:
             return
         cells, first = groups.setdefault(group, {}), slate.order[:1]
         reached = int(slate.campaign_key[first[0]]) if first.size else None
-        if first.size:
-            self._add_worth(now_us // DAY_US, 1, round(float(slate.revenue[first[0]]) * MICROS_PER_UNIT))
+        if first.size and np.isfinite(revenue := float(slate.revenue[first[0]])):
+            self._add_worth(now_us // DAY_US, 1, round(revenue * MICROS_PER_UNIT))
         batch, asked = self.config.batch, self._requests
         for campaign in campaigns:
             cell = cells.get(campaign)
@@ -144,16 +144,16 @@ class Rule:
                 cell[1] += first
                 self._requests[campaign] = self._requests.get(campaign, 0) + requests
         for day, first, micros in np.stack([snapshot[name] for name in _WORTH], axis=1).tolist():
-            self._add_worth(day, first, micros)
+            if self._day(day) is not None:
+                self._add_worth(day, first, micros)
         for campaign, requests in self._requests.items():
             if requests >= self.config.batch:
                 self._read(campaign)
 
     def _add_worth(self, day: int, first: int, micros: int) -> None:
-        if day in self._days:
-            sums = self._worth.setdefault(day, [0, 0])
-            sums[0] += first
-            sums[1] += micros
+        sums = self._worth.setdefault(day, [0, 0])
+        sums[0] += first
+        sums[1] += micros
 
     def _mean_revenue(self) -> float:
         """Mean expected revenue of a first place, whose campaign it was, currency units; 0 before there was one."""
@@ -221,5 +221,7 @@ def _prices(asked: Floats, first: Floats, config: Config) -> Floats:
     excused = config.tolerance * places + by_noise
     if moved <= excused:
         return np.zeros_like(asked)
-    prices: Floats = np.clip(config.strength * (1 - excused / moved) * lacking, -config.most, config.most)
+    # A step of the size of what a batch moves does not swing from side to side, however many places that is.
+    of_batch = max(places * config.batch / asked.sum(), 1.0)
+    prices: Floats = np.clip(config.strength / of_batch * (1 - excused / moved) * lacking, -config.most, config.most)
     return prices

@@ -58,7 +58,7 @@ class Rule(Step):
             d_NK = d_NK + (slate.p_ctr * before)[:, None] * weight
         known_NK = self.config.prior_clicks + d_NK
         share = (b_NK / known_NK) @ weight + self.config.alpha * np.sqrt((1 / known_NK) @ weight**2)
-        return slate.with_score(slate.score + share * slate.revenue, self.name)
+        return slate.with_score(slate.score + share * slate.per_revenue * slate.revenue, self.name)
 
     def tell(self, shown: Shown) -> None:
         """Add impressions whose expected click rate is known, and clicks on them."""

@@ -54,7 +54,8 @@ class Rule(Stateless):
         known = self.config.prior_clicks + slate.p_ctr[rows] * impressions
         rng = np.random.default_rng([self.config.seed, slate.request_key % 2**64])
         factor = rng.standard_gamma(known, (DRAWS, len(rows))) / known
-        winner = (slate.score[rows] + slate.revenue[rows] * (factor - 1)).argmax(axis=1)
+        revenue = slate.per_revenue * slate.revenue[rows]
+        winner = (slate.score[rows] + revenue * (factor - 1)).argmax(axis=1)
         wins = np.bincount(winner, minlength=len(rows)) / DRAWS
         chance = self.config.least / len(rows) + (1 - self.config.least) * wins
         propensity = np.zeros(len(slate.score))

@@ -40,7 +40,7 @@ class Rule(Stateless):
         if slate.impressions is None:
             return slate
         error = relative_error(slate.p_ctr, slate.impressions, self.config.prior_clicks)
-        return slate.with_score(slate.score + self.config.alpha * error * slate.revenue, self.name)
+        return slate.with_score(slate.score + self.config.alpha * error * slate.per_revenue * slate.revenue, self.name)
 
 
 def relative_error(p_ctr: Floats, impressions: Floats, prior_clicks: float) -> Floats:

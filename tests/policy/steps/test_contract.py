@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rosa_ray.errors import ConfigError
-from rosa_ray.policy.slate import Slate, Step, run_chain
+from rosa_ray.metrics.scores import Ranking
+from rosa_ray.policy.slate import Slate, Step, decide, run_chain
 from rosa_ray.policy.steps import build_steps, config_class, step_module, step_names
 from rosa_ray.policy.steps.budget import Campaign
 from rosa_ray.settings import Tagged
@@ -105,6 +106,23 @@ def test_any_order_and_any_split_of_what_is_told_give_one_state(name: str, seed:
     assert equal(apart.snapshot(), whole.snapshot())
     slate = random_slate(seed, time_us=at(float(told_us)))
     assert same(apart.apply(slate), whole.apply(slate))
+
+
+@pytest.mark.parametrize("name", [name for name in step_names() if "ecpm" in getattr(step_module(name), "SCORES", ())])
+@settings(max_examples=25, deadline=None)
+@given(seed=seeds)
+def test_revenue_of_a_thousand_impressions_is_decided_as_that_of_one(name: str, seed: int) -> None:
+    decided = []
+    for per_revenue in (1.0, Ranking("ecpm").per_revenue):
+        step = built(name)
+        step.tell(random_shown(seed))
+        for place in range(5):
+            slate = random_slate(seed + place)
+            slate = decide([step], replace(slate, score=per_revenue * slate.revenue, per_revenue=per_revenue), at())
+        chances = None if slate.propensity is None else slate.propensity.tolist()
+        decided.append((slate.ad_key[slate.order].tolist(), chances, slate.score / per_revenue))
+    assert decided[0][:2] == decided[1][:2]
+    assert decided[0][2] == pytest.approx(decided[1][2])
 
 
 @every_step
