@@ -17,6 +17,7 @@ from rosa_ray.report.arena import write_arena_page
 from rosa_ray.run_dir import RunDir
 from rosa_ray.settings.plain import to_plain
 from rosa_ray.storage import absolute, write_json
+from rosa_ray.words import counted
 
 _WIDTH = 100
 
@@ -109,7 +110,7 @@ def _print(found: dict[str, Any]) -> None:
     policies, settings = found["policies"], found["settings"]["arena"]
     share = settings["budget_share"]
     limit = f"budgets {share:g} of what {settings['base']} spends" if share else "no budgets"
-    title = f"{settings['days']} days, {limit}, at true values"
+    title = f"{counted(settings['days'], 'day')}, {limit}, at true values"
     table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     above = f"value above\n{found['gaps_to']}, %"
     heads = ("policy", "value", "spend", "ROI", above, "over-\nspend", "spent, %", "shown, %", "near\naud., %")

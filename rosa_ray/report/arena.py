@@ -12,6 +12,7 @@ from rosa_ray.report.charts import Row, Series, line_chart, linear_axis, row_cha
 from rosa_ray.report.layout import Part, save_page, whole_page
 from rosa_ray.report.markup import Child, tag
 from rosa_ray.report.numbers import MISSING, count, number
+from rosa_ray.words import counted
 
 _MOST_LINES = 6
 
@@ -29,7 +30,7 @@ def write_arena_page(found: Mapping[str, Any], out: str | Path) -> Path:
     share = arena["budget_share"]
     limit = f"budgets are {share:g} of what {arena['base']} spends without" if share else "no budgets"
     facts = [
-        f"{simulation['users']:,} users, {arena['days']} days, seed {simulation['seed']}",
+        f"{simulation['users']:,} users, {counted(arena['days'], 'day')}, seed {simulation['seed']}",
         limit,
         f"noise {arena['noise']:g} in the logits of estimates",
         f"written {datetime.now(UTC).date().isoformat()}",

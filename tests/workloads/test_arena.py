@@ -23,7 +23,7 @@ def test_policies_are_printed_and_written(tmp_path: Path, capsys: pytest.Capture
     assert rosa("--policies", names, "--budget-share", "0.3", "--seed", "3", "--out", f"{out},{page}") == 0
     printed, found = capsys.readouterr().out, json.loads(out.read_text())
     assert printed.startswith("roi: value ")
-    assert "1 days, budgets 0.3 of what roi spends, at true values" in printed
+    assert "1 day, budgets 0.3 of what roi spends, at true values" in printed
     assert f"{page}: written" in printed
     assert [*found["policies"]] == names.split(",")
     assert found["settings"]["simulation"]["seed"] == 3
@@ -40,7 +40,7 @@ def test_policies_are_printed_and_written(tmp_path: Path, capsys: pytest.Capture
 def test_without_budgets_no_overspend_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert rosa("--policies", "profit@true", "--set", "simulation.laws=[{name: market}]") == 0
     printed = capsys.readouterr().out
-    assert "1 days, no budgets, at true values" in printed
+    assert "1 day, no budgets, at true values" in printed
 
 
 def test_a_model_that_is_not_there_is_one_line_and_another_exit_code(
