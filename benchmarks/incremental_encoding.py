@@ -23,7 +23,7 @@ from rich.table import Table
 from rosa_ray.arrays import Columns
 from rosa_ray.bundle import Bundle
 from rosa_ray.calibration import Calibration
-from rosa_ray.features import FeatureConfig, FeatureState
+from rosa_ray.features import FeatureConfig, FeatureState, event_columns, no_events
 from rosa_ray.features.fit_sums import TABLES
 from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.features.vocabulary import Vocabulary
@@ -32,7 +32,6 @@ from rosa_ray.models.rankers.rosa import Ranker
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.request_features import event_columns, no_events
 from rosa_ray.units import MINUTE_US
 
 SIZES: dict[str, dict[str, Any]] = {

@@ -14,7 +14,6 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from rosa_ray.arena.budgeted import Hindsight
 from rosa_ray.arena.clusters import clusters_of
 from rosa_ray.arena.estimates import KINDS, Estimates, Model, Nightly, Noise, Noisy
 from rosa_ray.arena.ledger import Ledger
@@ -160,8 +159,6 @@ class Arena:
             raise ValueError(f"'{player.name}' sees by a model, which keeps what happens itself; give no recorder")
         clock.recorder = recorder or estimates.recorder
         ledger = Ledger(self.start_us, self.config.days, self.budget_M, len(clock.users), self.simulation.regions)
-        if estimates.recorder is not None and isinstance(policy, Hindsight):
-            raise ConfigError(f"policy '{player.name}': hindsight knows all requests beforehand, and no model does")
         policy.fit(Known(self.start_us, self.budget_M, self._day_before, self._recorded, estimates.on))
         clusters = self.cluster_UC if policy.reads_clusters else self._one_cluster
         walk = Walk(self._moments, clock, policy, estimates, ledger, self._impressions_A, clusters, requests)

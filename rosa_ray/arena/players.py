@@ -39,11 +39,18 @@ class Player:
         name: as it stands in tables.
         build: makes it anew.
         estimates: what it sees of clicks and conversions, one of `KINDS`; or the name of one of the arena's models.
+
+    Raises:
+        ConfigError: it needs to know what is to come, and sees by a model.
     """
 
     name: str
     build: Callable[[], Policy]
     estimates: str = "noisy"
+
+    def __post_init__(self) -> None:
+        if self.estimates not in KINDS and isinstance(self.build(), Hindsight):
+            raise ConfigError(f"policy '{self.name}': hindsight knows all requests beforehand, and no model does")
 
     @classmethod
     def of(cls, name: str, policy: Policy | Choose, estimates: str = "noisy") -> "Player":
@@ -72,8 +79,6 @@ def parse_player(text: str) -> Player:
         raise ConfigError(
             f"policy '{text}' asks for '{estimates}' estimates; give {known}, or the directory of a run: @./runs/a"
         )
-    if name == "hindsight" and at and estimates not in KINDS:
-        raise ConfigError(f"policy '{text}': hindsight knows all requests beforehand, and no model does")
     seen = estimates or "noisy"
     score, *steps = name.split("+")
     ranking = _ranking(text, score)

@@ -1,4 +1,4 @@
-"""A trained model in the arena: it sees what a service would know at each request, and nothing of the truth.
+"""A trained model in the arena: it sees what a service would know at each request.
 
 What happened is counted as live records are, and candidates are scored from the same user rows as in preprocessing. A
 request reads events before it and closed buckets alone. What users do by themselves is walked when it suits, mostly
@@ -30,9 +30,9 @@ from rosa_ray.features import (
     expected_cost,
     fold_records,
     impression_columns,
+    no_events,
     read_dense,
 )
-from rosa_ray.features.config import same_behaviors
 from rosa_ray.features.counting import buckets_of, counted_views, merge_states
 from rosa_ray.features.own_counters import part_columns
 from rosa_ray.features.records import concat_records, event_records, impression_records
@@ -65,7 +65,9 @@ class ArenaModel:
         where = f"bundle {bundle.path} was trained on a log with"
         if state.config.columns:
             raise ConfigError(f"{where} declared columns ({', '.join(state.config.columns)}); the arena has none")
-        same_behaviors(BEHAVIORS, state.config.behavior_names, where)
+        if state.config.behavior_names != BEHAVIORS:
+            own, ours = ", ".join(state.config.behavior_names), ", ".join(BEHAVIORS)
+            raise ConfigError(f"{where} the behaviours {own}; the arena has {ours}")
         return cls(bundle, state)
 
     def begin(self, world: World, users: Users, before: Recorder) -> "ModelEstimates":
@@ -143,11 +145,9 @@ class Timelines:
             lengths.append(min(end, count))
             if known is not None and end:
                 found.append({name: known[name][max(end - count, 0) : end] for name in EVENT_COLUMNS})
-        types = {name: type_.to_pandas_dtype() for name, type_ in EVENT_COLUMNS.items()}
-        events = {
-            name: np.concatenate([part[name] for part in found]) if found else np.empty(0, types[name])
-            for name in EVENT_COLUMNS
-        }
+        events = (
+            {name: np.concatenate([part[name] for part in found]) for name in EVENT_COLUMNS} if found else no_events()
+        )
         return events, np.cumsum(lengths)
 
 

@@ -37,7 +37,16 @@ from rosa_ray.features.records import (
     record_keys,
     records_of,
 )
-from rosa_ray.features.rows import EVENT_COLUMNS, IMPRESSION_COLUMNS, Split, UserRows, impression_columns, is_logged
+from rosa_ray.features.rows import (
+    EVENT_COLUMNS,
+    IMPRESSION_COLUMNS,
+    Split,
+    UserRows,
+    event_columns,
+    impression_columns,
+    is_logged,
+    no_events,
+)
 from rosa_ray.features.state import FeatureState
 from rosa_ray.features.views import VIEWS
 
@@ -72,6 +81,7 @@ __all__ = [
     "encode_events",
     "encode_timeline",
     "encode_users",
+    "event_columns",
     "event_records",
     "expected_cost",
     "fold_events",
@@ -83,6 +93,7 @@ __all__ = [
     "keyed_events",
     "keyed_impressions",
     "merge_states",
+    "no_events",
     "of_known_ads",
     "read_dense",
     "record_keys",

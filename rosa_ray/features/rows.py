@@ -80,6 +80,22 @@ not known. `conversion` is 1 whether or not a click came before; models learn fr
 that of conversions after a click."""
 
 
+def event_columns(**given: np.ndarray) -> dict[str, np.ndarray]:
+    """`EVENT_COLUMNS` of T events; those not given read 0.
+
+    >>> event_columns(time_us=np.array([5]))["behavior"]
+    array([0], dtype=int8)
+    """
+    count = len(given["time_us"])
+    types = {name: type_.to_pandas_dtype() for name, type_ in EVENT_COLUMNS.items()}
+    return {name: np.asarray(given.get(name, np.zeros(count)), types[name]) for name in EVENT_COLUMNS}
+
+
+def no_events() -> dict[str, np.ndarray]:
+    """The timeline of a user without history."""
+    return event_columns(time_us=np.empty(0, np.int64))
+
+
 def impression_columns(**given: np.ndarray) -> dict[str, np.ndarray]:
     """`IMPRESSION_COLUMNS` of n candidates; those not given read 0, and weights 1.
 

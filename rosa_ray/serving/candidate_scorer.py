@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from rosa_ray.arrays import Columns
-from rosa_ray.features import EVENT_COLUMNS, UserRows, collate, encode_users
+from rosa_ray.features import EVENT_COLUMNS, UserRows, collate, encode_users, event_columns, no_events
 from rosa_ray.models import Predictions, UserBatch
 from rosa_ray.schema import MISSING_KEY
 from rosa_ray.schema.own_columns import prefix_of
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.request_features import event_columns, no_events, one_user
+from rosa_ray.serving.request_features import one_user
 
 
 @dataclass(frozen=True)

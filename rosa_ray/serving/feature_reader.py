@@ -8,7 +8,7 @@ import numpy as np
 
 from rosa_ray.arrays import Columns
 from rosa_ray.errors import StoreError
-from rosa_ray.features import CounterStates, FeatureState, fold_records
+from rosa_ray.features import CounterStates, FeatureState, fold_records, no_events
 from rosa_ray.features.changes import Changes
 from rosa_ray.serving.ad_counters import AdCounters
 from rosa_ray.serving.config import ServingConfig
@@ -18,13 +18,7 @@ from rosa_ray.serving.plausible import plausible_features, plausible_user
 from rosa_ray.serving.recent_users import RecentUsers
 from rosa_ray.serving.refresher import Later
 from rosa_ray.serving.request_counters import RequestCounters
-from rosa_ray.serving.request_features import (
-    blocks_of,
-    cold_start_features,
-    events_before,
-    features_at_request,
-    no_events,
-)
+from rosa_ray.serving.request_features import blocks_of, cold_start_features, events_before, features_at_request
 from rosa_ray.serving.store_link import StoreLink
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.store import OnlineStore, UserRecord

@@ -14,6 +14,7 @@ from rosa_ray.features import (
     UserRows,
     expected_cost,
     impression_columns,
+    no_events,
     read_dense,
 )
 from rosa_ray.features.counting import dense_views, key_columns, read_views
@@ -22,22 +23,6 @@ from rosa_ray.schema import hash_id
 from rosa_ray.serving.messages import FeatureQuery, Features, OfflineStates
 from rosa_ray.serving.own_columns import unknown_columns
 from rosa_ray.store import UserRecord
-
-
-def event_columns(**given: np.ndarray) -> dict[str, np.ndarray]:
-    """Timeline columns of T events; those not given read 0.
-
-    >>> event_columns(time_us=np.array([5]))["behavior"]
-    array([0], dtype=int8)
-    """
-    count = len(given["time_us"])
-    types = {name: type_.to_pandas_dtype() for name, type_ in EVENT_COLUMNS.items()}
-    return {name: np.asarray(given.get(name, np.zeros(count)), types[name]) for name in EVENT_COLUMNS}
-
-
-def no_events() -> dict[str, np.ndarray]:
-    """The timeline of a user without history."""
-    return event_columns(time_us=np.empty(0, np.int64))
 
 
 def candidate_columns(

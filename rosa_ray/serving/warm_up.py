@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rosa_ray.errors import BundleError, StoreError
-from rosa_ray.features import AdTable
+from rosa_ray.features import AdTable, event_columns
 from rosa_ray.features.changes import Changes
 from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.serving.api import Problem, RankRequest
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import EncoderPort, FeatureQuery, Features, Written
 from rosa_ray.serving.own_columns import unknown_columns
-from rosa_ray.serving.request_features import cold_start_features, event_columns
+from rosa_ray.serving.request_features import cold_start_features
 from rosa_ray.units import SECOND_US
 
 ADS = 8

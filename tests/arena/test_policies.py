@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rosa_ray.arena import Chain, Player, as_policy, parse_player
+from rosa_ray.arena.budgeted import Hindsight
 from rosa_ray.arena.slates import NONE
 from rosa_ray.errors import ConfigError
 from rosa_ray.metrics.scores import Ranking
@@ -11,6 +12,11 @@ from rosa_ray.policy.slate import Shown, Slate, Step
 from tests.arena.worlds import slates
 
 REVENUE, COST = [[1.0, 6.0, 8.0]], [[0.1, 1.0, 5.0]]
+
+
+def test_hindsight_cannot_see_by_a_model_however_it_is_named() -> None:
+    with pytest.raises(ConfigError, match="'x': hindsight knows all requests beforehand"):
+        Player.of("x", Hindsight(), "model")
 
 
 @pytest.mark.parametrize(("name", "slot"), [("roi", 0), ("profit", 1), ("ecpm", 2), ("dual:0.2", 2), ("dual:20", 0)])

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from rosa_ray.arena import Arena, ArenaConfig, Player, Run, Slates, parse_player
-from rosa_ray.arena.budgeted import Hindsight
 from rosa_ray.bundle import write_bundle
 from rosa_ray.calibration import Calibration, Curve
 from rosa_ray.errors import ConfigError
@@ -257,11 +256,6 @@ def test_a_bundle_that_needs_declared_columns_is_refused(played: Played, tmp_pat
         ArenaModel.open(str(bundle))
 
 
-def test_hindsight_cannot_see_by_a_model(played: Played) -> None:
-    with pytest.raises(ConfigError, match="'x': hindsight knows all requests beforehand"):
-        arena(model=played.model).play(Player.of("x", Hindsight(), "model"))
-
-
 def test_clicks_after_the_end_of_the_log_are_no_records(played: Played) -> None:
     """A recorder keeps columns of no rows where all that happened came after the log's end."""
     watched = played.model.begin(build_world(WORLD), arena()._clock.users, Recorder())
@@ -278,6 +272,12 @@ def test_what_a_recorder_is_given_later_is_not_of_the_days_before(played: Played
     made.play(parse_player("roi@true"), recorder=recorder)
     run = made.play(Player.of("best", choose_best, "model"))
     assert run.ledger.total("spend") == played.run.ledger.total("spend")
+
+
+def test_a_bundle_of_other_behaviours_is_refused(played: Played, tmp_path: Path) -> None:
+    other = replace(FEATURES, behaviors={"look": 0, "order": 3})
+    with pytest.raises(ConfigError, match="the behaviours look, order; the arena has view, click, cart, purchase"):
+        ArenaModel.open(str(write_model(tmp_path, played.rows, other)))
 
 
 def test_events_that_come_late_or_early_stand_in_the_order_of_time() -> None:

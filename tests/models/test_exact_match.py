@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from rosa_ray.features import IMPRESSION_COLUMNS, FeatureConfig, FeatureState, collate, encode_users
+from rosa_ray.features import IMPRESSION_COLUMNS, FeatureConfig, FeatureState, collate, encode_users, event_columns
 from rosa_ray.features.fit_sums import TABLES
 from rosa_ray.features.vocabulary import Vocabulary
 from rosa_ray.models import UserBatch
 from rosa_ray.models.exact_match import HALF_LIVES_HOURS, ExactMatch
 from rosa_ray.schema import MISSING_KEY, Behavior
-from rosa_ray.serving.request_features import event_columns, one_user
+from rosa_ray.serving.request_features import one_user
 from rosa_ray.units import HOUR_US
 
 STATE = FeatureState(

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from rosa_ray.bundle import Bundle
 from rosa_ray.calibration import Calibration
-from rosa_ray.features import FeatureState, FitSums, collate, encode_users
+from rosa_ray.features import FeatureState, FitSums, collate, encode_users, event_columns, no_events
 from rosa_ray.features.live_catalogue import LiveCatalogue
 from rosa_ray.models import UserBatch, build_ranker
 from rosa_ray.models.rankers.rosa import Ranker
 from rosa_ray.serving.encoder import Encoder
 from rosa_ray.serving.messages import EncodeQuery
 from rosa_ray.serving.model import ServedModel
-from rosa_ray.serving.request_features import event_columns, no_events, one_user
+from rosa_ray.serving.request_features import one_user
 from rosa_ray.serving.telemetry import Telemetry
 from rosa_ray.units import MINUTE_US
 from tests.synthetic import BOUNDS, CONFIG, START_US, user_rows

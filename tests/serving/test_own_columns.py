@@ -4,14 +4,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from rosa_ray.features import FeatureConfig, FeatureState, FitSums, UserRows, encode_users
+from rosa_ray.features import FeatureConfig, FeatureState, FitSums, UserRows, encode_users, no_events
 from rosa_ray.features.own import ColumnConfig, given_columns
 from rosa_ray.inference import predict
 from rosa_ray.serving.assembly import ServiceSettings, build_scorer
 from rosa_ray.serving.config import ServingConfig
 from rosa_ray.serving.hybrid_scorer import HybridScorer
 from rosa_ray.serving.messages import FeatureQuery
-from rosa_ray.serving.request_features import candidate_columns, cold_start_features, no_events, one_user
+from rosa_ray.serving.request_features import candidate_columns, cold_start_features, one_user
 from rosa_ray.store import StoreConfig, open_store
 from tests.serving.client import LocalClient
 from tests.serving.conftest import NOW_US, candidates_of, client_of, write_world_bundle
